@@ -1,0 +1,322 @@
+"""The names everything agrees on: metrics and attributes on the wire, columns in the lake, outcomes.
+
+What comes in: nothing. What goes out: constants and frozen value classes. Never does I/O, never imports anything
+but the standard library. Each metric, attribute and column is declared here once; probes, the collector, the SQL
+and the documentation are checked against these tables.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCOPE_NAME = "stepsize"
+"""Instrumentation scope of every metric that the agent sends."""
+
+AttributeValue = str | bool | int | float
+
+
+class Kind(Enum):
+    """How a metric's points behave, in OpenTelemetry's terms."""
+
+    GAUGE = "gauge"
+    SUM = "sum"
+    """Monotonic and cumulative from its start time."""
+
+
+class Outcome(Enum):
+    """How an attempt ended, each by named evidence."""
+
+    OK = "ok"
+    FAILED = "failed"
+    KILLED = "killed"
+    OOM = "oom"
+    LOST = "lost"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric on the wire: its name, kind, UCUM unit and the attributes of its points."""
+
+    name: str
+    kind: Kind
+    unit: str
+    description: str
+    attributes: tuple[str, ...] = ()
+
+
+G, S = Kind.GAUGE, Kind.SUM
+
+TASK_CPU_USAGE = Metric("stepsize.task.cpu.usage", G, "{cpu}", "Cores in use by the task's process tree.")
+TASK_CPU_TIME = Metric("stepsize.task.cpu.time", S, "s", "CPU time, exited children included.", ("cpu.mode",))
+TASK_MEMORY_USAGE = Metric("stepsize.task.memory.usage", G, "By", "Memory of the process tree now.")
+TASK_MEMORY_PEAK = Metric("stepsize.task.memory.peak", G, "By", "Highest true peak so far (VmHWM, cgroup peak).")
+TASK_PROCESS_COUNT = Metric("stepsize.task.process.count", G, "1", "Processes in the tree.")
+TASK_THREAD_COUNT = Metric("stepsize.task.thread.count", G, "1", "Threads in the tree.")
+TASK_DISK_IO = Metric("stepsize.task.disk.io", S, "By", "Bytes read from and written to storage.", ("disk.io.direction",))
+TASK_DISK_IO_RATE = Metric(
+    "stepsize.task.disk.io.rate", G, "By/s", "Storage bytes a second.", ("disk.io.direction",)
+)
+TASK_NETWORK_IO_RATE = Metric(
+    "stepsize.task.network.io.rate",
+    G,
+    "By/s",
+    "Network bytes a second: of the task's own network namespace, else of the host and marked so.",
+    ("network.io.direction", "stepsize.scope"),
+)
+TASK_DISK_USAGE = Metric("stepsize.task.disk.usage", G, "By", "Scratch written and still held, or ephemeral storage.")
+TASK_GPU_UTILIZATION = Metric("stepsize.task.gpu.utilization", G, "1", "0…N, summed over the task's devices.", ("hw.id",))
+TASK_GPU_MEMORY_USAGE = Metric("stepsize.task.gpu.memory.usage", G, "By", "GPU memory of the task.", ("hw.id",))
+TASK_GPU_COUNT = Metric("stepsize.task.gpu.count", G, "1", "Devices in use.")
+TASK_END = Metric(
+    "stepsize.task.end",
+    G,
+    "1",
+    "Sent once, when an attempt has ended.",
+    ("stepsize.outcome", "process.exit.code", "process.exit.signal"),
+)
+CONTAINER_CPU_USAGE = Metric("container.cpu.usage", G, "{cpu}", "Cores in use by the container.")
+CONTAINER_CPU_TIME = Metric("container.cpu.time", S, "s", "CPU time of the container.", ("cpu.mode",))
+CONTAINER_CPU_THROTTLED_TIME = Metric(
+    "container.cpu.throttled.time", S, "s", "Time the container was held back by its CPU quota."
+)
+CONTAINER_MEMORY_USAGE = Metric("container.memory.usage", G, "By", "Memory charged to the container, page cache included.")
+CONTAINER_MEMORY_WORKING_SET = Metric(
+    "container.memory.working_set", G, "By", "Memory of the container less inactive page cache."
+)
+CONTAINER_MEMORY_LIMIT = Metric("container.memory.limit", G, "By", "Memory at which the container is killed.")
+CONTAINER_MEMORY_OOM_KILLS = Metric(
+    "container.memory.oom_kills", S, "1", "Processes of the container killed for memory."
+)
+SYSTEM_CPU_UTILIZATION = Metric("system.cpu.utilization", G, "1", "Share of the host's CPU time.", ("cpu.mode",))
+SYSTEM_CPU_TIME = Metric("system.cpu.time", S, "s", "CPU time of the host.", ("cpu.mode",))
+SYSTEM_CPU_LOGICAL_COUNT = Metric("system.cpu.logical.count", G, "{cpu}", "Logical CPUs of the host.")
+SYSTEM_PROCESS_COUNT = Metric("system.process.count", G, "{process}", "Processes on the host.")
+SYSTEM_MEMORY_USAGE = Metric("system.memory.usage", G, "By", "Memory of the host by state.", ("system.memory.state",))
+SYSTEM_MEMORY_LIMIT = Metric("system.memory.limit", G, "By", "Memory that the host has.")
+SYSTEM_DISK_IO = Metric("system.disk.io", S, "By", "Storage bytes of the host.", ("disk.io.direction",))
+SYSTEM_NETWORK_IO = Metric("system.network.io", S, "By", "Network bytes of the host.", ("network.io.direction",))
+SYSTEM_FILESYSTEM_USAGE = Metric(
+    "system.filesystem.usage", G, "By", "Space of a file system by state.", ("system.filesystem.mountpoint", "system.filesystem.state")
+)
+SYSTEM_FILESYSTEM_LIMIT = Metric(
+    "system.filesystem.limit", G, "By", "Size of a file system.", ("system.filesystem.mountpoint",)
+)
+HW_GPU_UTILIZATION = Metric("hw.gpu.utilization", G, "1", "Share of time the GPU was busy.", ("hw.id", "hw.name", "hw.vendor"))
+HW_GPU_MEMORY_USAGE = Metric("hw.gpu.memory.usage", G, "By", "GPU memory in use.", ("hw.id", "hw.name", "hw.vendor"))
+HW_GPU_MEMORY_LIMIT = Metric("hw.gpu.memory.limit", G, "By", "GPU memory there is.", ("hw.id", "hw.name", "hw.vendor"))
+
+METRICS: Mapping[str, Metric] = {m.name: m for m in list(globals().values()) if isinstance(m, Metric)}
+"""Every metric by its name."""
+
+
+class Attr:
+    """Resource and point attributes of our own; the rest are OpenTelemetry's semantic conventions."""
+
+    FLOW = "stepsize.flow.name"
+    RUN = "stepsize.run.id"
+    STEP = "stepsize.step.name"
+    TASK = "stepsize.task.id"
+    ATTEMPT = "stepsize.task.attempt"
+    ITEM = "stepsize.task.item"
+    PROJECT = "stepsize.project"
+    BRANCH = "stepsize.branch"
+    USER = "stepsize.user"
+    CODE_VERSION = "stepsize.code.version"
+    RUN_ORIGIN = "stepsize.run.origin"
+    ANNOTATION_PREFIX = "stepsize.annotation."
+    REQUEST_CPU = "stepsize.request.cpu"
+    REQUEST_MEMORY = "stepsize.request.memory"
+    REQUEST_GPU = "stepsize.request.gpu"
+    REQUEST_DISK = "stepsize.request.disk"
+    OUTCOME = "stepsize.outcome"
+    SCOPE = "stepsize.scope"
+    MEMORY_SOURCE = "stepsize.memory.source"
+    """On `stepsize.task.memory.peak`: where the figure comes from (`vmhwm`, `cgroup`, `rusage`, `samples`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a step asked for; ``None`` where it is not known. Memory and disk in bytes."""
+
+    cpu: float | None = None
+    memory_bytes: int | None = None
+    gpu: float | None = None
+    disk_bytes: int | None = None
+
+    def attributes(self) -> dict[str, AttributeValue]:
+        """The ``stepsize.request.*`` resource attributes, unknown ones left out."""
+        pairs = (
+            (Attr.REQUEST_CPU, self.cpu),
+            (Attr.REQUEST_MEMORY, self.memory_bytes),
+            (Attr.REQUEST_GPU, self.gpu),
+            (Attr.REQUEST_DISK, self.disk_bytes),
+        )
+        return {name: value for name, value in pairs if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which attempt of which task of which step of which run of which flow, and what is known about it."""
+
+    flow: str
+    run: str
+    step: str
+    task: str
+    attempt: int = 0
+    item: str | None = None
+    project: str | None = None
+    branch: str | None = None
+    user: str | None = None
+    code_version: str | None = None
+    run_origin: str | None = None
+    request: Request = field(default_factory=Request)
+    annotations: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+    @property
+    def pathspec(self) -> str:
+        """``flow/run/step/task``, as Metaflow writes it."""
+        return f"{self.flow}/{self.run}/{self.step}/{self.task}"
+
+    @property
+    def instance_id(self) -> str:
+        """``service.instance.id``: the same for the same attempt wherever it is computed."""
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"stepsize:{self.pathspec}/{self.attempt}"))
+
+    def attributes(self) -> dict[str, AttributeValue]:
+        """The attempt's resource attributes, unknown ones left out."""
+        optional = (
+            (Attr.ITEM, self.item),
+            (Attr.PROJECT, self.project),
+            (Attr.BRANCH, self.branch),
+            (Attr.USER, self.user),
+            (Attr.CODE_VERSION, self.code_version),
+            (Attr.RUN_ORIGIN, self.run_origin),
+        )
+        return {
+            Attr.FLOW: self.flow,
+            Attr.RUN: self.run,
+            Attr.STEP: self.step,
+            Attr.TASK: self.task,
+            Attr.ATTEMPT: self.attempt,
+            **{name: value for name, value in optional if value is not None},
+            **{Attr.ANNOTATION_PREFIX + key: value for key, value in self.annotations.items()},
+            **self.request.attributes(),
+            "service.name": self.flow,
+            "service.instance.id": self.instance_id,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a view: its name, DuckDB type and meaning (units are in the name or here)."""
+
+    name: str
+    type: str
+    description: str
+
+
+TASK_COLUMNS: tuple[Column, ...] = (
+    Column("flow", "VARCHAR", "Flow."),
+    Column("run", "VARCHAR", "Run."),
+    Column("step", "VARCHAR", "Step."),
+    Column("task", "VARCHAR", "Task."),
+    Column("attempt", "INTEGER", "Attempt, from 0."),
+    Column("item", "VARCHAR", "Foreach index or item, if any."),
+    Column("started_at", "TIMESTAMPTZ", "First evidence of the attempt."),
+    Column("ended_at", "TIMESTAMPTZ", "Last evidence of the attempt."),
+    Column("duration_s", "DOUBLE", "Seconds from start to end."),
+    Column("outcome", "VARCHAR", "ok, failed, killed, oom, lost, unknown; NULL while it runs."),
+    Column("exit_code", "INTEGER", "The process's exit code, where known."),
+    Column("exit_signal", "INTEGER", "The signal that ended it, where known."),
+    Column("samples", "BIGINT", "Samples of cpu or memory use."),
+    Column("cpu_seconds", "DOUBLE", "CPU time, exited children included."),
+    Column("cpu_mean", "DOUBLE", "Cores in use, mean over the duration."),
+    Column("cpu_p95", "DOUBLE", "Cores in use, 95th percentile over time."),
+    Column("cpu_max", "DOUBLE", "Cores in use, highest sample."),
+    Column("cpu_histogram", "MAP(SMALLINT, DOUBLE)", "Seconds spent in each bucket of cores (see cpu_bucket)."),
+    Column("memory_peak_bytes", "BIGINT", "Highest true peak."),
+    Column("memory_mean_bytes", "DOUBLE", "Mean of the samples."),
+    Column("memory_source", "VARCHAR", "Where the peak comes from: vmhwm, cgroup, rusage, samples."),
+    Column("memory_limit_bytes", "BIGINT", "The container's limit, where there is one."),
+    Column("gpu_count", "DOUBLE", "GPUs in use, the most at once."),
+    Column("gpu_utilization_mean", "DOUBLE", "GPUs busy, mean."),
+    Column("gpu_utilization_max", "DOUBLE", "GPUs busy, highest sample."),
+    Column("gpu_memory_mean_bytes", "DOUBLE", "GPU memory, mean."),
+    Column("gpu_memory_peak_bytes", "BIGINT", "GPU memory, highest sample."),
+    Column("disk_read_bytes", "BIGINT", "Bytes read from storage."),
+    Column("disk_write_bytes", "BIGINT", "Bytes written to storage."),
+    Column("disk_peak_bytes", "BIGINT", "Scratch space, highest sample."),
+    Column("net_received_bytes", "BIGINT", "Network bytes received."),
+    Column("net_sent_bytes", "BIGINT", "Network bytes sent."),
+    Column("throttled_s", "DOUBLE", "Time held back by a CPU quota."),
+    Column("oom_kills", "BIGINT", "Processes killed for memory."),
+    Column("requested_cpu", "DOUBLE", "Cores asked for."),
+    Column("requested_memory_bytes", "BIGINT", "Memory asked for."),
+    Column("requested_gpu", "DOUBLE", "GPUs asked for."),
+    Column("requested_disk_bytes", "BIGINT", "Disk asked for."),
+    Column("project", "VARCHAR", "Project."),
+    Column("branch", "VARCHAR", "Branch of the project."),
+    Column("user", "VARCHAR", "Who ran it."),
+    Column("code_version", "VARCHAR", "Version of the flow's code."),
+    Column("run_origin", "VARCHAR", "adhoc, schedule, event, upstream run."),
+    Column("annotations", "JSON", "What the user said of the task."),
+    Column("host", "VARCHAR", "Host name."),
+    Column("host_cpus", "INTEGER", "Logical CPUs of the host."),
+    Column("host_memory_bytes", "BIGINT", "Memory of the host."),
+    Column("cloud_vendor", "VARCHAR", "Cloud provider."),
+    Column("cloud_region", "VARCHAR", "Cloud region."),
+    Column("instance_type", "VARCHAR", "Cloud server type."),
+)
+
+POINT_COLUMNS: tuple[Column, ...] = (
+    Column("time", "TIMESTAMPTZ", "When the value was true."),
+    Column("day", "DATE", "Day of the time, UTC."),
+    Column("start_time", "TIMESTAMPTZ", "Since when a sum has been counting."),
+    Column("metric", "VARCHAR", "Metric name."),
+    Column("unit", "VARCHAR", "UCUM unit."),
+    Column("kind", "VARCHAR", "gauge or sum."),
+    Column("value", "DOUBLE", "The value, integers too."),
+    Column("value_int", "BIGINT", "The exact integer, where it was sent as one."),
+    Column("flow", "VARCHAR", "Flow."),
+    Column("run", "VARCHAR", "Run."),
+    Column("step", "VARCHAR", "Step."),
+    Column("task", "VARCHAR", "Task."),
+    Column("attempt", "INTEGER", "Attempt, from 0."),
+    Column("host", "VARCHAR", "host.name."),
+    Column("service", "VARCHAR", "service.name."),
+    Column("attributes", "JSON", "Attributes of the point."),
+    Column("resource", "JSON", "Attributes of the resource."),
+    Column("received_at", "TIMESTAMPTZ", "When the collector took it."),
+)
+
+CPU_BUCKETS_PER_OCTAVE = 16
+"""Buckets of ``cpu_histogram`` for each doubling of cores: each is 4.4 % wide."""
+CPU_BUCKET_MIN, CPU_BUCKET_MAX = -128, 192
+"""Everything up to 2^-8 cores falls in the first bucket, everything above 2^12 in the last."""
+
+
+def cpu_bucket(cores: float) -> int:
+    """Index of the bucket of ``cpu_histogram`` that holds ``cores``: (2^((i-1)/16), 2^(i/16)]."""
+    if cores <= 2 ** (CPU_BUCKET_MIN / CPU_BUCKETS_PER_OCTAVE):
+        return CPU_BUCKET_MIN
+    return min(CPU_BUCKET_MAX, math.ceil(math.log2(cores) * CPU_BUCKETS_PER_OCTAVE))
+
+
+def cpu_bucket_upper(index: int) -> float:
+    """Cores at the upper edge of bucket ``index``: no sample in the bucket used more."""
+    return float(2 ** (index / CPU_BUCKETS_PER_OCTAVE))
+
+
+METAFLOW_DEFAULT_CPU = 1.0
+METAFLOW_DEFAULT_MEMORY_MB = 4096
+"""What Metaflow's ``@resources`` asks for where a step says nothing (metaflow/plugins/resources_decorator.py)."""
+BYTES_PER_MB = 10**6
+"""A MB of ``@resources`` where the target is Kubernetes or unknown; AWS Batch takes MiB."""
