@@ -1,0 +1,51 @@
+# Needs Python 3.10 or newer, make and a network to PyPI; everything else is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format test-peers soak bench catalog lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "stepsize needs Python 3.10 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "cannot make a virtual environment: install your system's python3-venv package" >&2; exit 2; }
+	@echo "Installing stepsize into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+run: $(STAMP) ## Run real flows, measure them, print the right-sizing report and the cheapest servers
+	$(BIN)/stepsize demo
+
+test: $(STAMP) ## Run every test that needs nothing but PyPI
+	$(BIN)/python -m pytest -n auto -m 'not peers and not soak'
+
+lint: $(STAMP) ## Check style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-timing 2>/dev/null || $(BIN)/lint-imports
+
+format: $(STAMP) ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test-peers: $(STAMP) ## Run the tests that need other toolchains, where they are there
+	$(BIN)/python -m pytest -m peers
+
+soak: $(STAMP) ## Run the tests that take minutes
+	$(BIN)/python -m pytest -m soak
+
+catalog: $(STAMP) ## Build the catalogue's Parquet files again from installable packages
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[catalog]'
+	$(BIN)/python -m stepsize.analyzer.catalog.build
+
+lock: $(STAMP) ## Pin the versions that `make` installs
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-annotate --no-header --no-emit-package stepsize --extra dev --extra catalog pyproject.toml -o constraints.txt
+
+clean: ## Remove what make made
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info

@@ -1,0 +1,1 @@
+"""Lake in, advice out."""

@@ -1,0 +1,1 @@
+"""Flows that `stepsize demo` runs, and that the documentation shows."""

@@ -1,0 +1,140 @@
+"""The one typed table of settings: argument over environment variable over default.
+
+What comes in: a mapping of environment variables and keyword arguments. What goes out: a frozen :class:`Settings`.
+Never reads a file, never keeps state: whoever needs a setting is given a ``Settings``. Standard library only, since
+the client reads it inside the user's process. Collector components are configured in ``otel-config.yaml`` instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from stepsize.errors import ConfigError
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"", "0", "false", "no", "off"})
+
+
+def parse_bool(text: str) -> bool:
+    """``1/true/yes/on`` or ``0/false/no/off`` or empty, in any case."""
+    word = text.strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError("expected 1 or 0")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 86_400:  # a day
+        raise ValueError("expected seconds above 0, at most 86400")
+    return value
+
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _data_directory(text: str) -> Path:
+    if "://" in text:
+        raise ValueError("object stores are not read yet; give a local directory")
+    return _path(text)
+
+
+def _protocol(text: str) -> str:
+    if text not in ("grpc", "http/protobuf"):
+        raise ValueError("expected grpc or http/protobuf")
+    return text
+
+
+def _row(env: str, parse: Callable[[str], Any], help_: str, default: Any) -> Any:
+    factory = default if callable(default) else lambda: default
+    return field(default_factory=factory, metadata={"env": env, "parse": parse, "help": help_})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What stepsize was told. Each field is a row of the table: its environment variable, parser and meaning."""
+
+    enabled: bool = _row("STEPSIZE", parse_bool, "Track every step of every Metaflow flow.", False)
+    interval_s: float = _row("STEPSIZE_INTERVAL", _seconds, "Seconds between samples.", 1.0)
+    export_interval_s: float = _row("STEPSIZE_EXPORT_INTERVAL", _seconds, "Seconds between exports.", 5.0)
+    data: Path = _row(
+        "STEPSIZE_DATA", _data_directory, "The lake's directory.", lambda: Path("~/.stepsize").expanduser()
+    )
+    state: Path | None = _row(
+        "STEPSIZE_STATE", _path, "The collector's write-ahead log and identity; `wal/` in the data directory.", None
+    )
+    runtime: Path | None = _row(
+        "STEPSIZE_RUNTIME", _path, "Directory of the sockets; `$XDG_RUNTIME_DIR/stepsize` or `/tmp/stepsize-UID`.", None
+    )
+    agent_idle_s: float = _row("STEPSIZE_AGENT_IDLE", _seconds, "An agent without tasks ends after so long.", 30.0)
+    card: bool = _row("STEPSIZE_CARD", parse_bool, "Attach a Metaflow card to every tracked step.", False)
+    point_attributes: bool = _row(
+        "STEPSIZE_POINT_ATTRIBUTES", parse_bool, "Copy flow, run and step onto every point.", False
+    )
+    endpoint: str | None = _row(
+        "OTEL_EXPORTER_OTLP_ENDPOINT", str, "Where to send to; unset: the collector of STEPSIZE_DATA.", None
+    )
+    metrics_endpoint: str | None = _row(
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", str, "As OTEL_EXPORTER_OTLP_ENDPOINT, for metrics, used as it is.", None
+    )
+    protocol: str = _row(
+        "OTEL_EXPORTER_OTLP_PROTOCOL", _protocol, "grpc or http/protobuf (OpenTelemetry's default).", "http/protobuf"
+    )
+    metrics_protocol: str | None = _row(
+        "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", _protocol, "As OTEL_EXPORTER_OTLP_PROTOCOL, for metrics.", None
+    )
+    sdk_disabled: bool = _row("OTEL_SDK_DISABLED", parse_bool, "Switch everything off.", False)
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Settings:
+        """Settings from ``arguments`` (``None`` means not given), then ``environ``, then the defaults.
+
+        Raises:
+            ConfigError: a variable holds what its parser refuses; the message names it.
+        """
+        environ = os.environ if environ is None else environ
+        values = {name: value for name, value in arguments.items() if value is not None}
+        for row in fields(cls):
+            text = environ.get(row.metadata["env"])
+            if row.name in values or text is None or (text == "" and row.metadata["parse"] is not parse_bool):
+                continue  # OpenTelemetry: an empty variable is one that is not set
+            try:
+                values[row.name] = row.metadata["parse"](text)
+            except ValueError as error:
+                raise ConfigError(f"{row.metadata['env']}={text!r}: {error}") from None
+        return cls(**values)
+
+    @property
+    def state_dir(self) -> Path:
+        """Where this machine's collector keeps its write-ahead log."""
+        return self.state or self.data / "wal"
+
+    @property
+    def destination(self) -> str:
+        """Where points go: an endpoint, or the data directory. Two agents never serve the same one."""
+        endpoint = self.metrics_endpoint or self.endpoint
+        return f"{self.metrics_protocol or self.protocol} {endpoint}" if endpoint else f"data {self.data.absolute()}"
+
+    @property
+    def has_endpoint(self) -> bool:
+        """Whether points leave for an OTLP endpoint rather than for the data directory's own collector."""
+        return bool(self.metrics_endpoint or self.endpoint)
+
+
+def table() -> list[tuple[str, str, str]]:
+    """Every setting as (environment variable, default, meaning), for the documentation."""
+    defaults = Settings()
+    rows = []
+    for row in fields(Settings):
+        value = getattr(defaults, row.name)
+        text = "" if value is None else str(int(value)) if isinstance(value, bool) else str(value)
+        rows.append((row.metadata["env"], text.replace(str(Path.home()), "~"), row.metadata["help"]))
+    return rows
