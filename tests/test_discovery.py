@@ -1,0 +1,87 @@
+"""How the parts on one machine find each other."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from stepsize import discovery
+from stepsize.discovery import CollectorAddress
+from stepsize.errors import LakeError
+from stepsize.settings import Settings
+
+
+def _settings(tmp_path: Path, **environ: str) -> Settings:
+    return Settings.load({"STEPSIZE_DATA": str(tmp_path / "d"), "STEPSIZE_RUNTIME": str(tmp_path / "r"), **environ})
+
+
+def _address(machine: str) -> CollectorAddress:
+    return CollectorAddress(pid=7, machine=machine, socket="/tmp/x.sock", token="t", embedded=True)
+
+
+def test_the_runtime_directory_is_for_its_user_alone(tmp_path: Path) -> None:
+    """Made with mode 0700, and mended where it was wider."""
+    settings = _settings(tmp_path)
+    assert stat.S_IMODE(discovery.runtime_dir(settings).stat().st_mode) == 0o700
+    (tmp_path / "r").chmod(0o755)
+    assert stat.S_IMODE(discovery.runtime_dir(settings).stat().st_mode) == 0o700
+
+
+def test_a_link_in_place_of_the_runtime_directory_is_refused(tmp_path: Path) -> None:
+    """Somebody else could have made it."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "r").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LakeError, match="STEPSIZE_RUNTIME"):
+        discovery.runtime_dir(_settings(tmp_path))
+
+
+def test_a_path_too_long_for_a_socket_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    """Sockets' paths hold about a hundred bytes."""
+    with pytest.raises(LakeError, match="STEPSIZE_RUNTIME to a shorter"):
+        discovery.agent_socket(_settings(tmp_path, STEPSIZE_RUNTIME=str(tmp_path / ("x" * 100))))
+
+
+def test_each_destination_has_its_own_agent(tmp_path: Path) -> None:
+    """Points of one must never go to the other."""
+    here = _settings(tmp_path)
+    there = _settings(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
+    assert discovery.agent_socket(here) != discovery.agent_socket(there)
+
+
+def test_the_address_is_read_back_and_only_its_owner_removes_it(tmp_path: Path) -> None:
+    """A collector that ends late does not take away the file of the one that took over."""
+    settings = _settings(tmp_path)
+    settings.data.mkdir()
+    mine = _address(discovery.machine_id())
+    discovery.write_address(settings, mine)
+    assert discovery.read_address(settings) == mine
+    assert stat.S_IMODE((settings.data / discovery.DISCOVERY_FILE).stat().st_mode) == 0o600
+    discovery.remove_address(settings, CollectorAddress(8, mine.machine, mine.socket, "u", embedded=False))
+    assert discovery.read_address(settings) == mine
+    discovery.remove_address(settings, mine)
+    assert discovery.read_address(settings) is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", json.dumps({"pid": 1})])
+def test_a_broken_or_foreign_address_is_nobody(tmp_path: Path, content: str) -> None:
+    """A damaged file, or one of another machine on a shared disk, is no collector of ours."""
+    settings = _settings(tmp_path)
+    settings.data.mkdir()
+    (settings.data / discovery.DISCOVERY_FILE).write_text(content)
+    assert discovery.read_address(settings) is None
+    discovery.write_address(settings, _address("another machine"))
+    assert discovery.read_address(settings) is None
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    """What fails leaves the old content and no litter."""
+    path = tmp_path / "f"
+    discovery.write_whole(path, b"old")
+    with pytest.raises(TypeError):
+        discovery.write_whole(path, "not bytes")  # type: ignore[arg-type]  # the failure under test
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["f"]

@@ -1,0 +1,34 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+from stepsize.cli import COMMANDS
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_reference_is_up_to_date() -> None:
+    """`make docs` writes it from the tables in the code."""
+    generate = runpy.run_path(str(ROOT / "docs/generate.py"))
+    assert (ROOT / "docs/reference.md").read_text(encoding="utf-8") == generate["page"]()
+
+
+def test_the_readme_begins_with_the_two_commands_of_first_contact() -> None:
+    """`make run`, then `make test`, then pip; every command is named."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.index("make run") < readme.index("make test") < readme.index("pip install")
+    for command in COMMANDS:
+        assert f"stepsize {command}" in readme, command
+
+
+def test_every_decision_has_its_parts() -> None:
+    """What was chosen, why, and what was weighed."""
+    decisions = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+    assert decisions
+    for decision in decisions:
+        text = decision.read_text(encoding="utf-8")
+        for part in ("## Context", "## Decision", "## Consequences"):
+            assert part in text, f"{decision.name} lacks {part}"

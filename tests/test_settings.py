@@ -1,0 +1,67 @@
+"""The settings table: argument over environment over default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stepsize.errors import ConfigError
+from stepsize.settings import Settings, table
+
+
+def test_argument_wins_over_environment_and_environment_over_default() -> None:
+    """The three layers in their order."""
+    environ = {"STEPSIZE_INTERVAL": "2"}
+    assert Settings.load({}).interval_s == 1
+    assert Settings.load(environ).interval_s == 2
+    assert Settings.load(environ, interval_s=3.0).interval_s == 3
+    assert Settings.load(environ, interval_s=None).interval_s == 2
+
+
+def test_an_empty_variable_is_one_that_is_not_set() -> None:
+    """As OpenTelemetry's specification asks."""
+    settings = Settings.load({"OTEL_EXPORTER_OTLP_ENDPOINT": "", "STEPSIZE_INTERVAL": "", "STEPSIZE": ""})
+    assert (settings.endpoint, settings.interval_s, settings.enabled) == (None, 1, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("STEPSIZE", "perhaps"),
+        ("STEPSIZE_INTERVAL", "0"),
+        ("STEPSIZE_INTERVAL", "soon"),
+        ("STEPSIZE_DATA", "s3://bucket/lake"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "smoke"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_the_variables_name(name: str, text: str) -> None:
+    """The one line names the variable and what it held."""
+    with pytest.raises(ConfigError, match=f"{name}='{text}': ") as refused:
+        Settings.load({name: text})
+    assert refused.value.exit_code == 2
+
+
+def test_a_destination_tells_endpoints_protocols_and_data_directories_apart(tmp_path: Path) -> None:
+    """Two agents serve the same destination only where every point may go to the same place."""
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
+    settings = [
+        Settings.load({"STEPSIZE_DATA": str(tmp_path / "a")}),
+        Settings.load({"STEPSIZE_DATA": str(tmp_path / "b")}),
+        Settings.load(endpoint),
+        Settings.load({**endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}),
+        Settings.load({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://127.0.0.1:4318/v1/metrics"}),
+    ]
+    assert len({one.destination for one in settings}) == len(settings)
+    assert [one.has_endpoint for one in settings] == [False, False, True, True, True]
+
+
+def test_the_state_directory_follows_the_data_directory(tmp_path: Path) -> None:
+    """STEPSIZE_STATE moves it away, for lakes on shared storage."""
+    assert Settings.load({"STEPSIZE_DATA": str(tmp_path)}).state_dir == tmp_path / "wal"
+    assert Settings.load({"STEPSIZE_STATE": str(tmp_path / "s")}).state_dir == tmp_path / "s"
+
+
+def test_every_setting_has_a_row_with_a_meaning() -> None:
+    """The table is the documentation."""
+    assert all(name and meaning for name, _, meaning in table())
