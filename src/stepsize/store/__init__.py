@@ -1,1 +1,1 @@
-"""The lake on disk: its layout, schema, generations and views. Written by the collector, read by everyone."""
+"""The lake: its layout, schemas, generations and views."""

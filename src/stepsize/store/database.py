@@ -1,0 +1,97 @@
+"""``stepsize.duckdb``: nothing but views over exactly the files that the manifests name.
+
+What comes in: the manifests of a lake. What goes out: the file, built apart and renamed into place, so that any DuckDB
+client reads one consistent state while collectors write. Never holds a row, and is never open for writing under its
+own name: DuckDB lets nobody read a file that somebody has open for writing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from stepsize.discovery import sync_directory
+from stepsize.model import TASK_COLUMNS
+from stepsize.store.layout import DATABASE, EMPTY_PARTITION, LOCK_FILE
+from stepsize.store.manifest import read_manifests
+from stepsize.store.parquet import write_parquet
+from stepsize.store.schema import POINT_TABLES, SCHEMAS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_STORAGE_VERSION = "v1.5.0"
+"""DuckDB 2 writes by default what 1.5 cannot read."""
+
+_EXACT_VIEWS = {"exact_points": "points", **{name: name for name in POINT_TABLES if name != "points"}}
+"""View → table, for the views that show the stored columns as they are."""
+
+
+def empty_file(table: str) -> str:
+    """The file without rows that each view starts with (a view over no file at all cannot be made), relative."""
+    return f"{table}/{EMPTY_PARTITION if table in POINT_TABLES else 'month=1970-01'}/empty.parquet"
+
+
+def write_empty_files(data: Path) -> None:
+    """Leave the files without rows where they are missing."""
+    for table, schema in SCHEMAS.items():
+        path = data / empty_file(table)
+        if not path.exists():
+            write_parquet(path, schema.empty_table(), table)
+
+
+def rebuild(data: Path) -> None:
+    """Replace ``stepsize.duckdb`` by views over what the manifests name now."""
+    with _locked(data):
+        files: dict[str, list[str]] = {table: [str(data / empty_file(table))] for table in SCHEMAS}
+        for manifest in read_manifests(data):
+            for stored in manifest.files:
+                files[stored.table].append(str(data / stored.path))
+        statements = _statements(files)
+        with tempfile.TemporaryDirectory(dir=data, prefix=".views-") as directory:
+            temporary = Path(directory, DATABASE)
+            _build(temporary, statements)
+            temporary.replace(data / DATABASE)
+        sync_directory(data)
+
+
+def _build(path: Path, statements: Iterable[str]) -> None:
+    with duckdb.connect(config={"threads": 1}) as connection:
+        options = f" (STORAGE_VERSION '{_STORAGE_VERSION}')" if int(duckdb.__version__.split(".")[0]) >= 2 else ""
+        connection.execute(f"ATTACH {_literal(str(path))} AS lake{options}")
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute("DETACH lake")
+
+
+def _statements(files: dict[str, list[str]]) -> list[str]:
+    folder = resources.files("stepsize.store") / "views"
+    tasks, points, exact = ((folder / f"{name}.sql").read_text("utf-8") for name in ("tasks", "points", "exact"))
+    lists = {table: "[" + ", ".join(map(_literal, paths)) + "]" for table, paths in files.items()}
+    columns = ",\n    ".join(f'CAST("{c.name}" AS {c.type}) AS "{c.name}"' for c in TASK_COLUMNS)
+    return [
+        tasks.format(columns=columns, files=lists["tasks"]),
+        points.format(files=lists["points"]),
+        *(exact.format(view=view, files=lists[table]) for view, table in _EXACT_VIEWS.items()),
+    ]
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+@contextlib.contextmanager
+def _locked(data: Path) -> Iterator[None]:
+    descriptor = os.open(data / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,78 @@
+"""Names of the files and directories of a lake, and the checks that a directory can be one.
+
+What comes in: the data directory. What goes out: paths, or a :class:`LakeError` with one clear line. Never reads or
+writes a row, and imports the standard library alone: the collector's ingest process uses it without paying for Arrow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from stepsize.discovery import write_whole
+from stepsize.errors import LakeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA_VERSION = 1
+"""Version of the lake's layout and stored columns: a newer stepsize migrates an older lake, an older one refuses it."""
+
+DATABASE = "stepsize.duckdb"
+SCHEMA_FILE = "schema.json"
+MANIFESTS = "manifests"
+LOCK_FILE = ".views.lock"
+"""Held while the views are rebuilt, so that of two collectors the later state wins."""
+
+EMPTY_PARTITION = "day=1970-01-01"
+_MODE = 0o700
+
+
+def check_directory(data: Path) -> None:
+    """Make the data directory, readable by its user alone, and leave or check its schema version.
+
+    Raises:
+        LakeError: it cannot be made or written, is no directory, or was written by a newer stepsize.
+    """
+    try:
+        data.mkdir(mode=_MODE, parents=True, exist_ok=True)
+        (data / MANIFESTS).mkdir(mode=_MODE, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise LakeError(f"{data} is not a directory; give another one with --data or STEPSIZE_DATA") from None
+    except OSError as error:
+        raise LakeError(
+            f"cannot use {data} as the data directory: {error.strerror}; give another one with --data or STEPSIZE_DATA"
+        ) from None
+    if not os.access(data, os.R_OK | os.W_OK | os.X_OK):
+        raise LakeError(f"no permission to write to {data}; give another one with --data or STEPSIZE_DATA")
+    if check_version(data) is None:
+        try:
+            write_whole(data / SCHEMA_FILE, json.dumps({"schema_version": SCHEMA_VERSION}).encode() + b"\n")
+        except OSError as error:
+            raise LakeError(f"cannot write to {data}: {error.strerror}; give another data directory") from None
+
+
+def check_version(data: Path) -> int | None:
+    """The schema version of the lake, or None where it carries none yet.
+
+    Raises:
+        LakeError: a newer stepsize wrote it, or the file that says so cannot be read.
+    """
+    path = data / SCHEMA_FILE
+    try:
+        found = json.loads(path.read_bytes())["schema_version"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise LakeError(f"{path} cannot be read; restore it or give another data directory") from None
+    if not isinstance(found, int) or found > SCHEMA_VERSION:
+        raise LakeError(
+            f"{data} was written by a newer stepsize (schema {found}, this one knows {SCHEMA_VERSION}); update stepsize"
+        )
+    return found
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory inside the lake, and those above it, for its user alone."""
+    directory.mkdir(mode=_MODE, parents=True, exist_ok=True)

@@ -1,0 +1,117 @@
+"""A writer's manifest: which files are the lake's, and up to where in the write-ahead log they are complete.
+
+What comes in: a manifest, or the directory of manifests. What goes out: a file replaced whole, or frozen values. A
+generation *is* its manifest: what no manifest names does not exist. Never looks at the files that it names. Standard
+library only.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from stepsize.discovery import write_whole
+from stepsize.errors import LakeError
+from stepsize.store.layout import MANIFESTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class WalPosition:
+    """A place between two records of a write-ahead log: byte ``offset`` of segment number ``segment``."""
+
+    segment: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One Parquet file of the lake.
+
+    Attributes:
+        table: which table its rows belong to.
+        partition: its directory under the table's, such as ``day=2026-11-22``, or ``open``.
+        name: its file name.
+        rows: how many rows it holds.
+        size_bytes: how large it is.
+        level: how many times its rows have been merged (see :mod:`stepsize.store.merge`).
+    """
+
+    table: str
+    partition: str
+    name: str
+    rows: int
+    size_bytes: int
+    level: int = 0
+
+    @property
+    def path(self) -> str:
+        """Relative to the data directory."""
+        return f"{self.table}/{self.partition}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The current generation of one writer.
+
+    Attributes:
+        writer: the writer's UUID, which starts the name of each of its files.
+        generation: counts commits.
+        sequence: number of the last file that was named.
+        position: everything before it in the writer's write-ahead log is in ``files``.
+        files: the writer's files, snapshot of running attempts included.
+        recent: digests of the requests taken last, so that one that is sent again is known (see the sink).
+    """
+
+    writer: str
+    generation: int = 0
+    sequence: int = 0
+    position: WalPosition = WalPosition()
+    files: tuple[StoredFile, ...] = ()
+    recent: bytes = b""
+
+
+def manifest_path(data: Path, writer: str) -> Path:
+    """Where a writer's manifest lies."""
+    return data / MANIFESTS / f"{writer}.json"
+
+
+def write_manifest(data: Path, manifest: Manifest) -> None:
+    """Make ``manifest`` the writer's current generation; durable when it returns."""
+    content: dict[str, Any] = {"version": _VERSION, **asdict(manifest)}
+    content["recent"] = base64.b64encode(manifest.recent).decode()
+    write_whole(manifest_path(data, manifest.writer), json.dumps(content, separators=(",", ":")).encode())
+
+
+def read_manifest(data: Path, writer: str) -> Manifest:
+    """The writer's current generation; an empty one where it has none yet.
+
+    Raises:
+        LakeError: the file is damaged. Nothing is guessed: it names what exists.
+    """
+    path = manifest_path(data, writer)
+    try:
+        content = json.loads(path.read_bytes())
+        if content.pop("version") != _VERSION:
+            raise LakeError(f"{path} was written by a newer stepsize; update stepsize")
+        content["position"] = WalPosition(**content["position"])
+        content["files"] = tuple(StoredFile(**fields) for fields in content["files"])
+        content["recent"] = base64.b64decode(content["recent"])
+        return Manifest(**content)
+    except FileNotFoundError:
+        return Manifest(writer)
+    except OSError as error:
+        raise LakeError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise LakeError(f"{path} is damaged; restore it from a backup of the data directory") from None
+
+
+def read_manifests(data: Path) -> tuple[Manifest, ...]:
+    """The current generation of every writer of the lake, in the order of their names."""
+    return tuple(read_manifest(data, path.stem) for path in sorted((data / MANIFESTS).glob("[!.]*.json")))

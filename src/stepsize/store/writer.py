@@ -1,0 +1,79 @@
+"""One writer of a lake: files in, generations out.
+
+What comes in: Arrow tables. What goes out: Parquet files under the writer's own name, and a manifest that makes them
+part of the lake all at once. Never changes a file of another writer, and never deletes one that a reader who has
+opened an earlier generation may still want: files that are no longer named stay for a grace.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from stepsize.store.database import rebuild
+from stepsize.store.manifest import Manifest, StoredFile, read_manifest, write_manifest
+from stepsize.store.parquet import read_parquet, write_parquet
+from stepsize.store.schema import SCHEMAS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    import pyarrow as pa
+
+GRACE_S = 600.0
+"""How long a file stays that no manifest names any more."""
+
+
+class LakeWriter:
+    """Writes to the lake in ``data`` as ``writer``. One process at a time may hold a writer's name."""
+
+    def __init__(self, data: Path, writer: str) -> None:
+        self.data = data.absolute()
+        self.manifest: Manifest = read_manifest(self.data, writer)
+        self._sequence = self.manifest.sequence
+        self._unnamed_since_s: dict[Path, float] = {}
+
+    def write(self, table: str, partition: str, rows: pa.Table, *, level: int = 0) -> StoredFile:
+        """Write a file; it is not part of the lake before :meth:`commit` names it."""
+        self._sequence += 1
+        name = f"{self.manifest.writer}-{self._sequence:012d}.parquet"
+        size_bytes = write_parquet(self.data / table / partition / name, rows, table)
+        return StoredFile(table, partition, name, rows.num_rows, size_bytes, level)
+
+    def read(self, files: Iterable[StoredFile], table: str) -> pa.Table:
+        """The rows of ``files``, which all belong to ``table``."""
+        return read_parquet([self.data / stored.path for stored in files], table)
+
+    def commit(self, manifest: Manifest) -> Manifest:
+        """Make ``manifest`` (made from :attr:`manifest` by `dataclasses.replace`) the current generation.
+
+        The views see it when this returns. A crash before the manifest's rename leaves the generation before; one
+        between it and the views' leaves the views to the next commit, or to `Lake.create`.
+        """
+        before = {stored.path for stored in self.manifest.files}
+        committed = replace(manifest, generation=self.manifest.generation + 1, sequence=self._sequence)
+        write_manifest(self.data, committed)
+        self.manifest = committed
+        if before != {stored.path for stored in committed.files}:
+            rebuild(self.data)
+        return committed
+
+    def collect_garbage(self, now_s: float, grace_s: float = GRACE_S) -> int:
+        """Delete this writer's files that no manifest has named for ``grace_s``; returns how many.
+
+        A file counts as unnamed from the first call that finds it so: how long it was before a restart is not known.
+        """
+        named = {self.data / stored.path for stored in self.manifest.files}
+        found = {
+            path
+            for table in SCHEMAS
+            for path in (self.data / table).glob(f"*/*{self.manifest.writer}-*.parquet*")
+            if path not in named
+        }
+        self._unnamed_since_s = {path: self._unnamed_since_s.get(path, now_s) for path in found}
+        expired = [path for path, since_s in self._unnamed_since_s.items() if now_s - since_s >= grace_s]
+        for path in expired:
+            path.unlink(missing_ok=True)
+            del self._unnamed_since_s[path]
+        return len(expired)
