@@ -39,24 +39,27 @@ def page() -> str:
         for m in METRICS.values()
     ]
     settings = [(f"`{name}`", f"`{default}`" if default else "", meaning) for name, default, meaning in table()]
-    return "\n\n".join(
-        [
-            "# Reference",
-            "Generated from the code by `make docs`.",
-            "## Commands",
-            *(_help(name, module) for name, module in COMMANDS.items()),
-            "## Environment variables",
-            "An option on the command line wins over the variable; an empty variable counts as not set.",
-            _rows(("variable", "default", "meaning"), settings),
-            "## Metrics",
-            _rows(("metric", "kind", "unit", "attributes", "meaning"), metrics),
-            "## View `tasks`",
-            "One row per attempt of a task.",
-            _columns(TASK_COLUMNS),
-            "## View `points`",
-            _columns(POINT_COLUMNS),
-        ]
-    ) + "\n"
+    return (
+        "\n\n".join(
+            [
+                "# Reference",
+                "Generated from the code by `make docs`.",
+                "## Commands",
+                *(_help(name, module) for name, module in COMMANDS.items()),
+                "## Environment variables",
+                "An option on the command line wins over the variable; an empty variable counts as not set.",
+                _rows(("variable", "default", "meaning"), settings),
+                "## Metrics",
+                _rows(("metric", "kind", "unit", "attributes", "meaning"), metrics),
+                "## View `tasks`",
+                "One row per attempt of a task.",
+                _columns(TASK_COLUMNS),
+                "## View `points`",
+                _columns(POINT_COLUMNS),
+            ]
+        )
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

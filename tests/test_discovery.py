@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 from pathlib import Path
 
@@ -84,4 +83,4 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         discovery.write_whole(path, "not bytes")  # type: ignore[arg-type]  # the failure under test
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["f"]
+    assert [file.name for file in tmp_path.iterdir()] == ["f"]

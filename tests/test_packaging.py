@@ -24,7 +24,10 @@ def test_the_wheel_holds_every_committed_file_and_nothing_else(tmp_path: Path) -
     ).stdout.split("\0")
     files = [name for name in tracked if name and not (ROOT / name).is_symlink()]
     expected = {
-        target + name.removeprefix(source) for name in files for source, target in PACKAGES.items() if name.startswith(source)
+        target + name.removeprefix(source)
+        for name in files
+        for source, target in PACKAGES.items()
+        if name.startswith(source)
     }
     copy = tmp_path / "source"
     for name in [*files, "pyproject.toml", "README.md", "LICENSE", "NOTICE"]:

@@ -63,7 +63,9 @@ def runtime_dir(settings: Settings) -> Path:
     directory = settings.runtime
     if directory is None:
         xdg = os.environ.get("XDG_RUNTIME_DIR")
-        directory = Path(xdg, "stepsize") if xdg and os.access(xdg, os.W_OK) else Path(tempfile.gettempdir(), f"stepsize-{uid}")
+        directory = (
+            Path(xdg, "stepsize") if xdg and os.access(xdg, os.W_OK) else Path(tempfile.gettempdir(), f"stepsize-{uid}")
+        )
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = directory.lstat()

@@ -60,10 +60,10 @@ TASK_MEMORY_USAGE = Metric("stepsize.task.memory.usage", G, "By", "Memory of the
 TASK_MEMORY_PEAK = Metric("stepsize.task.memory.peak", G, "By", "Highest true peak so far (VmHWM, cgroup peak).")
 TASK_PROCESS_COUNT = Metric("stepsize.task.process.count", G, "1", "Processes in the tree.")
 TASK_THREAD_COUNT = Metric("stepsize.task.thread.count", G, "1", "Threads in the tree.")
-TASK_DISK_IO = Metric("stepsize.task.disk.io", S, "By", "Bytes read from and written to storage.", ("disk.io.direction",))
-TASK_DISK_IO_RATE = Metric(
-    "stepsize.task.disk.io.rate", G, "By/s", "Storage bytes a second.", ("disk.io.direction",)
+TASK_DISK_IO = Metric(
+    "stepsize.task.disk.io", S, "By", "Bytes read from and written to storage.", ("disk.io.direction",)
 )
+TASK_DISK_IO_RATE = Metric("stepsize.task.disk.io.rate", G, "By/s", "Storage bytes a second.", ("disk.io.direction",))
 TASK_NETWORK_IO_RATE = Metric(
     "stepsize.task.network.io.rate",
     G,
@@ -72,7 +72,9 @@ TASK_NETWORK_IO_RATE = Metric(
     ("network.io.direction", "stepsize.scope"),
 )
 TASK_DISK_USAGE = Metric("stepsize.task.disk.usage", G, "By", "Scratch written and still held, or ephemeral storage.")
-TASK_GPU_UTILIZATION = Metric("stepsize.task.gpu.utilization", G, "1", "0…N, summed over the task's devices.", ("hw.id",))
+TASK_GPU_UTILIZATION = Metric(
+    "stepsize.task.gpu.utilization", G, "1", "0…N, summed over the task's devices.", ("hw.id",)
+)
 TASK_GPU_MEMORY_USAGE = Metric("stepsize.task.gpu.memory.usage", G, "By", "GPU memory of the task.", ("hw.id",))
 TASK_GPU_COUNT = Metric("stepsize.task.gpu.count", G, "1", "Devices in use.")
 TASK_END = Metric(
@@ -87,7 +89,9 @@ CONTAINER_CPU_TIME = Metric("container.cpu.time", S, "s", "CPU time of the conta
 CONTAINER_CPU_THROTTLED_TIME = Metric(
     "container.cpu.throttled.time", S, "s", "Time the container was held back by its CPU quota."
 )
-CONTAINER_MEMORY_USAGE = Metric("container.memory.usage", G, "By", "Memory charged to the container, page cache included.")
+CONTAINER_MEMORY_USAGE = Metric(
+    "container.memory.usage", G, "By", "Memory charged to the container, page cache included."
+)
 CONTAINER_MEMORY_WORKING_SET = Metric(
     "container.memory.working_set", G, "By", "Memory of the container less inactive page cache."
 )
@@ -104,12 +108,18 @@ SYSTEM_MEMORY_LIMIT = Metric("system.memory.limit", G, "By", "Memory that the ho
 SYSTEM_DISK_IO = Metric("system.disk.io", S, "By", "Storage bytes of the host.", ("disk.io.direction",))
 SYSTEM_NETWORK_IO = Metric("system.network.io", S, "By", "Network bytes of the host.", ("network.io.direction",))
 SYSTEM_FILESYSTEM_USAGE = Metric(
-    "system.filesystem.usage", G, "By", "Space of a file system by state.", ("system.filesystem.mountpoint", "system.filesystem.state")
+    "system.filesystem.usage",
+    G,
+    "By",
+    "Space of a file system by state.",
+    ("system.filesystem.mountpoint", "system.filesystem.state"),
 )
 SYSTEM_FILESYSTEM_LIMIT = Metric(
     "system.filesystem.limit", G, "By", "Size of a file system.", ("system.filesystem.mountpoint",)
 )
-HW_GPU_UTILIZATION = Metric("hw.gpu.utilization", G, "1", "Share of time the GPU was busy.", ("hw.id", "hw.name", "hw.vendor"))
+HW_GPU_UTILIZATION = Metric(
+    "hw.gpu.utilization", G, "1", "Share of time the GPU was busy.", ("hw.id", "hw.name", "hw.vendor")
+)
 HW_GPU_MEMORY_USAGE = Metric("hw.gpu.memory.usage", G, "By", "GPU memory in use.", ("hw.id", "hw.name", "hw.vendor"))
 HW_GPU_MEMORY_LIMIT = Metric("hw.gpu.memory.limit", G, "By", "GPU memory there is.", ("hw.id", "hw.name", "hw.vendor"))
 

@@ -8,12 +8,14 @@ the client reads it inside the user's process. Collector components are configur
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stepsize.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
@@ -36,7 +38,6 @@ def _seconds(text: str) -> float:
     return value
 
 
-
 def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
@@ -51,6 +52,11 @@ def _protocol(text: str) -> str:
     if text not in ("grpc", "http/protobuf"):
         raise ValueError("expected grpc or http/protobuf")
     return text
+
+
+def _text(value: Any) -> str:
+    """The text that a row's parser reads back as ``value``."""
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _row(env: str, parse: Callable[[str], Any], help_: str, default: Any) -> Any:
@@ -112,6 +118,12 @@ class Settings:
                 raise ConfigError(f"{row.metadata['env']}={text!r}: {error}") from None
         return cls(**values)
 
+    def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """``environ`` for a process that is to load these same settings, whatever ``environ`` said of them."""
+        rows = {row.metadata["env"]: getattr(self, row.name) for row in fields(self)}
+        kept = {name: text for name, text in environ.items() if name not in rows}
+        return kept | {name: _text(value) for name, value in rows.items() if value is not None}
+
     @property
     def state_dir(self) -> Path:
         """Where this machine's collector keeps its write-ahead log."""
@@ -135,6 +147,6 @@ def table() -> list[tuple[str, str, str]]:
     rows = []
     for row in fields(Settings):
         value = getattr(defaults, row.name)
-        text = "" if value is None else str(int(value)) if isinstance(value, bool) else str(value)
+        text = "" if value is None else _text(value)
         rows.append((row.metadata["env"], text.replace(str(Path.home()), "~"), row.metadata["help"]))
     return rows

@@ -99,7 +99,9 @@ def _fresh(directory: Path) -> Path:
 
 def _environment(directory: Path) -> dict[str, str]:
     """The user's environment less any other destination, so that the demo is the same everywhere."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "STEPSIZE", "METAFLOW_"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "STEPSIZE", "METAFLOW_"))
+    }
     return {
         **kept,
         "STEPSIZE": "1",
