@@ -1,0 +1,92 @@
+"""The rows of the catalogue, one class per Parquet file; their fields are the files' columns, in order.
+
+Names and units are those of Spare Cores' data model (sc-crawler, ``tables.py``): memory in MiB, storage in GB, network
+in Gbit/s, prices per hour. Ours besides: ``price_quality``, ``gpu_quality``, ``source`` and ``licence``.
+Knows neither where a row comes from nor where it goes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+PriceQuality = Literal["listed", "repaired", "derived"]
+"""As the source lists it; corrected by evidence in the source; computed from other published figures."""
+GpuQuality = Literal["listed", "derived", "unknown"]
+"""GPU figures as the source has them; filled in from the type's documented hardware; not known (then null)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerRow:
+    """One server type. ``gpu_count`` may be a fraction; GPU columns are null where there is no GPU or it is unknown."""
+
+    vendor_id: str
+    server_id: str
+    api_reference: str
+    display_name: str
+    family: str | None
+    vcpus: int
+    cpu_allocation: str
+    cpu_cores: int | None
+    cpu_speed: float | None
+    cpu_architecture: str
+    cpu_manufacturer: str | None
+    cpu_model: str | None
+    memory_amount: int
+    gpu_count: float
+    gpu_memory_min: int | None
+    gpu_memory_total: int | None
+    gpu_manufacturer: str | None
+    gpu_family: str | None
+    gpu_model: str | None
+    gpu_quality: GpuQuality | None
+    storage_size: int
+    storage_type: str | None
+    network_speed: float | None
+    status: str
+    source: str
+    observed_at: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceRow:
+    """The price of one server in one region and allocation (``ondemand`` or ``spot``), Linux, without taxes."""
+
+    vendor_id: str
+    region_id: str
+    server_id: str
+    operating_system: str = "linux"
+    allocation: str
+    unit: str = "hour"
+    price: float
+    currency: str = "USD"
+    price_quality: PriceQuality
+    source: str
+    observed_at: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionRow:
+    """One region of one vendor."""
+
+    vendor_id: str
+    region_id: str
+    api_reference: str
+    display_name: str
+    country_id: str | None
+    city: str | None
+    status: str
+    source: str
+    observed_at: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The whole catalogue, each table sorted by its key."""
+
+    servers: tuple[ServerRow, ...]
+    prices: tuple[PriceRow, ...]
+    regions: tuple[RegionRow, ...]
