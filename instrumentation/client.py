@@ -1,0 +1,209 @@
+"""Says which process is which attempt, from inside the user's program.
+
+What comes in: an :class:`Identity` and settings. What goes out: messages on the agent's socket (see `wire`). Where no
+agent answers, the client binds and listens on the socket itself, under a lock file, hands the listening socket to the
+agent that it starts and connects at once: the kernel queues what it says until the agent is up.
+
+Never raises, prints, blocks, starts a thread, touches a signal handler or leaves a descriptor open: each message is a
+connection of its own, and each carries all that an agent that has just been started needs to know. Whatever fails
+costs at most 50 ms and is forgotten. Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from stepsize import discovery
+from stepsize.errors import UnavailableError
+from stepsize.instrumentation import readings, rendezvous, spawn, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stepsize.model import AttributeValue, Identity, Outcome
+    from stepsize.settings import Settings
+
+_PATIENCE_S = 0.05
+"""The most that any one call of a client may wait for anybody."""
+
+
+def start_agent(settings: Settings) -> bool:
+    """Make sure that an agent runs for these settings; whether one does. Never raises, takes a few ms."""
+    with contextlib.suppress(Exception):
+        if not settings.sdk_disabled:
+            _connect(settings, time.monotonic() + _PATIENCE_S).close()
+            return True
+    return False
+
+
+def register(
+    identity: Identity, settings: Settings, *, pid: int | None = None, waited_for: bool = False
+) -> Registration:
+    """Say that process ``pid`` (default: this one) is the attempt. Never raises, prints or blocks.
+
+    ``waited_for`` promises the end of a child: the agent then waits for it a moment after the child is gone.
+    """
+    registration = Registration(identity, settings, pid, waited_for=waited_for)
+    registration._open()  # noqa: SLF001 - the two are one
+    return registration
+
+
+def flush(settings: Settings, timeout_s: float) -> bool:
+    """Have the agent sample and send everything; whether all was acknowledged in time, or no agent lives."""
+    if settings.sdk_disabled:
+        return True
+    try:
+        answer = ask(settings, wire.Flush(timeout_s), timeout_s + _PATIENCE_S)
+    except Exception:  # noqa: BLE001 - the user's program goes on whatever happens
+        return False
+    return answer is None or (isinstance(answer, wire.Answer) and answer.ok)
+
+
+def ask(settings: Settings, request: wire.Message, timeout_s: float) -> wire.Message | None:
+    """The agent's answer to a request, or ``None`` where no agent lives. For launchers and commands.
+
+    Raises:
+        OSError: the agent went away or did not answer in time.
+        StepsizeError: there is no place for sockets, or the answer is not one.
+    """
+    deadline = time.monotonic() + timeout_s
+    connection = rendezvous.connect(discovery.agent_socket(settings), deadline)
+    if connection is None:
+        return None
+    with connection:
+        connection.settimeout(timeout_s)
+        connection.sendall(wire.encode(request))
+        answer = bytearray()
+        while not answer.endswith(b"\n"):
+            connection.settimeout(max(rendezvous.RETRY_S, deadline - time.monotonic()))
+            part = connection.recv(65536)
+            if not part:
+                raise ConnectionResetError("the agent ended before it answered")
+            answer += part
+    return wire.decode(bytes(answer))
+
+
+class Registration:
+    """One attempt, as far as its process tells of it. Safe when nothing works; every method may be called again.
+
+    A process that was forked off with it in its memory says nothing: the attempt is its parent's.
+    """
+
+    __slots__ = ("_ended", "_identity", "_owner", "_pid", "_register", "_settings", "_waited_for")
+
+    def __init__(
+        self, identity: Identity, settings: Settings, pid: int | None = None, *, waited_for: bool = False
+    ) -> None:
+        self._identity = identity
+        self._settings = settings
+        self._pid = pid
+        self._waited_for = waited_for
+        self._owner = os.getpid()
+        self._register: wire.Register | None = None
+        self._ended = settings.sdk_disabled
+
+    def annotate(self, **values: AttributeValue) -> None:
+        """Say something of the attempt (``rows=1_200_000``); later values replace earlier ones of the same name."""
+        with contextlib.suppress(Exception):
+            if self._mine:
+                self._identity = replace(self._identity, annotations={**self._identity.annotations, **values})
+                self._send(wire.Annotate(self._identity.instance_id, values))
+
+    def end(self, outcome: Outcome, exit_code: int | None = None) -> None:
+        """Say how the attempt ended and what it has used. The first call counts."""
+        with contextlib.suppress(Exception):
+            if self._mine:
+                self.end_with(wire.End(self._identity.instance_id, outcome, self._reading(), exit_code))
+
+    def end_with(self, end: wire.End) -> None:
+        """As `end`, with readings that the caller took (``stepsize run`` has them from ``wait4``)."""
+        with contextlib.suppress(Exception):
+            if self._mine:
+                self._ended = True
+                self._send(end)
+
+    @property
+    def _mine(self) -> bool:
+        return not self._ended and os.getpid() == self._owner
+
+    def _reading(self) -> wire.Reading:
+        return readings.own_reading() if self._pid is None else readings.reading_of(self._pid)
+
+    def _open(self) -> None:
+        if self._ended:
+            return
+        with contextlib.ExitStack() as stack:
+            connection = None
+            with contextlib.suppress(Exception):
+                # First: an agent that has to be started costs CPU, which the baseline then leaves out.
+                connection = stack.enter_context(_connect(self._settings, time.monotonic() + _PATIENCE_S))
+            with contextlib.suppress(Exception):
+                self._register = self._registration()
+                if connection is not None:
+                    self._deliver(connection)
+
+    def _registration(self) -> wire.Register:
+        baseline = self._reading()
+        if self._waited_for:
+            # The child began as a copy of this process, and its ``ru_maxrss`` will never say less than that.
+            baseline = replace(baseline, children_peak_bytes=readings.own_reading().memory_peak_bytes)
+        return wire.Register(self._identity, self._pid or 0, baseline, self._settings.interval_s, self._waited_for)
+
+    def _send(self, message: wire.Message) -> None:
+        with _connect(self._settings, time.monotonic() + _PATIENCE_S) as connection:
+            self._deliver(connection, message)
+
+    def _deliver(self, connection: socket.socket, *messages: wire.Message) -> None:
+        """Send the registration, then ``messages``; the pidfd travels with the first byte."""
+        first = replace(self._register or self._registration(), identity=self._identity)
+        content = b"".join(wire.encode(message) for message in (first, *messages))
+        with _pidfd(self._pid or self._owner) as handles:
+            sent = socket.send_fds(connection, [content], handles) if handles else connection.send(content)
+        if sent < len(content):
+            connection.sendall(content[sent:])
+
+
+@contextlib.contextmanager
+def _pidfd(pid: int) -> Iterator[list[int]]:
+    """The process's pidfd in a list; an empty one where the system has none."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        yield []
+        return
+    try:
+        yield [descriptor]
+    finally:
+        os.close(descriptor)
+
+
+def _connect(settings: Settings, deadline: float) -> socket.socket:
+    """A connection to the agent, which is started where none answers.
+
+    Raises:
+        OSError, UnavailableError: there was none to be had in time.
+        LakeError: there is no place for sockets.
+    """
+    path = discovery.agent_socket(settings)
+    connection = rendezvous.connect(path, deadline)
+    if connection is not None:
+        return connection
+    with rendezvous.locked(path, deadline):
+        connection = rendezvous.connect(path, deadline)
+        if connection is not None:
+            return connection
+        listener = rendezvous.listen(path)
+    # Out of the lock: others can connect already. Should this process die here, the listener dies with it, and
+    # whoever is refused next replaces the socket.
+    with listener:
+        if not spawn.start(listener, settings):
+            raise UnavailableError(f"cannot start {spawn.AGENT_MODULE}")
+        connection = rendezvous.connect(path, deadline + _PATIENCE_S)
+    if connection is None:
+        raise UnavailableError(f"nobody listens on {path}")
+    return connection

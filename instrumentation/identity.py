@@ -1,0 +1,143 @@
+"""Who an attempt is: an :class:`Identity` from a command line and an environment.
+
+What comes in: the options of ``stepsize run``, an environment. What goes out: an `Identity`. Never starts a process,
+never reads a file but ``.git/HEAD`` and the reference it names, never fails: what is not known is left out.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import getpass
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from stepsize.model import Attr, Identity, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_GIT_DEPTH = 32
+
+
+def of_command(
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    flow: str | None = None,
+    run: str | None = None,
+    step: str | None = None,
+) -> Identity:
+    """The identity of a command: what was said, then `OTEL_RESOURCE_ATTRIBUTES`, then the command and the time.
+
+    The run of a command that nobody named is the microsecond at which it started, as Metaflow's is.
+    """
+    said = resource_attributes(environ)
+
+    def name(given: str | None, attribute: str, default: str) -> str:
+        return given or said.get(attribute) or default
+
+    identity = Identity(
+        flow=name(flow, Attr.FLOW, Path(argv[0]).name if argv else "command"),
+        run=name(run, Attr.RUN, str(time.time_ns() // 1000)),
+        step=name(step, Attr.STEP, "run"),
+        task=said.get(Attr.TASK, "0"),
+        attempt=_integer(said.get(Attr.ATTEMPT)) or 0,
+        user=said.get(Attr.USER) or user(environ),
+        code_version=said.get(Attr.CODE_VERSION) or git_commit(Path.cwd()),
+        run_origin=said.get(Attr.RUN_ORIGIN, "adhoc"),
+    )
+    return with_resource_attributes(identity, environ)
+
+
+def with_resource_attributes(identity: Identity, environ: Mapping[str, str]) -> Identity:
+    """``identity`` with the ``stepsize.*`` of `OTEL_RESOURCE_ATTRIBUTES` where it says nothing itself."""
+    said = resource_attributes(environ)
+    prefix = Attr.ANNOTATION_PREFIX
+    notes = {key.removeprefix(prefix): value for key, value in said.items() if key.startswith(prefix)}
+    request = identity.request
+    asked = Request(
+        cpu=_number(said.get(Attr.REQUEST_CPU)) if request.cpu is None else request.cpu,
+        memory_bytes=_integer(said.get(Attr.REQUEST_MEMORY)) if request.memory_bytes is None else request.memory_bytes,
+        gpu=_number(said.get(Attr.REQUEST_GPU)) if request.gpu is None else request.gpu,
+        disk_bytes=_integer(said.get(Attr.REQUEST_DISK)) if request.disk_bytes is None else request.disk_bytes,
+    )
+    return replace(
+        identity,
+        item=identity.item or said.get(Attr.ITEM),
+        project=identity.project or said.get(Attr.PROJECT),
+        branch=identity.branch or said.get(Attr.BRANCH),
+        user=identity.user or said.get(Attr.USER),
+        code_version=identity.code_version or said.get(Attr.CODE_VERSION),
+        run_origin=identity.run_origin or said.get(Attr.RUN_ORIGIN),
+        annotations={**notes, **identity.annotations},
+        request=asked,
+    )
+
+
+def resource_attributes(environ: Mapping[str, str]) -> dict[str, str]:
+    """`OTEL_RESOURCE_ATTRIBUTES` taken apart: ``key=value`` pairs with commas between, values percent-encoded.
+
+    Source: OpenTelemetry specification, resource SDK, "Specifying resource information via an environment variable".
+    """
+    pairs = (pair.partition("=") for pair in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","))
+    return {key.strip(): unquote(value.strip()) for key, equals, value in pairs if equals and key.strip()}
+
+
+def user(environ: Mapping[str, str]) -> str | None:
+    """Who runs this: the first of the variables that ``getpass`` asks, else the system's name for the user."""
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        if environ.get(variable):
+            return environ[variable]
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # which of them depends on the version of Python
+        return None
+
+
+def git_commit(directory: Path) -> str | None:
+    """The commit that is checked out around ``directory``, from the files of ``.git``."""
+    for folder in (directory, *directory.parents)[:_GIT_DEPTH]:
+        git = folder / ".git"
+        try:
+            if git.is_file():  # a worktree or submodule: the file says where
+                git = (folder / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()).resolve()
+            elif not git.is_dir():
+                continue
+            return _head(git)
+        except (OSError, ValueError):
+            return None
+    return None
+
+
+def _head(git: Path) -> str | None:
+    head = (git / "HEAD").read_text(encoding="ascii").strip()
+    if not head.startswith("ref:"):
+        return head or None
+    reference = head.removeprefix("ref:").strip()
+    common = git / "commondir"
+    roots = [git, (git / common.read_text(encoding="utf-8").strip()).resolve()] if common.is_file() else [git]
+    for root in roots:
+        if (root / reference).is_file():
+            return (root / reference).read_text(encoding="ascii").strip() or None
+        if (root / "packed-refs").is_file():
+            for line in (root / "packed-refs").read_text(encoding="utf-8").splitlines():
+                if line.endswith(f" {reference}"):
+                    return line.split()[0]
+    return None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
+
+
+def _integer(text: str | None) -> int | None:
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return None

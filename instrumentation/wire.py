@@ -1,0 +1,182 @@
+"""What client and agent say to each other over the agent's socket: one JSON object a line.
+
+What comes in: frozen messages, or the bytes of a line. What goes out: the bytes of a line, or a message. Never touches
+a socket, a file or a clock. Standard library only: it is imported inside the user's process. The protocol's version is
+`discovery.AGENT_PROTOCOL_VERSION`, which is part of the socket's name, so both ends always speak the same one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from stepsize.errors import DataError
+from stepsize.model import Identity, Outcome, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stepsize.model import AttributeValue
+
+MAX_LINE_BYTES = 1 << 20
+"""A line longer than this is not one of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a process has used since it was made, its waited-for children included; ``None`` where unreadable.
+
+    Attributes:
+        time_unix_nano: when it was read.
+        cpu_user_s, cpu_system_s: CPU seconds.
+        memory_peak_bytes: VmHWM of the process itself.
+        children_peak_bytes: highest maximum RSS among its waited-for descendants (``ru_maxrss``). A child made by
+            vfork is charged with its parent's, so it is evidence of a child only where it exceeds the parent's peak.
+        disk_read_bytes, disk_write_bytes: bytes that reached storage.
+    """
+
+    time_unix_nano: int
+    cpu_user_s: float
+    cpu_system_s: float
+    memory_peak_bytes: int | None = None
+    children_peak_bytes: int | None = None
+    disk_read_bytes: int | None = None
+    disk_write_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """A process is this attempt. Said again with every later message, so that an agent that is new knows it too.
+
+    Attributes:
+        pid: the process; 0 for the one that sends this.
+        baseline: what the process had used when it became the attempt.
+        interval_s: seconds between samples.
+        waited_for: whether the sender is the process's parent and will say how it ended, with readings from ``wait4``.
+    """
+
+    identity: Identity
+    pid: int
+    baseline: Reading
+    interval_s: float
+    waited_for: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Annotate:
+    """What the user says of the attempt."""
+
+    instance_id: str
+    values: Mapping[str, AttributeValue]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The attempt is over: its outcome and final reading."""
+
+    instance_id: str
+    outcome: Outcome
+    final: Reading
+    exit_code: int | None = None
+    exit_signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Answer (`Answer`) once everything sampled up to now is acknowledged."""
+
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summarize:
+    """Answer (`Summary`) what an attempt has used so far; asked after its `End` it is final."""
+
+    instance_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Answer (`AgentStatus`) how the agent is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether what was asked for happened."""
+
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an attempt has used; ``None`` where it could not be read."""
+
+    duration_s: float
+    cpu_seconds: float
+    cpu_max: float | None = None
+    memory_peak_bytes: int | None = None
+    memory_source: str | None = None
+    disk_read_bytes: int | None = None
+    disk_write_bytes: int | None = None
+    processes_max: int | None = None
+    samples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStatus:
+    """How the agent is: its pid, live attempts, points not yet acknowledged, points lost at its bounds."""
+
+    pid: int
+    tasks: int
+    unsent_points: int
+    dropped_points: int
+    instances: tuple[str, ...] = field(default_factory=tuple)
+
+
+Message = Register | Annotate | End | Flush | Summarize | Status | Answer | Summary | AgentStatus
+_TYPES: dict[str, type[Any]] = {
+    kind.__name__: kind for kind in (Register, Annotate, End, Flush, Summarize, Status, Answer, Summary, AgentStatus)
+}
+
+
+def encode(message: Message) -> bytes:
+    """A message as one line."""
+    content = {"type": type(message).__name__, **asdict(message)}
+    if isinstance(message, End):
+        content["outcome"] = message.outcome.value
+    return json.dumps(content, separators=(",", ":"), default=str).encode() + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """The message of one line; fields that this version does not know are left out.
+
+    Raises:
+        DataError: the line is not a message.
+    """
+    try:
+        content = json.loads(line)
+        kind = _TYPES[content["type"]]
+        values = _known(kind, content)
+        if kind is Register:
+            values["identity"] = _identity(values["identity"])
+            values["baseline"] = Reading(**_known(Reading, values["baseline"]))
+        elif kind is End:
+            values["outcome"] = Outcome(values["outcome"])
+            values["final"] = Reading(**_known(Reading, values["final"]))
+        elif kind is AgentStatus:
+            values["instances"] = tuple(values.get("instances", ()))
+        message: Message = kind(**values)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"not a message of the agent's protocol: {error}") from None
+    return message
+
+
+def _known(kind: type[Any], content: Mapping[str, Any]) -> dict[str, Any]:
+    return {row.name: content[row.name] for row in fields(kind) if row.name in content}
+
+
+def _identity(content: Mapping[str, Any]) -> Identity:
+    values = _known(Identity, content)
+    values["request"] = Request(**_known(Request, values.get("request", {})))
+    return Identity(**values)
