@@ -1,0 +1,114 @@
+"""Offers as text: a table for people, JSON, CSV or Markdown for what comes after.
+
+What comes in: offers, and today's date for the age of their prices. What goes out: text that ends in a newline. Knows
+neither the terminal nor the clock.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict, fields
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from stepsize.analyzer.matching import Offer
+from stepsize.sizes import format_mib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def _gpu(offer: Offer) -> str:
+    if not offer.gpu_count:
+        return ""
+    memory = f" {format_mib(offer.gpu_memory_total_mib)}" if offer.gpu_memory_total_mib else ""
+    return f"{offer.gpu_count:.3g}x {offer.gpu_model or 'unknown'}{memory}"
+
+
+def _kind(offer: Offer) -> str:
+    marks = [offer.cpu_architecture]
+    if offer.cpu_allocation != "dedicated":
+        marks.append(offer.cpu_allocation)
+    if offer.allocation != "ondemand":
+        marks.append(offer.allocation)
+    return " ".join(marks)
+
+
+_COLUMNS: tuple[tuple[str, Callable[[Offer], str], bool], ...] = (
+    ("USD/hour", lambda offer: f"{offer.price_hourly:.4f}", True),
+    ("vendor", lambda offer: offer.vendor_id, False),
+    ("server", lambda offer: offer.server_id, False),
+    ("region", lambda offer: offer.region, False),
+    ("vcpus", lambda offer: f"{offer.vcpus:g}", True),
+    ("memory", lambda offer: format_mib(offer.memory_mib), True),
+    ("gpu", _gpu, False),
+    ("kind", _kind, False),
+    ("price", lambda offer: offer.price_quality, False),
+)
+"""Heading, text and whether it is aligned to the right."""
+
+
+def render(offers: Sequence[Offer], form: str, today: date) -> str:
+    """``offers`` in ``form``: ``table``, ``json``, ``csv`` or ``markdown``."""
+    if form == "json":
+        return json.dumps([record(offer) for offer in offers], indent=2) + "\n"
+    if form == "csv":
+        return _csv(offers)
+    if not offers:
+        return ""
+    lines = _markdown(offers) if form == "markdown" else _table(offers)
+    return "\n".join([*lines, "", age(offers, today)]) + "\n"
+
+
+def record(offer: Offer) -> dict[str, Any]:
+    """The JSON object of an offer; whole counts are integers."""
+    return {
+        name: int(value)
+        if isinstance(value, float) and name in ("vcpus", "gpu_count") and value.is_integer()
+        else value
+        for name, value in asdict(offer).items()
+    }
+
+
+def age(offers: Sequence[Offer], today: date) -> str:
+    """One line: from when the prices are, how old that is, and what they leave out."""
+    days = sorted({offer.price_observed_at for offer in offers})
+    ages = sorted({(today - date.fromisoformat(day)).days for day in days})
+    when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    old = f"{ages[0]} days" if len(ages) == 1 else f"{ages[0]} to {ages[-1]} days"
+    return f"Linux list prices of {when} ({old} old), without tax, storage and traffic."
+
+
+def _csv(offers: Sequence[Offer]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Offer)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(record(offer) for offer in offers)
+    return text.getvalue()
+
+
+def _cells(offers: Sequence[Offer]) -> list[list[str]]:
+    shown = [
+        (title, text, right) for title, text, right in _COLUMNS if title != "gpu" or any(o.gpu_count for o in offers)
+    ]
+    rows = [[title for title, _, _ in shown], *([text(offer) for _, text, _ in shown] for offer in offers)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, (_, _, right) in zip(row, widths, shown, strict=True)
+        ]
+        for row in rows
+    ]
+
+
+def _table(offers: Sequence[Offer]) -> list[str]:
+    return ["  ".join(row).rstrip() for row in _cells(offers)]
+
+
+def _markdown(offers: Sequence[Offer]) -> list[str]:
+    head, *rows = (f"| {' | '.join(row)} |" for row in _cells(offers))
+    rule = "| " + " | ".join("-" * len(cell) for cell in _cells(offers)[0]) + " |"
+    return [head, rule, *rows]

@@ -1,0 +1,12 @@
+-- The cheapest offers that fit: each server once, where it costs least; of two at one price the larger first.
+SELECT
+    vendor_id, server_id, region, allocation, price_hourly, currency, price_observed_at, price_quality, vcpus, memory_mib,
+    gpu_count, gpu_model, gpu_memory_total_mib, cpu_architecture, cpu_allocation, storage_gb
+FROM judged(
+    $cpu, $memory_mib, $gpu, $vram_mib, $disk_gb, $architecture::VARCHAR, $vendors::VARCHAR[], $regions::VARCHAR[],
+    $allocation::VARCHAR, $burstable::BOOLEAN
+)
+WHERE shortfalls = 0
+QUALIFY row_number() OVER (PARTITION BY vendor_id, server_id ORDER BY price_hourly, region, allocation) = 1
+ORDER BY price_hourly, vcpus DESC, memory_mib DESC, vendor_id, server_id
+LIMIT $limit

@@ -1,0 +1,2 @@
+-- Every combination of the names that a need may use.
+SELECT DISTINCT vendor_id, region, cpu_architecture, allocation FROM offers
