@@ -1,0 +1,193 @@
+"""What a step costs a run, now and as recommended, and what that saves in a month.
+
+What comes in: evidence, the amounts asked for, and a catalogue. What goes out: frozen :class:`Costs` whose reasons say
+from what, or why a figure is missing. Never invents a price, a duration or a rate of runs.
+
+Each attempt is charged for its duration (longer where it used more cores than it would have, see
+``sizing.rounding.stretch``), alone on the cheapest on-demand server that fits. Servers with burstable cores
+are left out: they sustain a fraction of a core once their credits are spent, so that a task on one takes longer than
+the durations measured. So are other architectures than x86_64, since a container image or a wheel built for one does
+not run on the other. Disk is not matched: clouds attach it apart.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from stepsize.analyzer.matching import Need
+from stepsize.analyzer.sizing.rounding import stretch
+from stepsize.model import BYTES_PER_MB
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stepsize.analyzer.matching import Offer
+    from stepsize.analyzer.usage import StepEvidence
+
+SERVERS_SHOWN = 3
+ARCHITECTURE = "x86_64"
+DAYS_PER_MONTH = 365.25 / 12
+LEAST_DAYS_FOR_A_RATE = 0.5
+"""Runs within less than half a day say how long somebody tried things out, not how often a month runs them."""
+WORTH_SAYING = 1.1
+"""From a tenth longer on, the report says that the request would have slowed the step down."""
+_SECONDS_PER_HOUR = 3600
+_SECONDS_PER_DAY = 86_400
+_BYTES_PER_MIB = 2**20
+
+
+class PriceList(Protocol):
+    """What the report needs of a catalogue (:class:`stepsize.analyzer.matching.Catalog`)."""
+
+    def cheapest(self, need: Need, limit: int = 5) -> Sequence[Offer]:
+        """At most ``limit`` offers that satisfy ``need``, cheapest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amounts:
+    """Cores, MB, devices of one step; None where it is not known."""
+
+    cpu: float | None = None
+    memory_mb: float | None = None
+    gpu: float | None = None
+    vram_mb: float | None = None
+    disk_mb: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """Money in ``currency``; None where it cannot be known, and then ``reasons`` say why."""
+
+    now: float | None = None
+    recommended: float | None = None
+    saving_per_month: float | None = None
+    currency: str | None = None
+    servers: tuple[Offer, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+class Quotes:
+    """Answers of one catalogue, each need asked for once: many steps need the same."""
+
+    def __init__(self, catalog: PriceList) -> None:
+        self._catalog = catalog
+        self._known: dict[Need, tuple[Offer, ...]] = {}
+
+    def offers(self, need: Need) -> tuple[Offer, ...]:
+        """The cheapest servers for ``need``."""
+        if need not in self._known:
+            self._known[need] = tuple(self._catalog.cheapest(need, limit=SERVERS_SHOWN))
+        return self._known[need]
+
+
+def price(evidence: StepEvidence, requested: Amounts, recommended: Amounts, quotes: Quotes) -> Costs:
+    """What the step's runs cost on the servers that fit the request, and on those that fit the recommendation."""
+    wanted = _need(recommended, recommended.vram_mb)
+    if wanted is None:
+        return Costs(reasons=("No servers: what to ask for in cpu and memory is not known.",))
+    offers = quotes.offers(wanted)
+    if not offers:
+        return Costs(reasons=("No cost: no server of the catalogue fits what is recommended.",))
+    best = offers[0]
+    hours = _hours_per_run(evidence)
+    if hours is None:
+        return Costs(currency=best.currency, servers=offers, reasons=("No cost: no attempt's duration is known.",))
+    then = hours * stretch(evidence.cpu_histogram, wanted.cpu) * best.price_hourly
+    basis = _basis(evidence, hours, best)
+    # A server whose VRAM is too small could not have run the step, so that both needs carry what it used.
+    asked = _need(requested, recommended.vram_mb)
+    present = quotes.offers(asked)[:1] if asked else ()
+    if asked is None or not present:
+        missing = "what it asked for is not known" if asked is None else "no server of the catalogue fits the request"
+        reasons = (basis, f"No cost as it is: {missing}.")
+        return Costs(recommended=then, currency=best.currency, servers=offers, reasons=reasons)
+    if present[0].currency != best.currency:
+        reasons = (basis, f"No saving: prices are in {present[0].currency} and {best.currency}.")
+        return Costs(recommended=then, currency=best.currency, servers=offers, reasons=reasons)
+    longer = stretch(evidence.cpu_histogram, asked.cpu)
+    now = hours * longer * present[0].price_hourly
+    rate, pace = _runs_per_month(evidence)
+    return Costs(
+        now=now,
+        recommended=then,
+        saving_per_month=None if rate is None else (now - then) * rate,
+        currency=best.currency,
+        servers=offers,
+        reasons=(basis, *_caveats(asked, longer, same_server=_key(present[0]) == _key(best)), pace),
+    )
+
+
+def _caveats(asked: Need, longer: float, *, same_server: bool) -> tuple[str, ...]:
+    caveats = []
+    if longer >= WORTH_SAYING:
+        caveats.append(
+            f"It used more cores than it asked for; held to {asked.cpu:g} it would take about {longer:.1f} times as long, "
+            "and is charged so."
+        )
+    if same_server:
+        caveats.append("The same server is cheapest for both: the change pays where tasks share servers.")
+    return tuple(caveats)
+
+
+def _key(offer: Offer) -> tuple[str, str, str]:
+    return (offer.vendor_id, offer.server_id, offer.region)
+
+
+def _need(amounts: Amounts, vram_mb: float | None) -> Need | None:
+    if amounts.cpu is None or amounts.memory_mb is None:
+        return None
+    gpu = math.ceil(amounts.gpu or 0)
+    return Need(
+        cpu=amounts.cpu,
+        memory_mib=amounts.memory_mb * BYTES_PER_MB / _BYTES_PER_MIB,
+        gpu=gpu,
+        vram_mib=(vram_mb or 0) * BYTES_PER_MB / _BYTES_PER_MIB if gpu else 0,
+        architecture=ARCHITECTURE,
+        burstable=False,
+    )
+
+
+def _hours_per_run(evidence: StepEvidence) -> float | None:
+    known = [attempt for attempt in evidence.ended if attempt.duration_s is not None]
+    runs = {attempt.run for attempt in known}
+    return math.fsum(a.duration_s or 0.0 for a in known) / _SECONDS_PER_HOUR / len(runs) if runs else None
+
+
+def _basis(evidence: StepEvidence, hours: float, best: Offer) -> str:
+    runs = len({attempt.run for attempt in evidence.ended if attempt.duration_s is not None})
+    took = (
+        f"{hours:.2f} hours"
+        if hours >= 0.1
+        else f"{hours * 60:.1f} minutes"
+        if hours >= 1 / 60
+        else f"{hours * 3600:.1f} s"
+    )
+    over = "in the one run seen" if runs == 1 else f"a run (mean of {runs})"
+    return (
+        f"Cost: {took} {over}, retries included, each attempt alone on the cheapest on-demand server that fits "
+        f"(price of {best.price_observed_at})."
+    )
+
+
+def _runs_per_month(evidence: StepEvidence) -> tuple[float | None, str]:
+    """Runs in a month at the pace seen, from the time between the first and the newest, and the sentence for it."""
+    started: dict[str, float] = {}
+    for attempt in evidence.attempts:
+        if attempt.started_at_s is not None:
+            started[attempt.run] = min(attempt.started_at_s, started.get(attempt.run, math.inf))
+    runs = len(started)
+    if runs < 2:
+        return None, "No saving per month: one run shows no pace; two are needed."
+    days = (max(started.values()) - min(started.values())) / _SECONDS_PER_DAY
+    if days < LEAST_DAYS_FOR_A_RATE:
+        return None, f"No saving per month: the {runs} runs seen began within {_span(days)}, which shows no pace."
+    rate = (runs - 1) / days * DAYS_PER_MONTH
+    return rate, f"Saving per month at the pace of {runs} runs in {days:.1f} days, {rate:.0f} a month."
+
+
+def _span(days: float) -> str:
+    minutes = max(1, math.ceil(days * 24 * 60))
+    return f"{minutes} min" if minutes < 120 else f"{days * 24:.1f} hours"

@@ -1,0 +1,56 @@
+"""The report as CSV: a header and one row a step, nested values in columns of their own.
+
+What comes in: reports. What goes out: CSV text (RFC 4180, ``\\n`` at line ends); what is not known is an empty field.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any
+
+from stepsize.analyzer.formats.json_text import record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stepsize.analyzer.report import StepReport
+
+_AMOUNTS = ("cpu", "memory_mb", "gpu", "vram_mb", "disk_mb")
+COLUMNS: tuple[str, ...] = (
+    *("flow", "step", "project", "production", "runs", "tasks", "policy"),
+    *(f"{part}_{name}" for part in ("requested", "used", "recommended") for name in _AMOUNTS),
+    *("confidence", "failures_expected_per_1000", "wasted_gb_h", "cost_per_run_now", "cost_per_run_recommended"),
+    *(
+        "saving_per_month",
+        "currency",
+        "server_vendor_id",
+        "server_id",
+        "server_region",
+        "server_price_hourly",
+        "reasons",
+    ),
+)
+"""The header; the server is the cheapest that fits the recommendation."""
+
+
+def render(reports: Sequence[StepReport]) -> str:
+    """``reports`` as CSV with the header :data:`COLUMNS`."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_row(record(report)) for report in reports)
+    return text.getvalue()
+
+
+def _row(found: dict[str, Any]) -> dict[str, Any]:
+    row = {column: found[column] for column in COLUMNS if column in found}
+    for part in ("requested", "used", "recommended"):
+        row |= {f"{part}_{name}": found[part][name] for name in _AMOUNTS}
+    row |= {f"cost_per_run_{name}": cost for name, cost in found["cost_per_run"].items()}
+    row["reasons"] = " ".join(found["reasons"])
+    if found["servers"]:
+        server = found["servers"][0]
+        row["server_id"] = server["server_id"]
+        row |= {f"server_{name}": server[name] for name in ("vendor_id", "region", "price_hourly")}
+    return row

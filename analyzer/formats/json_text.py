@@ -1,0 +1,78 @@
+"""The report as JSON: a list of objects whose keys are a contract (README, "Report as JSON").
+
+What comes in: reports. What goes out: JSON text; what is not known is ``null``, never NaN or zero.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stepsize.analyzer.costs import Amounts
+    from stepsize.analyzer.matching import Offer
+    from stepsize.analyzer.report import StepReport
+
+
+def render(reports: Sequence[StepReport]) -> str:
+    """``reports`` as indented JSON with a newline at its end."""
+    return json.dumps([record(report) for report in reports], indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def record(report: StepReport) -> dict[str, Any]:
+    """One report as JSON's own types."""
+    costs = report.costs
+    return {
+        "flow": report.flow,
+        "step": report.step,
+        "project": report.project,
+        "production": report.production,
+        "runs": report.runs,
+        "tasks": report.tasks,
+        "outcomes": dict(report.outcomes),
+        "policy": report.policy,
+        "requested": _amounts(report.requested),
+        "recommended": _amounts(report.recommended),
+        "used": _amounts(report.used),
+        "reasons": [*report.reasons, *costs.reasons],
+        "confidence": report.confidence,
+        "failures_expected_per_1000": report.failures_expected_per_1000,
+        "wasted_gb_h": _rounded(report.wasted_gb_h, 6),
+        "cost_per_run": {"now": _rounded(costs.now, 6), "recommended": _rounded(costs.recommended, 6)},
+        "saving_per_month": _rounded(costs.saving_per_month, 4),
+        "currency": costs.currency,
+        "servers": [_server(offer) for offer in costs.servers],
+    }
+
+
+def _amounts(amounts: Amounts) -> dict[str, float | None]:
+    return {
+        "cpu": _rounded(amounts.cpu, 3),
+        "memory_mb": _rounded(amounts.memory_mb, 3),
+        "gpu": _rounded(amounts.gpu, 3),
+        "vram_mb": _rounded(amounts.vram_mb, 3),
+        "disk_mb": _rounded(amounts.disk_mb, 3),
+    }
+
+
+def _server(offer: Offer) -> dict[str, Any]:
+    return {
+        "vendor_id": offer.vendor_id,
+        "server_id": offer.server_id,
+        "region": offer.region,
+        "price_hourly": offer.price_hourly,
+        "allocation": offer.allocation,
+        "price_observed_at": offer.price_observed_at,
+        "vcpus": offer.vcpus,
+        "memory_mib": offer.memory_mib,
+    }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    """``value`` to so many digits, as an integer where it is one."""
+    if value is None:
+        return None
+    rounded = round(value, digits)
+    return int(rounded) if rounded == int(rounded) else rounded

@@ -1,0 +1,67 @@
+"""The report as Markdown (GitHub's), short enough for a comment: a table, then what stands behind each row.
+
+What comes in: reports. What goes out: Markdown text in which names cannot break out of their place.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from stepsize.analyzer.formats import words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stepsize.analyzer.report import StepReport
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~-])")
+
+
+def render(reports: Sequence[StepReport]) -> str:
+    """``reports`` as a table and a folded section for each step."""
+    lines = ["# What each step should ask for", ""]
+    if not reports:
+        return "\n".join([*lines, "No steps.", ""])
+    lines += [
+        "| step | memory MB | used | cpu | used | saving | confidence |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [_row(report) for report in reports]
+    for report in reports:
+        lines += ["", *_details(report)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(report: StepReport) -> str:
+    cells = [
+        _escaped(report.title),
+        _change(report, "memory_mb"),
+        words.amount(report.used.memory_mb),
+        _change(report, "cpu"),
+        words.amount(report.used.cpu),
+        words.saving(report.costs),
+        report.confidence,
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _change(report: StepReport, name: str) -> str:
+    asked, advised = getattr(report.requested, name), getattr(report.recommended, name)
+    return words.amount(asked) if asked == advised else f"{words.amount(asked)} → **{words.amount(advised)}**"
+
+
+def _details(report: StepReport) -> list[str]:
+    lines = [f"<details><summary>{_escaped(report.title)}: {words.seen(report)}</summary>", ""]
+    lines += [f"- {_escaped(reason)}" for reason in (*report.reasons, *report.costs.reasons)]
+    lines.append(f"- Failures for memory expected: {words.failures(report)}.")
+    for offer in report.costs.servers:
+        name = _escaped(f"{offer.vendor_id} {offer.server_id}, {offer.region}")
+        lines.append(f"- Fits: {name}, {words.money(offer.price_hourly, offer.currency)} an hour")
+    return [*lines, "", "</details>"]
+
+
+def _escaped(text: str) -> str:
+    return (
+        _SPECIAL.sub(r"\\\1", words.printable(text)).replace("&", "&amp;").replace("\\<", "&lt;").replace("\\>", "&gt;")
+    )

@@ -1,0 +1,126 @@
+"""The report for a terminal: one table over all steps, then a block for each that says why.
+
+What comes in: reports. What goes out: text of a given width, with colours only where they are asked for. Names are
+printed as they are, never read as markup, with control characters made visible.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from stepsize.analyzer.formats import words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from stepsize.analyzer.report import StepReport
+
+WIDTH = 80
+
+
+def render(reports: Sequence[StepReport], *, color: bool = False, width: int = WIDTH) -> str:
+    """``reports`` as a table of ``width`` columns; ``color`` where a terminal reads it."""
+    text = io.StringIO()
+    console = Console(file=text, width=width, force_terminal=color, no_color=not color, highlight=False, emoji=False)
+    if not reports:
+        console.print("No steps.")
+        return text.getvalue()
+    console.print(_overview(reports))
+    for report in reports:
+        console.print(_block(report))
+    console.print(_total(reports))
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+def _overview(reports: Sequence[StepReport]) -> RenderableType:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("step", overflow="fold", ratio=1)
+    for heading in ("memory MB", "used", "cpu", "used", "saving"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for report in reports:
+        table.add_row(
+            Text(words.printable(report.title)),
+            _change(report, "memory_mb"),
+            words.amount(report.used.memory_mb),
+            _change(report, "cpu"),
+            words.amount(report.used.cpu),
+            words.saving(report.costs),
+        )
+    return table
+
+
+def _change(report: StepReport, name: str) -> Text:
+    asked, advised = getattr(report.requested, name), getattr(report.recommended, name)
+    if asked == advised:
+        return Text(words.amount(asked))
+    style = "bold" if asked is None else "bold green" if advised < asked else "bold red"
+    return Text.assemble(f"{words.amount(asked)} → ", (words.amount(advised), style))
+
+
+def _block(report: StepReport) -> RenderableType:
+    head = Text.assemble(
+        (words.printable(report.title), "bold cyan"),
+        (f"  {words.seen(report)}, confidence {report.confidence}", "dim"),
+    )
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, label in words.relevant(report):
+        grid.add_row(label, _asked_used_advised(report, name))
+    for index, reason in enumerate(report.reasons):
+        grid.add_row("" if index else "why", Text(words.printable(reason)))
+    for label, text in _money(report):
+        grid.add_row(label, Text(words.printable(text)))
+    return Group(Text(), head, Padding(grid, (0, 0, 0, 2)))
+
+
+def _asked_used_advised(report: StepReport, name: str) -> Text:
+    asked, used, advised = (getattr(part, name) for part in (report.requested, report.used, report.recommended))
+    first = f"asked {words.amount(asked)}, used {words.amount(used)}"
+    if advised is None:
+        return Text(f"{first}: nothing to ask for yet")
+    if asked == advised:
+        return Text(f"{first}: keep {words.amount(advised)}")
+    return Text.assemble(f"{first}: ask for ", (words.amount(advised), "bold"))
+
+
+def _money(report: StepReport) -> list[tuple[str, str]]:
+    costs = report.costs
+    lines = []
+    if report.failures_expected_per_1000 is not None:
+        lines.append(("risk", f"{words.failures(report)} tasks expected to run out of memory"))
+    if report.wasted_gb_h is not None:
+        lines.append(("waste", f"{report.wasted_gb_h:.3g} GB·h of memory held and not used over the tasks seen"))
+    if costs.now is not None:
+        now, then = words.money(costs.now, costs.currency), words.money(costs.recommended, costs.currency)
+        month = f"; saves {words.saving(costs)}" if costs.saving_per_month is not None else ""
+        lines.append(("a run", f"{now} → {then}{month}"))
+    lines += [("" if index else "cost", words.cost_reason(reason)) for index, reason in enumerate(costs.reasons)]
+    for index, offer in enumerate(costs.servers):
+        size = f"{words.amount(offer.vcpus)} vCPU, {offer.memory_mib / 1024:.3g} GiB"
+        price = f"{words.money(offer.price_hourly, offer.currency)}/h"
+        lines.append(
+            ("" if index else "fits", f"{offer.vendor_id} {offer.server_id} ({size}), {offer.region}: {price}")
+        )
+    return lines
+
+
+def _total(reports: Sequence[StepReport]) -> RenderableType:
+    saved: dict[str, float] = {}
+    for report in reports:
+        costs = report.costs
+        if costs.saving_per_month is not None and costs.currency is not None:
+            saved[costs.currency] = saved.get(costs.currency, 0.0) + costs.saving_per_month
+    wasted = sum(report.wasted_gb_h or 0.0 for report in reports)
+    sums = [f"{value:,.2f} {currency} a month" for currency, value in sorted(saved.items())]
+    text = f"In all: {wasted:.3g} GB·h of memory held and not used" + (f"; saving {' and '.join(sums)}" if sums else "")
+    return Group(Text(), Text(text + "."))

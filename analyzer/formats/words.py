@@ -1,0 +1,89 @@
+"""Numbers as words, the same in every format that people read. Pure.
+
+What is not known is a dash, never a zero.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stepsize.analyzer.costs import Amounts, Costs
+    from stepsize.analyzer.report import StepReport
+
+UNKNOWN = "\N{EN DASH}"
+
+RESOURCES: tuple[tuple[str, str], ...] = (
+    ("memory_mb", "memory MB"),
+    ("cpu", "cpu"),
+    ("gpu", "gpu"),
+    ("vram_mb", "vram MB"),
+    ("disk_mb", "disk MB"),
+)
+"""Fields of ``Amounts`` and what people call them, in the order in which they matter."""
+
+
+def amount(value: float | None) -> str:
+    """Up to two decimals below ten, whole above: ``0.5``, ``1.02``, ``8,000``."""
+    if value is None:
+        return UNKNOWN
+    if value == int(value) or value >= 10:
+        return f"{value:,.0f}"
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def money(value: float | None, currency: str | None) -> str:
+    """Two decimals, or as many as show two digits of a small amount: ``12.30 USD``, ``0.0012 USD``."""
+    if value is None:
+        return UNKNOWN
+    if value == 0 or abs(value) >= 0.1:
+        return f"{value:,.2f} {currency}"
+    text = f"{value:.2g}"
+    return f"{float(text):.6f}".rstrip("0") + f" {currency}" if "e" not in text else f"under 0.0001 {currency}"
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 task``, ``1,200 tasks``."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def seen(report: StepReport) -> str:
+    """How much evidence there is: ``12 tasks in 3 runs``."""
+    return f"{plural(report.tasks, 'task')} in {plural(report.runs, 'run')}"
+
+
+def failures(report: StepReport) -> str:
+    """The failures to expect, or that they are not known."""
+    expected = report.failures_expected_per_1000
+    return "not known" if expected is None else f"{amount(round(expected, 1))} in 1,000"
+
+
+def saving(costs: Costs) -> str:
+    """The money saved, a month where the pace of runs is known, else a run."""
+    if costs.saving_per_month is not None:
+        # Whole cents: the pace of runs is known no better; the sum avoids a negative zero.
+        return f"{round(costs.saving_per_month, 2) + 0.0:,.2f} {costs.currency} a month"
+    if costs.now is not None and costs.recommended is not None:
+        return f"{money(costs.now - costs.recommended, costs.currency)} a run"
+    return UNKNOWN
+
+
+def cost_reason(reason: str) -> str:
+    """A reason of the costs as it reads under the heading "cost"."""
+    text = reason.removeprefix("Cost: ")
+    return text[:1].upper() + text[1:]
+
+
+def relevant(report: StepReport) -> list[tuple[str, str]]:
+    """The resources worth showing: memory and cpu always, the others where anything is asked, used or advised."""
+    parts: tuple[Amounts, ...] = (report.requested, report.used, report.recommended)
+    return [
+        (name, label)
+        for name, label in RESOURCES
+        if name in ("memory_mb", "cpu") or any(getattr(part, name) for part in parts)
+    ]
+
+
+def printable(text: str) -> str:
+    """``text`` with control characters made visible, so that a name cannot steer a terminal."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -1,0 +1,197 @@
+"""The report: for each step what it asked for, used and should ask for, why, what that saves, and which servers fit.
+
+What comes in: a read-only connection to the lake, a catalogue, a policy and a query. What goes out: a list of frozen
+:class:`StepReport`, the one source of every format. Never writes, never prints; units are those of ``@resources``
+(memory in MB, 10^6 bytes), except ``wasted_gb_h`` (GB of 2^30 bytes, hours).
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stepsize.analyzer.costs import Amounts, Costs, PriceList, Quotes, price
+from stepsize.analyzer.sizing.cores import cores_used
+from stepsize.analyzer.spread import Spread, cpu_spread, memory_spread
+from stepsize.analyzer.usage import histories, known
+from stepsize.errors import LakeError, UsageError
+from stepsize.model import BYTES_PER_MB, Outcome
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from stepsize.analyzer.sizing.policy import Policy, Recommendation
+    from stepsize.analyzer.usage import Query, StepEvidence
+
+CPU_QUANTILE_SHOWN = 0.95
+"""``used.cpu``: the cores that were enough for this share of the time."""
+_BYTES_PER_GB = 2**30
+_SECONDS_PER_HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """One step of one history (project, production or not). ``recommended`` holds the request where it is to be kept.
+
+    ``reasons`` are about the sizes, ``costs.reasons`` about the money; both are sentences to check against the data.
+    """
+
+    flow: str
+    step: str
+    project: str | None
+    production: bool
+    runs: int
+    tasks: int
+    policy: str
+    requested: Amounts
+    recommended: Amounts
+    used: Amounts
+    reasons: tuple[str, ...]
+    confidence: str
+    failures_expected_per_1000: float | None
+    wasted_gb_h: float | None
+    costs: Costs
+    outcomes: tuple[tuple[str, int], ...] = ()
+    memory_spread: Spread | None = None
+    cpu_spread: Spread | None = field(default=None)
+
+    @property
+    def title(self) -> str:
+        """``flow/step``, with the project and kind of branch where there is one."""
+        history = [self.project] if self.project else []
+        history += ["production"] if self.production else []
+        return f"{self.flow}/{self.step}" + (f" ({', '.join(history)})" if history else "")
+
+
+def build(connection: duckdb.DuckDBPyConnection, catalog: PriceList, policy: Policy, query: Query) -> list[StepReport]:
+    """A report for every step that ``query`` asks for.
+
+    Raises:
+        LakeError: the lake holds no attempt at all.
+        UsageError: it holds none that the query asks for; the message names what there is.
+    """
+    quotes = Quotes(catalog)
+    reports = [report_step(evidence, policy, quotes) for evidence in histories(connection, query)]
+    if not reports:
+        raise _nothing(known(connection), query)
+    return reports
+
+
+def report_step(evidence: StepEvidence, policy: Policy, quotes: Quotes) -> StepReport:
+    """The report of one step."""
+    recommendation = policy.recommend(evidence)
+    requested = _requested(evidence)
+    recommended = _recommended(recommendation, requested)
+    return StepReport(
+        flow=evidence.flow,
+        step=evidence.step,
+        project=evidence.project,
+        production=evidence.production,
+        runs=len({attempt.run for attempt in evidence.ended}),
+        tasks=len({(attempt.run, attempt.task) for attempt in evidence.ended}),
+        policy=policy.name,
+        requested=requested,
+        recommended=recommended,
+        used=_used(evidence),
+        reasons=(*recommendation.all_reasons, *_unknown_request(requested)),
+        confidence=recommendation.confidence.value,
+        failures_expected_per_1000=recommendation.failures_expected_per_1000,
+        wasted_gb_h=_wasted_gb_h(evidence),
+        costs=price(evidence, requested, recommended, quotes),
+        outcomes=tuple(Counter(_outcome_name(attempt.outcome) for attempt in evidence.attempts).most_common()),
+        memory_spread=memory_spread(evidence, requested.memory_mb, recommended.memory_mb),
+        cpu_spread=cpu_spread(evidence, requested.cpu, recommended.cpu),
+    )
+
+
+def _requested(evidence: StepEvidence) -> Amounts:
+    newest = evidence.newest
+    if newest is None:
+        return Amounts()
+    return Amounts(
+        cpu=newest.requested_cpu,
+        memory_mb=_mb(newest.requested_memory_bytes),
+        gpu=newest.requested_gpu,
+        disk_mb=_mb(newest.requested_disk_bytes),
+    )
+
+
+def _recommended(recommendation: Recommendation, requested: Amounts) -> Amounts:
+    def value(name: str) -> float | None:
+        advised: int | None = getattr(recommendation, name).value
+        kept: float | None = getattr(requested, name)
+        return kept if advised is None else advised
+
+    return Amounts(
+        cpu=value("cpu"),
+        memory_mb=value("memory_mb"),
+        gpu=value("gpu"),
+        vram_mb=value("vram_mb"),
+        disk_mb=value("disk_mb"),
+    )
+
+
+def _used(evidence: StepEvidence) -> Amounts:
+    ended = evidence.ended
+    return Amounts(
+        cpu=cores_used(evidence, CPU_QUANTILE_SHOWN),
+        memory_mb=_mb(max((a.memory_peak_bytes for a in ended if a.memory_peak_bytes is not None), default=None)),
+        gpu=max((a.gpu_count for a in ended if a.gpu_count is not None), default=None),
+        vram_mb=_mb(max((a.gpu_memory_peak_bytes for a in ended if a.gpu_memory_peak_bytes is not None), default=None)),
+        disk_mb=_mb(max((a.disk_peak_bytes for a in ended if a.disk_peak_bytes is not None), default=None)),
+    )
+
+
+def _wasted_gb_h(evidence: StepEvidence) -> float | None:
+    """Memory that was held and not used: request less peak over each attempt that ended well, all of the request over
+    each that did not, since its work was lost. None where no attempt's request and duration are known."""
+    byte_seconds = []
+    for attempt in evidence.ended:
+        held, seconds = attempt.requested_memory_bytes, attempt.duration_s
+        if held is None or seconds is None or attempt.memory_peak_bytes is None:
+            continue
+        used = attempt.memory_peak_bytes if attempt.outcome is Outcome.OK else 0
+        byte_seconds.append(max(0, held - used) * seconds)
+    return math.fsum(byte_seconds) / _BYTES_PER_GB / _SECONDS_PER_HOUR if byte_seconds else None
+
+
+def _unknown_request(requested: Amounts) -> tuple[str, ...]:
+    if requested.memory_mb is not None and requested.cpu is not None:
+        return ()
+    return ("What the step asked for is not known, so neither are its waste and saving.",)
+
+
+def _outcome_name(outcome: Outcome | None) -> str:
+    return "running" if outcome is None else outcome.value
+
+
+def _mb(size_bytes: float | None) -> float | None:
+    return None if size_bytes is None else size_bytes / BYTES_PER_MB
+
+
+def _nothing(seen: dict[str, tuple[str, ...]], query: Query) -> LakeError | UsageError:
+    """Why a query found nothing, and what would."""
+    if not seen:
+        return LakeError("no task has been measured yet; run a flow with STEPSIZE=1 (STEPSIZE=1 python flow.py run)")
+    if query.flow is not None and query.flow not in seen:
+        return UsageError(f"no flow {query.flow!r} has been measured; known are {_closest(query.flow, tuple(seen))}")
+    steps = tuple(sorted({step for names in seen.values() for step in names}))
+    if query.flow is not None:
+        steps = seen[query.flow]
+    if query.step is not None and query.step not in steps:
+        return UsageError(
+            f"no step {query.step!r} of {query.flow} has been measured; known are {_closest(query.step, steps)}"
+        )
+    return UsageError("nothing measured passes the filters; widen --since, --runs, --branch or --origin")
+
+
+def _closest(word: str, known_names: tuple[str, ...], limit: int = 10) -> str:
+    """The names, those most like ``word`` first."""
+    alike = difflib.get_close_matches(word, known_names, n=limit, cutoff=0.5)
+    rest = [name for name in known_names if name not in alike]
+    listed = [*alike, *rest][:limit]
+    more = len(known_names) - len(listed)
+    return ", ".join(listed) + (f" and {more} more" if more else "")

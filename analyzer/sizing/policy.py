@@ -1,0 +1,97 @@
+"""The seam between evidence and advice: what a policy is given and what it answers, and which ones are installed.
+
+What comes in: a policy's name. What goes out: the policy. Policies are plug-ins: one file, one entry point in the group
+``stepsize.policies`` that names a callable which makes the policy, and the shared contract test
+(``tests/analyzer/test_policies.py``); see ``docs/policies.md``. A policy touches no disk, clock or network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from importlib import metadata
+from typing import TYPE_CHECKING, Protocol
+
+from stepsize.errors import UsageError
+
+if TYPE_CHECKING:
+    from stepsize.analyzer.usage import StepEvidence
+
+ENTRY_POINTS = "stepsize.policies"
+DEFAULT_POLICY = "headroom"
+
+
+class Confidence(Enum):
+    """How far the evidence carries; ``docs/policies.md`` says what each takes."""
+
+    NONE = "none"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to ask for of one resource: a ``value``, or None to keep the request; ``reasons`` are sentences."""
+
+    value: int | None
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def keep(self) -> bool:
+        """Whether the request should stay as it is."""
+        return self.value is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """A policy's answer, in the units that ``@resources`` takes: whole cores and devices, whole MB (10^6 bytes).
+
+    ``reasons`` are those about the step as a whole; each resource's own are in its :class:`Advice`.
+    ``failures_expected_per_1000`` is of tasks that would run out of memory; None where nothing can be said.
+    """
+
+    cpu: Advice
+    memory_mb: Advice
+    gpu: Advice
+    vram_mb: Advice
+    disk_mb: Advice
+    reasons: tuple[str, ...] = ()
+    confidence: Confidence = Confidence.NONE
+    failures_expected_per_1000: float | None = None
+
+    @property
+    def all_reasons(self) -> tuple[str, ...]:
+        """Every sentence, memory first since it is what breaks and what costs."""
+        parts = (self.memory_mb, self.cpu, self.gpu, self.vram_mb, self.disk_mb)
+        return tuple(reason for part in parts for reason in part.reasons) + self.reasons
+
+
+class Policy(Protocol):
+    """Sizes a step from its evidence. The same evidence, in whatever order, gets the same answer."""
+
+    @property
+    def name(self) -> str:
+        """The name that ``--policy`` takes."""
+        ...
+
+    def recommend(self, evidence: StepEvidence) -> Recommendation:
+        """What the step should ask for, and why."""
+        ...
+
+
+def installed() -> tuple[str, ...]:
+    """The names of every installed policy."""
+    return tuple(sorted({point.name for point in metadata.entry_points(group=ENTRY_POINTS)}))
+
+
+def load(name: str = DEFAULT_POLICY) -> Policy:
+    """The policy called ``name``, with its default settings.
+
+    Raises:
+        UsageError: no such policy is installed; the message names those that are.
+    """
+    for point in metadata.entry_points(group=ENTRY_POINTS, name=name):
+        policy: Policy = point.load()()
+        return policy
+    raise UsageError(f"no policy is called {name!r}; installed are {', '.join(installed())}")

@@ -1,0 +1,154 @@
+"""What the lake knows of each step: the evidence that sizing works on.
+
+What comes in: a read-only DuckDB connection with the view ``tasks`` (``stepsize.model.TASK_COLUMNS``) and a
+:class:`Query`. What goes out: one frozen :class:`StepEvidence` per history (project, production or not, flow, step),
+one after another. Never reads samples, so that its work grows with the number of attempts; never writes; never judges.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stepsize.analyzer.sql import query_text
+from stepsize.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    import duckdb
+
+_ROWS_AT_ONCE = 64
+"""Steps taken from the engine in one go: enough to hide its overhead, few enough to bound memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Which history to look at; ``None`` means all of it.
+
+    ``branch`` is a glob (``prod*``), ``since`` an instant with its zone, ``runs`` keeps the newest runs of each flow.
+    """
+
+    flow: str | None = None
+    step: str | None = None
+    since: datetime | None = None
+    runs: int | None = None
+    branch: str | None = None
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt of a task. ``outcome`` is None while it runs; whatever could not be read is None, never zero."""
+
+    run: str
+    task: str
+    attempt: int = 0
+    outcome: Outcome | None = Outcome.OK
+    started_at_s: float | None = None
+    duration_s: float | None = None
+    cpu_seconds: float | None = None
+    cpu_mean: float | None = None
+    cpu_max: float | None = None
+    throttled_s: float | None = None
+    memory_peak_bytes: int | None = None
+    memory_source: str | None = None
+    memory_limit_bytes: int | None = None
+    gpu_count: float | None = None
+    gpu_utilization_mean: float | None = None
+    gpu_utilization_max: float | None = None
+    gpu_memory_peak_bytes: int | None = None
+    disk_peak_bytes: int | None = None
+    requested_cpu: float | None = None
+    requested_memory_bytes: int | None = None
+    requested_gpu: float | None = None
+    requested_disk_bytes: int | None = None
+    host_cpus: int | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the attempt is over."""
+        return self.outcome is not None
+
+
+@dataclass(frozen=True, slots=True)
+class CpuBucket:
+    """Seconds that a step's attempts spent in one bucket of cores (``stepsize.model.cpu_bucket``)."""
+
+    bucket: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepEvidence:
+    """Everything seen of one step in one history; the histogram is that of the attempts that ended, added up."""
+
+    flow: str
+    step: str
+    project: str | None = None
+    production: bool = False
+    attempts: tuple[Attempt, ...] = ()
+    cpu_histogram: tuple[CpuBucket, ...] = ()
+
+    @property
+    def ended(self) -> tuple[Attempt, ...]:
+        """The attempts that are over, however they ended."""
+        return tuple(attempt for attempt in self.attempts if attempt.ended)
+
+    @property
+    def succeeded(self) -> tuple[Attempt, ...]:
+        """The attempts that ended well: only these show what a whole task takes."""
+        return tuple(attempt for attempt in self.attempts if attempt.outcome is Outcome.OK)
+
+    @property
+    def newest(self) -> Attempt | None:
+        """The attempt whose request counts as the step's: the newest first attempt, since retries may ask for more."""
+        key = _age_key
+        first = [attempt for attempt in self.attempts if attempt.attempt == 0]
+        return max(first or self.attempts, key=key, default=None)
+
+
+def _age_key(attempt: Attempt) -> tuple[float, str, str, int]:
+    started = attempt.started_at_s
+    return (-math.inf if started is None else started, attempt.run, attempt.task, attempt.attempt)
+
+
+def histories(connection: duckdb.DuckDBPyConnection, query: Query) -> Iterator[StepEvidence]:
+    """The evidence of every step that ``query`` asks for, in the order of projects, flows and first appearance.
+
+    The connection is in use until the last one is taken: another query on it would end the iteration.
+    """
+    parameters = {
+        "flow": query.flow,
+        "step": query.step,
+        "branch": query.branch,
+        "origin": query.origin,
+        "since_s": None if query.since is None else query.since.timestamp(),
+        "runs": query.runs,
+    }
+    connection.execute(query_text("evidence"), parameters)
+    while rows := connection.fetchmany(_ROWS_AT_ONCE):
+        for project, production, flow, step, attempts, histogram in rows:
+            yield StepEvidence(
+                flow=flow,
+                step=step,
+                project=project,
+                production=production,
+                attempts=tuple(_attempt(row) for row in attempts),
+                cpu_histogram=tuple(CpuBucket(**row) for row in histogram),
+            )
+
+
+def known(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, ...]]:
+    """Every flow that the lake has seen, with its steps."""
+    steps: dict[str, list[str]] = {}
+    for flow, step in connection.execute(query_text("known")).fetchall():
+        steps.setdefault(flow, []).append(step)
+    return {flow: tuple(names) for flow, names in steps.items()}
+
+
+def _attempt(row: dict[str, Any]) -> Attempt:
+    outcome = row.pop("outcome")
+    return Attempt(outcome=None if outcome is None else Outcome(outcome), **row)

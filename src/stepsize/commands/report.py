@@ -1,0 +1,147 @@
+"""``stepsize report``: what each step should ask for, from everything measured so far.
+
+What comes in: options. What goes out: the report on standard output or, whole, in a file. Has whatever was sampled made
+visible first, so that it may follow a run at once. Never changes the lake.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stepsize import discovery
+from stepsize.analyzer import formats, report
+from stepsize.analyzer.matching import Catalog
+from stepsize.analyzer.sizing import policy as policies
+from stepsize.analyzer.usage import Query
+from stepsize.commands.settle import settle
+from stepsize.errors import UsageError
+from stepsize.settings import Settings
+from stepsize.store.lake import Lake
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_AGO = re.compile(r"(\d+(?:\.\d+)?)([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_WIDEST = 120
+
+
+@click.command(epilog="Exit code: 0 well, 1 nothing measured or a lake that cannot be read, 2 wrong usage.")
+@click.argument("target", metavar="[FLOW[/STEP]]", required=False)
+@click.option("--since", metavar="AGO", help="Only attempts that began since: 30d, 12h, 2w, or a date (2026-11-01).")
+@click.option("--runs", type=click.IntRange(min=1), metavar="N", help="Only the newest N runs of each flow.")
+@click.option(
+    "--policy",
+    "policy_name",
+    metavar="NAME",
+    default=policies.DEFAULT_POLICY,
+    show_default=True,
+    help="How to size: headroom, resource-tracker, or an installed plug-in.",
+)
+@click.option("--branch", metavar="GLOB", help="Only this branch of a project (prod, user.ann, test.*).")
+@click.option("--origin", metavar="NAME", help="Only runs of this origin: adhoc, schedule, event, upstream run.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The lake's directory. [STEPSIZE_DATA, default ~/.stepsize]",
+)
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(list(formats.FORMATS)),
+    help="Default: by the suffix of --out, else table.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write to a file rather than to the terminal.",
+)
+def command(
+    *,
+    target: str | None,
+    since: str | None,
+    runs: int | None,
+    policy_name: str,
+    branch: str | None,
+    origin: str | None,
+    data: Path | None,
+    format_name: str | None,
+    out: Path | None,
+) -> None:
+    """Say what each step should ask for, why, what that saves, and which servers fit it.
+
+    Reads everything measured so far, that of a run which has just ended included.
+    """
+    if since is not None and runs is not None:
+        raise UsageError("--since and --runs exclude each other; give one")
+    query = _query(target, since, runs, branch, origin)
+    policy = policies.load(policy_name)
+    chosen = format_name or (formats.format_of(out) if out else formats.DEFAULT_FORMAT)
+    settings = Settings.load(data=None if data is None else data.expanduser().absolute())
+    for line in settle(settings):
+        click.echo(f"stepsize: {line}", err=True)
+    connection = Lake(settings.data).connect()
+    try:
+        reports = report.build(connection, Catalog.open(), policy, query)
+    finally:
+        connection.close()
+    if out is None:
+        click.echo(_on_terminal(reports, chosen), nl=False)
+    else:
+        _write(out, formats.render(reports, chosen))
+        click.echo(f"Report written to {out}", err=True)
+
+
+def _query(target: str | None, since: str | None, runs: int | None, branch: str | None, origin: str | None) -> Query:
+    flow, _, step = (target or "").partition("/")
+    if target is not None and (not flow or "/" in step or target.endswith("/")):
+        raise UsageError(f"{target!r} is neither FLOW nor FLOW/STEP")
+    return Query(
+        flow=flow or None,
+        step=step or None,
+        since=None if since is None else parse_since(since, datetime.now(timezone.utc)),
+        runs=runs,
+        branch=branch,
+        origin=origin,
+    )
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """The instant that ``30d``, ``12h``, ``90m``, ``2w`` before ``now`` or an ISO date (UTC) stands for.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if ago := _AGO.fullmatch(text.strip()):
+        try:
+            return now - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
+        except OverflowError:
+            raise UsageError(f"--since {text}: that is before all calendars; give less") from None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--since {text!r} is neither an age (30d, 12h, 2w) nor a date (2026-11-01)") from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
+
+
+def _on_terminal(reports: Sequence[report.StepReport], chosen: str) -> str:
+    if chosen != "table" or not sys.stdout.isatty():
+        return formats.render(reports, chosen)
+    from stepsize.analyzer.formats import table  # noqa: PLC0415 - rich is heavy, and only a terminal needs it here
+
+    return table.render(reports, color=True, width=min(_WIDEST, shutil.get_terminal_size().columns))
+
+
+def _write(out: Path, text: str) -> None:
+    try:
+        discovery.write_whole(out.absolute(), text.encode())
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror}; give another --out") from None
