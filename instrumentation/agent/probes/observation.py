@@ -1,0 +1,73 @@
+"""What probes return: observations, and samples of a process tree.
+
+What comes in: nothing. What goes out: frozen value classes. Never does I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from stepsize.model import AttributeValue, Metric
+
+Attributes = tuple[tuple[str, "AttributeValue"], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One value of one metric, with the attributes of its point."""
+
+    metric: Metric
+    value: int | float
+    attributes: Attributes = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TreeSample:
+    """A process tree at one moment; ``None`` where it could not be read.
+
+    Attributes:
+        time_unix_nano: when.
+        cpu_user_s, cpu_system_s: CPU seconds of the tree since its processes were made, exited ones included; never
+            falls from one sample to the next.
+        root_user_s, root_system_s: the part of it that the root and its waited-for children have.
+        memory_usage_bytes: memory of the tree now.
+        memory_peak_bytes: highest true peak so far.
+        memory_source: where the peak comes from, as in `stepsize.model.Attr.MEMORY_SOURCE`.
+        processes, threads: how many live.
+        disk_read_bytes, disk_write_bytes: bytes from and to storage, exited children included; never falls.
+        root_disk_read_bytes, root_disk_write_bytes: the part of it that the root has.
+    """
+
+    time_unix_nano: int
+    cpu_user_s: float
+    cpu_system_s: float
+    root_user_s: float
+    root_system_s: float
+    memory_usage_bytes: int
+    memory_peak_bytes: int
+    memory_source: str
+    processes: int
+    threads: int
+    disk_read_bytes: int | None = None
+    disk_write_bytes: int | None = None
+    root_disk_read_bytes: int | None = None
+    root_disk_write_bytes: int | None = None
+
+
+class TreeProbe(Protocol):
+    """Samples the process tree of one attempt."""
+
+    def sample(self) -> TreeSample | None:
+        """The tree now, or ``None`` when its root is gone."""
+
+    def final_peak(self, root_peak_bytes: int) -> int:
+        """The tree's peak in bytes, given what the root says its own was."""
+
+
+class Probe(Protocol):
+    """Samples anything else: a container, a network, the host."""
+
+    def sample(self, monotonic_s: float) -> list[Observation]:
+        """What can be read now."""

@@ -1,0 +1,136 @@
+"""The host: ``system.*``, once per host however many attempts run on it.
+
+What comes in: the roots of /proc and /sys. What goes out: observations. Reads whole-system files of /proc; file
+systems and the number of processes only now and then, as they change slowly and cost more.
+"""
+
+from __future__ import annotations
+
+import os
+
+from stepsize import model
+from stepsize.instrumentation.agent.probes import procfs
+from stepsize.instrumentation.agent.probes.network import traffic
+from stepsize.instrumentation.agent.probes.observation import Observation
+
+_SLOW_EVERY = 10
+_SECTOR_BYTES = 512  # of /proc/diskstats, whatever the device's are (Documentation/admin-guide/iostats.rst)
+_MAX_FILE_SYSTEMS = 8
+_MODES = ("user", "nice", "system", "idle", "iowait", "interrupt", "softirq", "steal")
+_MEMORY_STATES = (
+    ("free", b"MemFree"),
+    ("cached", b"Cached"),
+    ("buffers", b"Buffers"),
+    ("active", b"Active"),
+    ("inactive", b"Inactive"),
+)
+
+
+class SystemProbe:
+    """Samples the host."""
+
+    def __init__(self, proc: str = "/proc", sys: str = "/sys") -> None:
+        self._proc, self._sys = proc, sys
+        self._calls = 0
+        self._previous: list[float] | None = None
+
+    def sample(self, monotonic_s: float) -> list[Observation]:  # noqa: ARG002 - rates come from the host's own clock
+        """``system.*`` now. Sums count since boot."""
+        found = [*self._cpu(), *self._memory(), *self._disk(), *self._network()]
+        if self._calls % _SLOW_EVERY == 0:
+            found += [*self._processes(), *self._file_systems()]
+        self._calls += 1
+        return found
+
+    def boot_unix_nano(self) -> int:
+        """When the host's sums began."""
+        content = procfs.read_whole(f"{self._proc}/stat")
+        start = content.find(b"btime ")
+        return int(content[start + 6 : content.find(b"\n", start)]) * 10**9 if start >= 0 else 0
+
+    def _cpu(self) -> list[Observation]:
+        content = procfs.read_whole(f"{self._proc}/stat")
+        lines = content[: content.find(b"intr")].splitlines()
+        if not lines:
+            return []
+        seconds = [int(field) / procfs.TICKS_PER_S for field in lines[0].split()[1 : len(_MODES) + 1]]
+        previous, self._previous = self._previous, seconds
+        modes = list(zip(_MODES, seconds, strict=False))
+        found = [Observation(model.SYSTEM_CPU_TIME, value, (("cpu.mode", mode),)) for mode, value in modes]
+        found.append(Observation(model.SYSTEM_CPU_LOGICAL_COUNT, len(lines) - 1))
+        if previous is None:
+            return found
+        spent = [max(0.0, now - before) for now, before in zip(seconds, previous, strict=True)]
+        total = sum(spent)
+        if total > 0:
+            shares = zip(_MODES, spent, strict=False)
+            found += [
+                Observation(model.SYSTEM_CPU_UTILIZATION, value / total, (("cpu.mode", mode),))
+                for mode, value in shares
+            ]
+        return found
+
+    def _memory(self) -> list[Observation]:
+        pairs = (line.split() for line in procfs.read_whole(f"{self._proc}/meminfo").splitlines())
+        kib = {pair[0].rstrip(b":"): int(pair[1]) for pair in pairs if len(pair) >= 2}
+        if b"MemTotal" not in kib:
+            return []
+        sizes = {state: kib[key] * 1024 for state, key in _MEMORY_STATES if key in kib}
+        total = kib[b"MemTotal"] * 1024
+        reclaimable = kib.get(b"SReclaimable", 0) * 1024
+        used = total - sizes.get("free", 0) - sizes.get("cached", 0) - sizes.get("buffers", 0) - reclaimable
+        sizes["used"] = max(0, used)  # as free(1) has it
+        states = [
+            Observation(model.SYSTEM_MEMORY_USAGE, size, (("system.memory.state", state),))
+            for state, size in sizes.items()
+        ]
+        return [*states, Observation(model.SYSTEM_MEMORY_LIMIT, total)]
+
+    def _disk(self) -> list[Observation]:
+        read = written = 0
+        lines = procfs.read_whole(f"{self._proc}/diskstats").splitlines()
+        for line in lines:
+            fields = line.split()
+            # Partitions and virtual devices would count the same bytes again.
+            name = fields[2].decode()
+            if os.path.exists(f"{self._sys}/block/{name}/device"):  # noqa: PTH110 - each sample
+                read += int(fields[5])
+                written += int(fields[9])
+        if not lines:
+            return []
+        return [
+            Observation(model.SYSTEM_DISK_IO, count * _SECTOR_BYTES, (("disk.io.direction", direction),))
+            for direction, count in (("read", read), ("write", written))
+        ]
+
+    def _network(self) -> list[Observation]:
+        now = traffic(self._proc, "self", self._sys)
+        if now is None:
+            return []
+        pairs = (("receive", now.received), ("transmit", now.sent))
+        return [Observation(model.SYSTEM_NETWORK_IO, count, (("network.io.direction", way),)) for way, count in pairs]
+
+    def _processes(self) -> list[Observation]:
+        count = sum(name.isdigit() for name in os.listdir(self._proc))  # noqa: PTH208 - pathlib costs ten times as much
+        return [Observation(model.SYSTEM_PROCESS_COUNT, count)]
+
+    def _file_systems(self) -> list[Observation]:
+        found: list[Observation] = []
+        seen: set[str] = set()
+        for line in procfs.read_whole(f"{self._proc}/self/mounts").decode("utf-8", "replace").splitlines():
+            device, point = line.split()[:2]
+            if not device.startswith("/dev/") or device in seen or len(seen) == _MAX_FILE_SYSTEMS:
+                continue  # network file systems may hang, the rest are memory
+            seen.add(device)
+            point = point.replace("\\040", " ")
+            try:
+                size = os.statvfs(point)
+            except OSError:
+                continue
+            block, place = size.f_frsize, ("system.filesystem.mountpoint", point)
+            used, free = (size.f_blocks - size.f_bfree) * block, size.f_bavail * block
+            for state, value in (("used", used), ("free", free)):
+                attributes = (place, ("system.filesystem.state", state))
+                found.append(Observation(model.SYSTEM_FILESYSTEM_USAGE, value, attributes))
+            found.append(Observation(model.SYSTEM_FILESYSTEM_LIMIT, size.f_blocks * block, (place,)))
+        return found

@@ -1,0 +1,221 @@
+"""The process tree of one attempt, from /proc.
+
+What comes in: the root's pid and a `Host`, which says what belongs to the tracking itself. What goes out: a
+`TreeSample` per call, ``None`` once the root is gone. Reads only files of /proc of the tree's own processes, and the
+list of children of the process to which orphans go.
+
+A process belongs to the tree when it descends from the root. One whose parent has ended still does: its number and
+start are kept. One that was made and orphaned between two samples is recognized among the reaper's new children, by
+an address that only copies of one program share (see `procfs.Stat.stack`), or by its session where no other attempt
+shares that.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from stepsize.instrumentation.agent.probes import procfs
+from stepsize.instrumentation.agent.probes.cpu import CpuLedger
+from stepsize.instrumentation.agent.probes.memory import MemoryLedger, ProcessMemory
+from stepsize.instrumentation.agent.probes.observation import TreeSample
+
+if TYPE_CHECKING:
+    from stepsize.instrumentation.agent.host import Host
+    from stepsize.instrumentation.agent.probes.procfs import Stat
+
+_PSS_SHARE = 0.005
+"""Of the sampler's time on a tree, what reading one process's PSS may cost."""
+
+
+class ProcessTree:
+    """Samples one tree.
+
+    Args:
+        root: the root's pid.
+        since_ticks: when tracking began, in clock ticks since boot: what processes used before then is left out.
+        host: what is shared by all trees of the host.
+    """
+
+    def __init__(self, root: int, since_ticks: int, host: Host) -> None:
+        self._root = root
+        self._since = since_ticks
+        self._host = host
+        self._proc = host.proc
+        self._known: dict[int, int] = {}  # pid → start
+        self._stacks: set[int] = set()
+        self._orphans_seen: set[int] = set()
+        self._cpu = CpuLedger()
+        self._earlier: tuple[int, int] | None = None
+        self._memory = MemoryLedger()
+        self._peaks = _Peaks(host.proc)
+        self._shares = _Shares(host.proc)
+        self._disk = _Disk(host.proc)
+
+    def sample(self) -> TreeSample | None:
+        """The tree now, or ``None`` when its root is gone."""
+        live = self._walk()
+        root = live.get(self._root)
+        if root is None:
+            return None
+        user, system = self._cpu.update(live)
+        if self._earlier is None:
+            self._earlier = self._used_earlier(live)
+        usage = self._memory.update(self._memories(live))
+        disk = self._disk.update(live, self._root)
+        self._known = {pid: stat.start for pid, stat in live.items()}
+        self._stacks.update(stat.stack for stat in live.values() if stat.stack)
+        second = procfs.TICKS_PER_S
+        return TreeSample(
+            time_unix_nano=time.time_ns(),
+            cpu_user_s=(user - self._earlier[0]) / second,
+            cpu_system_s=(system - self._earlier[1]) / second,
+            root_user_s=(root.user + root.children_user) / second,
+            root_system_s=(root.system + root.children_system) / second,
+            memory_usage_bytes=usage,
+            memory_peak_bytes=self._memory.peak_bytes,
+            memory_source="vmhwm",
+            processes=sum(stat.state not in b"ZX" for stat in live.values()),
+            threads=sum(stat.threads for stat in live.values() if stat.state not in b"ZX"),
+            disk_read_bytes=disk.read,
+            disk_write_bytes=disk.written,
+            root_disk_read_bytes=disk.root_read,
+            root_disk_write_bytes=disk.root_written,
+        )
+
+    def final_peak(self, root_peak_bytes: int) -> int:
+        """The tree's peak in bytes, given the root's own last VmHWM."""
+        return self._memory.final((self._root, self._known.get(self._root, 0)), root_peak_bytes)
+
+    def _walk(self) -> dict[int, Stat]:
+        """The tree's processes: the root's descendants, and those that are known or recognized though orphaned."""
+        live: dict[int, Stat] = {}
+        ours = self._host.is_ours
+        pending = [*self._known, self._root]
+        while pending:
+            pid = pending.pop()
+            if pid in live or ours(pid):
+                continue
+            stat = procfs.stat(self._proc, pid)
+            if stat is None or self._known.get(pid, stat.start) != stat.start:
+                continue
+            live[pid] = stat
+            pending += procfs.children(self._proc, pid, stat.threads)
+            if not pending:
+                pending = self._orphans(live)
+        return live
+
+    def _orphans(self, live: dict[int, Stat]) -> list[int]:
+        """Children of the reaper that nobody has looked at and that came from this tree."""
+        orphans = set(self._host.orphans()) - live.keys()
+        new = orphans - self._orphans_seen
+        self._orphans_seen = orphans
+        if not new or self._root not in live:
+            return []
+        start, session = live[self._root].start, live[self._root].session
+        stacks = self._stacks | {stat.stack for stat in live.values() if stat.stack}
+        found = []
+        for pid in new:
+            stat = procfs.stat(self._proc, pid)
+            if stat is not None and stat.start >= max(start, self._since):
+                alone = stat.session == session and self._host.is_sole_session(session)
+                if alone or stat.stack in stacks:
+                    found.append(pid)
+        return found
+
+    def _used_earlier(self, live: dict[int, Stat]) -> tuple[int, int]:
+        """What children that were there before the attempt began had used by then, as near as can be told."""
+        stats = [stat for stat in live.values() if stat.pid != self._root and stat.start < self._since]
+        user = sum(stat.user + stat.children_user for stat in stats)
+        return user, sum(stat.system + stat.children_system for stat in stats)
+
+    def _memories(self, live: dict[int, Stat]) -> list[ProcessMemory]:
+        """What each process holds. Copies share memory with each other, which is counted once.
+
+        A copy seen for the first time counts nothing: between vfork and exec it *is* its parent's memory.
+        """
+        self._peaks.keep(live)
+        self._shares.keep(live)
+        copies: dict[int, list[Stat]] = {}
+        for stat in live.values():
+            copies.setdefault(stat.stack or -stat.pid, []).append(stat)
+        memories = []
+        for group in copies.values():
+            elders = [stat for stat in group if stat.pid == self._root or stat.pid in self._known]
+            for stat in group:
+                usage = stat.rss_bytes
+                if elders and stat not in elders:
+                    usage = 0
+                elif len(group) > 1 and len(elders) != 1:
+                    usage = self._shares.of(stat)
+                inherited = len(group) > 1 and stat.pid != self._root
+                key = (stat.pid, stat.start)
+                memories.append(ProcessMemory(key, usage, stat.rss_bytes, self._peaks.of(stat), inherited))
+        return memories
+
+
+class _Peaks:
+    """VmHWM of processes, read again only after page faults: without one, nothing can have become resident."""
+
+    def __init__(self, proc: str) -> None:
+        self._proc = proc
+        self._read: dict[int, tuple[int, int, int]] = {}  # pid → start, faults, peak
+
+    def keep(self, live: dict[int, Stat]) -> None:
+        self._read = {pid: entry for pid, entry in self._read.items() if pid in live}
+
+    def of(self, stat: Stat) -> int:
+        start, faults, peak = self._read.get(stat.pid, (0, -1, 0))
+        if (start, faults) != (stat.start, stat.faults):
+            peak = procfs.memory_peak_bytes(self._proc, stat.pid) or stat.rss_bytes
+            self._read[stat.pid] = stat.start, stat.faults, peak
+        return max(peak, stat.rss_bytes)
+
+
+class _Shares:
+    """How much of its resident memory each copy holds alone, from PSS, as often as its measured cost allows."""
+
+    def __init__(self, proc: str) -> None:
+        self._proc = proc
+        self._read: dict[int, tuple[int, float, float]] = {}  # pid → start, share, when to read again
+
+    def keep(self, live: dict[int, Stat]) -> None:
+        self._read = {pid: entry for pid, entry in self._read.items() if pid in live and live[pid].start == entry[0]}
+
+    def of(self, stat: Stat) -> int:
+        now = time.monotonic()
+        _, share, due = self._read.get(stat.pid, (stat.start, 1.0, now))
+        if now >= due:
+            proportional = procfs.proportional_bytes(self._proc, stat.pid)
+            cost = time.monotonic() - now
+            share = min(1.0, proportional / stat.rss_bytes) if proportional is not None and stat.rss_bytes else 1.0
+            self._read[stat.pid] = stat.start, share, now + cost / _PSS_SHARE
+        return int(stat.rss_bytes * share)
+
+
+class _Disk:
+    """Storage bytes of a tree, kept from falling when a process takes its own along (see `cpu`)."""
+
+    def __init__(self, proc: str) -> None:
+        self._proc = proc
+        self._lost_read = self._lost_written = 0
+        self._last_read = self._last_written = 0
+        self.read: int | None = None
+        self.written: int | None = None
+        self.root_read: int | None = None
+        self.root_written: int | None = None
+
+    def update(self, live: dict[int, Stat], root: int) -> _Disk:
+        counts = {pid: procfs.disk_bytes(self._proc, pid) for pid in live}
+        of_root = counts.get(root)
+        if of_root is None:
+            self.read = self.written = self.root_read = self.root_written = None
+            return self
+        read = sum(count[0] for count in counts.values() if count is not None)
+        written = sum(count[1] for count in counts.values() if count is not None)
+        self._lost_read += max(0, self._last_read - read)
+        self._lost_written += max(0, self._last_written - written)
+        self._last_read, self._last_written = read, written
+        self.read, self.written = read + self._lost_read, written + self._lost_written
+        self.root_read, self.root_written = of_root
+        return self
