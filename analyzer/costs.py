@@ -124,8 +124,8 @@ def _caveats(asked: Need, longer: float, *, same_server: bool) -> tuple[str, ...
     caveats = []
     if longer >= WORTH_SAYING:
         caveats.append(
-            f"It used more cores than it asked for; held to {asked.cpu:g} it would take about {longer:.1f} times as long, "
-            "and is charged so."
+            f"It used more cores than it asked for: held to {asked.cpu:g} it would take about {longer:.1f} times "
+            "as long, and is charged so."
         )
     if same_server:
         caveats.append("The same server is cheapest for both: the change pays where tasks share servers.")

@@ -65,7 +65,8 @@ def _why_held(evidence: StepEvidence, requested: float) -> str:
     """Why cores that were not used are kept nevertheless; empty where they may go."""
     throttled = _throttled_share(evidence)
     if throttled >= THROTTLED_SHARE:
-        return f"A CPU quota held it back for {throttled:.0%} of the run time: it could have used more, so CPU does not fall."
+        held = f"A CPU quota held it back for {throttled:.0%} of the run time"
+        return f"{held}: it could have used more, so CPU does not fall."
     measured = (a for a in evidence.succeeded if a.cpu_seconds is not None or a.cpu_max is not None)
     tasks = len({(a.run, a.task) for a in measured})
     if tasks < TASKS_TO_FALL:

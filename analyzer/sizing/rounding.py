@@ -25,7 +25,7 @@ def round_up_mb(size_bytes: float) -> int:
     size_mb = size_bytes / BYTES_PER_MB
     # The tolerance keeps 1.2 * 500 MB at 600, which floating point puts a hair above.
     decade = math.floor(math.log10(max(size_mb, 1.0)) + 1e-9)
-    step_mb = max(10, 10**decade // 20)
+    step_mb = max(10, int(10**decade) // 20)
     return max(step_mb, math.ceil(size_mb / step_mb - 1e-9) * step_mb)
 
 
