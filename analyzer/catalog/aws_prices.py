@@ -13,7 +13,7 @@ demand, dedicated tenancy (6 to 10 % more) or a reservation (0, or the operating
    that holds for most of the family's sizes is the on-demand one, since every error adds.
 
 A price that its own Linux entry states is ``listed``; one that the witnesses or the line correct is ``repaired``. A GPU
-type without agreement among its witnesses keeps its lowest reading, as ``derived`` unless Linux lists it.
+type without agreement among its witnesses keeps its Linux entry, or else its lowest reading, as ``derived``.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ _ROUNDING_USD = 0.0007
 """The same for small prices: half a unit of the third digit, once for the entry and once for the fee."""
 _LINE_SHARE = 0.6
 """Share of a family's sizes that have to lie on a line for the line to hold for all."""
+_DEDICATED = (1.10, 1.06)
+"""What dedicated tenancy costs in terms of the on-demand price: newer families, older ones."""
 _SIZES = {"nano": 1, "micro": 2, "small": 4, "medium": 8, "large": 16, "xlarge": 32}
 _REDUCED = {"p4d": 0.33, "p4de": 0.33, "p5": 0.44, "p5en": 0.25}
 REDUCED_ON = "2025-06-01"
@@ -150,10 +152,16 @@ def _price(readings: Sequence[_Reading], unit: float | None, linux_usd: float) -
         if agreed is None or agreed > usd or any(_same(reading.usd, usd) for reading in readings):
             return _stated(usd, linux_usd)
     if agreed is not None:
-        return _stated(agreed, linux_usd)
+        return _stated(_shared_tenancy(agreed, readings), linux_usd)
     if linux_usd > 0:
-        return Price(linux_usd, "listed")
+        return _stated(_shared_tenancy(linux_usd, readings), linux_usd)
     return Price(round(min(reading.usd for reading in readings), 6), "derived")
+
+
+def _shared_tenancy(usd: float, readings: Sequence[_Reading]) -> float:
+    """``usd``, or the reading below it by just what dedicated tenancy adds: then ``usd`` is a dedicated price."""
+    lower = sorted(reading.usd for reading in readings)
+    return next((low for low in lower if any(abs(usd / low / up - 1) < 0.002 for up in _DEDICATED)), usd)
 
 
 def _agreed(values: Sequence[float]) -> float | None:

@@ -75,6 +75,18 @@ def test_a_family_without_a_line_is_repaired_by_its_witnesses() -> None:
     assert found["g9.xlarge", REGION].quality == "listed"
 
 
+def test_a_dedicated_price_on_which_two_lists_agree_is_seen_through() -> None:
+    """Two lists may agree on the dedicated price: a third reading just 10 % below it tells the on-demand one."""
+    vcpus = {"g9.xlarge": 4, "g9.2xlarge": 8, "g9.12xlarge": 48}
+    raw = lists({"g9.xlarge": 1.0, "g9.2xlarge": 1.2, "g9.12xlarge": 5.7}, vcpus)
+    for name in ("linux", "rhel"):
+        raw[name]["g9.2xlarge"][REGION] = 1.2 * 1.1 + FEES[name](8)
+    raw["suse"]["g9.2xlarge"][REGION] = 0.0
+    price = on_demand(raw, vcpus)["g9.2xlarge", REGION]
+    assert price.usd == pytest.approx(1.2, rel=0.001)
+    assert price.quality == "repaired"
+
+
 def test_the_announced_reduction_is_applied_and_marked() -> None:
     """P4, P5 and P5en prices from before June 2025 are lowered by what AWS announced, as derived."""
     found = on_demand(lists({"p4d.24xlarge": 32.7726}, {"p4d.24xlarge": 96}), {"p4d.24xlarge": 96})
