@@ -14,6 +14,7 @@ from stepsize.instrumentation.agent.probes.network import traffic
 from stepsize.instrumentation.agent.probes.observation import Observation
 
 _SLOW_EVERY = 10
+_STALE_S = 60.0
 _SECTOR_BYTES = 512  # of /proc/diskstats, whatever the device's are (Documentation/admin-guide/iostats.rst)
 _MAX_FILE_SYSTEMS = 8
 _MODES = ("user", "nice", "system", "idle", "iowait", "interrupt", "softirq", "steal")
@@ -33,9 +34,13 @@ class SystemProbe:
         self._proc, self._sys = proc, sys
         self._calls = 0
         self._previous: list[float] | None = None
+        self._previous_s = 0.0
 
-    def sample(self, monotonic_s: float) -> list[Observation]:  # noqa: ARG002 - rates come from the host's own clock
+    def sample(self, monotonic_s: float) -> list[Observation]:
         """``system.*`` now. Sums count since boot."""
+        if monotonic_s - self._previous_s > _STALE_S:
+            self._previous = None  # no attempt ran in between: its mean says nothing of now
+        self._previous_s = monotonic_s
         found = [*self._cpu(), *self._memory(), *self._disk(), *self._network()]
         if self._calls % _SLOW_EVERY == 0:
             found += [*self._processes(), *self._file_systems()]

@@ -1,0 +1,104 @@
+"""``python -m stepsize.instrumentation.agent --fd 3``: the agent's process, started by the client alone.
+
+What comes in: a listening socket as an inherited descriptor, settings in the environment. What goes out: an exit code.
+Holds nothing else of whoever started it: every other descriptor is closed before anything is done, the session is its
+own. Never prints: what goes wrong is in a bounded file beside the socket.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import logging.handlers
+import os
+import signal
+import socket
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stepsize.instrumentation.agent.agent import Agent
+from stepsize.instrumentation.agent.embedded import EmbeddedCollector
+from stepsize.instrumentation.agent.host import Host
+from stepsize.instrumentation.agent.probes.system import SystemProbe
+from stepsize.instrumentation.agent.recorder import Recorder, common_attributes, host_attributes
+from stepsize.instrumentation.agent.sender import Sender
+from stepsize.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stepsize.instrumentation.agent.sender import Destination
+
+_LOG_BYTES = 256 * 1024
+
+
+def main() -> int:
+    """Run the agent on the socket that was handed over."""
+    parser = argparse.ArgumentParser(prog="stepsize.instrumentation.agent")
+    parser.add_argument("--fd", type=int, required=True, help="descriptor of the listening socket")
+    descriptor = parser.parse_args().fd
+    _detach(descriptor)
+    listener = socket.socket(fileno=descriptor)
+    path = Path(listener.getsockname())
+    _log_to(path.with_suffix(".log"))
+    try:
+        _serve(path, listener, Settings.load())
+    except Exception:
+        logging.getLogger(__name__).exception("the agent failed")
+        return 1
+    return 0
+
+
+def _detach(listener: int) -> None:
+    """Be nobody's: no descriptor but the socket, no terminal, no directory that somebody may want to unmount."""
+    os.closerange(3, listener)
+    os.closerange(listener + 1, os.sysconf("SC_OPEN_MAX"))
+    os.set_inheritable(listener, False)
+    with contextlib.suppress(OSError):
+        os.setsid()
+    os.chdir("/")
+    os.umask(0o077)
+
+
+def _log_to(path: Path) -> None:
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=1, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.raiseExceptions = False  # a full disk is no reason to end
+
+
+def _serve(path: Path, listener: socket.socket, settings: Settings) -> None:
+    host = Host()
+    linux = sys.platform.startswith("linux")
+    system = SystemProbe() if linux else None
+    recorder = Recorder(host_attributes(), common_attributes(), system.boot_unix_nano() if system else 0)
+
+    def sender(progress: Callable[[], None]) -> Sender:
+        destination = partial(_destination, settings, path, host)
+        return Sender(destination, point_attributes=settings.point_attributes, progress=progress)
+
+    agent = Agent(settings, path, listener, host=host, system=system, recorder=recorder, sender=sender)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: agent.stop())
+    agent.run()
+
+
+def _destination(settings: Settings, path: Path, host: Host) -> Destination:
+    # In the sender's thread: this imports requests and the SDK, 200 ms in which the agent samples already.
+    from stepsize.instrumentation.agent import destination  # noqa: PLC0415
+
+    if settings.has_endpoint:
+        return destination.Endpoint(settings)
+    embedded = EmbeddedCollector(settings, path.with_suffix(".collector.log"), host.add_own)
+    return destination.LocalCollector(settings, embedded)
+
+
+if __name__ == "__main__":
+    code = main()
+    # Not sys.exit: an export that hangs in its thread, or a gRPC channel, would keep the process.
+    logging.shutdown()
+    os._exit(code)

@@ -1,0 +1,332 @@
+"""The agent's loop: messages, samples, ends, exports, and its own end.
+
+What comes in: a listening socket, settings, a sender. What goes out: batches to the sender, answers to clients. One
+thread and one selector: nothing in here waits for anybody. It ends by itself once it has had no attempt and nothing
+to send for `Settings.agent_idle_s`, or, with points that nobody takes, ten minutes after its last attempt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import selectors
+import socket
+import sys
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stepsize.instrumentation import rendezvous, wire
+from stepsize.instrumentation.agent import ending
+from stepsize.instrumentation.agent.server import Server
+from stepsize.instrumentation.agent.watch import watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from stepsize.instrumentation.agent.host import Host
+    from stepsize.instrumentation.agent.probes.observation import Probe
+    from stepsize.instrumentation.agent.recorder import Recorder
+    from stepsize.instrumentation.agent.sender import Sender
+    from stepsize.instrumentation.agent.server import Connection, Received
+    from stepsize.instrumentation.agent.watch import Watched
+    from stepsize.settings import Settings
+
+UNSENT_PATIENCE_S = 600.0
+"""How long an agent without attempts stays for points that nobody takes."""
+_AFTER_END_S = 0.3
+"""Within this an end is exported, together with other ends of the same moment."""
+_LAUNCHER_S = 2.0
+"""How long a launcher may take to say how its child ended."""
+_LOCK_S = 1.0
+_LINGER_S = 0.5
+"""An agent that might end, but for somebody who is connected, looks again after this."""
+_REMEMBERED = 256
+"""Attempts that are over, of which is known that they are and what they used."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiter:
+    """A client that waits for everything up to a batch to be acknowledged."""
+
+    connection: Connection
+    batch: int
+    deadline_s: float
+
+
+class Agent:
+    """One agent.
+
+    Args:
+        settings: as loaded from the environment that the client made.
+        path: the socket's path.
+        listener: the socket, listening.
+        host, system, recorder: what is shared by all attempts.
+        sender: makes the sender, given what to call when it got on.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        path: Path,
+        listener: socket.socket,
+        *,
+        host: Host,
+        system: Probe | None,
+        recorder: Recorder,
+        sender: Callable[[Callable[[], None]], Sender],
+    ) -> None:
+        self._settings = settings
+        self._path = path
+        self._inode = path.stat().st_ino
+        self._selector = selectors.DefaultSelector()
+        self._server = Server(listener, self._selector)
+        self._wake_read, self._wake_write = socket.socketpair()
+        for end in (self._wake_read, self._wake_write):
+            end.setblocking(False)
+        self._selector.register(self._wake_read, selectors.EVENT_READ)
+        self._host, self._system, self._recorder = host, system, recorder
+        self._sender = sender(self.wake)
+        self._watched: dict[tuple[str, int], Watched] = {}
+        self._summaries: OrderedDict[str, wire.Summary] = OrderedDict()
+        self._over: OrderedDict[tuple[str, int, int], None] = OrderedDict()
+        self._waiters: list[_Waiter] = []
+        now = time.monotonic()
+        self._system_due_s = now
+        self._export_due_s = now + settings.export_interval_s
+        self._busy_s = self._task_s = now
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Have the loop look around; may be called from any thread and from signal handlers."""
+        with contextlib.suppress(OSError):
+            self._wake_write.send(b"\0")
+
+    def stop(self) -> None:
+        """End soon: sample, send what can be sent in two seconds, go."""
+        self._stopping = True
+        self.wake()
+
+    def run(self) -> None:
+        """Serve until there is nothing left to do."""
+        self._sender.start()
+        while not self._stopping:
+            self._selector.select(self._pause_s())
+            with contextlib.suppress(BlockingIOError):
+                self._wake_read.recv(4096)
+            for received in self._server.receive():
+                self._handle(received)
+            self._see_ends()
+            self._sample_due()
+            self._export_if_due()
+            self._answer_waiters()
+            if self._is_idle() and self._retire():
+                break
+        self._close()
+
+    def _pause_s(self) -> float:
+        """Until something is due; ends of processes and messages wake the selector."""
+        now = time.monotonic()
+        due = [waiter.deadline_s for waiter in self._waiters]
+        if self._watched:
+            due.append(self._system_due_s)
+        due += [each.due_s if each.ended is None else each.give_up_s for each in self._watched.values()]
+        if self._recorder.points:
+            due.append(self._export_due_s)
+        if not self._watched:
+            idle_s = self._busy_s + self._settings.agent_idle_s
+            leave_s = self._task_s + UNSENT_PATIENCE_S if self._sender.unsent_points else idle_s
+            due.append(max(leave_s, now + _LINGER_S))
+        return max(0.0, min(due) - now)
+
+    def _handle(self, received: Received) -> None:
+        message, connection = received.message, received.connection
+        self._busy_s = time.monotonic()
+        if isinstance(message, wire.Register):
+            self._register(message, connection, list(received.handles))
+        elif isinstance(message, wire.Annotate):
+            watched = self._of(connection)
+            if watched is not None:
+                watched.attempt.annotate(dict(message.values))
+        elif isinstance(message, wire.End):
+            watched = self._of(connection)
+            if watched is not None:
+                self._finish(watched, ending.from_client(message, watched.attempt.oom_kills()), message.final)
+        elif isinstance(message, wire.Flush):
+            self._flush(connection, message.timeout_s)
+        elif isinstance(message, wire.Summarize):
+            connection.answer(self._summary(message.instance_id))
+        elif isinstance(message, wire.Status):
+            connection.answer(self._status())
+
+    def _register(self, message: wire.Register, connection: Connection, handles: list[int]) -> None:
+        pid = message.pid or connection.pid
+        key = connection.instance_key = message.identity.instance_id, pid
+        known = self._watched.get(key)
+        over = (*key, message.baseline.time_unix_nano) in self._over
+        pidfd = handles.pop() if handles and known is None and not over else None
+        for handle in handles:
+            os.close(handle)
+        if known is not None:
+            known.attempt.annotate(dict(message.identity.annotations))
+            return
+        if over:
+            return
+        self._watched[key] = watch(message, pid, pidfd, self._host)
+        if pidfd is not None:
+            self._selector.register(pidfd, selectors.EVENT_READ)
+        self._host.set_roots(each.attempt.pid for each in self._watched.values())
+
+    def _of(self, connection: Connection) -> Watched | None:
+        return None if connection.instance_key is None else self._watched.get(connection.instance_key)
+
+    def _see_ends(self) -> None:
+        """Processes that ended without a last word. Whoever spoke before it ended has been heard by now."""
+        now = time.monotonic()
+        for watched in list(self._watched.values()):
+            if watched.ended is None:
+                if watched.pidfd is None and now < watched.due_s:
+                    continue  # without a pidfd it is looked at when it is sampled
+                if not watched.has_ended(self._host.proc):
+                    continue
+                # At once: whoever waits for the process takes the evidence away.
+                watched.ended, watched.ended_unix_nano = watched.evidence(self._host.proc), time.time_ns()
+                watched.give_up_s = now + (_LAUNCHER_S if watched.attempt.waited_for else 0.0)
+                if watched.pidfd is not None:
+                    self._selector.unregister(watched.pidfd)
+                for received in self._server.receive():
+                    self._handle(received)
+            if now >= watched.give_up_s and self._is_watched(watched):
+                self._finish(watched, watched.ended, None)
+
+    def _is_watched(self, watched: Watched) -> bool:
+        return any(each is watched for each in self._watched.values())
+
+    def _finish(self, watched: Watched, end: ending.Ending, final: wire.Reading | None) -> None:
+        attempt = watched.attempt
+        when, observations = attempt.finish(end, final, watched.ended_unix_nano or time.time_ns())
+        self._recorder.record(attempt, when, observations)
+        self._summaries[attempt.instance_id] = attempt.summary()
+        self._over[attempt.instance_id, attempt.pid, attempt.start_unix_nano] = None
+        for remembered in (self._summaries, self._over):
+            while len(remembered) > _REMEMBERED:
+                remembered.popitem(last=False)
+        if watched.pidfd is not None:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(watched.pidfd)
+        watched.close()
+        self._watched = {key: each for key, each in self._watched.items() if each is not watched}
+        self._host.set_roots(each.attempt.pid for each in self._watched.values())
+        now = self._busy_s = self._task_s = time.monotonic()
+        self._export_due_s = min(self._export_due_s, now + _AFTER_END_S)
+
+    def _sample_due(self, *, everything: bool = False) -> None:
+        now = time.monotonic()
+        for watched in self._watched.values():
+            if watched.ended is None and (everything or now >= watched.due_s):
+                self._recorder.record(watched.attempt, *watched.attempt.sample())
+                # Ticks that were missed, by a suspended machine for one, are not made up for.
+                missed = max(0.0, now - watched.due_s) // watched.attempt.interval_s
+                if now >= watched.due_s:
+                    watched.due_s += (missed + 1) * watched.attempt.interval_s
+        if self._watched and self._system is not None and (everything or now >= self._system_due_s):
+            self._recorder.record_host(time.time_ns(), self._system.sample(now))
+            self._system_due_s = now + self._settings.interval_s
+        if self._watched:
+            self._task_s = now
+        if self._watched or self._sender.unsent_points:
+            self._busy_s = now
+
+    def _export_if_due(self) -> None:
+        now = time.monotonic()
+        if self._recorder.points and now >= self._export_due_s:
+            self._seal()
+
+    def _seal(self) -> None:
+        batch = self._recorder.seal()
+        if batch is not None:
+            self._sender.put(batch)
+        self._export_due_s = time.monotonic() + self._settings.export_interval_s
+
+    def _flush(self, connection: Connection, timeout_s: float) -> None:
+        self._sample_due(everything=True)
+        self._seal()
+        self._sender.hurry()
+        self._waiters.append(_Waiter(connection, self._sender.sealed, time.monotonic() + timeout_s))
+
+    def _answer_waiters(self) -> None:
+        now, done = time.monotonic(), self._sender.acknowledged
+        for waiter in self._waiters:
+            if done >= waiter.batch or now >= waiter.deadline_s:
+                waiter.connection.answer(wire.Answer(ok=done >= waiter.batch))
+        self._waiters = [each for each in self._waiters if done < each.batch and now < each.deadline_s]
+
+    def _summary(self, instance_id: str) -> wire.Summary | wire.Answer:
+        live = [each.attempt for each in self._watched.values() if each.attempt.instance_id == instance_id]
+        found = live[0].summary() if live else self._summaries.get(instance_id)
+        return found or wire.Answer(ok=False)
+
+    def _status(self) -> wire.AgentStatus:
+        return wire.AgentStatus(
+            pid=os.getpid(),
+            tasks=len(self._watched),
+            unsent_points=self._sender.unsent_points + self._recorder.points,
+            dropped_points=self._sender.dropped_points,
+            instances=tuple(instance for instance, _ in self._watched),
+        )
+
+    def _is_idle(self) -> bool:
+        now = time.monotonic()
+        if self._watched or self._waiters or self._recorder.points or self._server.busy:
+            return False
+        if self._sender.unsent_points:
+            return now - self._task_s >= UNSENT_PATIENCE_S
+        return now - self._busy_s >= self._settings.agent_idle_s
+
+    def _retire(self) -> bool:
+        """Stop being found, unless somebody has just come; whether to end."""
+        try:
+            with rendezvous.locked(self._path, time.monotonic() + _LOCK_S):
+                if not self._is_ours():
+                    return True  # somebody took the file away and another agent has the name
+                rendezvous.withdraw(self._path, self._server.listener)
+                came = self._server.accept()
+                self._server.forget_listener()
+                if not came:
+                    return True
+                listener = rendezvous.listen(self._path)
+                self._inode = self._path.stat().st_ino
+                self._server.listen_on(listener)
+        except OSError as error:
+            _log.warning("cannot end: %s", error)
+        return False
+
+    def _is_ours(self) -> bool:
+        try:
+            return self._path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
+
+    def _close(self) -> None:
+        """Send what there is, as far as two seconds go."""
+        if self._stopping:
+            self._sample_due(everything=True)
+            with contextlib.suppress(OSError), rendezvous.locked(self._path, time.monotonic() + _LOCK_S):
+                if self._is_ours():
+                    self._path.unlink(missing_ok=True)
+        self._seal()
+        self._sender.hurry()
+        deadline = time.monotonic() + 2.0
+        while self._stopping and self._sender.unsent_points and time.monotonic() < deadline:
+            self._selector.select(deadline - time.monotonic())
+            with contextlib.suppress(BlockingIOError):
+                self._wake_read.recv(4096)
+        if self._sender.unsent_points:
+            _log.warning("%d points were never taken and are lost", self._sender.unsent_points)
+        self._sender.stop(1.0)
+        sys.stdout.flush()

@@ -1,0 +1,252 @@
+"""One attempt while the agent watches it: samples in, observations out.
+
+What comes in: a registration, probes, the ending. What goes out: observations with their time, and a summary. Never
+exports, never waits. Sums count from the registration: what the process had used by then is its baseline. What the
+client itself said last is exact and replaces what was sampled of its process.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from stepsize import model
+from stepsize.instrumentation.agent.probes.observation import Observation
+from stepsize.instrumentation.wire import Summary
+
+if TYPE_CHECKING:
+    from stepsize.instrumentation.agent.ending import Ending
+    from stepsize.instrumentation.agent.probes.container import ContainerProbe
+    from stepsize.instrumentation.agent.probes.observation import Probe, TreeProbe, TreeSample
+    from stepsize.instrumentation.wire import Reading, Register
+    from stepsize.model import AttributeValue, Identity
+
+MIN_WINDOW_S = 0.1
+"""Rates over less than this would be mostly the clock tick."""
+
+
+class Attempt:
+    """An attempt that is being sampled.
+
+    Args:
+        register: what the client said.
+        pid: the attempt's process.
+        tree: samples its process tree; ``None`` where the process had ended before it could be looked at.
+        container: its control groups.
+        others: further probes.
+    """
+
+    def __init__(
+        self,
+        register: Register,
+        pid: int,
+        tree: TreeProbe | None,
+        container: ContainerProbe | None,
+        others: tuple[Probe, ...] = (),
+    ) -> None:
+        self.identity: Identity = register.identity
+        self.pid = pid
+        self.interval_s = register.interval_s
+        self.waited_for = register.waited_for
+        self.start_unix_nano = register.baseline.time_unix_nano
+        self.container = container
+        self._baseline = register.baseline
+        self._tree = tree
+        self._others = others if container is None else (container, *others)
+        self._previous: TreeSample | None = None
+        self._cpu_before = (self.start_unix_nano, 0.0)
+        self._disk_before: tuple[int, int, int] | None = None
+        self._usage_told = False
+        self._totals = _Totals()
+        self._summary = Summary(duration_s=0.0, cpu_seconds=0.0)
+
+    @property
+    def instance_id(self) -> str:
+        """Which attempt this is."""
+        return self.identity.instance_id
+
+    def annotate(self, values: dict[str, AttributeValue]) -> None:
+        """Take what the user says of the attempt into its resource."""
+        self.identity = replace(self.identity, annotations={**self.identity.annotations, **values})
+
+    def oom_kills(self) -> int:
+        """How often the attempt's container was short of memory."""
+        return 0 if self.container is None else self.container.oom_kills()
+
+    def sample(self) -> tuple[int, list[Observation]]:
+        """When, and what can be seen now. A process that is gone yields nothing."""
+        sample = None if self._tree is None else self._tree.sample()
+        if sample is None:
+            return time.time_ns(), []
+        return sample.time_unix_nano, [*self._of_tree(sample), *self._of_others()]
+
+    def finish(self, ending: Ending, final: Reading | None, ended_unix_nano: int) -> tuple[int, list[Observation]]:
+        """The last observations, and when. ``final`` is what the process said it had used."""
+        sample = None if self._tree is None else self._tree.sample()
+        found: list[Observation] = [] if sample is None else [*self._of_memory(sample), *self._of_others()]
+        self._add_final(sample or self._previous, final)
+        ended = final.time_unix_nano if final is not None else ended_unix_nano
+        ended = max(ended, self.start_unix_nano, self._previous.time_unix_nano if self._previous else 0)
+        found += self._of_sums(ended, last=True)
+        peak = self._final_peak(final)
+        if peak is not None:
+            source = (model.Attr.MEMORY_SOURCE, self._totals.source)
+            found.append(Observation(model.TASK_MEMORY_PEAK, peak, (source,)))
+        attributes: list[tuple[str, AttributeValue]] = [(model.Attr.OUTCOME, ending.outcome.value)]
+        if ending.exit_code is not None:
+            attributes.append(("process.exit.code", ending.exit_code))
+        if ending.exit_signal is not None:
+            attributes.append(("process.exit.signal", ending.exit_signal))
+        found.append(Observation(model.TASK_END, 1, tuple(attributes)))
+        self._summarize(ended)
+        return ended, found
+
+    def summary(self) -> Summary:
+        """What the attempt has used so far."""
+        return self._summary
+
+    def _of_tree(self, sample: TreeSample) -> list[Observation]:
+        base = self._baseline
+        self._totals.add_cpu(sample.cpu_user_s - base.cpu_user_s, sample.cpu_system_s - base.cpu_system_s)
+        if sample.disk_read_bytes is not None and sample.disk_write_bytes is not None:
+            self._totals.add_disk(
+                sample.disk_read_bytes - (base.disk_read_bytes or 0),
+                sample.disk_write_bytes - (base.disk_write_bytes or 0),
+            )
+        self._previous = sample
+        found = [*self._of_memory(sample), *self._of_sums(sample.time_unix_nano)]
+        source = (model.Attr.MEMORY_SOURCE, self._totals.source)
+        found.append(Observation(model.TASK_MEMORY_PEAK, self._totals.peak_bytes, (source,)))
+        self._summarize(sample.time_unix_nano)
+        return found
+
+    def _of_memory(self, sample: TreeSample) -> list[Observation]:
+        if sample.processes == 0:
+            return []  # a zombie holds nothing any more, which is not what the attempt used
+        if sample.memory_peak_bytes > self._totals.peak_bytes:
+            self._totals.peak_bytes, self._totals.source = sample.memory_peak_bytes, sample.memory_source
+        self._totals.processes_max = max(self._totals.processes_max, sample.processes)
+        self._totals.samples += 1
+        return [
+            Observation(model.TASK_MEMORY_USAGE, sample.memory_usage_bytes),
+            Observation(model.TASK_PROCESS_COUNT, sample.processes),
+            Observation(model.TASK_THREAD_COUNT, sample.threads),
+        ]
+
+    def _of_sums(self, time_unix_nano: int, *, last: bool = False) -> list[Observation]:
+        totals = self._totals
+        found = []
+        if totals.cpu_known:
+            found.append(Observation(model.TASK_CPU_TIME, totals.user_s, (("cpu.mode", "user"),)))
+            found.append(Observation(model.TASK_CPU_TIME, totals.system_s, (("cpu.mode", "system"),)))
+            found += self._cpu_usage(time_unix_nano, last=last)
+        if totals.read_bytes is not None and totals.write_bytes is not None:
+            found.append(Observation(model.TASK_DISK_IO, totals.read_bytes, (("disk.io.direction", "read"),)))
+            found.append(Observation(model.TASK_DISK_IO, totals.write_bytes, (("disk.io.direction", "write"),)))
+            found += self._disk_rates(time_unix_nano, totals.read_bytes, totals.write_bytes)
+        return found
+
+    def _cpu_usage(self, time_unix_nano: int, *, last: bool) -> list[Observation]:
+        """Cores in use since the last time; an attempt that is over sooner has one value all the same."""
+        since, before = self._cpu_before
+        elapsed_s = (time_unix_nano - since) / 1e9
+        if elapsed_s <= 0 or (elapsed_s < MIN_WINDOW_S and (self._usage_told or not last)):
+            return []
+        total = self._totals.user_s + self._totals.system_s
+        cores = max(0.0, total - before) / elapsed_s
+        self._cpu_before, self._usage_told = (time_unix_nano, total), True
+        self._totals.cores_max = max(self._totals.cores_max, cores)
+        return [Observation(model.TASK_CPU_USAGE, cores)]
+
+    def _disk_rates(self, time_unix_nano: int, read_bytes: int, write_bytes: int) -> list[Observation]:
+        since, read_before, write_before = self._disk_before or (self.start_unix_nano, 0, 0)
+        elapsed_s = (time_unix_nano - since) / 1e9
+        if elapsed_s < MIN_WINDOW_S:
+            return []
+        self._disk_before = time_unix_nano, read_bytes, write_bytes
+        pairs = (("read", read_bytes - read_before), ("write", write_bytes - write_before))
+        return [
+            Observation(model.TASK_DISK_IO_RATE, count / elapsed_s, (("disk.io.direction", direction),))
+            for direction, count in pairs
+        ]
+
+    def _of_others(self) -> list[Observation]:
+        now = time.monotonic()
+        return [observation for probe in self._others for observation in probe.sample(now)]
+
+    def _add_final(self, sample: TreeSample | None, final: Reading | None) -> None:
+        """The totals at the end: of the root what it said itself, of the rest of the tree what was seen."""
+        base = self._baseline
+        user = system = 0.0
+        read_bytes = write_bytes = 0
+        if sample is not None:
+            user, system = sample.cpu_user_s - base.cpu_user_s, sample.cpu_system_s - base.cpu_system_s
+            read_bytes = (sample.disk_read_bytes or 0) - (base.disk_read_bytes or 0)
+            write_bytes = (sample.disk_write_bytes or 0) - (base.disk_write_bytes or 0)
+        elif final is None:
+            return
+        if final is not None:
+            user += final.cpu_user_s - (sample.root_user_s if sample else base.cpu_user_s)
+            system += final.cpu_system_s - (sample.root_system_s if sample else base.cpu_system_s)
+            of_root = (sample.root_disk_read_bytes, sample.root_disk_write_bytes) if sample else (None, None)
+            known_read = base.disk_read_bytes if of_root[0] is None else of_root[0]
+            known_write = base.disk_write_bytes if of_root[1] is None else of_root[1]
+            read_bytes += (final.disk_read_bytes or known_read or 0) - (known_read or 0)
+            write_bytes += (final.disk_write_bytes or known_write or 0) - (known_write or 0)
+        self._totals.add_cpu(user, system)
+        known = (sample and sample.disk_read_bytes is not None) or (final and final.disk_read_bytes is not None)
+        if known:
+            self._totals.add_disk(read_bytes, write_bytes)
+
+    def _final_peak(self, final: Reading | None) -> int | None:
+        totals, base = self._totals, self._baseline
+        if final is not None and final.memory_peak_bytes is not None:
+            peak = final.memory_peak_bytes
+            if self._tree is not None:
+                peak = self._tree.final_peak(peak)
+            if peak > totals.peak_bytes:
+                totals.peak_bytes, totals.source = peak, "vmhwm"
+        children = None if final is None else final.children_peak_bytes
+        # A child that vfork made is charged with its parent's memory: only more than that is a child's own.
+        floor = max(final.memory_peak_bytes or 0, base.children_peak_bytes or 0) if final is not None else 0
+        if children is not None and children > totals.peak_bytes and (children > floor or not totals.peak_bytes):
+            totals.peak_bytes, totals.source = children, "rusage"
+        return totals.peak_bytes or None
+
+    def _summarize(self, now_unix_nano: int) -> None:
+        totals = self._totals
+        self._summary = Summary(
+            duration_s=(now_unix_nano - self.start_unix_nano) / 1e9,
+            cpu_seconds=totals.user_s + totals.system_s,
+            cpu_max=totals.cores_max or None,
+            memory_peak_bytes=totals.peak_bytes or None,
+            memory_source=totals.source if totals.peak_bytes else None,
+            disk_read_bytes=totals.read_bytes,
+            disk_write_bytes=totals.write_bytes,
+            processes_max=totals.processes_max or None,
+            samples=totals.samples,
+        )
+
+
+class _Totals:
+    """What an attempt has used since it was registered; nothing of it ever falls."""
+
+    def __init__(self) -> None:
+        self.cpu_known = False
+        self.user_s = self.system_s = 0.0
+        self.read_bytes: int | None = None
+        self.write_bytes: int | None = None
+        self.peak_bytes = 0
+        self.source = "samples"
+        self.cores_max = 0.0
+        self.processes_max = 0
+        self.samples = 0
+
+    def add_cpu(self, user_s: float, system_s: float) -> None:
+        self.cpu_known = True
+        self.user_s, self.system_s = max(self.user_s, user_s), max(self.system_s, system_s)
+
+    def add_disk(self, read_bytes: int, write_bytes: int) -> None:
+        self.read_bytes = max(self.read_bytes or 0, read_bytes)
+        self.write_bytes = max(self.write_bytes or 0, write_bytes)

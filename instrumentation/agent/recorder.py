@@ -1,0 +1,110 @@
+"""Turns live attempts and the host into batches: whose points are whose, and what their resources say.
+
+What comes in: observations of attempts and of the host. What goes out: sealed batches. Never samples, never sends.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stepsize.instrumentation.agent.points import Batch, ResourcePoints
+from stepsize.instrumentation.identity import resource_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from stepsize.instrumentation.agent.attempt import Attempt
+    from stepsize.instrumentation.agent.probes.observation import Observation
+    from stepsize.model import AttributeValue
+
+_MACHINE_ID = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Gathers points until they are sealed.
+
+    Attributes:
+        host: attributes of the host's own resource.
+        common: what the environment says of every resource (`OTEL_RESOURCE_ATTRIBUTES`), and the SDK.
+        boot_unix_nano: since when the host's sums have counted.
+    """
+
+    host: Mapping[str, AttributeValue]
+    common: Mapping[str, AttributeValue]
+    boot_unix_nano: int
+    points: int = 0
+    _open: dict[str, ResourcePoints] = field(default_factory=dict)
+
+    def record(self, attempt: Attempt, time_unix_nano: int, observations: Iterable[Observation]) -> None:
+        """Take one sample of an attempt."""
+        resource = self._open.get(attempt.instance_id)
+        if resource is None:
+            resource = self._open[attempt.instance_id] = ResourcePoints({}, attempt.start_unix_nano)
+        # Anew each time: the user may have said more of it since.
+        resource.resource = {
+            **self.common,
+            **self.host,
+            "process.pid": attempt.pid,
+            **attempt.identity.attributes(),
+        }
+        self.points += resource.add(time_unix_nano, observations)
+
+    def record_host(self, time_unix_nano: int, observations: Iterable[Observation]) -> None:
+        """Take one sample of the host."""
+        resource = self._open.get("")
+        if resource is None:
+            resource = self._open[""] = ResourcePoints({**self.common, **self.host}, self.boot_unix_nano)
+        self.points += resource.add(time_unix_nano, observations)
+
+    def seal(self) -> Batch | None:
+        """What has been gathered, to be sent; ``None`` where nothing has."""
+        if not self.points:
+            return None
+        batch = Batch(list(self._open.values()), self.points)
+        self._open, self.points = {}, 0
+        return batch
+
+
+def host_attributes() -> dict[str, AttributeValue]:
+    """``host.*`` and ``os.*`` of this machine, as OpenTelemetry's conventions name them."""
+    found: dict[str, AttributeValue] = {
+        "host.name": socket.gethostname(),
+        "host.arch": platform.machine(),
+        "os.type": platform.system().lower(),
+    }
+    for path in _MACHINE_ID:
+        try:
+            identifier = path.read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            continue
+        if identifier:
+            found["host.id"] = identifier
+            break
+    return found
+
+
+def common_attributes(environ: Mapping[str, str] | None = None) -> dict[str, AttributeValue]:
+    """The SDK's attributes, and of `OTEL_RESOURCE_ATTRIBUTES` what is not of a single attempt."""
+    said = resource_attributes(os.environ if environ is None else environ)
+    own = {key: value for key, value in said.items() if not key.startswith(("stepsize.", "service."))}
+    return {
+        "telemetry.sdk.name": "opentelemetry",
+        "telemetry.sdk.language": "python",
+        "telemetry.sdk.version": _sdk_version(),
+        **own,
+    }
+
+
+def _sdk_version() -> str:
+    from importlib import metadata  # noqa: PLC0415 - cheaper than importing the SDK
+
+    try:
+        return metadata.version("opentelemetry-sdk")
+    except metadata.PackageNotFoundError:
+        return "unknown"
