@@ -189,5 +189,5 @@ def _runs_per_month(evidence: StepEvidence) -> tuple[float | None, str]:
 
 
 def _span(days: float) -> str:
-    minutes = max(1, math.ceil(days * 24 * 60))
+    minutes = max(1, round(days * 24 * 60))
     return f"{minutes} min" if minutes < 120 else f"{days * 24:.1f} hours"

@@ -78,6 +78,7 @@ def render(reports: Sequence[StepReport]) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.globals["words"] = words
     sections = [_section(report, f"step-{number}") for number, report in enumerate(reports, start=1)]

@@ -117,7 +117,13 @@ def test_peaks_from_samples_alone_are_said_to_be() -> None:
 
 @pytest.mark.parametrize(
     ("count", "runs", "expected"),
-    [(0, 1, Confidence.NONE), (2, 2, Confidence.LOW), (7, 2, Confidence.MEDIUM), (8, 1, Confidence.MEDIUM), (8, 2, Confidence.HIGH)],
+    [
+        (0, 1, Confidence.NONE),
+        (2, 2, Confidence.LOW),
+        (7, 2, Confidence.MEDIUM),
+        (8, 1, Confidence.MEDIUM),
+        (8, 2, Confidence.HIGH),
+    ],
 )
 def test_confidence_grows_with_tasks_and_runs(count: int, runs: int, expected: Confidence) -> None:
     """Eight tasks in two runs are high."""
@@ -192,7 +198,9 @@ def test_half_a_core_that_is_enough_is_kept() -> None:
         (0.0, None, 9, None),
     ],
 )
-def test_gpus_are_the_most_in_use_at_once(used: float | None, requested: float | None, count: int, expected: int | None) -> None:
+def test_gpus_are_the_most_in_use_at_once(
+    used: float | None, requested: float | None, count: int, expected: int | None
+) -> None:
     """Falling from three tasks on; kept where none could be read."""
     answer = POLICY.recommend(evidence(*tasks([600] * count, gpu_count=used, requested_gpu=requested)))
     assert answer.gpu.value == expected

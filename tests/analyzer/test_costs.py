@@ -1,0 +1,144 @@
+"""What a run costs, on the catalogue that ships."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stepsize.analyzer.costs import DAYS_PER_MONTH, Amounts, Costs, Quotes, price
+from stepsize.analyzer.matching import Catalog, Need
+from tests.analyzer.rows import NOON, attempt, evidence, tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stepsize.analyzer.usage import Attempt
+
+DAY_S = 86_400
+ASKED = Amounts(cpu=8, memory_mb=32_000)
+ADVISED = Amounts(cpu=2, memory_mb=4000)
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Iterator[Catalog]:
+    with Catalog.open() as opened:
+        yield opened
+
+
+def hourly(catalog: Catalog, cpu: float, memory_mb: float, **need: object) -> float:
+    """The lowest price that the catalogue has for such a server, asked for directly."""
+    mib = memory_mb * 10**6 / 2**20
+    wanted = replace(Need(cpu, mib, architecture="x86_64", burstable=False), **need)  # type: ignore[arg-type] # fields
+    return catalog.cheapest(wanted, limit=1)[0].price_hourly
+
+
+def cost(catalog: Catalog, *attempts: Attempt, asked: Amounts = ASKED, advised: Amounts = ADVISED) -> Costs:
+    return price(evidence(*attempts), asked, advised, Quotes(catalog))
+
+
+def each_day(days: int) -> list[Attempt]:
+    """One task of an hour in each of ``days`` runs, a day apart."""
+    return [
+        attempt(run=str(day), duration_s=3600.0, started_at_s=NOON.timestamp() + day * DAY_S) for day in range(days)
+    ]
+
+
+def test_a_run_costs_its_hours_on_the_cheapest_server_that_fits(catalog: Catalog) -> None:
+    """All tasks of a run and every attempt, failed ones too; the mean over runs."""
+    found = cost(catalog, *tasks([600] * 5, duration_s=3600.0), attempt(task="0", attempt=1, duration_s=3600.0))
+    assert found.now == pytest.approx(6 * hourly(catalog, 8, 32_000))
+    assert found.recommended == pytest.approx(6 * hourly(catalog, 2, 4000))
+    assert found.currency == "USD"
+
+
+def test_servers_come_cheapest_first_and_fit(catalog: Catalog) -> None:
+    """On demand, without burstable cores, of the architecture that images are built for."""
+    servers = cost(catalog, attempt()).servers
+    assert 1 <= len(servers) <= 3
+    assert [offer.price_hourly for offer in servers] == sorted(offer.price_hourly for offer in servers)
+    for offer in servers:
+        assert (offer.allocation, offer.cpu_architecture) == ("ondemand", "x86_64")
+        assert offer.vcpus >= 2
+        assert offer.memory_mib * 2**20 >= 4000 * 10**6
+
+
+def test_saving_per_month_takes_the_pace_of_the_runs_seen(catalog: Catalog) -> None:
+    """One run a day for eleven days is thirty a month; the reason says from how many days."""
+    found = cost(catalog, *each_day(11))
+    assert found.now is not None
+    assert found.recommended is not None
+    assert found.saving_per_month == pytest.approx((found.now - found.recommended) * DAYS_PER_MONTH)
+    assert any("11 runs in 10.0 days" in reason for reason in found.reasons)
+
+
+def test_one_run_shows_no_pace(catalog: Catalog) -> None:
+    """What a run costs is known, what a month does is not, and the reason says so."""
+    found = cost(catalog, *each_day(1))
+    assert found.now is not None
+    assert found.saving_per_month is None
+    assert any("two are needed" in reason for reason in found.reasons)
+
+
+def test_runs_within_an_hour_show_no_pace(catalog: Catalog) -> None:
+    """Ten runs in ten minutes are somebody trying things out, not 43,000 a month."""
+    runs = [attempt(run=str(n), started_at_s=NOON.timestamp() + 60 * n) for n in range(10)]
+    found = cost(catalog, *runs)
+    assert found.saving_per_month is None
+    assert any("10 runs seen began within 9 min" in reason for reason in found.reasons)
+
+
+def test_a_request_that_is_not_known_has_no_cost(catalog: Catalog) -> None:
+    """Null with a reason, while the recommendation has its cost."""
+    found = cost(catalog, *each_day(3), asked=Amounts())
+    assert (found.now, found.saving_per_month) == (None, None)
+    assert found.recommended == pytest.approx(hourly(catalog, 2, 4000))
+    assert any("what it asked for is not known" in reason for reason in found.reasons)
+
+
+def test_what_no_server_fits_has_no_cost(catalog: Catalog) -> None:
+    """A price is never invented."""
+    found = cost(catalog, attempt(), advised=Amounts(cpu=100_000, memory_mb=1))
+    assert (found.now, found.recommended, found.servers) == (None, None, ())
+    assert any("no server of the catalogue fits" in reason for reason in found.reasons)
+
+
+def test_a_request_that_no_server_fits_still_has_a_cost_as_recommended(catalog: Catalog) -> None:
+    """Someone asked for more than there is."""
+    found = cost(catalog, attempt(), asked=Amounts(cpu=100_000, memory_mb=1))
+    assert found.now is None
+    assert found.recommended is not None
+    assert found.servers
+
+
+def test_durations_that_are_not_known_make_no_cost(catalog: Catalog) -> None:
+    """Servers are named all the same."""
+    found = cost(catalog, attempt(duration_s=None))
+    assert (found.now, found.recommended) == (None, None)
+    assert found.servers
+
+
+def test_the_same_server_for_both_is_said_to_be_so(catalog: Catalog) -> None:
+    """Saving nothing needs an explanation."""
+    found = cost(catalog, *each_day(3), advised=Amounts(cpu=8, memory_mb=31_999))
+    assert found.saving_per_month == pytest.approx(0)
+    assert any("same server" in reason for reason in found.reasons)
+
+
+def test_a_step_that_used_more_cores_than_it_asked_for_is_charged_for_the_longer_run(catalog: Catalog) -> None:
+    """Its durations were those of eight cores; on the two it asked for it would take four times as long."""
+    step = evidence(attempt(duration_s=3600.0), cores={8.0: 3600.0})
+    found = price(step, Amounts(cpu=2, memory_mb=4000), Amounts(cpu=8, memory_mb=4000), Quotes(catalog))
+    assert found.now == pytest.approx(4 * hourly(catalog, 2, 4000))
+    assert found.recommended == pytest.approx(hourly(catalog, 8, 4000))
+    assert any("4.0 times as long" in reason for reason in found.reasons)
+
+
+def test_gpu_steps_are_matched_with_the_vram_they_used(catalog: Catalog) -> None:
+    """One GPU rather than two; both need the VRAM that the step took."""
+    advised = Amounts(cpu=4, memory_mb=8000, gpu=1, vram_mb=20_000)
+    found = cost(catalog, attempt(duration_s=3600.0), asked=replace(advised, gpu=2, vram_mb=None), advised=advised)
+    vram_mib = 20_000 * 10**6 / 2**20
+    assert found.recommended == pytest.approx(hourly(catalog, 4, 8000, gpu=1, vram_mib=vram_mib))
+    assert found.now == pytest.approx(hourly(catalog, 4, 8000, gpu=2, vram_mib=vram_mib))

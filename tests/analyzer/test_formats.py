@@ -1,0 +1,197 @@
+"""The five formats, from a report built on a real lake."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import timedelta
+from html.parser import HTMLParser
+from pathlib import PurePath
+
+import pytest
+
+from stepsize.analyzer.formats import FORMATS, format_of, render, table
+from stepsize.analyzer.matching import Catalog
+from stepsize.analyzer.report import StepReport, build
+from stepsize.analyzer.sizing import policy as policies
+from stepsize.analyzer.usage import Query
+from stepsize.errors import UsageError
+from stepsize.testing import write_tasks
+from tests.analyzer.rows import NOON, row
+
+NASTY = "<script>alert('&')</script>|*x*"
+AMOUNTS = {"cpu", "memory_mb", "gpu", "vram_mb", "disk_mb"}
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> list[StepReport]:
+    """A step of ten days, one with a name that means harm, one that still runs, one whose request is not known."""
+    rows = [row(run=str(day), step="train", started_at=NOON + timedelta(days=day)) for day in range(10)]
+    rows += [row(step=NASTY, task="n", started_at=NOON + timedelta(days=20), gpu_count=1.0, requested_gpu=2.0)]
+    rows += [row(flow="Other\x1b[31m", step="running", outcome=None, cpu_histogram=None)]
+    rows += [row(flow="job", step="job", requested_cpu=None, requested_memory_bytes=None)]
+    connection = write_tasks(tmp_path_factory.mktemp("lake"), rows).connect()
+    with Catalog.open() as catalog:
+        return build(connection, catalog, policies.load(), Query())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_names_every_step(reports: list[StepReport], name: str) -> None:
+    """As text that ends with one newline."""
+    text = render(reports, name)
+    for step in ("train", "running", "job"):
+        assert step in text
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_reports_are_no_error(name: str) -> None:
+    """An empty list is a list."""
+    assert render([], name)
+
+
+def test_an_unknown_format_is_refused_with_those_known(reports: list[StepReport]) -> None:
+    """Wrong usage."""
+    with pytest.raises(UsageError, match=r"xml.*table, json, csv, markdown, html"):
+        render(reports, "xml")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("r.json", "json"),
+        ("r.HTML", "html"),
+        ("r.htm", "html"),
+        ("a.b.md", "markdown"),
+        ("r.csv", "csv"),
+        ("r.txt", "table"),
+    ],
+)
+def test_a_suffix_stands_for_a_format(name: str, expected: str) -> None:
+    """In whatever case."""
+    assert format_of(PurePath(name)) == expected
+
+
+def test_a_suffix_that_stands_for_none_is_refused() -> None:
+    """With those that do."""
+    with pytest.raises(UsageError, match=r"\.json.*--format"):
+        format_of(PurePath("report.pdf"))
+
+
+def test_json_has_the_shape_of_the_contract(reports: list[StepReport]) -> None:
+    """Keys, types, and null for what is not known."""
+    found = json.loads(render(reports, "json"))
+    for step in found:
+        assert set(step) >= {
+            *("flow", "step", "runs", "tasks", "policy", "requested", "recommended", "used", "reasons", "confidence"),
+            *("failures_expected_per_1000", "wasted_gb_h", "cost_per_run", "saving_per_month", "currency", "servers"),
+        }
+        assert set(step["requested"]) == set(step["recommended"]) == set(step["used"]) == AMOUNTS
+        assert set(step["cost_per_run"]) == {"now", "recommended"}
+        assert all(isinstance(reason, str) for reason in step["reasons"])
+        for server in step["servers"]:
+            assert set(server) >= {"vendor_id", "server_id", "region", "price_hourly", "allocation"}
+    by_step = {step["step"]: step for step in found}
+    assert by_step["train"]["requested"] == {"cpu": 1, "memory_mb": 4096, "gpu": None, "vram_mb": None, "disk_mb": None}
+    assert by_step["train"]["recommended"]["memory_mb"] == 720
+    assert by_step["train"]["saving_per_month"] is not None
+    assert by_step["job"]["requested"]["memory_mb"] is None
+    assert by_step["job"]["cost_per_run"]["now"] is None
+    assert by_step[NASTY]["recommended"]["gpu"] == 2
+
+
+def test_csv_is_a_row_a_step_with_plain_columns(reports: list[StepReport]) -> None:
+    """Read back, it says what JSON says; what is not known is empty."""
+    rows = {found["step"]: found for found in csv.DictReader(io.StringIO(render(reports, "csv")))}
+    assert len(rows) == len(reports)
+    assert rows["train"]["requested_memory_mb"] == "4096"
+    assert rows["train"]["recommended_memory_mb"] == "720"
+    assert float(rows["train"]["server_price_hourly"]) > 0
+    assert rows["job"]["requested_memory_mb"] == ""
+    assert NASTY in rows
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_the_table_fits_eighty_columns(reports: list[StepReport], color: bool) -> None:
+    """However long a name; colours only where they are asked for; control characters never reach a terminal."""
+    text = table.render(reports, color=color)
+    assert ("\x1b[" in text) is color
+    assert "\x1b[31mrunning" not in text
+    plain = table.render(reports)
+    assert "\x1b" not in plain
+    assert max(len(line) for line in plain.splitlines()) <= 80
+
+
+def test_the_table_shows_the_change_and_why(reports: list[StepReport]) -> None:
+    """Asked, recommended, used, reasons, servers."""
+    text = " ".join(render(reports, "table").split())
+    assert "4,096 → 720" in text
+    assert "The highest memory peak was 600 MB" in text
+    assert "asked 4,096, used 600: ask for 720" in text
+    assert "USD/h" in text
+
+
+def test_markdown_is_a_table_that_names_cannot_break(reports: list[StepReport]) -> None:
+    """Pipes and markup in a name stay in their cell."""
+    text = render(reports, "markdown")
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(rows) == len(reports) + 2
+    assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
+    assert "<script>" not in text
+    assert "**720**" in text
+
+
+class _Page(HTMLParser):
+    """Tags, attributes and text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_html_is_one_file_that_loads_nothing(reports: list[StepReport]) -> None:
+    """No script, no link to elsewhere, both colour schemes."""
+    text = render(reports, "html")
+    page = _Page(text)
+    names = {tag for tag, _ in page.tags}
+    assert not names & {"script", "link", "img", "iframe", "object"}
+    assert not any(attribute in attributes for _, attributes in page.tags for attribute in ("src", "onload", "onclick"))
+    assert all((attributes["href"] or "").startswith("#") for _, attributes in page.tags if "href" in attributes)
+    assert "http" not in text.replace("http-equiv", "")
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_html_escapes_every_name(reports: list[StepReport]) -> None:
+    """A step called like a script is text."""
+    page = _Page(render(reports, "html"))
+    assert f"TrainFlow/{NASTY}" in page.text
+
+
+def test_html_draws_and_links_every_step(reports: list[StepReport]) -> None:
+    """The overview leads to a section with the distribution of peaks and of cores, and with every reason."""
+    page = _Page(render(reports, "html"))
+    anchors = {attributes["href"] for tag, attributes in page.tags if tag == "a"}
+    sections = {f"#{attributes['id']}" for tag, attributes in page.tags if tag == "section"}
+    assert anchors == sections
+    assert len(sections) == len(reports)
+    labels = [attributes["aria-label"] or "" for tag, attributes in page.tags if tag == "svg"]
+    assert any(label.startswith("Tasks by memory peak") for label in labels)
+    assert any(label.startswith("Time by cores") for label in labels)
+    for report in reports:
+        for reason in report.reasons:
+            assert reason in page.text
+
+
+def test_a_page_of_fifty_steps_of_a_thousand_runs_stays_small(reports: list[StepReport]) -> None:
+    """Its size grows with steps, not with tasks: under 2 MB."""
+    assert len(render(reports[:1] * 50, "html").encode()) < 2_000_000

@@ -1,0 +1,122 @@
+"""The report from a real lake, with the catalogue that ships."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stepsize.analyzer.matching import Catalog
+from stepsize.analyzer.report import StepReport, build
+from stepsize.analyzer.sizing import policy as policies
+from stepsize.analyzer.usage import Query
+from stepsize.errors import LakeError, UsageError
+from stepsize.testing import write_tasks
+from tests.analyzer.rows import MB, NOON, row
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def report(data: Path, rows: list[dict[str, Any]], policy: str = "headroom", **query: Any) -> list[StepReport]:
+    connection = write_tasks(data, rows).connect()
+    try:
+        with Catalog.open() as catalog:
+            return build(connection, catalog, policies.load(policy), Query(**query))
+    finally:
+        connection.close()
+
+
+def test_a_step_is_reported_with_what_it_asked_used_and_should_ask_for(tmp_path: Path) -> None:
+    """Ten foreach tasks in two runs, one figure each."""
+    rows = [row(run=str(n % 2), task=str(n), memory_peak_bytes=(500 + n) * MB) for n in range(10)]
+    (step,) = report(tmp_path, rows)
+    assert (step.flow, step.step, step.runs, step.tasks, step.policy) == ("TrainFlow", "train", 2, 10, "headroom")
+    assert (step.requested.cpu, step.requested.memory_mb) == (1, 4096)
+    assert (step.used.cpu, step.used.memory_mb) == (1, 509)
+    assert (step.recommended.cpu, step.recommended.memory_mb) == (1, 620)
+    assert step.confidence == "high"
+    assert step.failures_expected_per_1000 is not None
+    assert step.costs.servers
+
+
+def test_waste_is_memory_held_and_not_used(tmp_path: Path) -> None:
+    """Request less peak over the time of what went well; all of the request where the work was lost."""
+    gb = 2**30
+    rows = [
+        row(task="1", requested_memory_bytes=4 * gb, memory_peak_bytes=1 * gb, duration_s=3600.0),
+        row(task="2", requested_memory_bytes=4 * gb, memory_peak_bytes=1 * gb, duration_s=1800.0, outcome="failed"),
+        row(task="3", requested_memory_bytes=4 * gb, memory_peak_bytes=9 * gb, duration_s=3600.0),
+        row(task="4", requested_memory_bytes=None, duration_s=3600.0),
+        row(task="5", requested_memory_bytes=4 * gb, duration_s=3600.0, outcome=None),
+    ]
+    (step,) = report(tmp_path, rows)
+    assert step.wasted_gb_h == pytest.approx(3 * 1 + 4 * 0.5)
+
+
+def test_an_unknown_request_is_unknown_not_zero(tmp_path: Path) -> None:
+    """`stepsize run` knows no request: sizes are advised, waste and saving are not known, and that is said."""
+    unknown = {"requested_cpu": None, "requested_memory_bytes": None}
+    (step,) = report(tmp_path, [row(**unknown)])
+    assert (step.requested.cpu, step.requested.memory_mb) == (None, None)
+    assert (step.recommended.cpu, step.recommended.memory_mb) == (1, 1200)
+    assert (step.wasted_gb_h, step.costs.now, step.costs.saving_per_month) == (None, None, None)
+    assert any("not known" in reason for reason in step.reasons)
+
+
+def test_steps_that_only_run_are_reported_without_advice(tmp_path: Path) -> None:
+    """Named, kept, and said why."""
+    (step,) = report(tmp_path, [row(outcome=None)])
+    assert (step.runs, step.tasks) == (0, 0)
+    assert step.recommended.memory_mb == 4096
+    assert any("still running" in reason for reason in step.reasons)
+
+
+def test_production_is_reported_apart(tmp_path: Path) -> None:
+    """A test run on little data does not shrink production's memory."""
+    rows = [row(task=str(n), branch="prod", project="p", memory_peak_bytes=3000 * MB) for n in range(8)]
+    rows += [row(task=str(n), branch="test.x", project="p", memory_peak_bytes=100 * MB, run="2") for n in range(8)]
+    production, test = report(tmp_path, rows)
+    assert (production.production, production.recommended.memory_mb) == (True, 3600)
+    assert (test.production, test.recommended.memory_mb) == (False, 250)
+    assert production.title == "TrainFlow/train (p, production)"
+
+
+def test_the_policy_decides(tmp_path: Path) -> None:
+    """resource-tracker's rules lower from one task on."""
+    (step,) = report(tmp_path, [row(memory_peak_bytes=550 * 2**20)], policy="resource-tracker")
+    assert (step.policy, step.recommended.memory_mb) == ("resource-tracker", 1024)
+
+
+def test_an_empty_lake_says_how_to_fill_it(tmp_path: Path) -> None:
+    """One line, and an exit code that is not wrong usage."""
+    with pytest.raises(LakeError, match=r"STEPSIZE=1") as caught:
+        report(tmp_path, [])
+    assert caught.value.exit_code == 1
+
+
+def test_a_flow_never_seen_is_refused_with_those_known_the_most_alike_first(tmp_path: Path) -> None:
+    """A slip of the finger is the usual cause."""
+    rows = [row(flow=flow) for flow in ("AlphaFlow", "ScoreFlow", "TrainFlow")]
+    with pytest.raises(UsageError, match=r"no flow 'TrianFlow' has been measured; known are TrainFlow, "):
+        report(tmp_path, rows, flow="TrianFlow")
+
+
+def test_a_long_list_of_flows_is_cut(tmp_path: Path) -> None:
+    """A message stays one line that is read."""
+    with pytest.raises(UsageError, match=r"and 20 more$"):
+        report(tmp_path, [row(flow=f"Flow{n}") for n in range(30)], flow="Nothing")
+
+
+def test_a_step_never_seen_is_refused_with_those_of_the_flow(tmp_path: Path) -> None:
+    """And not with other flows' steps."""
+    rows = [row(step="train"), row(step="end", task="2"), row(flow="B", step="other")]
+    with pytest.raises(UsageError, match=r"no step 'trian' of TrainFlow has been measured; known are train, end$"):
+        report(tmp_path, rows, flow="TrainFlow", step="trian")
+
+
+def test_filters_that_leave_nothing_say_which_to_widen(tmp_path: Path) -> None:
+    """The flow is there, its runs are older."""
+    with pytest.raises(UsageError, match=r"--since"):
+        report(tmp_path, [row()], flow="TrainFlow", since=NOON + timedelta(days=1))
