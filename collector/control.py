@@ -1,0 +1,82 @@
+"""Asks the collector that serves a data directory to flush or to stop, over its Unix socket.
+
+What comes in: settings. What goes out: whether a collector lives there and did so. Never starts one. Standard library
+only: commands call this at their start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from stepsize.discovery import read_address
+
+if TYPE_CHECKING:
+    from stepsize.discovery import CollectorAddress
+    from stepsize.settings import Settings
+
+_POLL_S = 0.02
+
+
+def flush(settings: Settings, timeout_s: float) -> bool:
+    """Have the collector of ``settings.data`` make everything it has acknowledged visible in the views.
+
+    Returns:
+        Whether it did so within ``timeout_s``; False where none lives.
+    """
+    address = read_address(settings)
+    return address is not None and _post(address, "/control/flush", timeout_s)
+
+
+def stop(settings: Settings, timeout_s: float) -> bool:
+    """Have the collector of ``settings.data`` finish what it has acknowledged and end.
+
+    Returns:
+        Whether it ended within ``timeout_s``; False where none lives.
+    """
+    address = read_address(settings)
+    if address is None:
+        return False
+    deadline_s = time.monotonic() + timeout_s
+    if not _post(address, "/control/stop", timeout_s):
+        return False
+    while read_address(settings) == address and _is_alive(address.pid):
+        if time.monotonic() >= deadline_s:
+            return False
+        time.sleep(_POLL_S)
+    return True
+
+
+def _post(address: CollectorAddress, path: str, timeout_s: float) -> bool:
+    connection = _UnixConnection(address.socket, timeout_s)
+    with contextlib.closing(connection):
+        try:
+            connection.request("POST", path, headers={"authorization": f"Bearer {address.token}"})
+            return connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

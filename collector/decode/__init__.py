@@ -1,0 +1,1 @@
+"""OTLP requests to Arrow tables: pure, no I/O."""

@@ -1,0 +1,74 @@
+"""File locks, which the kernel lets go of when their process ends, however it ends.
+
+What comes in: a path. What goes out: a lock that is held, or an :class:`UnavailableError`. Never trusts what a lock
+file says: only the lock counts. Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from typing import TYPE_CHECKING
+
+from stepsize.errors import LakeError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_POLL_S = 0.02
+
+
+class Lock:
+    """An exclusive lock on ``path``, which is made where it is missing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
+
+    def try_acquire(self) -> bool:
+        """Take the lock if it is free.
+
+        Raises:
+            LakeError: the file cannot be opened.
+        """
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise LakeError(f"cannot write to {self._path.parent}: {error.strerror}; set STEPSIZE_STATE") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def acquire(self, timeout_s: float) -> None:
+        """Take the lock, waiting for it at most ``timeout_s``.
+
+        Raises:
+            UnavailableError: it is still held.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while not self.try_acquire():
+            if time.monotonic() >= deadline_s:
+                raise UnavailableError(f"another process holds {self._path}; wait for it or stop it")
+            time.sleep(_POLL_S)
+
+    def release(self) -> None:
+        """Let go of the lock."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    @contextlib.contextmanager
+    def held(self, timeout_s: float) -> Iterator[None]:
+        """The lock as a context."""
+        self.acquire(timeout_s)
+        try:
+            yield
+        finally:
+            self.release()

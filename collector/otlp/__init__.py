@@ -1,0 +1,1 @@
+"""OTLP's messages: requests checked, answers made. Pure, no I/O."""

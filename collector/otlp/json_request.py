@@ -1,0 +1,53 @@
+"""OTLP's JSON: requests to messages, answers to text.
+
+What comes in: the body of an OTLP/HTTP JSON request. What goes out: the message, or :class:`DataError`. Never does I/O.
+
+The mapping is protobuf's own but for what the OTLP specification changes ("JSON Protobuf Encoding"): trace and span ids
+are hex, enums integers, unknown fields ignored. 64-bit integers may be numbers or text.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from google.protobuf import json_format
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from stepsize.errors import DataError
+
+_ID_FIELDS = ("traceId", "spanId", "trace_id", "span_id")
+
+
+def parse_json(content: bytes) -> Any:
+    """The ``ExportMetricsServiceRequest`` that a JSON body means.
+
+    Raises:
+        DataError: it is no JSON, or not of that shape; the message says where.
+    """
+    try:
+        values = json.loads(content)
+        if not isinstance(values, dict):
+            raise DataError("the body is not a JSON object")
+        _decode_ids(values)
+        return json_format.ParseDict(values, ExportMetricsServiceRequest(), ignore_unknown_fields=True)
+    except (ValueError, TypeError, AttributeError, RecursionError, json_format.ParseError) as error:
+        line = " ".join(str(error).split())[:300]
+        raise DataError(f"the body is not a valid ExportMetricsServiceRequest in JSON: {line}") from None
+
+
+def _decode_ids(values: Any) -> None:
+    """Turn the hex ids of exemplars into the base64 that protobuf's mapping expects, in place."""
+    pending = [values]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, list):
+            pending += node
+        elif isinstance(node, dict):
+            for exemplar in node.get("exemplars") or ():
+                for name in _ID_FIELDS:
+                    if exemplar.get(name):
+                        exemplar[name] = base64.b64encode(bytes.fromhex(exemplar[name])).decode()
+            # Attribute values may hold anything: their keys are no fields.
+            pending += [value for name, value in node.items() if name not in ("attributes", "exemplars")]

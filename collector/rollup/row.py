@@ -1,0 +1,153 @@
+"""An attempt's state as its row of ``tasks``.
+
+What comes in: the state. What goes out: one value for each of
+:data:`stepsize.model.TASK_COLUMNS`, None where nothing was measured. Never does I/O.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from stepsize import model
+from stepsize.collector.decode.values import json_text
+from stepsize.model import CPU_BUCKET_MIN, cpu_bucket_upper
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from stepsize.collector.rollup.attempt import Attempt, Level
+
+_UTC = datetime.timezone.utc
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=_UTC)
+_INT64_MAX = 2**63 - 1
+
+
+def task_row(attempt: Attempt) -> dict[str, Any]:
+    """The row, and under ``state`` what the roll-up needs to go on with the attempt."""
+    key, described = attempt.key, attempt.described
+    ended_ns = attempt.ended_ns or attempt.last_ns
+    duration_s = max(0, ended_ns - attempt.first_ns) / 1e9 if attempt.first_ns and ended_ns else None
+    notes = described.get("annotations")
+    return {
+        "flow": key.flow,
+        "run": key.run,
+        "step": key.step,
+        "task": key.task,
+        "attempt": key.attempt,
+        "started_at": _time(attempt.first_ns),
+        "ended_at": _time(ended_ns),
+        "duration_s": duration_s,
+        "outcome": attempt.outcome,
+        "exit_code": attempt.exit_code,
+        "exit_signal": attempt.exit_signal,
+        **described,
+        "annotations": json_text(notes) if notes else None,
+        **_cpu(attempt, duration_s),
+        **_memory(attempt),
+        **_gpu(attempt),
+        **_traffic(attempt),
+        "state": json.dumps(attempt.to_json(), separators=(",", ":")),
+    }
+
+
+def _cpu(attempt: Attempt, duration_s: float | None) -> dict[str, Any]:
+    usage = attempt.levels.get(model.TASK_CPU_USAGE.name)
+    seconds = attempt.counted(model.TASK_CPU_TIME.name)
+    if seconds is None and usage is not None:
+        seconds = attempt.cpu.total
+    throttled = attempt.counted(model.CONTAINER_CPU_THROTTLED_TIME.name)
+    memory = attempt.levels.get(model.TASK_MEMORY_USAGE.name)
+    return {
+        "samples": max((level.count for level in (usage, memory) if level), default=0),
+        "cpu_seconds": seconds,
+        "cpu_mean": seconds / duration_s if seconds is not None and duration_s else None,
+        "cpu_p95": cpu_quantile(attempt.cpu_histogram, 0.95, usage.highest) if usage else None,
+        "cpu_max": usage.highest if usage else None,
+        "cpu_histogram": sorted(attempt.cpu_histogram.items()) if usage else None,
+        "throttled_s": throttled,
+    }
+
+
+def cpu_quantile(histogram: Mapping[int, float], quantile: float, highest: float) -> float | None:
+    """Cores that were not exceeded for a share ``quantile`` of the time: the upper edge of the bucket it falls in."""
+    total_s = math.fsum(histogram.values())
+    if total_s <= 0:
+        return highest
+    passed_s = 0.0
+    for bucket, seconds in sorted(histogram.items()):
+        passed_s += seconds
+        if passed_s >= quantile * total_s:
+            return min(highest, 0.0 if bucket == CPU_BUCKET_MIN and highest == 0 else cpu_bucket_upper(bucket))
+    return highest
+
+
+def _memory(attempt: Attempt) -> dict[str, Any]:
+    usage = attempt.levels.get(model.TASK_MEMORY_USAGE.name)
+    kills = attempt.counted(model.CONTAINER_MEMORY_OOM_KILLS.name)
+    return {
+        "memory_peak_bytes": _bytes(attempt.memory_peak) if attempt.memory_source else None,
+        "memory_mean_bytes": usage.mean if usage else None,
+        "memory_source": attempt.memory_source,
+        "memory_limit_bytes": _bytes(attempt.memory_limit),
+        "oom_kills": None if kills is None else round(kills),
+    }
+
+
+def _gpu(attempt: Attempt) -> dict[str, Any]:
+    busy = list(_levels(attempt, model.TASK_GPU_UTILIZATION.name))
+    memory = list(_levels(attempt, model.TASK_GPU_MEMORY_USAGE.name))
+    count = attempt.levels.get(model.TASK_GPU_COUNT.name)
+    return {
+        "gpu_count": count.highest if count else float(len(busy)) if busy and len(busy) > 1 else None,
+        "gpu_utilization_mean": _sum(level.mean for level in busy),
+        "gpu_utilization_max": _sum(level.highest for level in busy),
+        "gpu_memory_mean_bytes": _sum(level.mean for level in memory),
+        "gpu_memory_peak_bytes": _bytes(_sum(level.highest for level in memory)),
+    }
+
+
+def _traffic(attempt: Attempt) -> dict[str, Any]:
+    disk, network = model.TASK_DISK_IO.name, model.TASK_NETWORK_IO_RATE.name
+    scratch = attempt.levels.get(model.TASK_DISK_USAGE.name)
+    received, sent = attempt.rates.get(f"{network}|receive"), attempt.rates.get(f"{network}|transmit")
+    return {
+        "disk_read_bytes": _bytes(attempt.counted(disk, "|read")),
+        "disk_write_bytes": _bytes(attempt.counted(disk, "|write")),
+        "disk_peak_bytes": _bytes(scratch.highest) if scratch else None,
+        "net_received_bytes": _bytes(received.total) if received else None,
+        "net_sent_bytes": _bytes(sent.total) if sent else None,
+    }
+
+
+def _levels(attempt: Attempt, metric: str) -> Iterator[Level]:
+    """The level over all devices where it was sent, else those of each device."""
+    whole = attempt.levels.get(metric)
+    if whole is not None:
+        yield whole
+        return
+    for name, level in attempt.levels.items():
+        if name.startswith(f"{metric}|"):
+            yield level
+
+
+def _sum(values: Iterator[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) if known else None
+
+
+def _bytes(value: float | None) -> int | None:
+    if value is None or not math.isfinite(value):
+        return None
+    return min(round(value), _INT64_MAX)
+
+
+def _time(unix_nano: int) -> datetime.datetime | None:
+    if not unix_nano:
+        return None
+    try:
+        return _EPOCH + datetime.timedelta(microseconds=unix_nano // 1000)
+    except OverflowError:
+        return None

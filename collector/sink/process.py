@@ -1,0 +1,149 @@
+"""The sink as a process of its own, child of the collector: ``python -m stepsize.collector.sink.process JSON``.
+
+What comes in on standard input, one line each: ``durable SEGMENT OFFSET`` (the log can be read up to there) and
+``flush``. What goes out on standard output: ``ready`` once the lake is there, ``committed SEGMENT OFFSET`` after
+each commit, or ``error MESSAGE`` before an exit with 1. At the end of standard input it folds what the log still holds
+and exits with 0: a collector that was killed leaves nothing behind that waits for the next one. Any failure ends the
+process; the collector starts another one, which goes on from the last commit.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from stepsize.collector.decode.arrow import ClockBounds
+from stepsize.collector.locks import Lock
+from stepsize.collector.rollup.table import RollupLimits
+from stepsize.collector.sink.settings import SinkSettings
+from stepsize.collector.sink.sink import Sink, SinkLimits
+from stepsize.collector.state import SINK_LOCK_FILE
+from stepsize.errors import StepsizeError
+from stepsize.store.lake import Lake
+from stepsize.store.manifest import WalPosition
+from stepsize.store.writer import LakeWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+END = WalPosition(segment=2**62)
+"""A position after everything."""
+
+_LOCK_TIMEOUT_S = 60.0
+_TICK_S = 5.0
+_MAX_INTERVAL_S = 4.0
+_COST_FACTOR = 4.0
+"""Commits take at most a fifth of the time: after a slow one the next waits longer, up to `_MAX_INTERVAL_S`."""
+
+
+def open_sink(settings: SinkSettings) -> Sink:
+    """A sink on the settings' lake, which is made where it is missing.
+
+    Raises:
+        LakeError: the data directory cannot be used.
+    """
+    Lake(settings.data).create()
+    limits = SinkLimits(
+        ClockBounds(settings.max_future_s, settings.max_past_s),
+        RollupLimits(settings.silence_s, settings.linger_s),
+        settings.batch_points,
+    )
+    return Sink(LakeWriter(settings.data, settings.writer), settings.state, limits, time.time_ns())
+
+
+def main() -> None:
+    """Entry point of the process."""
+    # The collector decides when this ends: a Ctrl-C or a systemd stop reaches the whole group, and it must drain first.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    settings = SinkSettings.from_json(sys.argv[1])
+    try:
+        with Lock(settings.state / SINK_LOCK_FILE).held(_LOCK_TIMEOUT_S):
+            sink = open_sink(settings)
+            _say("ready")
+            _serve(sink, settings)
+    except StepsizeError as error:
+        _say(f"error {error}")
+        sys.exit(1)
+
+
+class _Clock:
+    """When the next commit and the next look at silent attempts are due, by the monotonic clock."""
+
+    def __init__(self, settings: SinkSettings) -> None:
+        self._least_s = self._interval_s = settings.commit_interval_s
+        self._tick_every_s = min(_TICK_S, settings.silence_s / 4, settings.linger_s / 4)
+        self.tick_s = time.monotonic()
+        self.commit_s: float | None = None
+
+    def wait_s(self) -> float:
+        """How long nothing is due."""
+        return max(0.0, min(self.tick_s, self.tick_s if self.commit_s is None else self.commit_s) - time.monotonic())
+
+    def expect_commit(self) -> None:
+        """There are points to commit."""
+        if self.commit_s is None:
+            self.commit_s = time.monotonic() + self._interval_s
+
+    def committed(self, started_s: float) -> None:
+        """A commit that began at ``started_s`` is done."""
+        cost_s = time.monotonic() - started_s
+        self.commit_s = None
+        self._interval_s = max(self._least_s, min(_MAX_INTERVAL_S, _COST_FACTOR * cost_s))
+
+    def ticked(self) -> None:
+        """Silent attempts were looked at."""
+        self.tick_s = time.monotonic() + self._tick_every_s
+
+
+def _serve(sink: Sink, settings: SinkSettings) -> None:
+    durable = sink.position
+    clock = _Clock(settings)
+    for lines in _input(clock):
+        for word, *numbers in map(str.split, lines):
+            if word == "durable":
+                durable = max(durable, WalPosition(*map(int, numbers)))
+            elif word == "flush":
+                clock.commit_s = 0.0
+        if durable > sink.position:
+            clock.expect_commit()
+        now_s = time.monotonic()
+        if clock.commit_s is not None and now_s >= clock.commit_s:
+            sink.fold(durable, time.time_ns())
+            _say(f"committed {sink.position.segment} {sink.position.offset}")
+            clock.committed(now_s)
+        if now_s >= clock.tick_s:
+            sink.tick(time.time_ns())
+            clock.ticked()
+    sink.fold(END, time.time_ns())
+
+
+def _input(clock: _Clock) -> Iterator[list[str]]:
+    """Lines of standard input as they come, none where something is due first; ends with it."""
+    descriptor = sys.stdin.fileno()
+    rest = b""
+    while True:
+        readable, _, _ = select.select([descriptor], [], [], clock.wait_s())
+        if not readable:
+            yield []
+            continue
+        chunk = os.read(descriptor, 1 << 16)
+        if not chunk:
+            return
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield [line.decode("ascii") for line in lines]
+
+
+def _say(line: str) -> None:
+    try:
+        os.write(sys.stdout.fileno(), line.encode() + b"\n")
+    except BrokenPipeError:  # the collector was killed; the end of our input says so too
+        return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""``stepsize collect``: the collector as a command.
+
+What comes in: a configuration file and a data directory. What goes out: the collector's lines on standard error, and,
+embedded, ``ready`` on standard output once it serves. Exit code 1 where a port, directory or another collector is in
+the way, 2 where the configuration is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stepsize.collector.config.service import CONFIG_FILE, default_text, load, parse
+from stepsize.errors import UsageError
+from stepsize.settings import Settings
+
+if TYPE_CHECKING:
+    from stepsize.collector.config.service import CollectorConfig
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("collect")
+@click.option("--config", "config_file", type=_PATH, help="Configuration, as otel-config.yaml; without it, that file.")
+@click.option("--data", type=_PATH, help="The lake's directory, in place of the configuration's.")
+@click.option("--embedded", is_flag=True, help="Serve a Unix socket alone, and end with standard input.")
+@click.option("--validate", is_flag=True, help="Check the configuration and end.")
+def command(config_file: Path | None, data: Path | None, embedded: bool, validate: bool) -> None:
+    """Receive OpenTelemetry metrics and keep them as Parquet that DuckDB reads."""
+    if embedded and config_file is not None:
+        raise UsageError("--embedded takes no --config: it serves a Unix socket alone")
+    config = parse(default_text(), CONFIG_FILE, os.environ) if config_file is None else load(config_file, os.environ)
+    if validate:
+        click.echo(f"{config_file or CONFIG_FILE}: valid", err=True)
+        return
+    settings = _settings(config, data)
+    from stepsize.collector.server.collector import run  # noqa: PLC0415 - checking a configuration needs no server
+
+    def log(line: str) -> None:
+        click.echo(f"stepsize collect: {line}", err=True)
+
+    def ready(addresses: list[str]) -> None:
+        if embedded:
+            sys.stdout.write("ready\n")
+            sys.stdout.flush()
+        elif config.telemetry.logs.level in ("debug", "info"):
+            log(f"{', '.join(addresses)}; lake in {settings.data}")
+
+    run(config, settings, embedded=embedded, log=log, ready=ready)
+
+
+def _settings(config: CollectorConfig, data: Path | None) -> Settings:
+    """The environment's settings, with the directories that the command line or the configuration names."""
+    settings = Settings.load()
+    parquet = config.parquet
+    directory = data.expanduser().absolute() if data is not None else parquet.directory
+    return replace(settings, data=directory or settings.data, state=parquet.state_directory or settings.state)
