@@ -5,6 +5,7 @@ What comes in: reports. What goes out: Markdown text in which names cannot break
 
 from __future__ import annotations
 
+import html
 import re
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from stepsize.analyzer.report import StepReport
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~-])")
+_SPECIAL = re.compile(r"([\\`*_\[\]|~])")
 
 
 def render(reports: Sequence[StepReport]) -> str:
@@ -52,7 +53,7 @@ def _change(report: StepReport, name: str) -> str:
 
 
 def _details(report: StepReport) -> list[str]:
-    lines = [f"<details><summary>{_escaped(report.title)}: {words.seen(report)}</summary>", ""]
+    lines = [f"<details><summary>{_plain(report.title)}: {words.seen(report)}</summary>", ""]
     lines += [f"- {_escaped(reason)}" for reason in (*report.reasons, *report.costs.reasons)]
     lines.append(f"- Failures for memory expected: {words.failures(report)}.")
     for offer in report.costs.servers:
@@ -62,6 +63,10 @@ def _details(report: StepReport) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    return (
-        _SPECIAL.sub(r"\\\1", words.printable(text)).replace("&", "&amp;").replace("\\<", "&lt;").replace("\\>", "&gt;")
-    )
+    """``text`` as a line of Markdown that reads the same."""
+    return _SPECIAL.sub(r"\\\1", _plain(text))
+
+
+def _plain(text: str) -> str:
+    """``text`` within an HTML block, where Markdown's escapes would be shown."""
+    return html.escape(words.printable(text), quote=False)

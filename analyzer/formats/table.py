@@ -30,7 +30,9 @@ WIDTH = 80
 def render(reports: Sequence[StepReport], *, color: bool = False, width: int = WIDTH) -> str:
     """``reports`` as a table of ``width`` columns; ``color`` where a terminal reads it."""
     text = io.StringIO()
-    console = Console(file=text, width=width, force_terminal=color, no_color=not color, highlight=False, emoji=False)
+    console = Console(
+        file=text, width=width, force_terminal=color, no_color=None if color else True, highlight=False, emoji=False
+    )
     if not reports:
         console.print("No steps.")
         return text.getvalue()
