@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
@@ -16,14 +17,16 @@ from stepsize.testing import write_tasks
 from tests.analyzer.rows import row
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Place:
-    """A home, a lake and the command."""
+    """A home, a lake, a place for sockets and the command."""
 
     home: Path
+    runtime: str
 
     @property
     def data(self) -> Path:
@@ -34,7 +37,7 @@ class Place:
         environment |= {
             "HOME": str(self.home),
             "STEPSIZE_DATA": str(self.data),
-            "STEPSIZE_RUNTIME": str(self.home / "run"),
+            "STEPSIZE_RUNTIME": self.runtime,
         }
         return subprocess.run(
             [sys.executable, "-m", "stepsize", "report", *arguments],
@@ -48,8 +51,10 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path) -> Iterator[Place]:
+    # A socket's name holds 107 bytes, which a directory of pytest's own may use up.
+    with tempfile.TemporaryDirectory(prefix="st") as runtime:
+        yield Place(tmp_path, runtime)
 
 
 @pytest.fixture
