@@ -11,14 +11,16 @@ not set, ``$$`` for a dollar sign (opentelemetry.io/docs/collector/configuration
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
 from stepsize.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 _REFERENCE = re.compile(r"\$\$|\$\{(?:env:)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|\$\{[^}]*\}")
@@ -66,7 +68,9 @@ def _expanded(value: Any, where: str, environ: Mapping[str, str]) -> Any:
     return _REFERENCE.sub(replace, value)
 
 
-def option(parse: Callable[[Any], Any], *, default: Any = MISSING, factory: Any = MISSING, key: str = "") -> Any:
+def option(
+    parse: Callable[[Any], Any] | Section, *, default: Any = MISSING, factory: Any = MISSING, key: str = ""
+) -> Any:
     """A key of a section: how its value is read, and what stands where it is left out."""
     metadata = {"parse": parse, "key": key}
     if factory is not MISSING:
@@ -118,7 +122,7 @@ def _value(row: Any, value: Any, where: str) -> Any:
 def text(value: Any) -> str:
     """Text."""
     if not isinstance(value, (str, int, float)):
-        raise ValueError(f"expected text, found {value!r}")
+        raise TypeError(f"expected text, found {value!r}")
     return str(value)
 
 

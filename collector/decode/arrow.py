@@ -9,7 +9,7 @@ sender's clock is wrong, and it lies under the day of its arrival. Its time is k
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stepsize.collector.decode.series import NumberPoints, OtherPoints, Series
 
 _DAY_NS = 86_400 * 10**9
-_EPOCH = datetime.date(1970, 1, 1)
+_EPOCH = dt.date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class ClockBounds:
 
 def partition(day: int) -> str:
     """Directory of a day that is counted from 1970."""
-    return f"day={_EPOCH + datetime.timedelta(days=day)}"
+    return f"day={_EPOCH + dt.timedelta(days=day)}"
 
 
 def tables(batch: Batch, bounds: ClockBounds) -> dict[str, dict[str, pa.Table]]:

@@ -10,7 +10,7 @@ ones with every export. The caches are bounded by forgetting everything when the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.metrics.v1 import metrics_pb2
@@ -26,9 +26,12 @@ from stepsize.collector.decode.projection import projected_request
 from stepsize.collector.decode.series import INT64_MAX, MetricInfo, NumberPoints, OtherPoints, Resource, Series
 from stepsize.collector.decode.values import attributes, json_text
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _MAX_SERIES = 200_000
 _TEMPORALITIES = {0: "unspecified", 1: "delta", 2: "cumulative"}
-_DISTRIBUTIONS = {
+_DISTRIBUTIONS: dict[str, tuple[Any, Callable[[Any], dict[str, Any]], str]] = {
     "histogram": (metrics_pb2.Histogram, histogram_row, "histograms"),
     "exponential_histogram": (metrics_pb2.ExponentialHistogram, exponential_histogram_row, "exponential_histograms"),
     "summary": (metrics_pb2.Summary, summary_row, "summaries"),

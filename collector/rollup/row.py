@@ -6,7 +6,7 @@ What comes in: the state. What goes out: one value for each of
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import math
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from stepsize.collector.rollup.attempt import Attempt, Level
 
-_UTC = datetime.timezone.utc
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=_UTC)
+_UTC = dt.timezone.utc
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=_UTC)
 _INT64_MAX = 2**63 - 1
 
 
@@ -144,10 +144,10 @@ def _bytes(value: float | None) -> int | None:
     return min(round(value), _INT64_MAX)
 
 
-def _time(unix_nano: int) -> datetime.datetime | None:
+def _time(unix_nano: int) -> dt.datetime | None:
     if not unix_nano:
         return None
     try:
-        return _EPOCH + datetime.timedelta(microseconds=unix_nano // 1000)
+        return _EPOCH + dt.timedelta(microseconds=unix_nano // 1000)
     except OverflowError:
         return None

@@ -15,7 +15,7 @@ import secrets
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stepsize import discovery
 from stepsize.collector.components.batch_processor import BatchConfig
@@ -48,6 +48,11 @@ if TYPE_CHECKING:
 
 DRAIN_S = 20.0
 _GRACE_S = 5.0
+
+
+class _Listener(NamedTuple):
+    config: HttpConfig | HealthCheckConfig
+    socket: socket.socket
 
 
 class Collector:
@@ -135,9 +140,7 @@ class Collector:
     def _observers(self) -> list[Callable[[Any], None]]:
         return [debug_observer(config, self._log) for config in self._config.of_kind(DebugExporterConfig)]
 
-    def _listen(
-        self, end: contextlib.AsyncExitStack
-    ) -> list[tuple[str, HttpConfig | HealthCheckConfig, socket.socket]]:
+    def _listen(self, end: contextlib.AsyncExitStack) -> list[_Listener]:
         """Bind the HTTP addresses first: a port in use must not cost anybody their embedded collector."""
         wanted: list[tuple[str, HttpConfig | HealthCheckConfig]] = []
         for name, receiver in self._config.receivers.items():
@@ -150,17 +153,17 @@ class Collector:
         for key, config in wanted:
             listener = listen_tcp(config.endpoint, key)
             end.callback(listener.close)
-            made.append((key, config, listener))
+            made.append(_Listener(config, listener))
         return made
 
     async def _serve_tcp(
         self,
-        listeners: list[tuple[str, HttpConfig | HealthCheckConfig, socket.socket]],
+        listeners: list[_Listener],
         intake: Intake,
         end: contextlib.AsyncExitStack,
     ) -> list[str]:
         addresses = [] if self._embedded else await self._serve_grpc(intake, end)
-        for _, config, listener in listeners:
+        for config, listener in listeners:
             where = Endpoint(*listener.getsockname()[:2])
             if isinstance(config, HealthCheckConfig):
                 await self._serve_http(Router({config.path: health_handler()}), HttpLimits(), listener, end)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepsize.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from stepsize.collector.config.language import Endpoint
 
 _BACKLOG = 1024

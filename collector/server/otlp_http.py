@@ -44,14 +44,8 @@ class OtlpHttp:
         try:
             content = decoded(request.body, request.headers.get("content-encoding", ""), self._max_body_bytes)
             accepted = await self._accept(kind, content)
-        except UnknownEncodingError as error:
-            return refusal(kind, 415, answer.INVALID_ARGUMENT, str(error))
-        except TooLargeError as error:
-            return refusal(kind, 413, answer.INVALID_ARGUMENT, str(error))
-        except DataError as error:
-            return refusal(kind, 400, answer.INVALID_ARGUMENT, str(error))
-        except RetryableError as error:
-            return refusal(kind, 503, answer.UNAVAILABLE, str(error), ("retry-after", str(RETRY_AFTER_S)))
+        except (DataError, RetryableError) as error:
+            return _refused(kind, error)
         if kind == JSON:
             return Response(200, answer.success_json(accepted.rejected_points, accepted.reason), JSON)
         body = answer.success(accepted.rejected_points, accepted.reason).SerializeToString()
@@ -63,6 +57,13 @@ class OtlpHttp:
         from stepsize.collector.otlp.json_request import parse_json  # noqa: PLC0415 - few clients send JSON
 
         return await self._intake.accept_message(parse_json(content))
+
+
+def _refused(kind: str, error: DataError | RetryableError) -> Response:
+    if isinstance(error, RetryableError):
+        return refusal(kind, 503, answer.UNAVAILABLE, str(error), ("retry-after", str(RETRY_AFTER_S)))
+    status = 415 if isinstance(error, UnknownEncodingError) else 413 if isinstance(error, TooLargeError) else 400
+    return refusal(kind, status, answer.INVALID_ARGUMENT, str(error))
 
 
 class Router:

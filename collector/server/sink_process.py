@@ -1,8 +1,8 @@
 """The collector's side of its sink: a child process that is kept alive, told what is durable, and asked to flush.
 
 What comes in: positions of the log. What goes out: awaitables that end when everything before a position is visible.
-Never passes a request: the log lies between the two. A sink that dies is started again, ever more slowly; receiving goes
-on meanwhile.
+Never passes a request: the log lies between the two. A sink that dies is started again, ever more slowly; receiving
+goes on meanwhile.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -29,7 +29,6 @@ from stepsize.collector.rollup.table import AttemptTable, RollupLimits
 from stepsize.collector.sink.finals import take_back
 from stepsize.collector.sink.recent import RecentRequests
 from stepsize.collector.wal.reader import delete_before, read_records
-from stepsize.store.manifest import StoredFile, WalPosition
 from stepsize.store.merge import OPEN_PARTITION, due, merged
 from stepsize.store.schema import TASKS
 
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from stepsize.store.manifest import StoredFile, WalPosition
     from stepsize.store.writer import LakeWriter
 
 MAX_BATCH_POINTS = 200_000
@@ -48,8 +48,8 @@ _DAY_NS = 86_400 * 10**9
 class SinkLimits:
     """The bounds of a sink: of clocks, silence, and points in one commit."""
 
-    clock: ClockBounds = ClockBounds()
-    rollup: RollupLimits = RollupLimits()
+    clock: ClockBounds = field(default_factory=ClockBounds)
+    rollup: RollupLimits = field(default_factory=RollupLimits)
     batch_points: int = MAX_BATCH_POINTS
 
 

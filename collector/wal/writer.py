@@ -106,7 +106,7 @@ class WalWriter:
         while group := self._next_group():
             try:
                 self._write(group)
-            except OSError as error:
+            except OSError as error:  # noqa: PERF203 - one turn of the loop is one sync of the disk
                 self._abandon_segment()
                 reason = UnavailableError(f"the write-ahead log cannot be written ({error.strerror}); send again later")
                 self._settle(group, reason, None)

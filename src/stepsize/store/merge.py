@@ -4,7 +4,8 @@ What comes in: the files of a generation. What goes out: groups to merge, or the
 
 New rows are written to a file of level 0 at each commit. Eight files of a level in one partition are merged into one of
 the next level, sorted by series (a log-structured merge): a row is written again once for each level, so a handful of
-times whatever the rate, and a partition holds at most seven files of each level. A merged file holds at most :data:`MAX_ROWS`.
+times whatever the rate, and a partition holds at most seven files of each level. A merged file holds at
+most :data:`MAX_ROWS`.
 """
 
 from __future__ import annotations
