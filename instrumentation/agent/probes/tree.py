@@ -19,13 +19,11 @@ from stepsize.instrumentation.agent.probes import procfs
 from stepsize.instrumentation.agent.probes.cpu import CpuLedger
 from stepsize.instrumentation.agent.probes.memory import MemoryLedger, ProcessMemory
 from stepsize.instrumentation.agent.probes.observation import TreeSample
+from stepsize.instrumentation.agent.probes.shared import SharedMemory, copies_of
 
 if TYPE_CHECKING:
     from stepsize.instrumentation.agent.host import Host
     from stepsize.instrumentation.agent.probes.procfs import Stat
-
-_PSS_SHARE = 0.005
-"""Of the sampler's time on a tree, what reading one process's PSS may cost."""
 
 
 class ProcessTree:
@@ -49,7 +47,7 @@ class ProcessTree:
         self._earlier: tuple[int, int] | None = None
         self._memory = MemoryLedger()
         self._peaks = _Peaks(host.proc)
-        self._shares = _Shares(host.proc)
+        self._shared = SharedMemory(host.proc)
         self._disk = _Disk(host.proc)
 
     def sample(self) -> TreeSample | None:
@@ -130,28 +128,20 @@ class ProcessTree:
         return user, sum(stat.system + stat.children_system for stat in stats)
 
     def _memories(self, live: dict[int, Stat]) -> list[ProcessMemory]:
-        """What each process holds. Copies share memory with each other, which is counted once.
-
-        A copy seen for the first time counts nothing: between vfork and exec it *is* its parent's memory.
-        """
+        known = self._known.keys() | {self._root}
+        usage = self._shared.usage_bytes(live, known)
+        copies = {stat.pid for group in copies_of(live.values()).values() for stat in group} - {self._root}
         self._peaks.keep(live)
-        self._shares.keep(live)
-        copies: dict[int, list[Stat]] = {}
-        for stat in live.values():
-            copies.setdefault(stat.stack or -stat.pid, []).append(stat)
-        memories = []
-        for group in copies.values():
-            elders = [stat for stat in group if stat.pid == self._root or stat.pid in self._known]
-            for stat in group:
-                usage = stat.rss_bytes
-                if elders and stat not in elders:
-                    usage = 0
-                elif len(group) > 1 and len(elders) != 1:
-                    usage = self._shares.of(stat)
-                inherited = len(group) > 1 and stat.pid != self._root
-                key = (stat.pid, stat.start)
-                memories.append(ProcessMemory(key, usage, stat.rss_bytes, self._peaks.of(stat), inherited))
-        return memories
+        return [
+            ProcessMemory(
+                key=(stat.pid, stat.start),
+                usage_bytes=usage[stat.pid],
+                resident_bytes=stat.rss_bytes,
+                peak_bytes=self._peaks.of(stat),
+                inherited=stat.pid in copies,
+            )
+            for stat in live.values()
+        ]
 
 
 class _Peaks:
@@ -170,27 +160,6 @@ class _Peaks:
             peak = procfs.memory_peak_bytes(self._proc, stat.pid) or stat.rss_bytes
             self._read[stat.pid] = stat.start, stat.faults, peak
         return max(peak, stat.rss_bytes)
-
-
-class _Shares:
-    """How much of its resident memory each copy holds alone, from PSS, as often as its measured cost allows."""
-
-    def __init__(self, proc: str) -> None:
-        self._proc = proc
-        self._read: dict[int, tuple[int, float, float]] = {}  # pid → start, share, when to read again
-
-    def keep(self, live: dict[int, Stat]) -> None:
-        self._read = {pid: entry for pid, entry in self._read.items() if pid in live and live[pid].start == entry[0]}
-
-    def of(self, stat: Stat) -> int:
-        now = time.monotonic()
-        _, share, due = self._read.get(stat.pid, (stat.start, 1.0, now))
-        if now >= due:
-            proportional = procfs.proportional_bytes(self._proc, stat.pid)
-            cost = time.monotonic() - now
-            share = min(1.0, proportional / stat.rss_bytes) if proportional is not None and stat.rss_bytes else 1.0
-            self._read[stat.pid] = stat.start, share, now + cost / _PSS_SHARE
-        return int(stat.rss_bytes * share)
 
 
 class _Disk:

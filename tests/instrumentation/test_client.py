@@ -1,0 +1,311 @@
+"""The client, from inside programs that must not notice it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from typing import TYPE_CHECKING
+
+from stepsize import discovery
+from stepsize.instrumentation import client
+from stepsize.model import Identity, Outcome
+from tests.instrumentation.conftest import is_running, status, wait_until
+from tests.instrumentation.receiver import TIMEOUT_S, http_receiver
+
+if TYPE_CHECKING:
+    from stepsize.settings import Settings
+    from tests.instrumentation.conftest import Place
+    from tests.instrumentation.receiver import Receiver
+
+DOWN = "http://127.0.0.1:9"  # the discard port, where nobody listens
+ANYONE = Identity("Flow", "1", "step", "0")
+
+
+def test_tasks_that_start_at_once_share_one_agent(place: Place, settings: Settings, receiver: Receiver) -> None:
+    """Twenty processes that register in the same moment are all served, by a single agent."""
+    gate = place.home / "gate"
+    body = f"print(os.getpid(), flush=True)\nwhile not os.path.exists({str(place.home / 'end')!r}): time.sleep(0.02)"
+    header = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.002)\n"
+    script = place.home / "race.py"
+    script.write_text(
+        header
+        + "import sys\nfrom stepsize.instrumentation import client\nfrom stepsize.model import Identity, Outcome\n"
+        + "from stepsize.settings import Settings\n"
+        + "task = client.register(Identity('Flow', '1', 'step', sys.argv[1]), Settings.load())\n"
+        + body
+        + "\ntask.end(Outcome.OK, 0)\n"
+    )
+    environment = place.environment(settings)
+    tasks = [
+        subprocess.Popen([sys.executable, str(script), str(n)], env=environment, stdout=subprocess.PIPE)
+        for n in range(20)
+    ]
+    gate.touch()
+    for task in tasks:
+        assert task.stdout is not None
+        task.stdout.readline()
+    agents = {pid for pid in _agents(settings) if is_running(pid)}
+    assert len(agents) == 1
+    wait_until(lambda: (found := status(settings)) and found.tasks == 20)
+    (place.home / "end").touch()
+    for n, task in enumerate(tasks):
+        task.communicate(timeout=TIMEOUT_S)
+        assert receiver.end(str(n)).attributes["stepsize.outcome"] == "ok"
+
+
+def _agents(settings: Settings) -> list[int]:
+    """Pids of agents that were started for this place: its runtime directory is in their environment."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/cmdline", "rb") as file:
+                    command = file.read()
+                with open(f"/proc/{name}/environ", "rb") as file:
+                    environment = file.read()
+            except OSError:
+                continue
+            if b"instrumentation.agent" in command and str(settings.runtime).encode() in environment:
+                found.append(int(name))
+    return found
+
+
+def test_a_program_cannot_tell_that_it_is_tracked(place: Place, settings: Settings) -> None:
+    """No child to wait for, no descriptor, no thread, no signal handler, no output, no fork of the interpreter."""
+    body = """
+    import threading
+    try:
+        print("child", os.wait())
+    except ChildProcessError:
+        pass
+    task.annotate(rows=1)
+    task.end(Outcome.OK)
+    assert len(os.listdir("/proc/self/fd")) == before, os.listdir("/proc/self/fd")
+    assert threading.active_count() == 1
+    assert len(os.listdir("/proc/self/task")) == 1
+    assert {number: signal.getsignal(number) for number in signal.valid_signals()} == handlers
+    assert os.environ == environment
+    assert "multiprocessing" not in sys.modules and "subprocess" not in preloaded
+    """
+    script = place.home / "tell.py"
+    script.write_text(
+        "import os, signal, sys\n"
+        "before = len(os.listdir('/proc/self/fd'))\n"
+        "handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}\n"
+        "environment = dict(os.environ)\n"
+        "from stepsize.instrumentation import client\n"
+        "from stepsize.model import Identity, Outcome\n"
+        "from stepsize.settings import Settings\n"
+        "task = client.register(Identity('Flow', '1', 'step', '0'), Settings.load())\n"
+        "preloaded = set(sys.modules)\n" + textwrap.dedent(body)
+    )
+    environment = place.environment(settings)
+    done = subprocess.run([sys.executable, "-W", "error", script], env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_whoever_waits_for_a_killed_task_is_not_kept_waiting(place: Place, settings: Settings) -> None:
+    """The agent holds neither the task's output nor any other descriptor of it, so its pipes close with it."""
+    body = (
+        "os.set_inheritable(int(sys.argv[1]) if len(sys.argv) > 1 else 1, True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    started = time.monotonic()
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    process = place.start(
+        settings, "killed", body, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=(writer,)
+    )
+    os.close(writer)
+    process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == -signal.SIGKILL
+    assert os.read(reader, 1) == b""  # the end of a pipe that nobody holds any more
+    os.close(reader)
+    assert status(settings) is not None
+    assert time.monotonic() - started < 10
+
+
+def test_an_endpoint_that_is_down_is_neither_heard_nor_felt(place: Place) -> None:
+    """The task prints nothing, succeeds, and spends next to no time in the client."""
+    settings = place.settings(endpoint=DOWN)
+    body = """
+    started = time.monotonic()
+    again = client.register(Identity("Flow", "1", "step", "again"), settings)
+    again.end(Outcome.OK)
+    assert time.monotonic() - started < 0.05
+    """
+    done = place.run(settings, "down", body)
+    assert (done.returncode, done.stdout) == (0, b"")
+
+
+def test_no_place_for_sockets_is_neither_heard_nor_felt(place: Place) -> None:
+    """A runtime directory that cannot be made switches tracking off, and that is all."""
+    (place.home / "file").touch()
+    settings = place.settings()
+    environment = {"STEPSIZE_RUNTIME": str(place.home / "file" / "below")}
+    process = subprocess.run(
+        [sys.executable, "-c", "from stepsize.instrumentation import client as c; from stepsize.model import *; "
+         "from stepsize.settings import Settings; s = Settings.load(); assert not c.start_agent(s); "
+         "t = c.register(Identity('F', '1', 's', '0'), s); t.annotate(a=1); t.end(Outcome.OK); "
+         "assert not c.flush(s, 1)"],
+        env=place.environment(settings) | environment, capture_output=True, check=False,
+    )  # fmt: skip
+    assert (process.returncode, process.stdout, process.stderr) == (0, b"", b"")
+
+
+def test_an_agent_that_hangs_costs_at_most_50_ms_a_call(place: Place, settings: Settings) -> None:
+    """A stopped agent's socket takes connections until it is full; no call waits for it."""
+    assert client.start_agent(settings)
+    agent = status(settings)
+    assert agent is not None
+    os.kill(agent.pid, signal.SIGSTOP)
+    try:
+        body = """
+        worst = 0
+        for n in range(50):
+            started = time.monotonic()
+            client.register(Identity("Flow", "1", "step", str(n)), settings).end(Outcome.OK)
+            worst = max(worst, time.monotonic() - started)
+        assert worst < 0.3, worst
+        """
+        assert place.run(settings, "hang", body).returncode == 0
+    finally:
+        os.kill(agent.pid, signal.SIGCONT)
+
+
+def test_a_forked_child_does_not_speak_for_its_parent(place: Place, settings: Settings, receiver: Receiver) -> None:
+    """A child that ends with the registration in its memory does not end the attempt."""
+    body = """
+    if os.fork() == 0:
+        task.end(Outcome.FAILED, 9)
+        os._exit(0)
+    os.wait()
+    """
+    place.run(settings, "fork", body)
+    assert receiver.end("fork").attributes == {"stepsize.outcome": "ok", "process.exit.code": 0}
+
+
+def test_modules_in_the_users_directory_do_not_reach_the_agent(
+    place: Place, settings: Settings, receiver: Receiver
+) -> None:
+    """A ``json.py`` and a ``stepsize.py`` where the program is run from are not what the agent imports."""
+    folder = place.home / "cwd"
+    folder.mkdir()
+    for name in ("json.py", "stepsize.py", "socket.py"):
+        (folder / name).write_text("raise SystemExit('the wrong module')")
+    assert place.run(settings, "cwd", "", cwd=folder).returncode == 0
+    receiver.end("cwd")
+
+
+def test_an_agent_that_was_killed_is_replaced_and_the_attempt_complete(
+    place: Place, settings: Settings, receiver: Receiver
+) -> None:
+    """What the agent knew is in the client's last word: CPU since the registration, peak, outcome."""
+    spin = "e = time.process_time() + 0.3\nwhile time.process_time() < e: pass\n"
+    go = place.home / "go"
+    body = f"print('up', flush=True)\n{spin}while not os.path.exists({str(go)!r}): time.sleep(0.01)"
+    process = place.start(settings, "crash", body, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    first = wait_until(lambda: (found := status(settings)) and found.tasks == 1 and found)
+    os.kill(first.pid, signal.SIGKILL)
+    wait_until(lambda: not is_running(first.pid))
+    go.touch()
+    process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0
+    end = receiver.end("crash")
+    assert end.attributes["stepsize.outcome"] == "ok"
+    assert receiver.cpu_s("crash") >= 0.29
+    assert receiver.last("stepsize.task.memory.peak", "crash") > 1 << 20
+    second = status(settings)
+    assert second is not None
+    assert second.pid != first.pid
+
+
+def test_a_socket_that_nobody_listens_on_is_replaced(place: Place, settings: Settings) -> None:
+    """The file that a crashed agent left does not keep the next one from starting."""
+    path = discovery.agent_socket(settings)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    assert client.start_agent(settings)
+    assert status(settings) is not None
+
+
+def test_an_agent_with_nothing_to_do_ends_and_leaves_no_socket(place: Place, receiver: Receiver) -> None:
+    """After its idle time the agent is gone; the next task has a new one."""
+    settings = place.settings(endpoint=receiver.endpoint, agent_idle_s=0.2)
+    place.run(settings, "first", "")
+    receiver.end("first")
+    wait_until(lambda: not discovery.agent_socket(settings).exists())
+    wait_until(lambda: not any(is_running(pid) for pid in _agents(settings)))
+    place.run(settings, "second", "")
+    receiver.end("second")
+
+
+def test_clients_that_come_while_the_agent_goes_lose_nothing(place: Place, receiver: Receiver) -> None:
+    """An agent that ends after a tenth of a second, again and again, serves every task that comes meanwhile."""
+    settings = place.settings(endpoint=receiver.endpoint, agent_idle_s=0.05, export_interval_s=0.1)
+    body = """
+    for n in range(40):
+        client.register(Identity("Flow", "1", "step", f"t{n}"), settings).end(Outcome.OK)
+        time.sleep(0.049)
+    """
+    place.run(settings, "outer", body, env={"STEPSIZE_INTERVAL": "10"}, end=False)
+    for n in range(40):
+        receiver.end(f"t{n}")
+
+
+def test_flush_returns_when_everything_was_acknowledged(place: Place, receiver: Receiver) -> None:
+    """After a flush the collector has what was sampled up to it, of tasks that still run too."""
+    settings = place.settings(endpoint=receiver.endpoint, export_interval_s=600, interval_s=600)
+    process = place.start(settings, "live", "print('up', flush=True); sys.stdin.read()", stdin=-1, stdout=-1)
+    assert process.stdout is not None
+    process.stdout.readline()
+    assert client.flush(settings, 10.0)
+    assert receiver.of("stepsize.task.memory.usage", "live")
+    process.communicate(timeout=TIMEOUT_S)
+
+
+def test_flush_without_an_agent_is_done(place: Place) -> None:
+    """Where no agent lives there is nothing to wait for, and none is started."""
+    settings = place.settings(endpoint=DOWN)
+    assert client.flush(settings, 1.0)
+    assert status(settings) is None
+
+
+def test_flush_says_when_nobody_took_the_points(place: Place) -> None:
+    """A collector that is down makes a flush fail, within its time."""
+    settings = place.settings(endpoint=DOWN)
+    place.run(settings, "lost", "")
+    started = time.monotonic()
+    assert not client.flush(settings, 0.5)
+    assert time.monotonic() - started < 5
+
+
+def test_switched_off_means_off(place: Place) -> None:
+    """`OTEL_SDK_DISABLED` keeps the client from starting, saying or making anything."""
+    settings = place.settings(sdk_disabled=True)
+    registration = client.register(ANYONE, settings)
+    registration.annotate(rows=1)
+    registration.end(Outcome.OK)
+    assert not client.start_agent(settings)
+    assert client.flush(settings, 1.0)
+    assert not list(place.runtime.iterdir())
+
+
+def test_points_wait_for_a_collector_that_comes_late(place: Place) -> None:
+    """What was measured while the endpoint was down arrives once it is up, in order and once."""
+    with http_receiver() as early:
+        port = int(early.endpoint.rpartition(":")[2])
+    settings = place.settings(endpoint=f"http://127.0.0.1:{port}")
+    place.run(settings, "early", "time.sleep(0.5)")
+    assert not client.flush(settings, 0.3)
+    with http_receiver(port) as late:
+        late.end("early")
+        usage = [p.time_unix_nano for p in late.of("stepsize.task.memory.usage", "early")]
+        assert usage == sorted(set(usage))
+        assert client.flush(settings, 10)

@@ -1,0 +1,101 @@
+"""How an attempt ended, by evidence, where its process had no last word."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.instrumentation.receiver import TIMEOUT_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stepsize.settings import Settings
+    from tests.instrumentation.conftest import Place
+    from tests.instrumentation.receiver import Receiver
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+def test_a_signal_is_told_with_its_number(
+    place: Place, settings: Settings, receiver: Receiver, number: signal.Signals
+) -> None:
+    """A task that a signal ended was killed; what it used until then is known."""
+    body = f"b = bytearray(100 << 20); time.sleep(0.5); os.kill(os.getpid(), {int(number)})"
+    before = time.time_ns()
+    place.run(settings, "killed", body)
+    after = time.time_ns()
+    end = receiver.end("killed")
+    assert end.attributes == {"stepsize.outcome": "killed", "process.exit.signal": int(number)}
+    assert before < end.time_unix_nano < after + 100_000_000
+    assert receiver.last("stepsize.task.memory.peak", "killed") >= 100 * MIB
+
+
+@pytest.mark.parametrize(("code", "outcome"), [(0, "ok"), (3, "failed")])
+def test_an_exit_code_is_told(place: Place, settings: Settings, receiver: Receiver, code: int, outcome: str) -> None:
+    """A task that left without a word was well if its exit code says so."""
+    place.run(settings, "left", f"time.sleep(0.3); os._exit({code})")
+    assert receiver.end("left").attributes == {"stepsize.outcome": outcome, "process.exit.code": code}
+
+
+def test_the_cpu_time_of_a_killed_task_is_known_to_its_end(place: Place, receiver: Receiver) -> None:
+    """What it used after its last sample is read from the zombie, before its parent waits for it."""
+    settings = place.settings(endpoint=receiver.endpoint, interval_s=10.0)
+    body = "print('up', flush=True)\ne = time.process_time() + 0.5\nwhile time.process_time() < e: pass\n"
+    process = place.start(settings, "spin", body + "os.kill(os.getpid(), 9)", stdout=subprocess.PIPE)
+    # Waited for only once the end has arrived: a parent that waits at once may be quicker than the agent.
+    assert receiver.end("spin").attributes["stepsize.outcome"] == "killed"
+    process.communicate(timeout=TIMEOUT_S)
+    assert receiver.cpu_s("spin") == pytest.approx(0.55, abs=0.1)
+
+
+def test_a_failed_task_says_so(place: Place, settings: Settings, receiver: Receiver) -> None:
+    """The client's last word is the outcome, whatever the process does afterwards."""
+    place.run(settings, "failed", "task.end(Outcome.FAILED, 1); os._exit(0)", end=False)
+    assert receiver.end("failed").attributes == {"stepsize.outcome": "failed", "process.exit.code": 1}
+    assert len(receiver.of("stepsize.task.end", "failed")) == 1
+
+
+@pytest.fixture
+def small_cgroup() -> Iterator[Path]:
+    """A memory cgroup of 80 MiB of our own, where this machine lets us make one."""
+    name = f"stepsize-test-{os.getpid()}-{time.monotonic_ns()}"
+    for root, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
+        group = Path(root, name)
+        try:
+            group.mkdir()
+            (group / limit).write_text(str(80 * MIB))
+        except OSError:
+            if group.is_dir():
+                group.rmdir()
+            continue
+        yield group
+        group.rmdir()
+        return
+    pytest.skip("no memory cgroup can be made here")
+
+
+def test_a_kill_for_memory_is_told_from_any_other(
+    place: Place, settings: Settings, receiver: Receiver, small_cgroup: Path
+) -> None:
+    """SIGKILL together with a kill that the task's cgroup counted is out of memory; the limit is the container's."""
+    body = """
+    time.sleep(0.5)
+    hold = []
+    while True: hold.append(bytearray(4 << 20))
+    """
+    place.run(settings, "warm", "")  # starts the agent, which has to stay outside of the small cgroup
+    enter = ("sh", "-c", f'echo $$ > {small_cgroup}/cgroup.procs && exec "$@"', "sh")
+    done = place.run(settings, "oom", body, through=enter)
+    assert done.returncode == -signal.SIGKILL
+    end = receiver.end("oom")
+    assert end.attributes == {"stepsize.outcome": "oom", "process.exit.signal": 9}
+    assert receiver.last("container.memory.limit", "oom") == 80 * MIB
+    assert receiver.last("container.memory.oom_kills", "oom") >= 1
