@@ -13,11 +13,11 @@ BURN = "import time; end = time.process_time() + {seconds}\nwhile time.process_t
 
 
 class BranchFlow(FlowSpec):
-    """Score and index at the same time."""
+    """Score and look up at the same time."""
 
     @step
     def start(self):
-        self.next(self.score, self.index)
+        self.next(self.score, self.lookup)
 
     @resources(cpu=4, memory=2000)
     @step
@@ -31,7 +31,7 @@ class BranchFlow(FlowSpec):
 
     @resources(cpu=2, memory=4000)
     @step
-    def index(self):
+    def lookup(self):
         """Mostly waits, as steps do that talk to a database."""
         time.sleep(2.5)
         self.next(self.join)

@@ -124,7 +124,7 @@ def test_a_step_that_waits_uses_nothing(ran: tuple[Workplace, list[dict[str, Any
     workplace, _ = ran
     ((cpu_seconds, processes),) = workplace.query(
         """SELECT any_value(cpu_seconds), max(value) FROM tasks JOIN points USING (flow, run, step, task)
-           WHERE flow='BranchFlow' AND step='index' AND metric='stepsize.task.process.count'"""
+           WHERE flow='BranchFlow' AND step='lookup' AND metric='stepsize.task.process.count'"""
     )
     assert cpu_seconds < 0.25
     assert processes == 1
