@@ -20,6 +20,8 @@ from stepsize.analyzer.sizing.rounding import CORE_TOLERANCE, cpu_quantile, whol
 if TYPE_CHECKING:
     from stepsize.analyzer.usage import StepEvidence
 
+SHORTEST_RUN_S = 1.0
+"""In less time than this, CPU time over run time says more of when the clock was read than of cores."""
 THROTTLED_SHARE = 0.02
 """From this share of the run time on, a quota is said to have held the step back."""
 WHOLE_HOST_SHARE = 0.8
@@ -34,7 +36,7 @@ def cores_used(evidence: StepEvidence, quantile: float) -> float | None:
     enough = cpu_quantile(evidence.cpu_histogram, quantile)
     timed = [a for a in evidence.ended if a.cpu_seconds is not None and a.duration_s]
     run_s = math.fsum(a.duration_s or 0.0 for a in timed)
-    mean = math.fsum(a.cpu_seconds or 0.0 for a in timed) / run_s if run_s else None
+    mean = math.fsum(a.cpu_seconds or 0.0 for a in timed) / run_s if run_s >= SHORTEST_RUN_S else None
     highest = max((a.cpu_max for a in evidence.ended if a.cpu_max is not None), default=None)
     if enough is not None and highest is not None:
         enough = min(enough, highest)

@@ -162,6 +162,12 @@ def test_cpu_time_of_children_between_samples_counts() -> None:
     assert cpu({0.1: 60}, cpu_seconds=40.0, duration_s=20.0) == 2
 
 
+def test_cpu_time_over_hardly_any_run_time_is_no_number_of_cores() -> None:
+    """Half a CPU second booked on an attempt that lived for a tenth of one is not five cores."""
+    answer = POLICY.recommend(evidence(*tasks([600], cpu_seconds=0.5, duration_s=0.1), cores={}))
+    assert answer.cpu.keep
+
+
 def test_cpu_falls_from_three_tasks_on() -> None:
     """As memory does."""
     assert cpu({1.0: 60}, count=2) == 8
