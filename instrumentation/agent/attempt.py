@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stepsize import model
-from stepsize.instrumentation.agent.probes.observation import Observation
+from stepsize.instrumentation.agent.probes.observation import Observation, Rest
 from stepsize.instrumentation.wire import Summary
 
 if TYPE_CHECKING:
@@ -84,8 +84,12 @@ class Attempt:
     def finish(self, ending: Ending, final: Reading | None, ended_unix_nano: int) -> tuple[int, list[Observation]]:
         """The last observations, and when. ``final`` is what the process said it had used."""
         sample = None if self._tree is None else self._tree.sample()
-        found: list[Observation] = [] if sample is None else [*self._of_memory(sample), *self._of_others()]
-        self._add_final(sample or self._previous, final)
+        # The control groups outlive the process, and only now tell of a kill for memory.
+        found = [*([] if sample is None else self._of_memory(sample)), *self._of_others()]
+        if sample is not None:
+            self._add_tree(sample)
+        if final is not None:
+            self._add_final(final)
         ended = final.time_unix_nano if final is not None else ended_unix_nano
         ended = max(ended, self.start_unix_nano, self._previous.time_unix_nano if self._previous else 0)
         found += self._of_sums(ended, last=True)
@@ -107,13 +111,7 @@ class Attempt:
         return self._summary
 
     def _of_tree(self, sample: TreeSample) -> list[Observation]:
-        base = self._baseline
-        self._totals.add_cpu(sample.cpu_user_s - base.cpu_user_s, sample.cpu_system_s - base.cpu_system_s)
-        if sample.disk_read_bytes is not None and sample.disk_write_bytes is not None:
-            self._totals.add_disk(
-                sample.disk_read_bytes - (base.disk_read_bytes or 0),
-                sample.disk_write_bytes - (base.disk_write_bytes or 0),
-            )
+        self._add_tree(sample)
         self._previous = sample
         found = [*self._of_memory(sample), *self._of_sums(sample.time_unix_nano)]
         source = (model.Attr.MEMORY_SOURCE, self._totals.source)
@@ -175,29 +173,28 @@ class Attempt:
         now = time.monotonic()
         return [observation for probe in self._others for observation in probe.sample(now)]
 
-    def _add_final(self, sample: TreeSample | None, final: Reading | None) -> None:
-        """The totals at the end: of the root what it said itself, of the rest of the tree what was seen."""
+    def _add_tree(self, sample: TreeSample) -> None:
         base = self._baseline
-        user = system = 0.0
-        read_bytes = write_bytes = 0
-        if sample is not None:
-            user, system = sample.cpu_user_s - base.cpu_user_s, sample.cpu_system_s - base.cpu_system_s
-            read_bytes = (sample.disk_read_bytes or 0) - (base.disk_read_bytes or 0)
-            write_bytes = (sample.disk_write_bytes or 0) - (base.disk_write_bytes or 0)
-        elif final is None:
-            return
-        if final is not None:
-            user += final.cpu_user_s - (sample.root_user_s if sample else base.cpu_user_s)
-            system += final.cpu_system_s - (sample.root_system_s if sample else base.cpu_system_s)
-            of_root = (sample.root_disk_read_bytes, sample.root_disk_write_bytes) if sample else (None, None)
-            known_read = base.disk_read_bytes if of_root[0] is None else of_root[0]
-            known_write = base.disk_write_bytes if of_root[1] is None else of_root[1]
-            read_bytes += (final.disk_read_bytes or known_read or 0) - (known_read or 0)
-            write_bytes += (final.disk_write_bytes or known_write or 0) - (known_write or 0)
-        self._totals.add_cpu(user, system)
-        known = (sample and sample.disk_read_bytes is not None) or (final and final.disk_read_bytes is not None)
-        if known:
-            self._totals.add_disk(read_bytes, write_bytes)
+        self._totals.add_cpu(sample.cpu_user_s - base.cpu_user_s, sample.cpu_system_s - base.cpu_system_s)
+        if sample.disk_read_bytes is not None and sample.disk_write_bytes is not None:
+            self._totals.add_disk(
+                sample.disk_read_bytes - (base.disk_read_bytes or 0),
+                sample.disk_write_bytes - (base.disk_write_bytes or 0),
+            )
+
+    def _add_final(self, final: Reading) -> None:
+        """The root's totals as it told them, which its waited-for children are in, and those of the rest."""
+        base = self._baseline
+        rest = Rest() if self._tree is None else self._tree.rest()
+        self._totals.add_cpu(
+            final.cpu_user_s - base.cpu_user_s + rest.cpu_user_s,
+            final.cpu_system_s - base.cpu_system_s + rest.cpu_system_s,
+        )
+        if final.disk_read_bytes is not None and final.disk_write_bytes is not None:
+            self._totals.add_disk(
+                final.disk_read_bytes - (base.disk_read_bytes or 0) + rest.disk_read_bytes,
+                final.disk_write_bytes - (base.disk_write_bytes or 0) + rest.disk_write_bytes,
+            )
 
     def _final_peak(self, final: Reading | None) -> int | None:
         totals, base = self._totals, self._baseline

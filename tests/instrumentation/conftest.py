@@ -45,6 +45,7 @@ class Place:
     home: Path
     runtime: Path
     used: list[Settings] = field(default_factory=list)
+    root: Path = Path(__file__).parents[2]
 
     def settings(self, **arguments: Any) -> Settings:
         """Settings of this place, quick enough for a test; the agents that serve them are ended with the test."""

@@ -126,7 +126,7 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
-            receiver.headers = {**dict(self.headers), "path": self.path}
+            receiver.headers = {**{name.lower(): text for name, text in self.headers.items()}, "path": self.path}
             status = receiver.take(service.ExportMetricsServiceRequest.FromString(body))
             self.send_response(status)
             self.send_header("Content-Length", "0")

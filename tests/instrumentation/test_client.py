@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepsize import discovery
@@ -61,17 +62,13 @@ def test_tasks_that_start_at_once_share_one_agent(place: Place, settings: Settin
 def _agents(settings: Settings) -> list[int]:
     """Pids of agents that were started for this place: its runtime directory is in their environment."""
     found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/cmdline", "rb") as file:
-                    command = file.read()
-                with open(f"/proc/{name}/environ", "rb") as file:
-                    environment = file.read()
-            except OSError:
-                continue
-            if b"instrumentation.agent" in command and str(settings.runtime).encode() in environment:
-                found.append(int(name))
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command, environment = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
+        except OSError:
+            continue
+        if b"instrumentation.agent" in command and str(settings.runtime).encode() in environment:
+            found.append(int(folder.name))
     return found
 
 
@@ -147,13 +144,23 @@ def test_no_place_for_sockets_is_neither_heard_nor_felt(place: Place) -> None:
     (place.home / "file").touch()
     settings = place.settings()
     environment = {"STEPSIZE_RUNTIME": str(place.home / "file" / "below")}
+    program = """
+    from stepsize.instrumentation import client
+    from stepsize.model import Identity, Outcome
+    from stepsize.settings import Settings
+    settings = Settings.load()
+    assert not client.start_agent(settings)
+    task = client.register(Identity("Flow", "1", "step", "0"), settings)
+    task.annotate(rows=1)
+    task.end(Outcome.OK)
+    assert not client.flush(settings, 1)
+    """
     process = subprocess.run(
-        [sys.executable, "-c", "from stepsize.instrumentation import client as c; from stepsize.model import *; "
-         "from stepsize.settings import Settings; s = Settings.load(); assert not c.start_agent(s); "
-         "t = c.register(Identity('F', '1', 's', '0'), s); t.annotate(a=1); t.end(Outcome.OK); "
-         "assert not c.flush(s, 1)"],
-        env=place.environment(settings) | environment, capture_output=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env=place.environment(settings) | environment,
+        capture_output=True,
+        check=False,
+    )
     assert (process.returncode, process.stdout, process.stderr) == (0, b"", b"")
 
 

@@ -31,20 +31,25 @@ class CpuLedger:
     def update(self, live: Mapping[int, Stat]) -> tuple[int, int]:
         """User and system ticks of the tree, given those of its processes that are still there."""
         for heir, gone in self._gone(live).items():
-            user, system = _sum(gone)
+            user, system = total(gone)
             if heir is not None:
                 before, now = self._last[heir], live[heir]
                 user -= now.children_user - before.children_user
                 system -= now.children_system - before.children_system
             self._lost_user += max(0, user)
             self._lost_system += max(0, system)
-        user, system = _sum(live.values())
+        user, system = total(live.values())
         self._last = dict(live)
         self._total = (
             max(self._total[0], user + self._lost_user),
             max(self._total[1], system + self._lost_system),
         )
         return self._total
+
+    @property
+    def lost(self) -> tuple[int, int]:
+        """User and system ticks of processes that nobody in the tree waited for."""
+        return self._lost_user, self._lost_system
 
     def _gone(self, live: Mapping[int, Stat]) -> dict[int | None, list[Stat]]:
         """Processes that are no longer there, by the nearest ancestor that is, to whom their time may have gone."""
@@ -65,7 +70,8 @@ def _same(one: Stat, other: Stat | None) -> bool:
     return other is not None and one.start == other.start
 
 
-def _sum(stats: Iterable[Stat]) -> tuple[int, int]:
+def total(stats: Iterable[Stat]) -> tuple[int, int]:
+    """User and system ticks of processes and of the children that they waited for."""
     user = system = 0
     for stat in stats:
         user += stat.user + stat.children_user

@@ -31,20 +31,16 @@ class TreeSample:
         time_unix_nano: when.
         cpu_user_s, cpu_system_s: CPU seconds of the tree since its processes were made, exited ones included; never
             falls from one sample to the next.
-        root_user_s, root_system_s: the part of it that the root and its waited-for children have.
         memory_usage_bytes: memory of the tree now.
         memory_peak_bytes: highest true peak so far.
         memory_source: where the peak comes from, as in `stepsize.model.Attr.MEMORY_SOURCE`.
         processes, threads: how many live.
         disk_read_bytes, disk_write_bytes: bytes from and to storage, exited children included; never falls.
-        root_disk_read_bytes, root_disk_write_bytes: the part of it that the root has.
     """
 
     time_unix_nano: int
     cpu_user_s: float
     cpu_system_s: float
-    root_user_s: float
-    root_system_s: float
     memory_usage_bytes: int
     memory_peak_bytes: int
     memory_source: str
@@ -52,8 +48,16 @@ class TreeSample:
     threads: int
     disk_read_bytes: int | None = None
     disk_write_bytes: int | None = None
-    root_disk_read_bytes: int | None = None
-    root_disk_write_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What a tree has used that its root's own reading leaves out: processes that the root has not waited for."""
+
+    cpu_user_s: float = 0.0
+    cpu_system_s: float = 0.0
+    disk_read_bytes: int = 0
+    disk_write_bytes: int = 0
 
 
 class TreeProbe(Protocol):
@@ -61,6 +65,9 @@ class TreeProbe(Protocol):
 
     def sample(self) -> TreeSample | None:
         """The tree now, or ``None`` when its root is gone."""
+
+    def rest(self) -> Rest:
+        """What is not the root's, whether that lives or not."""
 
     def final_peak(self, root_peak_bytes: int) -> int:
         """The tree's peak in bytes, given what the root says its own was."""

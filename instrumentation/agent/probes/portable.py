@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import psutil
 
 from stepsize.instrumentation.agent.probes.memory import MemoryLedger, ProcessMemory
-from stepsize.instrumentation.agent.probes.observation import TreeSample
+from stepsize.instrumentation.agent.probes.observation import Rest, TreeSample
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,6 @@ class PortableTree:
             time_unix_nano=time.time_ns(),
             cpu_user_s=user_s,
             cpu_system_s=system_s,
-            root_user_s=root.user_s,
-            root_system_s=root.system_s,
             memory_usage_bytes=usage,
             memory_peak_bytes=self._memory.peak_bytes,
             memory_source="samples",
@@ -67,9 +65,12 @@ class PortableTree:
             threads=sum(seen.threads for seen in live.values()),
             disk_read_bytes=root.read_bytes,
             disk_write_bytes=root.write_bytes,
-            root_disk_read_bytes=root.read_bytes,
-            root_disk_write_bytes=root.write_bytes,
         )
+
+    def rest(self) -> Rest:
+        """What is not the root's: of processes that still live, as nobody says whom the root waited for."""
+        others = [seen for seen in self._look().values() if seen.key[0] != self._root]
+        return Rest(sum(seen.user_s for seen in others), sum(seen.system_s for seen in others))
 
     def final_peak(self, root_peak_bytes: int) -> int:
         """The tree's peak in bytes, given the root's own."""

@@ -16,9 +16,9 @@ import time
 from typing import TYPE_CHECKING
 
 from stepsize.instrumentation.agent.probes import procfs
-from stepsize.instrumentation.agent.probes.cpu import CpuLedger
+from stepsize.instrumentation.agent.probes.cpu import CpuLedger, total
 from stepsize.instrumentation.agent.probes.memory import MemoryLedger, ProcessMemory
-from stepsize.instrumentation.agent.probes.observation import TreeSample
+from stepsize.instrumentation.agent.probes.observation import Rest, TreeSample
 from stepsize.instrumentation.agent.probes.shared import SharedMemory, copies_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class ProcessTree:
         if self._earlier is None:
             self._earlier = self._used_earlier(live)
         usage = self._memory.update(self._memories(live))
-        disk = self._disk.update(live, self._root)
+        disk = self._disk.update(live)
         self._known = {pid: stat.start for pid, stat in live.items()}
         self._stacks.update(stat.stack for stat in live.values() if stat.stack)
         second = procfs.TICKS_PER_S
@@ -68,17 +68,29 @@ class ProcessTree:
             time_unix_nano=time.time_ns(),
             cpu_user_s=(user - self._earlier[0]) / second,
             cpu_system_s=(system - self._earlier[1]) / second,
-            root_user_s=(root.user + root.children_user) / second,
-            root_system_s=(root.system + root.children_system) / second,
             memory_usage_bytes=usage,
             memory_peak_bytes=self._memory.peak_bytes,
             memory_source="vmhwm",
             processes=sum(stat.state not in b"ZX" for stat in live.values()),
             threads=sum(stat.threads for stat in live.values() if stat.state not in b"ZX"),
-            disk_read_bytes=disk.read,
-            disk_write_bytes=disk.written,
-            root_disk_read_bytes=disk.root_read,
-            root_disk_write_bytes=disk.root_written,
+            disk_read_bytes=disk[0],
+            disk_write_bytes=disk[1],
+        )
+
+    def rest(self) -> Rest:
+        """What is not the root's, whether that lives or not.
+
+        A process that went since the last sample is taken to have been waited for by the root.
+        """
+        live = {pid: stat for pid, stat in self._walk().items() if pid != self._root}
+        (user, system), (lost_user, lost_system) = total(live.values()), self._cpu.lost
+        earlier_user, earlier_system = self._earlier or (0, 0)
+        read, written = self._disk.rest(live)
+        return Rest(
+            cpu_user_s=(user + lost_user - earlier_user) / procfs.TICKS_PER_S,
+            cpu_system_s=(system + lost_system - earlier_system) / procfs.TICKS_PER_S,
+            disk_read_bytes=read,
+            disk_write_bytes=written,
         )
 
     def final_peak(self, root_peak_bytes: int) -> int:
@@ -124,8 +136,7 @@ class ProcessTree:
     def _used_earlier(self, live: dict[int, Stat]) -> tuple[int, int]:
         """What children that were there before the attempt began had used by then, as near as can be told."""
         stats = [stat for stat in live.values() if stat.pid != self._root and stat.start < self._since]
-        user = sum(stat.user + stat.children_user for stat in stats)
-        return user, sum(stat.system + stat.children_system for stat in stats)
+        return total(stats)
 
     def _memories(self, live: dict[int, Stat]) -> list[ProcessMemory]:
         known = self._known.keys() | {self._root}
@@ -167,24 +178,26 @@ class _Disk:
 
     def __init__(self, proc: str) -> None:
         self._proc = proc
-        self._lost_read = self._lost_written = 0
-        self._last_read = self._last_written = 0
-        self.read: int | None = None
-        self.written: int | None = None
-        self.root_read: int | None = None
-        self.root_written: int | None = None
+        self._lost = (0, 0)
+        self._last = (0, 0)
 
-    def update(self, live: dict[int, Stat], root: int) -> _Disk:
-        counts = {pid: procfs.disk_bytes(self._proc, pid) for pid in live}
-        of_root = counts.get(root)
-        if of_root is None:
-            self.read = self.written = self.root_read = self.root_written = None
-            return self
-        read = sum(count[0] for count in counts.values() if count is not None)
-        written = sum(count[1] for count in counts.values() if count is not None)
-        self._lost_read += max(0, self._last_read - read)
-        self._lost_written += max(0, self._last_written - written)
-        self._last_read, self._last_written = read, written
-        self.read, self.written = read + self._lost_read, written + self._lost_written
-        self.root_read, self.root_written = of_root
-        return self
+    def update(self, live: dict[int, Stat]) -> tuple[int | None, int | None]:
+        """Bytes read and written; ``None`` where none can be read. A process of another user hides its own."""
+        counts = [procfs.disk_bytes(self._proc, pid) for pid in live]
+        if not any(counts):
+            return None, None
+        now = _sum(counts)
+        lost, last = self._lost, self._last
+        self._lost = lost[0] + max(0, last[0] - now[0]), lost[1] + max(0, last[1] - now[1])
+        self._last = now
+        return now[0] + self._lost[0], now[1] + self._lost[1]
+
+    def rest(self, live: dict[int, Stat]) -> tuple[int, int]:
+        """Bytes of these processes and of those that took theirs along."""
+        now = _sum([procfs.disk_bytes(self._proc, pid) for pid in live])
+        return now[0] + self._lost[0], now[1] + self._lost[1]
+
+
+def _sum(counts: list[tuple[int, int] | None]) -> tuple[int, int]:
+    known = [count for count in counts if count is not None]
+    return sum(count[0] for count in known), sum(count[1] for count in known)

@@ -1,0 +1,161 @@
+"""`launch` and ``stepsize run``: a command behaves as if it had been run directly, and is tracked."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.instrumentation.receiver import TIMEOUT_S
+
+if TYPE_CHECKING:
+    from stepsize.settings import Settings
+    from tests.instrumentation.conftest import Place
+    from tests.instrumentation.receiver import Receiver
+
+MIB = 1 << 20
+
+
+def _start(place: Place, settings: Settings, *argv: str, options: tuple[str, ...] = (), **popen) -> subprocess.Popen:
+    environment = place.environment(settings, OTEL_RESOURCE_ATTRIBUTES="stepsize.task.id=cmd", **popen.pop("env", {}))
+    command = [sys.executable, "-m", "stepsize", "run", *options, "--", *argv]
+    return subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **popen
+    )
+
+
+def _run(place: Place, settings: Settings, *argv: str, stdin: bytes = b"", **options) -> subprocess.CompletedProcess:
+    process = _start(place, settings, *argv, **options)
+    output, errors = process.communicate(stdin, timeout=TIMEOUT_S)
+    return subprocess.CompletedProcess(argv, process.returncode, output, errors)
+
+
+def test_a_command_has_its_streams_and_its_exit_code(place: Place, settings: Settings, receiver: Receiver) -> None:
+    """Input, output and exit code are the command's; what it used is said on standard error once it has ended."""
+    done = _run(place, settings, "sh", "-c", "cat; exit 7", stdin=b"hello")
+    assert (done.returncode, done.stdout) == (7, b"hello")
+    assert b"stepsize: sh/run used" in done.stderr
+    assert receiver.end("cmd").attributes == {"stepsize.outcome": "failed", "process.exit.code": 7}
+
+
+def test_what_a_command_used_is_measured(place: Place, settings: Settings, receiver: Receiver) -> None:
+    """CPU time from `wait4`, children included, and the peak of what it became, not of the launcher before it."""
+    spin = "import time; b = bytearray(200 << 20); e = time.process_time() + .4\nwhile time.process_time() < e: pass"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {spin!r}])"
+    done = _run(place, settings, sys.executable, "-c", child, options=("--flow", "F", "--run", "R", "--step", "S"))
+    end = receiver.end("cmd")
+    assert done.returncode == 0
+    assert end.resource["stepsize.flow.name"] == "F"
+    assert end.resource["stepsize.run.id"] == "R"
+    assert end.resource["stepsize.step.name"] == "S"
+    assert receiver.cpu_s("cmd") == pytest.approx(0.5, abs=0.2)
+    assert 200 * MIB <= receiver.last("stepsize.task.memory.peak", "cmd") <= 260 * MIB
+    assert b"F/S used" in done.stderr
+
+
+def test_a_signal_that_ended_the_command_is_128_and_its_number(
+    place: Place, settings: Settings, receiver: Receiver
+) -> None:
+    """As shells have it; the attempt was killed."""
+    assert _run(place, settings, "sh", "-c", "kill -9 $$").returncode == 137
+    assert receiver.end("cmd").attributes == {"stepsize.outcome": "killed", "process.exit.signal": 9}
+
+
+@pytest.mark.parametrize(("name", "code"), [("no-such-command", 127), ("/proc/self/stat", 126), ("/", 126)])
+def test_a_command_that_cannot_be_run_ends_as_in_a_shell(
+    place: Place, settings: Settings, name: str, code: int
+) -> None:
+    """127 where it is not found, 126 where it cannot be executed, and one line that says so."""
+    done = _run(place, settings, name, options=("-q",))
+    assert done.returncode == code
+    assert done.stderr.startswith(f"stepsize: {name}: ".encode())
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_script_without_a_first_line_is_run_by_the_shell(place: Place, settings: Settings) -> None:
+    """What shells do with it."""
+    script = place.home / "script"
+    script.write_text('echo "ran $1"\n')
+    script.chmod(0o755)
+    assert _run(place, settings, str(script), "it").stdout == b"ran it\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_signals_are_the_commands(place: Place, settings: Settings, number: signal.Signals) -> None:
+    """A signal that `stepsize run` alone is sent reaches the command, which decides what becomes of it."""
+    code = f"import signal, sys; signal.signal({int(number)}, lambda *_: sys.exit(5)); print('up', flush=True)\n"
+    process = _start(place, settings, sys.executable, "-c", code + "while True: signal.pause()")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(number)
+    process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 5
+
+
+def test_a_terminal_interrupts_the_command_once(place: Place, settings: Settings) -> None:
+    """Ctrl-C on a terminal reaches the whole process group; the command gets it once, and has the terminal."""
+    code = (
+        "import os, signal, sys, time\n"
+        "hits = []\n"
+        "signal.signal(signal.SIGINT, lambda *_: hits.append(1))\n"
+        "assert os.isatty(0) and os.tcgetpgrp(0) == os.getpgrp()\n"
+        "print('up', flush=True)\n"
+        "while not hits: time.sleep(0.01)\n"
+        "time.sleep(0.3)\n"
+        "print('hits', len(hits), flush=True)\n"
+    )
+    leader, follower = os.openpty()
+    command = [sys.executable, "-m", "stepsize", "run", "-q", "--", sys.executable, "-c", code]
+    take_terminal = (
+        "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", take_terminal, *command],
+        env=place.environment(settings),
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        start_new_session=True,
+    )
+    os.close(follower)
+    said = b""
+    while b"up" not in said:
+        said += os.read(leader, 1024)
+    os.write(leader, b"\x03")
+    try:
+        while True:
+            said += os.read(leader, 1024)
+    except OSError:
+        os.close(leader)  # its other end is closed
+    assert process.wait(TIMEOUT_S) == 0
+    assert b"hits 1" in said
+
+
+def test_signals_that_python_ignores_are_restored(place: Place, settings: Settings) -> None:
+    """A command that writes into a closed pipe is ended by SIGPIPE, as if run directly; no signal is blocked."""
+    done = _run(place, settings, "sh", "-c", "grep -E 'Sig(Blk|Ign)' /proc/self/status")
+    masks = dict(line.split(b":\t") for line in done.stdout.splitlines())
+    assert int(masks[b"SigBlk"], 16) == 0
+    assert int(masks[b"SigIgn"], 16) & (1 << (signal.SIGPIPE - 1)) == 0
+
+
+def test_tracking_that_cannot_work_does_not_touch_the_command(place: Place) -> None:
+    """Without a place for sockets the command runs, and what `wait4` knows is said."""
+    (place.home / "file").touch()
+    settings = place.settings()
+    done = _run(place, settings, "sh", "-c", "exit 4", env={"STEPSIZE_RUNTIME": str(place.home / "file" / "x")})
+    assert done.returncode == 4
+    assert b"stepsize: sh/run used" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_switched_off_the_command_runs_alone(place: Place) -> None:
+    """With `OTEL_SDK_DISABLED` nothing is started and nothing said."""
+    settings = place.settings(sdk_disabled=True)
+    done = _run(place, settings, "echo", "hi")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"hi\n", b"")
+    assert not list(place.runtime.iterdir())
