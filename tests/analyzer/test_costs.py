@@ -135,6 +135,13 @@ def test_a_step_that_used_more_cores_than_it_asked_for_is_charged_for_the_longer
     assert any("4.0 times as long" in reason for reason in found.reasons)
 
 
+def test_the_time_that_fewer_cores_take_is_charged_to_the_recommendation_too(catalog: Catalog) -> None:
+    """Half of the time at eight cores, held to four: half as long again."""
+    step = evidence(attempt(duration_s=3600.0), cores={8.0: 1800.0, 1.0: 1800.0})
+    found = price(step, Amounts(cpu=8, memory_mb=4000), Amounts(cpu=4, memory_mb=4000), Quotes(catalog))
+    assert found.recommended == pytest.approx(1.5 * hourly(catalog, 4, 4000))
+
+
 def test_gpu_steps_are_matched_with_the_vram_they_used(catalog: Catalog) -> None:
     """One GPU rather than two; both need the VRAM that the step took."""
     advised = Amounts(cpu=4, memory_mb=8000, gpu=1, vram_mb=20_000)

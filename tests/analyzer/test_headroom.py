@@ -95,6 +95,11 @@ def test_a_fall_of_less_than_a_tenth_is_not_worth_an_edit() -> None:
     assert memory(*tasks([550] * 8), requested_mb=700) == 700
 
 
+def test_a_request_that_gives_the_headroom_is_not_raised_to_a_round_number() -> None:
+    """4320 MB are enough and 4325 are asked for: not 4350."""
+    assert memory(*tasks([3600] * 8), requested_mb=4325) == 4325
+
+
 def test_memory_does_not_fall_under_what_starting_a_task_takes() -> None:
     """A step that uses nothing still fetches its code."""
     assert memory(*tasks([3] * 8)) == MEMORY_FLOOR_MB
