@@ -132,7 +132,7 @@ def _moto_servers(source: Source) -> Iterable[ServerRow]:
             storage_size=storage.get("TotalSizeInGB", 0),
             storage_type=_storage_type(storage),
             network_speed=sum(card.get("BaselineBandwidthInGbps", 0.0) for card in cards) or None,
-            status="active",
+            status="active" if spec["CurrentGeneration"] else "previous_generation",
             source=source.name,
             observed_at=source.observed_at,
             licence=source.licence,

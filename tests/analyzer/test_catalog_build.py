@@ -109,6 +109,7 @@ def instance(vcpus: int, memory_mib: int, **more: Any) -> dict[str, Any]:
     """An answer of DescribeInstanceTypes, as far as it is read."""
     return {
         "BurstablePerformanceSupported": False,
+        "CurrentGeneration": True,
         "MemoryInfo": {"SizeInMiB": memory_mib},
         "NetworkInfo": {"NetworkCards": [{"BaselineBandwidthInGbps": 0.75}]},
         "ProcessorInfo": {"Manufacturer": "Intel", "SupportedArchitectures": ["i386", "x86_64"]},
@@ -122,6 +123,7 @@ def moto(path: Path) -> Path:
     types = {
         "m5.large": instance(2, 8192),
         "t3.large": instance(2, 8192),
+        "m1.large": instance(2, 7680, CurrentGeneration=False),
         "g4dn.xlarge": instance(4, 16384, GpuInfo={"Gpus": [gpu], "TotalGpuMemoryInMiB": 16384}),
     }
     path.write_bytes(gzip.compress(json.dumps(types).encode(), mtime=0))
@@ -188,6 +190,7 @@ def test_servers_are_completed_and_marked(found: Sources) -> None:
     assert (known.gpu_model, known.gpu_memory_total, known.gpu_quality) == ("V100", 16384, "derived")
     assert (unknown.gpu_model, unknown.gpu_memory_total, unknown.gpu_quality) == (None, None, "unknown")
     assert servers["g4dn.xlarge"].gpu_quality == "listed"
+    assert (servers["m5.large"].status, servers["m1.large"].status) == ("active", "previous_generation")
 
 
 def test_same_sources_give_the_same_bytes(found: Sources, tmp_path: Path) -> None:

@@ -185,6 +185,13 @@ def test_a_share_of_a_gpu_is_not_a_gpu(catalog: Catalog) -> None:
     assert "Standard_NV4as_v4" not in {offer.server_id for offer in whole}
 
 
+def test_a_previous_generation_is_not_offered(catalog: Catalog) -> None:
+    """m1.small is the cheapest of its size on paper, and hardly to be had."""
+    offers = catalog.cheapest(Need(cpu=1, memory_mib=1024, vendors=("aws",), regions=("us-east-1",)), limit=1000)
+    assert offers
+    assert not {"m1", "m2", "m3", "c1", "c3", "t1"} & {offer.server_id.partition(".")[0] for offer in offers}
+
+
 def test_servers_and_regions_have_the_names_people_use(catalog: Catalog) -> None:
     """Google's servers and regions are named as Google names them, not by their numbers."""
     offer = catalog.cheapest(Need(cpu=2, memory_mib=8 * GIB, vendors=("gcp",), burstable=False), 1)[0]

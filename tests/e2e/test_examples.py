@@ -145,7 +145,7 @@ def test_any_duckdb_client_reads_the_lake_while_the_collector_runs(
     workplace, _ = ran
     script = (
         "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); "
-        "print(c.sql('SELECT count(*) FROM tasks WHERE outcome IS NOT NULL').fetchone()[0])"
+        "print(c.sql('SELECT count(*) FROM tasks WHERE outcome IS NOT NULL').fetchall()[0][0])"
     )
     argv = [sys.executable, "-I", "-c", script, str(workplace.data / "stepsize.duckdb")]
     finished = subprocess.run(argv, cwd="/", capture_output=True, text=True, check=True)
