@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING
 from stepsize.collector.locks import Lock
 from stepsize.collector.sink.settings import SinkSettings
 from stepsize.collector.state import LOCK_FILE, SINK_LOCK_FILE, writer_id
-from stepsize.collector.wal.format import HEADER, segment_name
-from stepsize.collector.wal.reader import segments
+from stepsize.collector.wal.reader import delete_before, end_of, segments
 from stepsize.errors import LakeError
-from stepsize.store.manifest import WalPosition, read_manifest
+from stepsize.store.manifest import read_manifest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from stepsize.settings import Settings
 
 _SINK_TIMEOUT_S = 30.0
@@ -51,17 +48,15 @@ def _drain(settings: Settings) -> int:
     state = settings.state_dir
     writer = writer_id(state)
     position = read_manifest(settings.data, writer).position
-    if not any(_end(state, number) > position for number in segments(state)):
+    if not any(end_of(state, number) > position for number in segments(state)):
         return 0
     from stepsize.collector.sink.process import END, open_sink  # noqa: PLC0415 - heavy, and hardly ever needed
 
     try:
         sink = open_sink(SinkSettings(data=settings.data, state=state, writer=writer))
-        return sink.fold(END, time.time_ns())
+        points = sink.fold(END, time.time_ns())
+        delete_before(state, END)  # what is left in them is a tail that a crash tore, and nobody was told of
     except OSError as error:
         raise LakeError(f"cannot write to {settings.data}: {error.strerror}") from None
+    return points
 
-
-def _end(state: Path, number: int) -> WalPosition:
-    size_bytes = (state / segment_name(number)).stat().st_size
-    return WalPosition(number, size_bytes if size_bytes > len(HEADER) else 0)

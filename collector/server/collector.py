@@ -33,7 +33,7 @@ from stepsize.collector.server.otlp_http import OtlpHttp, Router
 from stepsize.collector.server.sink_process import SinkProcess
 from stepsize.collector.sink.settings import SinkSettings
 from stepsize.collector.state import writer_id
-from stepsize.collector.wal.reader import delete_before
+from stepsize.collector.wal.reader import delete_covered
 from stepsize.collector.wal.writer import WalWriter
 from stepsize.store.layout import check_directory
 from stepsize.store.manifest import read_manifest
@@ -251,7 +251,7 @@ class Collector:
             self._log("the sink did not finish in time; the next collector goes on from the write-ahead log")
             return
         state = self._settings.state_dir
-        delete_before(state, read_manifest(self._settings.data, writer_id(state)).position)
+        delete_covered(state, read_manifest(self._settings.data, writer_id(state)).position)
 
 
 def _wait_for_eof(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:

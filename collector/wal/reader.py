@@ -65,8 +65,24 @@ def _read_segment(path: Path, offset: int, limit: int | None) -> Iterator[Record
 
 
 def delete_before(directory: Path, position: WalPosition) -> int:
-    """Delete the segments that lie wholly before ``position``; returns how many."""
+    """Delete the segments that lie wholly before ``position``, as long as one may be written; returns how many."""
     covered = [number for number in segments(directory) if number < position.segment]
-    for number in covered:
+    return _delete(directory, covered)
+
+
+def delete_covered(directory: Path, position: WalPosition) -> int:
+    """As :func:`delete_before`, and the last segment too where nothing is left in it; only without a writer."""
+    covered = [number for number in segments(directory) if end_of(directory, number) <= position]
+    return _delete(directory, covered)
+
+
+def end_of(directory: Path, number: int) -> WalPosition:
+    """The end of a segment; its start where it holds no record."""
+    size_bytes = (directory / segment_name(number)).stat().st_size
+    return WalPosition(number, size_bytes if size_bytes > len(HEADER) else 0)
+
+
+def _delete(directory: Path, numbers: list[int]) -> int:
+    for number in numbers:
         (directory / segment_name(number)).unlink(missing_ok=True)
-    return len(covered)
+    return len(numbers)
