@@ -158,18 +158,16 @@ def _hours_per_run(evidence: StepEvidence) -> float | None:
 
 def _basis(evidence: StepEvidence, hours: float, best: Offer) -> str:
     runs = len({attempt.run for attempt in evidence.ended if attempt.duration_s is not None})
-    took = (
-        f"{hours:.2f} hours"
-        if hours >= 0.1
-        else f"{hours * 60:.1f} minutes"
-        if hours >= 1 / 60
-        else f"{hours * 3600:.1f} s"
-    )
     over = "in the one run seen" if runs == 1 else f"a run (mean of {runs})"
-    return (
-        f"Cost: {took} {over}, retries included, each attempt alone on the cheapest on-demand server that fits "
-        f"(price of {best.price_observed_at})."
-    )
+    priced = f"each attempt alone on its server, at a price of {best.price_observed_at}"
+    return f"Cost: {_took(hours)} {over}, retries included, {priced}."
+
+
+def _took(hours: float) -> str:
+    if hours >= 1:
+        return f"{hours:.2f} hours"
+    minutes = hours * 60
+    return f"{minutes:.1f} minutes" if minutes >= 1 else f"{minutes * 60:.2g} s"
 
 
 def _runs_per_month(evidence: StepEvidence) -> tuple[float | None, str]:

@@ -1,4 +1,4 @@
-"""The report as JSON: a list of objects whose keys are a contract (README, "Report as JSON").
+"""The report as JSON: a list of objects whose keys are a contract: none is taken away.
 
 What comes in: reports. What goes out: JSON text; what is not known is ``null``, never NaN or zero.
 """

@@ -101,7 +101,7 @@ def _money(report: StepReport) -> list[tuple[str, str]]:
     if report.failures_expected_per_1000 is not None:
         lines.append(("risk", f"{words.failures(report)} tasks expected to run out of memory"))
     if report.wasted_gb_h is not None:
-        lines.append(("waste", f"{report.wasted_gb_h:.3g} GB·h of memory held and not used over the tasks seen"))
+        lines.append(("waste", f"{words.gb_hours(report.wasted_gb_h)} of memory held and not used over the tasks seen"))
     if costs.now is not None:
         now, then = words.money(costs.now, costs.currency), words.money(costs.recommended, costs.currency)
         month = f"; saves {words.saving(costs)}" if costs.saving_per_month is not None else ""
@@ -124,5 +124,8 @@ def _total(reports: Sequence[StepReport]) -> RenderableType:
             saved[costs.currency] = saved.get(costs.currency, 0.0) + costs.saving_per_month
     wasted = sum(report.wasted_gb_h or 0.0 for report in reports)
     sums = [f"{value:,.2f} {currency} a month" for currency, value in sorted(saved.items())]
-    text = f"In all: {wasted:.3g} GB·h of memory held and not used" + (f"; saving {' and '.join(sums)}" if sums else "")
-    return Group(Text(), Text(text + "."))
+    text = f"In all: {words.gb_hours(wasted)} of memory held and not used" + (
+        f"; saving {' and '.join(sums)}" if sums else ""
+    )
+    basis = "Servers are on demand, x86_64, without burstable cores; prices are list prices without discounts."
+    return Group(Text(), Text(text + "."), Text(basis, style="dim"))

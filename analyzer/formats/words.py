@@ -38,8 +38,17 @@ def money(value: float | None, currency: str | None) -> str:
         return UNKNOWN
     if value == 0 or abs(value) >= 0.1:
         return f"{value:,.2f} {currency}"
-    text = f"{value:.2g}"
-    return f"{float(text):.6f}".rstrip("0") + f" {currency}" if "e" not in text else f"under 0.0001 {currency}"
+    if abs(value) < 0.0001:
+        return f"under 0.0001 {currency}" if value > 0 else f"about 0 {currency}"
+    return f"{float(f'{value:.2g}'):.6f}".rstrip("0") + f" {currency}"
+
+
+def gb_hours(value: float) -> str:
+    """Three digits, never an exponent: ``0.0253 GB·h``, ``12,345 GB·h``."""
+    if 0 < value < 0.001:
+        return "under 0.001 GB·h"
+    text = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{text} GB·h"
 
 
 def plural(count: int, noun: str) -> str:

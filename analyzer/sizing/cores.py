@@ -52,15 +52,20 @@ def advise(evidence: StepEvidence, quantile: float) -> Advice:
     newest = evidence.newest
     requested = newest.requested_cpu if newest else None
     target = whole_cores(used)
-    reasons = [
-        f"{used:.2g} cores were enough for {quantile:.0%} of the time." if used >= 0.1 else "CPU was hardly used."
-    ]
+    reasons = [_enough(used, quantile)]
     if requested is None or (target > requested and used > requested * CORE_TOLERANCE):
         return Advice(target, (*reasons, *_beyond_request(evidence, used, requested)))
     held = "" if target >= requested else _why_held(evidence, requested)
     if target >= requested or held:
         return Advice(None, (*reasons, held) if held else tuple(reasons))
     return Advice(target, tuple(reasons))
+
+
+def _enough(used: float, quantile: float) -> str:
+    if used < 0.1:
+        return "CPU was hardly used."
+    cores = f"{used:.0f}" if used >= 10 else f"{used:.2f}".rstrip("0").rstrip(".")
+    return f"{cores} {'core was' if cores == '1' else 'cores were'} enough for {quantile:.0%} of the time."
 
 
 def _why_held(evidence: StepEvidence, requested: float) -> str:

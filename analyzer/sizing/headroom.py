@@ -188,4 +188,4 @@ def _outcomes(evidence: StepEvidence) -> tuple[str, ...]:
 
 
 def _mb(size_bytes: float) -> str:
-    return f"{math.ceil(size_bytes / BYTES_PER_MB):,} MB"
+    return f"{size_bytes / BYTES_PER_MB:,.0f} MB"

@@ -11,7 +11,7 @@ from pathlib import PurePath
 
 import pytest
 
-from stepsize.analyzer.formats import FORMATS, format_of, render, table
+from stepsize.analyzer.formats import FORMATS, format_of, render, table, words
 from stepsize.analyzer.matching import Catalog
 from stepsize.analyzer.report import StepReport, build
 from stepsize.analyzer.sizing import policy as policies
@@ -131,6 +131,41 @@ def test_the_table_shows_the_change_and_why(reports: list[StepReport]) -> None:
     assert "The highest memory peak was 600 MB" in text
     assert "asked 4,096, used 600: ask for 720" in text
     assert "USD/h" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, "\N{EN DASH}"),
+        (0, "0"),
+        (0.5, "0.5"),
+        (1.02, "1.02"),
+        (9.999, "10"),
+        (8000, "8,000"),
+        (123456.7, "123,457"),
+    ],
+)
+def test_amounts_are_short_and_never_exponents(value: float | None, expected: str) -> None:
+    """What is not known is a dash, not a zero."""
+    assert words.amount(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(None, "\N{EN DASH}"), (0.0, "0.00 USD"), (12.3, "12.30 USD"), (0.0012, "0.0012 USD"), (1e-7, "under 0.0001 USD")],
+)
+def test_money_shows_two_digits_of_a_small_amount(value: float | None, expected: str) -> None:
+    """A run that costs a tenth of a cent does not cost nothing."""
+    assert words.money(value, "USD") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.0, "0 GB·h"), (0.0253, "0.0253 GB·h"), (1e-5, "under 0.001 GB·h"), (12345.6, "12,346 GB·h")],
+)
+def test_waste_is_never_an_exponent(value: float, expected: str) -> None:
+    """Three digits."""
+    assert words.gb_hours(value) == expected
 
 
 def test_markdown_is_a_table_that_names_cannot_break(reports: list[StepReport]) -> None:
