@@ -34,6 +34,7 @@ format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix .
 
 test-peers: $(STAMP) ## Run the tests that need other toolchains, where they are there
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[catalog]'
 	$(BIN)/python -m pytest -m peers || [ $$? -eq 5 ] # 5: none of them is here
 
 soak: $(STAMP) ## Run the tests that take minutes
@@ -43,7 +44,7 @@ docs: $(STAMP) ## Write docs/reference.md from the code
 	$(BIN)/python docs/generate.py
 
 catalog: $(STAMP) ## Build the catalogue's Parquet files again from installable packages
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[catalog]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[catalog]'
 	$(BIN)/python -m stepsize.analyzer.catalog.build
 
 lock: $(STAMP) ## Pin the versions that `make` installs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
 import sqlite3
 from contextlib import closing
@@ -219,10 +218,7 @@ def test_a_catalogue_that_does_not_hold_is_refused(found: Sources, tmp_path: Pat
         assemble(Sources(found.sparecores, undated, found.libcloud))
 
 
-@pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("moto", "libcloud", "sc_data")),
-    reason="needs the extra `catalog`: make catalog",
-)
+@pytest.mark.peers
 def test_what_ships_is_what_the_packages_give(tmp_path: Path) -> None:
     """Building again from the packages gives the tables that ship, row for row."""
     assert main(["--out", str(tmp_path)]) == 0
