@@ -59,4 +59,3 @@ def _drain(settings: Settings) -> int:
     except OSError as error:
         raise LakeError(f"cannot write to {settings.data}: {error.strerror}") from None
     return points
-

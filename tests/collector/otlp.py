@@ -56,7 +56,9 @@ class RequestBuilder:
         self._scope = one.scope_metrics.add()
         self._scope.scope.name = "stepsize"
 
-    def gauge(self, name: str, points: Iterable[tuple[int, float]], unit: str = "1", **attributes: Any) -> RequestBuilder:
+    def gauge(
+        self, name: str, points: Iterable[tuple[int, float]], unit: str = "1", **attributes: Any
+    ) -> RequestBuilder:
         data = self._scope.metrics.add(name=name, unit=unit).gauge.data_points
         for time, value in points:
             point = data.add(time_unix_nano=time, attributes=pairs(_dotted(attributes)))

@@ -124,7 +124,12 @@ class RunningCollector:
         return re.search(r"HTTP on ([\d.:]+)", self.line)[1]  # type: ignore[index]
 
     def post(
-        self, body: Any, kind: str = "application/x-protobuf", path: str = "/v1/metrics", method: str = "POST", **more: Any
+        self,
+        body: Any,
+        kind: str = "application/x-protobuf",
+        path: str = "/v1/metrics",
+        method: str = "POST",
+        **more: Any,
     ) -> tuple[int, bytes, dict[str, str]]:
         connection = http.client.HTTPConnection(self.http, timeout=DEADLINE_S)
         with contextlib.closing(connection):

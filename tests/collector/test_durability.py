@@ -172,7 +172,9 @@ def test_newest_points_appear_by_themselves(place: Place) -> None:
     )
     assert collector.post(numbered(1))[0] == 200
     database = str(place.settings.data / "stepsize.duckdb")
-    done = subprocess.run([sys.executable, "-c", script, database], cwd="/", capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script, database], cwd="/", capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

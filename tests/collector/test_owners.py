@@ -87,7 +87,9 @@ def test_port_in_use(place: Place, protocol: str) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         config = place.home / "otel-config.yaml"
-        config.write_text(CONFIG.replace(f'{protocol}: {{endpoint: "127.0.0.1:0"', f'{protocol}: {{endpoint: "127.0.0.1:{port}"'))
+        config.write_text(
+            CONFIG.replace(f'{protocol}: {{endpoint: "127.0.0.1:0"', f'{protocol}: {{endpoint: "127.0.0.1:{port}"')
+        )
         code, said = finish(place.spawn("--config", str(config), "--data", str(place.settings.data)))
     assert (code, said.count("\n")) == (1, 1)
     assert f"127.0.0.1:{port}" in said

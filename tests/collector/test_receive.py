@@ -80,7 +80,10 @@ def test_json(place: Place, collector: RunningCollector) -> None:
     point = {
         "timeUnixNano": str(now),
         "asInt": "9007199254740993",
-        "attributes": [{"key": "epoch", "value": {"intValue": "3"}}, {"key": "traceId", "value": {"stringValue": "zz"}}],
+        "attributes": [
+            {"key": "epoch", "value": {"intValue": "3"}},
+            {"key": "traceId", "value": {"stringValue": "zz"}},
+        ],
         "exemplars": [{"timeUnixNano": str(now), "asDouble": 0.5, "traceId": "0af7651916cd43dd8448eb211c80319c"}],
         "fromTheFuture": True,
     }
@@ -249,7 +252,7 @@ def test_memory_limiter(place: Place) -> None:
 
 def test_strange_names(place: Place, collector: RunningCollector) -> None:
     """Names from outside reach no path and no SQL, and come back as they were sent."""
-    names = ["../../etc/passwd", "o'clock; DROP VIEW tasks", "a\nb\0c", "\N{SNOWMAN}" * 3000, "", '{"x":'] 
+    names = ["../../etc/passwd", "o'clock; DROP VIEW tasks", "a\nb\0c", "\N{SNOWMAN}" * 3000, "", '{"x":']
     request = RequestBuilder({"bytes": b"\0\xff", "nested": {"a": [1, None, {"b": float("nan")}]}})
     for name in names:
         request.gauge("m", [(time.time_ns(), 1.0)], flow=name)

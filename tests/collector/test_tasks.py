@@ -214,7 +214,9 @@ def test_attempts_of_a_task_are_rows_of_their_own(log: Log) -> None:
         attempt("1", 1).end(T0 + SECOND, "ok"),
         attempt("1", 1, **{"stepsize.project": "other"}).end(T0 + SECOND, "killed", process__exit__signal=9),
     )
-    rows = [(row["attempt"], row["project"], row["outcome"], row["exit_signal"]) for row in log.tasks("attempt, outcome")]
+    rows = [
+        (row["attempt"], row["project"], row["outcome"], row["exit_signal"]) for row in log.tasks("attempt, outcome")
+    ]
     assert rows == [(0, None, "failed", None), (1, "other", "killed", 9), (1, None, "ok", None)]
 
 
@@ -262,7 +264,9 @@ def final_rows(log: Log) -> int:
 
 def test_late_points_change_a_final_row(log: Log) -> None:
     """A row that is final is opened again by points that come after it, and stays one row."""
-    log.fold(attempt().gauge("stepsize.task.memory.peak", [(T0, MIB)]).end(T0 + SECOND, "ok"), attempt("2").end(T0, "ok"))
+    log.fold(
+        attempt().gauge("stepsize.task.memory.peak", [(T0, MIB)]).end(T0 + SECOND, "ok"), attempt("2").end(T0, "ok")
+    )
     final = time_of(log) + 61 * SECOND
     log.sink.tick(final)
     assert final_rows(log) == 2

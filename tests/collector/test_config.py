@@ -1,0 +1,210 @@
+"""`otel-config.yaml`: what is understood, and in which words the rest is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import stepsize
+from stepsize.collector.components.batch_processor import BatchConfig
+from stepsize.collector.components.debug_exporter import DebugExporterConfig
+from stepsize.collector.components.health_check_extension import HealthCheckConfig
+from stepsize.collector.components.memory_limiter_processor import MemoryLimiterConfig, memory_gate
+from stepsize.collector.components.otlp_receiver import OtlpReceiverConfig
+from stepsize.collector.components.table import COMPONENTS
+from stepsize.collector.config.language import Endpoint
+from stepsize.collector.config.service import default_text, parse
+from stepsize.errors import ConfigError
+from tests.collector.otlp import RequestBuilder, identity
+from tests.collector.running import CONFIG
+
+if TYPE_CHECKING:
+    from tests.collector.running import Place
+
+ROOT = Path(stepsize.__file__).parents[2]
+
+
+def test_default_is_the_shipped_file() -> None:
+    """The configuration where none is given is the `otel-config.yaml` at the top of the repository."""
+    assert (ROOT / "otel-config.yaml").read_text("utf-8") == default_text()
+
+
+def test_default_is_understood() -> None:
+    """It listens on the loopback alone, on OTLP's ports, and keeps the lake where the environment says."""
+    config = parse(default_text(), "otel-config.yaml", {"STEPSIZE_DATA": "/data", "HOME": "/home/ada"})
+    (receiver,) = config.of_kind(OtlpReceiverConfig)
+    assert receiver.protocols.grpc.endpoint == Endpoint("127.0.0.1", 4317)
+    assert receiver.protocols.http.endpoint == Endpoint("127.0.0.1", 4318)
+    assert config.parquet.directory == Path("/data")
+    assert config.parquet.state_directory is None
+    assert parse(default_text(), "x", {}).parquet.directory == Path("~/.stepsize").expanduser()
+    assert config.of_kind(DebugExporterConfig) == []
+
+
+def test_environment() -> None:
+    """References are filled in anywhere in a value, defaults where a variable is not set, `$$` is a dollar sign."""
+    text = CONFIG.replace("{parquet: {}}", '{parquet: {directory: "/${env:A}/${B:-b}/${env:C:-}/$$x"}}')
+    assert parse(text, "c", {"A": "one"}).parquet.directory == Path("/one/b/$x")
+    text = CONFIG.replace('grpc: {endpoint: "127.0.0.1:0"}', "grpc: {max_recv_msg_size_mib: '${env:SIZE}'}")
+    config = parse(text, "c", {"SIZE": "7"})
+    assert config.of_kind(OtlpReceiverConfig)[0].protocols.grpc.max_recv_msg_size_mib == 7
+
+
+def test_values() -> None:
+    """Durations are Go's, addresses may be IPv6 or without a host, protocols without a value have their defaults."""
+    text = """
+receivers: {otlp: {protocols: {grpc: , http: {endpoint: ":4319", read_timeout: 1m30s}}}, otlp/two: {protocols: {http: {endpoint: "[::1]:1"}}}}
+processors: {batch: {timeout: 250ms}, memory_limiter: {limit_mib: 100, check_interval: 2s}}
+exporters: {parquet: {silence: 1h}, debug: }
+extensions: {health_check: {endpoint: "localhost:1", path: /up}}
+service: {extensions: [health_check], pipelines: {metrics/a: {receivers: [otlp], processors: [batch, memory_limiter], exporters: [parquet, debug]}}}
+"""
+    config = parse(text, "c", {})
+    (receiver,) = config.of_kind(OtlpReceiverConfig)  # the other one is defined and not used
+    assert receiver.protocols.grpc.endpoint == Endpoint("127.0.0.1", 4317)
+    assert receiver.protocols.http.endpoint == Endpoint("0.0.0.0", 4319)
+    assert receiver.protocols.http.read_timeout_s == 90.0
+    assert config.of_kind(BatchConfig)[0].timeout_s == 0.25
+    assert config.of_kind(MemoryLimiterConfig)[0].soft_limit_bytes == 80 << 20
+    assert config.parquet.silence_s == 3600.0
+    assert config.of_kind(HealthCheckConfig)[0].path == "/up"
+
+
+BASE = {
+    "receivers": "{otlp: {protocols: {http: {}}}}",
+    "processors": "{}",
+    "exporters": "{parquet: {}}",
+    "extensions": "{}",
+    "service": "{pipelines: {metrics: {receivers: [otlp], exporters: [parquet]}}}",
+}
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "said"),
+    [
+        (
+            "receivers",
+            "{otlp: {protocols: {http: {endpont: 1}}}}",
+            "c.yaml: receivers.otlp.protocols.http: unknown key 'endpont'; known: endpoint, idle_timeout, "
+            "max_request_body_size, metrics_url_path, read_timeout",
+        ),
+        ("receivers", "{jaeger: {}}", "c.yaml: receivers: unknown type 'jaeger'; known: otlp"),
+        ("receivers", "{otlp: {protocols: {thrift: {}}}}", "unknown key 'thrift'; known: grpc, http"),
+        ("receivers", "{otlp: {}}", "c.yaml: receivers.otlp: name at least one of grpc and http"),
+        ("receivers", "{otlp: 3}", "c.yaml: receivers.otlp: expected keys and values, found 3"),
+        (
+            "receivers",
+            "{otlp: {protocols: {http: {endpoint: nowhere}}}}",
+            "endpoint: expected HOST:PORT, found 'nowhere'",
+        ),
+        ("receivers", '{otlp: {protocols: {http: {endpoint: "a:99999"}}}}', "endpoint: expected HOST:PORT"),
+        ("receivers", "{otlp: {protocols: {grpc: {max_recv_msg_size_mib: -1}}}}", "expected a whole number"),
+        ("receivers", "{otlp: {protocols: {http: {read_timeout: 3 days}}}}", "read_timeout: expected a duration"),
+        ("processors", "{attributes: {}}", "processors: unknown type 'attributes'; known: batch, memory_limiter"),
+        ("processors", "{memory_limiter: {}}", "processors.memory_limiter: limit_mib or limit_percentage is needed"),
+        ("processors", "{batch: {timeout: 60s}}", "processors.batch: timeout must be from 50ms to 4s"),
+        ("exporters", "{parquet: {}, kafka: {}}", "exporters: unknown type 'kafka'; known: debug, parquet"),
+        ("exporters", "{parquet: {directory: s3://bucket}}", "directory: object stores are not written yet"),
+        ("exporters", "{debug: {}}", "'parquet' is not defined under exporters; defined: debug"),
+        ("exporters", "{parquet: {}, debug: {verbosity: loud}}", "expected basic or normal or detailed, found 'loud'"),
+        ("exporters", "{parquet: {directory: '${env:NOWHERE}'}}", "environment variable NOWHERE is not set"),
+        ("exporters", "{parquet: {directory: '${file:x}'}}", "${file:x} is not understood"),
+        ("extensions", "{zpages: {}}", "extensions: unknown type 'zpages'; known: health_check"),
+        ("service", "3", "c.yaml: a service section with pipelines is needed"),
+        ("service", "{pipelines: {traces: {}}}", "unknown pipeline 'traces'; stepsize takes metrics only"),
+        ("service", "{pipelines: {metrics: {receivers: [otlp]}}}", "a pipeline needs receivers and exporters"),
+        ("service", "{pipelines: {metrics: {receivers: otlp}}}", "expected a list of names"),
+        (
+            "service",
+            "{telemetry: {logs: {level: 3}}, pipelines: {metrics: {receivers: [otlp], exporters: [parquet]}}}",
+            "level",
+        ),
+        (
+            "service",
+            "{extensions: [health_check], pipelines: {metrics: {receivers: [otlp], exporters: [parquet]}}}",
+            "health_check",
+        ),
+        ("connectors", "{}", "c.yaml: unknown section 'connectors'; known: receivers"),
+    ],
+)
+def test_refusals(section: str, value: str, said: str) -> None:
+    """What is wrong is refused in one line that starts with the place and lists what is known there."""
+    text = "\n".join(f"{name}: {content}" for name, content in {**BASE, section: value}.items())
+    with pytest.raises(ConfigError) as refused:
+        parse(text, "c.yaml", {})
+    assert str(refused.value).startswith("c.yaml: ")
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_every_component_refuses_unknown_keys() -> None:
+    """No component of the table takes a key that it does not know."""
+    for section, types in COMPONENTS.items():
+        for kind in types:
+            text = "\n".join(
+                f"{name}: {content}" for name, content in {**BASE, section: f"{{{kind}: {{bogus: 1}}}}"}.items()
+            )
+            with pytest.raises(ConfigError, match=f"{section}.{kind}: unknown key 'bogus'; known: "):
+                parse(text, "c.yaml", {})
+
+
+def test_memory_gate() -> None:
+    """The gate reads the memory once each interval, closes above the soft limit and opens below it."""
+    now, resident, reads = [0.0], [0], [0]
+
+    def read() -> int:
+        reads[0] += 1
+        return resident[0]
+
+    gate = memory_gate(MemoryLimiterConfig(limit_mib=100, spike_limit_mib=20), read, lambda: now[0])
+    assert gate() is None
+    resident[0] = 90 << 20
+    assert (gate(), reads[0]) == (None, 1)
+    now[0] = 1.0
+    assert "memory limit" in str(gate())
+    resident[0], now[0] = 70 << 20, 2.0
+    assert (gate(), reads[0]) == (None, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "said"),
+    [
+        (None, 2, "cannot read"),
+        ("receivers: [", 2, "config.yaml:1:13: not valid YAML"),
+        ("\xff", 2, "not"),
+        ("receivers: {bogus: }", 2, "unknown type 'bogus'"),
+        (CONFIG, 0, "valid"),
+    ],
+)
+def test_validate(place: Place, content: str | None, code: int, said: str) -> None:
+    """`--validate` says in one line what is wrong with a file, ends with 2 or 0, and touches nothing."""
+    file = place.home / "config.yaml"
+    if content is not None:
+        file.write_bytes(content.encode("latin-1"))
+    process = place.spawn("--validate", "--config", str(file), "--data", str(place.home / "lake"))
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    assert err.count(b"\n") == 1
+    assert said in err.decode()
+    assert not (place.home / "lake").exists()
+
+
+def test_debug_and_health_check(place: Place) -> None:
+    """The debug exporter shows each request on standard error; the health check answers while the collector serves."""
+    collector = place.collect(
+        """
+receivers: {otlp: {protocols: {http: {endpoint: "127.0.0.1:0"}}}}
+exporters: {parquet: {}, debug: {verbosity: normal}}
+extensions: {health_check: {endpoint: "127.0.0.1:0", path: /up}}
+service: {extensions: [health_check], pipelines: {metrics: {receivers: [otlp], exporters: [parquet, debug]}}}
+"""
+    )
+    assert collector.post(RequestBuilder(identity()).gauge("loss", [(1, 1.0)]).content())[0] == 200
+    assert collector.process.stderr
+    assert b"1 resources, 1 points" in collector.process.stderr.readline()
+    assert b"loss gauge 1 points" in collector.process.stderr.readline()
+    health = collector.line.rpartition("health check on ")[2].partition(";")[0]
+    collector.line = f"HTTP on {health}"
+    assert collector.post(None, path="/up", method="GET")[:2] == (200, b'{"status":"Server available"}')
