@@ -40,7 +40,7 @@ class SinkProcess:
         self._committed = WalPosition()
         self._changed = asyncio.Condition()
         self._watcher: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._announcing: asyncio.TimerHandle | None = None
 
     @property
@@ -74,7 +74,7 @@ class SinkProcess:
 
     async def stop(self, timeout_s: float) -> bool:
         """Have the sink fold what is durable and end; whether it did so in time (else it is killed, and replays)."""
-        self._stopping = True
+        self._stopping.set()
         self._announce()
         if self._process and self._process.stdin:
             self._process.stdin.close()
@@ -115,13 +115,13 @@ class SinkProcess:
             if await self._listen(process):
                 backoff_s = _FIRST_BACKOFF_S
             code = await process.wait()
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             self._log(f"the sink ended with {code}; starting another one")
             while True:
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
-                if self._stopping:
+                if self._stopping.is_set():
                     return
                 try:
                     process = await self._spawn()

@@ -11,22 +11,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 SECOND = 10**9
+_FIELDS = {
+    bool: "bool_value",
+    int: "int_value",
+    float: "double_value",
+    bytes: "bytes_value",
+    str: "string_value",
+}
 
 
 def any_value(value: Any) -> AnyValue:
-    if isinstance(value, bool):
-        return AnyValue(bool_value=value)
-    if isinstance(value, int):
-        return AnyValue(int_value=value)
-    if isinstance(value, float):
-        return AnyValue(double_value=value)
-    if isinstance(value, bytes):
-        return AnyValue(bytes_value=value)
     if isinstance(value, list):
         return AnyValue(array_value=ArrayValue(values=map(any_value, value)))
     if isinstance(value, dict):
         return AnyValue(kvlist_value=KeyValueList(values=pairs(value)))
-    return AnyValue() if value is None else AnyValue(string_value=value)
+    if value is None:
+        return AnyValue()
+    return AnyValue(**{_FIELDS[type(value)]: value})
 
 
 def pairs(values: Mapping[str, Any]) -> list[KeyValue]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 import math
 from typing import Any
@@ -164,6 +165,4 @@ def test_every_point_lies_under_one_believable_day(arrivals: list[tuple[int, int
 
 
 def _date(day: int) -> str:
-    import datetime as dt
-
     return str(dt.date(1970, 1, 1) + dt.timedelta(days=day))

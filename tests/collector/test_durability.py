@@ -15,6 +15,7 @@ import psutil
 from stepsize.collector import control
 from stepsize.collector.drain import drain
 from stepsize.discovery import read_address
+from stepsize.store.lake import Lake
 from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import post_to_socket, wait_for
 
@@ -183,8 +184,6 @@ def test_a_reader_keeps_its_generation(place: Place) -> None:
     collector = place.collect()
     assert collector.post(numbered(0))[0] == 200
     collector.flush()
-    from stepsize.store.lake import Lake
-
     with Lake(place.settings.data).connect() as reader:
         for number in range(1, 20):
             assert collector.post(numbered(number))[0] == 200

@@ -8,6 +8,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from stepsize.collector import control
@@ -31,8 +32,6 @@ def finish(process: subprocess.Popen[bytes]) -> tuple[int, str]:
 def test_embedded_listens_to_nobody(place: Place) -> None:
     """An embedded collector has no TCP port, says `ready` and nothing else, and ends with its standard input."""
     process = place.embedded()
-    import psutil
-
     tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children()]
     assert not [one for each in tree for one in each.net_connections("inet")]
     address = read_address(place.settings)

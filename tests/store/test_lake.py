@@ -72,7 +72,8 @@ def test_any_duckdb_client_reads_it(tmp_path: Path) -> None:
     lake.create()
     writer = LakeWriter(lake.data, WRITER)
     commit_points(writer, 1.5)
-    script = "import duckdb, sys; print(duckdb.connect(sys.argv[1], read_only=True).execute('SELECT value FROM points').fetchall())"
+    query = "SELECT value FROM points"
+    script = f"import duckdb, sys; print(duckdb.connect(sys.argv[1], read_only=True).execute({query!r}).fetchall())"
     command = [sys.executable, "-c", script, str(lake.data / "stepsize.duckdb")]
     done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
     assert (done.stdout, done.stderr) == ("[(1.5,)]\n", "")
@@ -204,7 +205,7 @@ def test_directory_without_permission(tmp_path: Path) -> None:
 
 
 def test_write_tasks(tmp_path: Path) -> None:
-    """Rows written for a test come back through the view, missing columns NULL; more can be added; bad keys are told."""
+    """Rows written for a test come back through the view, missing columns NULL; more can be added, bad keys not."""
     when = dt.datetime(2026, 9, 21, tzinfo=dt.timezone.utc)
     write_tasks(tmp_path, [{"flow": "F", "started_at": when, "cpu_histogram": {-128: 1.5}, "annotations": {"rows": 3}}])
     lake = write_tasks(tmp_path, [{"flow": "G", "attempt": 1}])
