@@ -11,7 +11,7 @@ most :data:`MAX_GAP_NS`; one that arrives out of order holds for the usual inter
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from stepsize.model import cpu_bucket
@@ -186,17 +186,29 @@ class Attempt:
 
     def to_json(self) -> dict[str, Any]:
         """The state as JSON values."""
-        return asdict(self)
+        return {
+            **{name: getattr(self, name) for name in _PLAIN},
+            "counters": {name: _plain(counter) for name, counter in self.counters.items()},
+            "levels": {name: _plain(level) for name, level in self.levels.items()},
+            "rates": {name: _plain(rate) for name, rate in self.rates.items()},
+            "cpu": _plain(self.cpu),
+        }
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Attempt:
         """The state back from :meth:`to_json`."""
-        known = {row.name for row in fields(cls)}
-        attempt = cls(**{name: value for name, value in values.items() if name in known})
-        attempt.key = AttemptKey(*values["key"])
+        attempt = cls(AttemptKey(*values["key"]), **{name: values[name] for name in _PLAIN if name != "key"})
         attempt.counters = {name: Counter(**value) for name, value in values["counters"].items()}
         attempt.levels = {name: Level(**value) for name, value in values["levels"].items()}
         attempt.rates = {name: Rate(**value) for name, value in values["rates"].items()}
         attempt.cpu = Rate(**values["cpu"])
         attempt.cpu_histogram = {int(bucket): seconds for bucket, seconds in values["cpu_histogram"].items()}
         return attempt
+
+
+_NESTED = ("counters", "levels", "rates", "cpu")
+_PLAIN = tuple(row.name for row in fields(Attempt) if row.name not in _NESTED)
+
+
+def _plain(part: Counter | Level | Rate) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in part.__slots__}

@@ -82,14 +82,19 @@ def attempts_in(numbers: Mapping[Series, NumberPoints]) -> dict[AttemptKey, list
     return found
 
 
-def fold_hosts(hosts: dict[str, Host], numbers: Mapping[Series, NumberPoints]) -> None:
-    """Note what ``system.*`` points say of their hosts."""
+def fold_hosts(hosts: dict[str, Host], numbers: Mapping[Series, NumberPoints]) -> bool:
+    """Note what ``system.*`` points say of their hosts; whether that is news."""
+    news = False
     for series, points in numbers.items():
         column = _HOST_COLUMNS.get(series.metric.name)
         name = series.resource.attributes.get("host.name")
         values = points.values() if column and name is not None else []
         if column and values:
-            setattr(hosts.setdefault(str(name), Host()), column, round(values[-1][1]))
+            host, value = hosts.setdefault(str(name), Host()), round(values[-1][1])
+            if getattr(host, column) != value:
+                setattr(host, column, value)
+                news = True
+    return news
 
 
 _HOST_COLUMNS = {

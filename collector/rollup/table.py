@@ -43,6 +43,7 @@ class AttemptTable:
         self._started_ns = started_ns
         self._hosts: dict[str, Host] = {}
         self.attempts: dict[AttemptKey, Attempt] = {}
+        self._rows: dict[AttemptKey, dict[str, Any]] = {}  # of attempts that have not changed since
 
     def unknown(self, numbers: Mapping[Series, NumberPoints]) -> set[AttemptKey]:
         """Attempts in a batch that are not in the table: new, or final already."""
@@ -58,13 +59,15 @@ class AttemptTable:
 
     def fold(self, numbers: Mapping[Series, NumberPoints]) -> bool:
         """Fold a batch in; whether it changed any attempt."""
-        fold_hosts(self._hosts, numbers)
+        if fold_hosts(self._hosts, numbers):
+            self._rows.clear()
         touched = attempts_in(numbers)
         for key, series in touched.items():
             attempt = self.attempts.get(key)
             if attempt is None:
                 attempt = self.attempts[key] = Attempt(key)
             fold(attempt, series, numbers)
+            self._rows.pop(key, None)
         return bool(touched)
 
     def close_silent(self, now_ns: int) -> bool:
@@ -76,6 +79,7 @@ class AttemptTable:
                 kills = attempt.counted(model.CONTAINER_MEMORY_OOM_KILLS.name)
                 attempt.outcome = (model.Outcome.OOM if kills else model.Outcome.LOST).value
                 attempt.presumed = closed = True
+                self._rows.pop(attempt.key, None)
         return closed
 
     def take_final(self, now_ns: int) -> list[Attempt]:
@@ -89,12 +93,20 @@ class AttemptTable:
             del self.attempts[attempt.key]
         return final
 
+    def forget(self, attempts: Iterable[Attempt]) -> None:
+        """Drop what is kept of attempts that are final and written."""
+        for attempt in attempts:
+            self._rows.pop(attempt.key, None)
+
     def rows(self, attempts: Iterable[Attempt]) -> list[dict[str, Any]]:
         """Rows of ``tasks``, with what is known of the attempts' hosts by now."""
         made = []
         for attempt in attempts:
-            host = self._hosts.get(attempt.described.get("host", ""))
-            if host is not None:
-                attempt.described.update({name: getattr(host, name) for name in _HOST_FACTS})
-            made.append(task_row(attempt))
+            row = self._rows.get(attempt.key)
+            if row is None:
+                host = self._hosts.get(attempt.described.get("host", ""))
+                if host is not None:
+                    attempt.described.update({name: getattr(host, name) for name in _HOST_FACTS})
+                row = self._rows[attempt.key] = task_row(attempt)
+            made.append(row)
         return made

@@ -135,6 +135,7 @@ class Sink:
     ) -> None:
         files = [stored for stored in self._writer.manifest.files if stored not in dropped]
         files += [*added, *self._write_final(final, now_ns)]
+        self._attempts.forget(final)
         files = [stored for stored in files if stored.partition != OPEN_PARTITION] + self._write_open()
         self._writer.commit(
             replace(
