@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepsize.errors import LakeError
@@ -99,6 +101,7 @@ class SinkProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd=self._settings.state,
+            env=_environment(),
         )
         self._process = process
         assert process.stdout
@@ -154,3 +157,11 @@ class SinkProcess:
         if self._process and self._process.stdin and not self._process.stdin.is_closing():
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self._process.stdin.write(line.encode() + b"\n")
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with a path for modules that holds in another working directory too."""
+    environment = dict(os.environ)
+    if path := environment.get("PYTHONPATH"):
+        environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in path.split(os.pathsep))
+    return environment
