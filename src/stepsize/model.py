@@ -288,7 +288,7 @@ TASK_COLUMNS: tuple[Column, ...] = (
 
 POINT_COLUMNS: tuple[Column, ...] = (
     Column("time", "TIMESTAMPTZ", "When the value was true."),
-    Column("day", "DATE", "Day of the time, UTC."),
+    Column("day", "DATE", "Day of the time, UTC; of the arrival where the sender's clock is far off."),
     Column("start_time", "TIMESTAMPTZ", "Since when a sum has been counting."),
     Column("metric", "VARCHAR", "Metric name."),
     Column("unit", "VARCHAR", "UCUM unit."),
