@@ -149,9 +149,12 @@ class Attempt:
         """Cores in use since the last time; an attempt that is over sooner has one value all the same."""
         since, before = self._cpu_before
         elapsed_s = (time_unix_nano - since) / 1e9
-        if elapsed_s <= 0 or (elapsed_s < MIN_WINDOW_S and (self._usage_told or not last)):
-            return []
         total = self._totals.user_s + self._totals.system_s
+        if elapsed_s <= 0:
+            self._cpu_before = time_unix_nano, total  # the clock was set back: begin anew
+            return []
+        if elapsed_s < MIN_WINDOW_S and (self._usage_told or not last):
+            return []
         cores = max(0.0, total - before) / elapsed_s
         self._cpu_before, self._usage_told = (time_unix_nano, total), True
         self._totals.cores_max = max(self._totals.cores_max, cores)
@@ -160,9 +163,11 @@ class Attempt:
     def _disk_rates(self, time_unix_nano: int, read_bytes: int, write_bytes: int) -> list[Observation]:
         since, read_before, write_before = self._disk_before or (self.start_unix_nano, 0, 0)
         elapsed_s = (time_unix_nano - since) / 1e9
-        if elapsed_s < MIN_WINDOW_S:
+        if 0 <= elapsed_s < MIN_WINDOW_S:
             return []
         self._disk_before = time_unix_nano, read_bytes, write_bytes
+        if elapsed_s < 0:
+            return []  # the clock was set back: begin anew
         pairs = (("read", read_bytes - read_before), ("write", write_bytes - write_before))
         return [
             Observation(model.TASK_DISK_IO_RATE, count / elapsed_s, (("disk.io.direction", direction),))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepsize.instrumentation.agent.probes import procfs
@@ -15,15 +16,26 @@ from stepsize.instrumentation.spawn import AGENT_MODULE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_ROUND_S = 0.1
+"""One look serves everybody for so long."""
+
 
 class Host:
-    """The host, for the duration of one round of samples."""
+    """What one look at the host serves, for every tree that is sampled in the same round.
 
-    def __init__(self, proc: str = "/proc") -> None:
+    Args:
+        proc: the root of /proc.
+        lists_children: whether the kernel lists a thread's children (``CONFIG_PROC_CHILDREN``; gVisor does not). Looked
+            up by default; without, all of /proc is scanned once a round.
+    """
+
+    def __init__(self, proc: str = "/proc", *, lists_children: bool | None = None) -> None:
         self.proc = proc
+        listed = Path(proc, "thread-self", "children").exists() if lists_children is None else lists_children
+        self._lists_children = listed
+        self._families: tuple[float, dict[int, list[int]]] = (-1.0, {})
         self._ours = {os.getpid()}
         self._sessions: dict[int, int] = {}
-        self._reaper = os.getppid()
         self._orphans: tuple[float, list[int]] = (-1.0, [])
 
     def add_own(self, pid: int) -> None:
@@ -46,11 +58,28 @@ class Host:
         """Whether one live attempt alone is in a session."""
         return self._sessions.get(session) == 1
 
+    def children(self, pid: int, threads: int) -> list[int]:
+        """Children of every thread of a process."""
+        if self._lists_children:
+            return procfs.children(self.proc, pid, threads)
+        now = time.monotonic()
+        if now - self._families[0] > _ROUND_S:
+            self._families = now, self._scan()
+        return self._families[1].get(pid, [])
+
+    def _scan(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for name in os.listdir(self.proc):  # noqa: PTH208 - pathlib costs ten times as much
+            stat = procfs.stat(self.proc, int(name)) if name.isdigit() else None
+            if stat is not None:
+                found.setdefault(stat.parent, []).append(stat.pid)
+        return found
+
     def orphans(self) -> list[int]:
         """Children of the process to which orphans go: the agent is an orphan itself, so it is its own parent."""
         now = time.monotonic()
-        if now - self._orphans[0] > 0.1:  # one look serves every tree that is sampled in this round
-            pids = [int(pid) for pid in procfs.read(f"{self.proc}/{self._reaper}/task/{self._reaper}/children").split()]
+        if now - self._orphans[0] > _ROUND_S:
+            pids = self.children(os.getppid(), 1)
             self._mark_agents(set(pids) - set(self._orphans[1]))
             self._orphans = now, pids
         return self._orphans[1]

@@ -110,7 +110,7 @@ class ProcessTree:
             if stat is None or self._known.get(pid, stat.start) != stat.start:
                 continue
             live[pid] = stat
-            pending += procfs.children(self._proc, pid, stat.threads)
+            pending += self._host.children(pid, stat.threads)
             if not pending:
                 pending = self._orphans(live)
         return live
