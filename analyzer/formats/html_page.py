@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from stepsize.analyzer.formats import words
+from stepsize.analyzer.formats.ranking import changes, ranked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,22 +82,15 @@ def render(reports: Sequence[StepReport]) -> str:
         keep_trailing_newline=True,
     )
     environment.globals["words"] = words
-    sections = [_section(report, f"step-{number}") for number, report in enumerate(reports, start=1)]
+    sections = [_section(report, f"step-{number}") for number, report in enumerate(ranked(reports), start=1)]
     return environment.get_template("report.html.j2").render(
         sections=sections,
-        ranked=sorted(sections, key=_rank),
         policies=sorted({report.policy for report in reports}),
         tasks=sum(report.tasks for report in reports),
         wasted_gb_h=sum(report.wasted_gb_h or 0.0 for report in reports),
         savings=_savings(reports),
-        changes=sum(1 for section in sections if any(bar.changed for bar in section.bars)),
+        changes=sum(1 for report in reports if changes(report)),
     )
-
-
-def _rank(section: Section) -> tuple[float, float]:
-    """What to change first: by money a month, then by memory held and not used."""
-    report = section.report
-    return (-(report.costs.saving_per_month or 0.0), -(report.wasted_gb_h or 0.0))
 
 
 def _savings(reports: Sequence[StepReport]) -> list[str]:

@@ -1,4 +1,6 @@
-"""The report for a terminal: one table over all steps, then a block for each that says why.
+"""The report for a terminal: a table over all steps, what to change first on top, then for each step why.
+
+A step that may stay as it is gets a short block: why, and the servers that fit it.
 
 What comes in: reports. What goes out: text of a given width, with colours only where they are asked for. Names are
 printed as they are, never read as markup, with control characters made visible.
@@ -16,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stepsize.analyzer.formats import words
+from stepsize.analyzer.formats.ranking import changes, ranked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +39,7 @@ def render(reports: Sequence[StepReport], *, color: bool = False, width: int = W
     if not reports:
         console.print("No steps.")
         return text.getvalue()
+    reports = ranked(reports)
     console.print(_overview(reports))
     for report in reports:
         console.print(_block(report))
@@ -55,7 +59,7 @@ def _overview(reports: Sequence[StepReport]) -> RenderableType:
             words.amount(report.used.memory_mb),
             _change(report, "cpu"),
             words.amount(report.used.cpu),
-            words.saving(report.costs),
+            words.saving_short(report.costs),
         )
     return table
 
@@ -78,10 +82,13 @@ def _block(report: StepReport) -> RenderableType:
     grid.add_column(overflow="fold")
     for name, label in words.relevant(report):
         grid.add_row(label, _asked_used_advised(report, name))
-    for index, reason in enumerate(report.reasons):
-        grid.add_row("" if index else "why", Text(words.printable(reason)))
-    for label, text in _money(report):
-        grid.add_row(label, Text(words.printable(text)))
+    if report.reasons:
+        grid.add_row("why", _paragraph(report.reasons))
+    if changes(report):
+        for label, text in _money(report):
+            grid.add_row(label, text)
+    if report.costs.servers:
+        grid.add_row("fits", _servers(report))
     return Group(Text(), head, Padding(grid, (0, 0, 0, 2)))
 
 
@@ -95,25 +102,35 @@ def _asked_used_advised(report: StepReport, name: str) -> Text:
     return Text.assemble(f"{first}: ask for ", (words.amount(advised), "bold"))
 
 
-def _money(report: StepReport) -> list[tuple[str, str]]:
+def _paragraph(sentences: Sequence[str]) -> Text:
+    return Text(words.printable(" ".join(sentences)))
+
+
+def _money(report: StepReport) -> list[tuple[str, Text]]:
     costs = report.costs
     lines = []
     if report.failures_expected_per_1000 is not None:
-        lines.append(("risk", f"{words.failures(report)} tasks expected to run out of memory"))
+        lines.append(("risk", Text(f"{words.failures(report)} tasks expected to run out of memory")))
     if report.wasted_gb_h is not None:
-        lines.append(("waste", f"{words.gb_hours(report.wasted_gb_h)} of memory held and not used over the tasks seen"))
+        wasted = f"{words.gb_hours(report.wasted_gb_h)} of memory held and not used over the tasks seen"
+        lines.append(("waste", Text(wasted)))
     if costs.now is not None:
         now, then = words.money(costs.now, costs.currency), words.money(costs.recommended, costs.currency)
         month = f"; saves {words.saving(costs)}" if costs.saving_per_month is not None else ""
-        lines.append(("a run", f"{now} → {then}{month}"))
-    lines += [("" if index else "cost", words.cost_reason(reason)) for index, reason in enumerate(costs.reasons)]
-    for index, offer in enumerate(costs.servers):
+        lines.append(("a run", Text(f"{now} → {then}{month}")))
+    if costs.reasons:
+        lines.append(("cost", _paragraph([words.cost_reason(reason) for reason in costs.reasons])))
+    return lines
+
+
+def _servers(report: StepReport) -> Text:
+    """A line for each server; the regions of clouds are long, so prices come before them."""
+    lines = []
+    for offer in report.costs.servers:
         size = f"{words.amount(offer.vcpus)} vCPU, {offer.memory_mib / 1024:.3g} GiB"
         price = f"{words.money(offer.price_hourly, offer.currency)}/h"
-        lines.append(
-            ("" if index else "fits", f"{offer.vendor_id} {offer.server_id} ({size}), {offer.region}: {price}")
-        )
-    return lines
+        lines.append(f"{offer.vendor_id} {offer.server_id} ({size}): {price} in {offer.region}")
+    return Text("\n".join(words.printable(line) for line in lines))
 
 
 def _total(reports: Sequence[StepReport]) -> RenderableType:

@@ -7,11 +7,13 @@ import io
 import json
 from datetime import timedelta
 from html.parser import HTMLParser
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import pytest
 
+from stepsize.analyzer.costs import Costs
 from stepsize.analyzer.formats import FORMATS, format_of, render, table, words
+from stepsize.analyzer.formats.ranking import ranked
 from stepsize.analyzer.matching import Catalog
 from stepsize.analyzer.report import StepReport, build
 from stepsize.analyzer.sizing import policy as policies
@@ -230,3 +232,39 @@ def test_html_draws_and_links_every_step(reports: list[StepReport]) -> None:
 def test_a_page_of_fifty_steps_of_a_thousand_runs_stays_small(reports: list[StepReport]) -> None:
     """Its size grows with steps, not with tasks: under 2 MB."""
     assert len(render(reports[:1] * 50, "html").encode()) < 2_000_000
+
+
+def test_what_breaks_comes_before_what_costs_and_what_stays_comes_last(tmp_path: Path) -> None:
+    """A step that asks for too little ends a run; one that may stay as it is needs nobody."""
+    sizes = {"kept": 4_000, "cheaper": 64_000, "broken": 1_000}
+    rows = [
+        row(run=str(n), task=str(n), step=step, requested_memory_bytes=mb * 10**6, memory_peak_bytes=3_000 * 10**6)
+        for step, mb in sizes.items()
+        for n in range(10)
+    ]
+    connection = write_tasks(tmp_path, rows).connect()
+    with Catalog.open() as catalog:
+        built = build(connection, catalog, policies.load(), Query())
+    assert [report.step for report in ranked(built)] == ["broken", "cheaper", "kept"]
+    text = table.render(built)
+    assert text.index("broken") < text.index("cheaper") < text.index("kept")
+
+
+@pytest.mark.parametrize(
+    ("costs", "long", "short"),
+    [
+        (
+            Costs(now=3.0, recommended=1.0, saving_per_month=1204.0, currency="USD"),
+            "1,204.00 USD a month",
+            "1,204 USD/mo",
+        ),
+        (Costs(now=3.0, recommended=1.0, saving_per_month=12.3, currency="USD"), "12.30 USD a month", "12.30 USD/mo"),
+        (Costs(now=3.0, recommended=2.0, currency="USD"), "1.00 USD a run", "33% a run"),
+        (Costs(now=2.0, recommended=3.0, currency="USD"), "-1.00 USD a run", "-50% a run"),
+        (Costs(now=2.0, recommended=2.0, currency="USD"), "none", "none"),
+        (Costs(), words.UNKNOWN, words.UNKNOWN),
+    ],
+)
+def test_a_saving_is_a_month_where_the_pace_is_known_else_a_run(costs: Costs, long: str, short: str) -> None:
+    """And none where nothing changes, which is not the same as not known."""
+    assert (words.saving(costs), words.saving_short(costs)) == (long, short)

@@ -1,0 +1,50 @@
+"""What to change first: steps that ask for too little, then those that save most, then those to leave alone. Pure.
+
+Asking for too little ends a run; asking for too much only costs. What is kept comes last, whatever it wastes: there is
+nothing to do about it yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from stepsize.analyzer.costs import Amounts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stepsize.analyzer.report import StepReport
+
+_NAMES = tuple(field.name for field in fields(Amounts))
+
+
+def ranked(reports: Iterable[StepReport]) -> list[StepReport]:
+    """``reports``, what to change first at the front; equals stay in their order."""
+    return sorted(reports, key=_rank)
+
+
+def changes(report: StepReport) -> bool:
+    """Whether the report asks for anything else than the step does."""
+    return any(_differs(report, name) for name in _NAMES)
+
+
+def raises(report: StepReport) -> bool:
+    """Whether the step asks for too little of anything."""
+    return any(
+        _differs(report, name) and (getattr(report.recommended, name) > (getattr(report.requested, name) or 0))
+        for name in _NAMES
+        if getattr(report.requested, name) is not None
+    )
+
+
+def _differs(report: StepReport, name: str) -> bool:
+    advised = getattr(report.recommended, name)
+    return advised is not None and advised != getattr(report.requested, name)
+
+
+def _rank(report: StepReport) -> tuple[bool, bool, float, float, float]:
+    costs = report.costs
+    a_run = costs.now - costs.recommended if costs.now is not None and costs.recommended is not None else 0.0
+    waste = report.wasted_gb_h or 0.0
+    return (not changes(report), not raises(report), -(costs.saving_per_month or 0.0), -a_run, -waste)
