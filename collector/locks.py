@@ -58,6 +58,15 @@ class Lock:
                 raise UnavailableError(f"another process holds {self._path}; wait for it or stop it")
             time.sleep(_POLL_S)
 
+    def is_in_place(self) -> bool:
+        """Whether the lock is held and its file still lies at the path: a directory can be deleted under its owner."""
+        if self._descriptor < 0:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
+        except OSError:
+            return False
+
     def release(self) -> None:
         """Let go of the lock."""
         if self._descriptor >= 0:

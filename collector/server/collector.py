@@ -43,11 +43,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stepsize.collector.config.service import CollectorConfig
+    from stepsize.collector.locks import Lock
     from stepsize.collector.server.otlp_http import Handler
     from stepsize.settings import Settings
 
 DRAIN_S = 20.0
 _GRACE_S = 5.0
+_LOOK_S = 1.0
 
 
 class _Listener(NamedTuple):
@@ -105,7 +107,7 @@ class Collector:
             intake = Intake(wal, self._gates(), self._observers())
             addresses = await self._serve_tcp(listeners, intake, end)
             await self._serve_socket(intake, sink, end)
-            self._watch_for_the_end()
+            self._watch_for_the_end(lock)
             self._ready(addresses)
             await self._stop.wait()
             await self._close_servers()
@@ -227,12 +229,21 @@ class Collector:
 
     # ending
 
-    def _watch_for_the_end(self) -> None:
+    def _watch_for_the_end(self, lock: Lock) -> None:
         loop = asyncio.get_running_loop()
+        loop.call_later(_LOOK_S, self._look_at_directory, lock)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         if self._embedded:
             threading.Thread(target=_wait_for_eof, args=(loop, self._stop.set), daemon=True, name="stdin").start()
+
+    def _look_at_directory(self, lock: Lock) -> None:
+        """End when the state directory was deleted: what is acknowledged from now on could never be found again."""
+        if lock.is_in_place():
+            asyncio.get_running_loop().call_later(_LOOK_S, self._look_at_directory, lock)
+        else:
+            self._log(f"{self._settings.state_dir} was taken away; ending")
+            self._stop.set()
 
     async def _close_servers(self) -> None:
         """Let requests that have arrived be answered; those that would come now find nobody."""
@@ -250,8 +261,8 @@ class Collector:
         if not await sink.stop(DRAIN_S):
             self._log("the sink did not finish in time; the next collector goes on from the write-ahead log")
             return
-        state = self._settings.state_dir
-        delete_covered(state, read_manifest(self._settings.data, writer_id(state)).position)
+        settings = self._settings
+        delete_covered(settings.state_dir, read_manifest(settings.data, sink.writer).position)
 
 
 def _wait_for_eof(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:

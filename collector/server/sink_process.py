@@ -50,6 +50,11 @@ class SinkProcess:
         """The process's id, while there is one."""
         return self._process.pid if self._process else None
 
+    @property
+    def writer(self) -> str:
+        """The name under which it writes to the lake."""
+        return self._settings.writer
+
     async def start(self) -> None:
         """Return once the sink has the lake ready.
 
@@ -129,7 +134,7 @@ class SinkProcess:
                 try:
                     process = await self._spawn()
                     break
-                except LakeError as error:
+                except (LakeError, OSError) as error:
                     self._log(f"the sink cannot start: {error}")
 
     async def _listen(self, process: asyncio.subprocess.Process) -> bool:

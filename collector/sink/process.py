@@ -69,6 +69,9 @@ def main() -> None:
     except StepsizeError as error:
         _say(f"error {error}")
         sys.exit(1)
+    except OSError as error:  # a full disk, most of all: the log keeps everything until there is room again
+        _say(f"error cannot write to {error.filename or settings.data}: {error.strerror}")
+        sys.exit(1)
 
 
 class _Clock:

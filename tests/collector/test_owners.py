@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -133,5 +134,15 @@ def test_killed_collectors_leave_nothing_in_the_way(place: Place) -> None:
     assert read_address(place.settings)
     assert not control.flush(place.settings, 2.0)
     again = wait_for(place.embedded, "a collector")
+    assert control.flush(place.settings, 10.0)
+    assert again.poll() is None
+
+
+def test_ends_when_its_directory_is_deleted(place: Place) -> None:
+    """A collector whose directory was deleted under it ends by itself, and the next one starts afresh there."""
+    process = place.embedded()
+    shutil.rmtree(place.settings.data)
+    assert process.wait(20) == 0
+    again = place.embedded()
     assert control.flush(place.settings, 10.0)
     assert again.poll() is None
