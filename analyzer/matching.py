@@ -219,7 +219,7 @@ def _check_sizes(need: Need) -> None:
 
 
 def _sql(name: str) -> str:
-    return resources.files("stepsize.analyzer").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+    return (resources.files("stepsize.analyzer") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def command(argv: tuple[str, ...], *, flow: str | None, run_id: str | None, step
     own.
     """
     identity = of_command(argv, os.environ, flow=flow, run=run_id, step=step)
-    completed = execute(argv, identity, Settings.load(), advice=None, quiet=quiet)
+    completed = execute(argv, identity, Settings.load(), advice=_advise, quiet=quiet)
     sys.exit(completed.exit_code)
 
 
@@ -60,6 +60,12 @@ def execute(
         for line in lines:
             click.echo(f"stepsize: {line}", err=True)
     return completed
+
+
+def _advise(identity: Identity, settings: Settings) -> str | None:
+    from stepsize.commands.advice import advise  # noqa: PLC0415 - the analyzer is heavy, and not needed while it runs
+
+    return advise(identity, settings)
 
 
 def describe(identity: Identity, completed: Completed) -> list[str]:

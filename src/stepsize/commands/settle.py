@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stepsize import discovery
 from stepsize.collector import control
+from stepsize.errors import LakeError
 from stepsize.instrumentation import client
 
 if TYPE_CHECKING:
@@ -21,8 +23,13 @@ TIMEOUT_S = 15.0
 def settle(settings: Settings, timeout_s: float = TIMEOUT_S) -> list[str]:
     """Flush agent, collector and write-ahead log of ``settings``; returns a line for each that did not manage."""
     late = []
-    if not client.flush(settings, timeout_s):
-        late.append(f"the agent could not deliver everything within {timeout_s:g} s; newest tasks may be missing")
+    try:
+        discovery.agent_socket(settings)
+    except LakeError as error:
+        late.append(str(error))  # the client, which runs beside user code, would keep it to itself
+    else:
+        if not client.flush(settings, timeout_s):
+            late.append(f"the agent could not deliver everything within {timeout_s:g} s; newest tasks may be missing")
     if not control.flush(settings, timeout_s):
         from stepsize.collector.drain import drain  # noqa: PLC0415 - heavy, and hardly ever needed
 

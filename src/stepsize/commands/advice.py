@@ -1,0 +1,54 @@
+"""What a command that `stepsize run` has just tracked should be given next time.
+
+What comes in: its identity and settings. What goes out: a line or a few, from its whole history in the lake; None
+where the points went to an endpoint, whose lake is elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stepsize.analyzer.sizing import policy as policies
+from stepsize.analyzer.usage import Query, histories
+from stepsize.commands.settle import settle
+from stepsize.store.lake import Lake
+
+if TYPE_CHECKING:
+    from stepsize.analyzer.sizing.policy import Recommendation
+    from stepsize.model import Identity
+    from stepsize.settings import Settings
+
+SETTLE_S = 5.0
+
+
+def advise(identity: Identity, settings: Settings) -> str | None:
+    """What to ask for, with the number of runs it stands on.
+
+    Raises:
+        StepsizeError: the lake cannot be read.
+    """
+    if settings.has_endpoint:
+        return None
+    late = settle(settings, SETTLE_S)
+    connection = Lake(settings.data).connect()
+    try:
+        evidence = next(iter(histories(connection, Query(flow=identity.flow, step=identity.step))), None)
+    finally:
+        connection.close()
+    if evidence is None or not evidence.ended:
+        return late[0] if late else None
+    wanted = _amounts(policies.load().recommend(evidence))
+    seen = len(evidence.ended)
+    return f"ask for {wanted} (from {seen} {'run' if seen == 1 else 'runs'}; why: stepsize report {identity.flow})"
+
+
+def _amounts(recommendation: Recommendation) -> str:
+    pairs = (
+        ("cpu", recommendation.cpu),
+        ("memory", recommendation.memory_mb),
+        ("gpu", recommendation.gpu),
+        ("disk", recommendation.disk_mb),
+    )
+    units = {"memory": " MB", "disk": " MB"}
+    known = [f"{name} {advice.value:,}{units.get(name, '')}" for name, advice in pairs if advice.value is not None]
+    return ", ".join(known) or "what it was given: nothing to change yet"

@@ -1,0 +1,63 @@
+"""`stepsize run` says what the command used and what to ask for, from all its runs so far."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ALLOCATE = "x = b'1' * (100 << 20)"
+
+
+@pytest.fixture
+def environment() -> Iterator[dict[str, str]]:
+    """A lake of the test's own, and an agent that ends soon."""
+    directory = Path(tempfile.mkdtemp(prefix="stepsize-"))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "STEPSIZE"))}
+    yield {
+        **kept,
+        "HOME": str(directory),
+        "STEPSIZE_DATA": str(directory / "lake"),
+        "STEPSIZE_RUNTIME": str(directory / "run"),
+        "STEPSIZE_AGENT_IDLE": "2",
+    }
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "stepsize", "run", *arguments]
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_the_advice_stands_on_every_run_of_the_command(environment: dict[str, str]) -> None:
+    """Two lines on standard error after the command; its own output and exit code are its own."""
+    for count in (1, 2):
+        finished = _run(environment, "--flow", "job", "--", sys.executable, "-c", f"{ALLOCATE}; print('mine'); exit(3)")
+        assert (finished.returncode, finished.stdout) == (3, "mine\n")
+        used, advice = finished.stderr.splitlines()
+        assert re.search(r"job/run used .* memory peak 1[01]\d MiB", used)
+        # A run that failed shows the least that is needed: 120 MB and headroom, above the floor, not under twice it.
+        assert re.search(rf"ask for cpu 1, memory 2[4-9]\d MB \(from {count} runs?; why: stepsize report job\)", advice)
+
+
+def test_quiet_says_nothing(environment: dict[str, str]) -> None:
+    """For scripts that compare output."""
+    finished = _run(environment, "--quiet", "--", "true")
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
+
+
+def test_points_that_went_to_an_endpoint_are_advised_on_where_the_lake_is(environment: dict[str, str]) -> None:
+    """Used is known here; no lake is made where none is asked for."""
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    finished = _run({**environment, **endpoint}, "--flow", "job", "--", "true")
+    assert finished.returncode == 0
+    (used,) = finished.stderr.splitlines()
+    assert "job/run used" in used
+    assert not Path(environment["STEPSIZE_DATA"]).exists()
