@@ -69,6 +69,7 @@ def command(directory: Path) -> None:
         TextColumn("{task.completed:.0f}/{task.total:.0f} attempts"),
         TimeElapsedColumn(),
         console=console,
+        disable=not console.is_terminal,
     ) as progress:
         bars = [
             progress.add_task(f"{example.file} ({example.shows})", total=example.runs * example.attempts)
@@ -79,7 +80,8 @@ def command(directory: Path) -> None:
                 _run(example, directory, environment, progress, bar)
             progress.update(bar, completed=example.runs * example.attempts)
             if not console.is_terminal:
-                console.print(f"  {example.file}: {example.runs} runs measured ({example.shows})")
+                runs = "1 run" if example.runs == 1 else f"{example.runs} runs"
+                console.print(f"  {example.file}: {runs} measured ({example.shows})")
     _report(directory, environment)
 
 
