@@ -12,7 +12,7 @@ RUN python -m venv /opt/stepsize && /opt/stepsize/bin/pip install --no-cache-dir
 FROM python:3.12-slim
 RUN useradd --uid 10001 --create-home stepsize && install -d -o stepsize -m 0700 /data
 COPY --from=build /opt/stepsize /opt/stepsize
-COPY otel-config.yaml /etc/stepsize/otel-config.yaml
+COPY collector/otel-config.yaml /etc/stepsize/otel-config.yaml
 ENV PATH=/opt/stepsize/bin:$PATH STEPSIZE_DATA=/data STEPSIZE_RUNTIME=/tmp/stepsize
 USER stepsize
 VOLUME /data
