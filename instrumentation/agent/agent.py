@@ -83,7 +83,7 @@ class Agent:
     ) -> None:
         self._settings = settings
         self._path = path
-        self._inode = path.stat().st_ino
+        self._inode = _inode(path)
         self._selector = selectors.DefaultSelector()
         self._server = Server(listener, self._selector)
         self._wake_read, self._wake_write = socket.socketpair()
@@ -300,17 +300,16 @@ class Agent:
                 if not came:
                     return True
                 listener = rendezvous.listen(self._path)
-                self._inode = self._path.stat().st_ino
+                self._inode = _inode(self._path)
                 self._server.listen_on(listener)
+        except FileNotFoundError:
+            return not self._server.accept()  # somebody removed the directory: nobody can come any more
         except OSError as error:
-            _log.warning("cannot end: %s", error)
+            _log.debug("not now: %s", error)
         return False
 
     def _is_ours(self) -> bool:
-        try:
-            return self._path.stat().st_ino == self._inode
-        except FileNotFoundError:
-            return False
+        return self._inode is not None and _inode(self._path) == self._inode
 
     def _close(self) -> None:
         """Send what there is, as far as two seconds go."""
@@ -330,3 +329,11 @@ class Agent:
             _log.warning("%d points were never taken and are lost", self._sender.unsent_points)
         self._sender.stop(1.0)
         sys.stdout.flush()
+
+
+def _inode(path: Path) -> int | None:
+    """Which file has the socket's name; ``None`` where none has."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None

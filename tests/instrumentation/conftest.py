@@ -56,7 +56,7 @@ class Place:
 
     def environment(self, settings: Settings, **more: str) -> dict[str, str]:
         clean = {name: text for name, text in os.environ.items() if not name.startswith(("OTEL_", "STEPSIZE"))}
-        return settings.environment(clean | {"HOME": str(self.home)} | more)
+        return settings.environment(clean) | {"HOME": str(self.home)} | more
 
     def start(
         self, settings: Settings, name: str, body: str, *, end: bool = True, through: tuple[str, ...] = (), **popen: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -252,6 +253,16 @@ def test_an_agent_with_nothing_to_do_ends_and_leaves_no_socket(place: Place, rec
     wait_until(lambda: not any(is_running(pid) for pid in _agents(settings)))
     place.run(settings, "second", "")
     receiver.end("second")
+
+
+def test_an_agent_whose_directory_was_removed_ends_all_the_same(place: Place, receiver: Receiver) -> None:
+    """Nobody can find it any more, so it does not stay."""
+    settings = place.settings(endpoint=receiver.endpoint, agent_idle_s=0.2)
+    place.run(settings, "last", "")
+    agents = _agents(settings)
+    shutil.rmtree(place.runtime)
+    receiver.end("last")
+    wait_until(lambda: not any(is_running(pid) for pid in agents))
 
 
 def test_clients_that_come_while_the_agent_goes_lose_nothing(place: Place, receiver: Receiver) -> None:
