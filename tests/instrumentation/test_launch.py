@@ -160,3 +160,12 @@ def test_switched_off_the_command_runs_alone(place: Place) -> None:
     done = _run(place, settings, "echo", "hi")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"hi\n", b"")
     assert not list(place.runtime.iterdir())
+
+
+def test_advice_that_fails_does_not_touch_the_command(place: Place) -> None:
+    """A data directory that is none keeps `stepsize run` from saying what to ask for, and that is all."""
+    (place.home / "data").write_text("a file")
+    done = _run(place, place.settings(), "sh", "-c", "exit 4")
+    assert done.returncode == 4
+    assert b"stepsize: sh/run used" in done.stderr
+    assert b"Traceback" not in done.stderr

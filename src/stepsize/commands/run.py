@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stepsize.errors import StepsizeError
 from stepsize.instrumentation.identity import of_command
 from stepsize.instrumentation.launch import Completed, launch
 from stepsize.settings import Settings
@@ -54,7 +53,7 @@ def execute(
         if advice is not None:
             try:
                 said = advice(identity, settings)
-            except StepsizeError as error:
+            except Exception as error:  # noqa: BLE001 - the command has ended, and its exit code is what counts
                 said = f"no advice: {error}"
             lines += (said or "").splitlines()
         for line in lines:
