@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,14 @@ from stepsize import discovery
 from stepsize.discovery import CollectorAddress
 from stepsize.errors import LakeError
 from stepsize.settings import Settings
+from tests.places import short_directory
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In place of pytest's own: a path short enough for sockets."""
+    with short_directory() as directory:
+        yield directory
 
 
 def _settings(tmp_path: Path, **environ: str) -> Settings:

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import pytest
 
 from stepsize.testing import write_tasks
 from tests.analyzer.rows import row
+from tests.places import short_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,9 +52,8 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    # A socket's name holds 107 bytes, which a directory of pytest's own may use up.
-    with tempfile.TemporaryDirectory(prefix="st") as runtime:
-        yield Place(tmp_path, runtime)
+    with short_directory() as runtime:
+        yield Place(tmp_path, str(runtime))
 
 
 @pytest.fixture

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.collector.running import Place
+from tests.places import short_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    runtime = Path(tempfile.mkdtemp(prefix="ss-"))  # a socket's path is short
-    made = Place(tmp_path, runtime)
-    yield made
-    made.close()
-    shutil.rmtree(runtime, ignore_errors=True)
+    with short_directory() as runtime:
+        made = Place(tmp_path, runtime)
+        yield made
+        made.close()

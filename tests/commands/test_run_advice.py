@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.places import short_directory
 
 ALLOCATE = "x = b'1' * (100 << 20)"
 
 
 @pytest.fixture
 def environment() -> Iterator[dict[str, str]]:
-    """A lake of the test's own, and an agent that ends soon."""
-    directory = Path(tempfile.mkdtemp(prefix="stepsize-"))
+    """A lake of the test's own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "STEPSIZE"))}
-    yield {
-        **kept,
-        "HOME": str(directory),
-        "STEPSIZE_DATA": str(directory / "lake"),
-        "STEPSIZE_RUNTIME": str(directory / "run"),
-        "STEPSIZE_AGENT_IDLE": "2",
-    }
-    shutil.rmtree(directory, ignore_errors=True)
+    with short_directory() as directory:
+        yield {
+            **kept,
+            "HOME": str(directory),
+            "STEPSIZE_DATA": str(directory / "lake"),
+            "STEPSIZE_RUNTIME": str(directory / "run"),
+        }
 
 
 def _run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

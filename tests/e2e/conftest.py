@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
+
+from tests.places import short_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ class Workplace:
 
 
 def make_workplace(directory: Path, **environment: str) -> Workplace:
-    """A work place whose agents and embedded collectors end soon after the last task."""
+    """A work place whose agents and embedded collectors end by themselves soon after the last task."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "STEPSIZE", "METAFLOW_"))
     }
@@ -94,7 +94,6 @@ def make_workplace(directory: Path, **environment: str) -> Workplace:
 
 @pytest.fixture
 def workplace() -> Iterator[Workplace]:
-    """A fresh one, short enough a path for sockets."""
-    directory = Path(tempfile.mkdtemp(prefix="stepsize-"))
-    yield make_workplace(directory, STEPSIZE="1")
-    shutil.rmtree(directory, ignore_errors=True)
+    """A fresh one."""
+    with short_directory() as directory:
+        yield make_workplace(directory, STEPSIZE="1")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.e2e.conftest import EXAMPLES, Workplace, make_workplace
+from tests.places import short_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,13 +39,12 @@ STEP_KEYS = {
 @pytest.fixture(scope="module")
 def ran() -> Iterator[tuple[Workplace, list[dict[str, Any]]]]:
     """All four flows have run once; the report was asked for at once, without a pause."""
-    directory = Path(tempfile.mkdtemp(prefix="stepsize-"))
-    workplace = make_workplace(directory, STEPSIZE="1")
-    for name in ("pipeline_flow", "branch_flow", "foreach_flow", "retry_flow"):
-        finished = workplace.flow(EXAMPLES / f"{name}.py")
-        assert finished.returncode == 0, finished.stdout + finished.stderr
-    yield workplace, workplace.report()
-    shutil.rmtree(directory, ignore_errors=True)
+    with short_directory() as directory:
+        workplace = make_workplace(directory, STEPSIZE="1")
+        for name in ("pipeline_flow", "branch_flow", "foreach_flow", "retry_flow"):
+            finished = workplace.flow(EXAMPLES / f"{name}.py")
+            assert finished.returncode == 0, finished.stdout + finished.stderr
+        yield workplace, workplace.report()
 
 
 def _step(report: list[dict[str, Any]], flow: str, step: str) -> dict[str, Any]:
