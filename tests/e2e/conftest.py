@@ -35,21 +35,15 @@ class Workplace:
 
     def flow(self, script: Path | str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a flow to its end."""
-        argv = [sys.executable, str(script), "--no-pylint", *(arguments or ("run",))]
-        return subprocess.run(
-            argv,
-            env={**self.environment, **environment},
-            cwd=self.directory,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=FLOW_TIMEOUT_S,
-        )
+        return self._python(str(script), "--no-pylint", *(arguments or ("run",)), **environment)
 
     def stepsize(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the command to its end."""
+        return self._python("-m", "stepsize", *arguments, **environment)
+
+    def _python(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "stepsize", *arguments],
+            [sys.executable, *arguments],
             env={**self.environment, **environment},
             cwd=self.directory,
             capture_output=True,

@@ -38,9 +38,9 @@ def _free_ports() -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _collector(workplace: Workplace) -> Iterator[dict[str, str]]:
+def _collector(workplace: Workplace, ports: tuple[int, int] | None = None) -> Iterator[dict[str, str]]:
     """`stepsize collect` on two free ports; yields its endpoints by protocol once it serves."""
-    grpc, http = _free_ports()
+    grpc, http = ports or _free_ports()
     config = workplace.directory / "otel-config.yaml"
     config.write_text(CONFIG.format(grpc=grpc, http=http, data=workplace.data))
     with subprocess.Popen(
@@ -96,17 +96,10 @@ def test_a_second_collector_on_the_same_lake_is_refused(workplace: Workplace) ->
 
 def test_what_an_agent_could_not_send_arrives_when_the_collector_is_back(workplace: Workplace) -> None:
     """An endpoint that is down costs the flow nothing, and nothing is lost while the agent lives."""
-    grpc, http = _free_ports()
-    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{http}"}
+    ports = _free_ports()
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{ports[1]}"}
     assert workplace.flow(EXAMPLES / "retry_flow.py", **endpoint).returncode == 0
-    config = workplace.directory / "otel-config.yaml"
-    config.write_text(CONFIG.format(grpc=grpc, http=http, data=workplace.data))
-    with subprocess.Popen(
-        [sys.executable, "-m", "stepsize", "collect", "--config", str(config)],
-        env=workplace.environment,
-        stderr=subprocess.DEVNULL,
-    ) as process:
+    with _collector(workplace, ports):
         reported = workplace.stepsize("report", "RetryFlow", "--format", "csv", **endpoint)
-        process.terminate()
-    assert reported.returncode == 0, reported.stderr
-    assert workplace.query("SELECT count(*) FROM tasks WHERE outcome IS NOT NULL") == [(4,)]
+        assert reported.returncode == 0, reported.stderr
+        assert workplace.query("SELECT count(*) FROM tasks WHERE outcome IS NOT NULL") == [(4,)]
