@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format test-peers soak docs catalog lock clean
+.PHONY: help run test lint format test-peers soak bench-flow docs catalog lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ test-peers: $(STAMP) ## Run the tests that need other toolchains, where they are
 
 soak: $(STAMP) ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m soak || [ $$? -eq 5 ]
+
+bench-flow: $(STAMP) ## Measure what tracking costs a flow
+	$(BIN)/python benchmarks/flow_overhead.py
 
 docs: $(STAMP) ## Write docs/reference.md from the code
 	$(BIN)/python docs/generate.py
