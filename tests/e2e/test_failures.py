@@ -83,7 +83,7 @@ def test_a_killed_task_ends_the_run_at_once_and_is_in_the_lake_as_killed(workpla
 
 def _words(output: str) -> list[str]:
     """Metaflow's output without times, run ids and pids."""
-    return re.sub(r"[\d:.\-]+", "#", output).splitlines()
+    return re.sub(r"0x[0-9a-f]+|[\d:.\-]+", "#", output).splitlines()
 
 
 def test_an_endpoint_that_is_down_changes_nothing_the_user_sees(workplace: Workplace) -> None:
