@@ -16,6 +16,7 @@ from stepsize.model import (
     Request,
     cpu_bucket,
     cpu_bucket_upper,
+    cpu_quantile,
 )
 
 
@@ -62,3 +63,44 @@ def test_a_bucket_holds_its_value(cores: float) -> None:
         assert cores <= cpu_bucket_upper(index) * (1 + 1e-12)
     if index > CPU_BUCKET_MIN:
         assert cores > cpu_bucket_upper(index - 1) * (1 - 1e-12)
+
+
+def test_a_quantile_is_the_upper_edge_of_the_bucket_it_falls_in() -> None:
+    """One core for nine seconds and eight for one: one core was enough for 90 % of the time, not for 91 %."""
+    histogram = {cpu_bucket(8): 1.0, cpu_bucket(1): 9.0}
+    assert cpu_quantile(histogram, 0.0) == 1
+    assert cpu_quantile(histogram, 0.9) == 1
+    assert cpu_quantile(histogram, 0.91) == 8
+    assert cpu_quantile(histogram, 1.0) == 8
+
+
+def test_a_quantile_needs_time() -> None:
+    """None where no time was seen; a bucket without time is as if it were not there."""
+    assert cpu_quantile({}, 0.95) is None
+    assert cpu_quantile({cpu_bucket(4): 0.0}, 0.95) is None
+    assert cpu_quantile({cpu_bucket(1): 1.0, cpu_bucket(64): 0.0}, 1.0) == 1
+
+
+def test_the_rounding_of_a_sum_moves_no_quantile() -> None:
+    """0.1 ten times is 1 - 1e-16: all of it has passed all the same, and an empty bucket beyond is not reached."""
+    histogram = {**dict.fromkeys(range(10), 0.1), 192: 1e-300}
+    assert cpu_quantile(histogram, 1.0) == cpu_bucket_upper(9)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.01, 4000), st.floats(0.001, 1e6)), min_size=1, max_size=50),
+    st.floats(0, 1),
+)
+def test_a_quantile_was_enough_and_hardly_more(samples: list[tuple[float, float]], q: float) -> None:
+    """Samples within the answer took the share asked for; those a bucket below it did not."""
+    histogram: dict[int, float] = {}
+    for cores, seconds in samples:
+        histogram[cpu_bucket(cores)] = histogram.get(cpu_bucket(cores), 0.0) + seconds
+    answer = cpu_quantile(histogram, q)
+    assert answer is not None
+    total_s = sum(seconds for _, seconds in samples)
+    uppers = [(cpu_bucket_upper(cpu_bucket(cores)), seconds) for cores, seconds in samples]
+    within_s = sum(seconds for upper, seconds in uppers if upper <= answer)
+    assert within_s >= q * total_s * (1 - 1e-9)
+    below_s = sum(seconds for upper, seconds in uppers if upper < answer)
+    assert below_s <= q * total_s * (1 + 1e-9)

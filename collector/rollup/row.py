@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepsize import model
 from stepsize.collector.decode.values import json_text
-from stepsize.model import CPU_BUCKET_MIN, cpu_bucket_upper
+from stepsize.model import cpu_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,24 +64,17 @@ def _cpu(attempt: Attempt, duration_s: float | None) -> dict[str, Any]:
         "samples": max((level.count for level in (usage, memory) if level), default=0),
         "cpu_seconds": seconds,
         "cpu_mean": seconds / duration_s if seconds is not None and duration_s else None,
-        "cpu_p95": cpu_quantile(attempt.cpu_histogram, 0.95, usage.highest) if usage else None,
+        "cpu_p95": _p95(attempt.cpu_histogram, usage.highest) if usage else None,
         "cpu_max": usage.highest if usage else None,
         "cpu_histogram": sorted(attempt.cpu_histogram.items()) if usage else None,
         "throttled_s": throttled,
     }
 
 
-def cpu_quantile(histogram: Mapping[int, float], quantile: float, highest: float) -> float | None:
-    """Cores that were not exceeded for a share ``quantile`` of the time: the upper edge of the bucket it falls in."""
-    total_s = math.fsum(histogram.values())
-    if total_s <= 0:
-        return highest
-    passed_s = 0.0
-    for bucket, seconds in sorted(histogram.items()):
-        passed_s += seconds
-        if passed_s >= quantile * total_s:
-            return min(highest, 0.0 if bucket == CPU_BUCKET_MIN and highest == 0 else cpu_bucket_upper(bucket))
-    return highest
+def _p95(histogram: Mapping[int, float], highest: float) -> float:
+    """The 95th percentile: at most the highest sample, which is also all there is to say where no time was seen."""
+    cores = cpu_quantile(histogram, 0.95)
+    return highest if cores is None else min(highest, cores)
 
 
 def _memory(attempt: Attempt) -> dict[str, Any]:

@@ -325,6 +325,28 @@ def cpu_bucket_upper(index: int) -> float:
     return float(2 ** (index / CPU_BUCKETS_PER_OCTAVE))
 
 
+def cpu_quantile(histogram: Mapping[int, float], q: float) -> float | None:
+    """Cores that were enough for the share ``q`` (0 to 1) of the time; None where no time was seen.
+
+    Args:
+        histogram: seconds by bucket, as in ``cpu_histogram``; buckets without any time count for nothing.
+        q: the share; at 1, no sample used more than the answer.
+
+    The answer is the upper edge of a bucket: never below the true quantile and at most 4.4 % above it, the two
+    outermost buckets aside.
+    """
+    total_s = math.fsum(seconds for seconds in histogram.values() if seconds > 0)
+    # Shares are compared but for the rounding of a sum of some hundred buckets, which is below 1e-13.
+    enough_s = q * total_s * (1 - 1e-12)
+    passed_s = 0.0
+    for bucket, seconds in sorted(histogram.items()):
+        if seconds > 0:
+            passed_s += seconds
+            if passed_s >= enough_s:
+                return cpu_bucket_upper(bucket)
+    return None
+
+
 METAFLOW_DEFAULT_CPU = 1.0
 METAFLOW_DEFAULT_MEMORY_MB = 4096
 """What Metaflow's ``@resources`` asks for where a step says nothing (metaflow/plugins/resources_decorator.py)."""
