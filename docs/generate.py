@@ -15,6 +15,15 @@ from stepsize.model import METRICS, POINT_COLUMNS, TASK_COLUMNS, Column
 from stepsize.settings import table
 
 PAGE = Path(__file__).with_name("reference.md")
+OTHER_VARIABLES = (
+    "OpenTelemetry's other variables of its OTLP exporters (`OTEL_EXPORTER_OTLP_HEADERS`, `_TIMEOUT`, `_CERTIFICATE`, "
+    "`_COMPRESSION`, …) and `OTEL_RESOURCE_ATTRIBUTES` mean what OpenTelemetry says. The collector has its settings in "
+    "`otel-config.yaml`, which reads `STEPSIZE_LISTEN` for the address it listens on."
+)
+SENT_BY_WHOM = (
+    "Any OpenTelemetry SDK may send these. Our own agent does not send those of GPUs and of scratch space yet: they are "
+    "taken in and rolled up where others do."
+)
 
 
 def _rows(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -49,7 +58,9 @@ def page() -> str:
                 "## Environment variables",
                 "An option on the command line wins over the variable; an empty variable counts as not set.",
                 _rows(("variable", "default", "meaning"), settings),
+                OTHER_VARIABLES,
                 "## Metrics",
+                SENT_BY_WHOM,
                 _rows(("metric", "kind", "unit", "attributes", "meaning"), metrics),
                 "## View `tasks`",
                 "One row per attempt of a task.",

@@ -52,79 +52,79 @@ class Metric:
     attributes: tuple[str, ...] = ()
 
 
-G, S = Kind.GAUGE, Kind.SUM
+_G, _S = Kind.GAUGE, Kind.SUM
 
-TASK_CPU_USAGE = Metric("stepsize.task.cpu.usage", G, "{cpu}", "Cores in use by the task's process tree.")
-TASK_CPU_TIME = Metric("stepsize.task.cpu.time", S, "s", "CPU time, exited children included.", ("cpu.mode",))
-TASK_MEMORY_USAGE = Metric("stepsize.task.memory.usage", G, "By", "Memory of the process tree now.")
-TASK_MEMORY_PEAK = Metric("stepsize.task.memory.peak", G, "By", "Highest true peak so far (VmHWM, cgroup peak).")
-TASK_PROCESS_COUNT = Metric("stepsize.task.process.count", G, "1", "Processes in the tree.")
-TASK_THREAD_COUNT = Metric("stepsize.task.thread.count", G, "1", "Threads in the tree.")
+TASK_CPU_USAGE = Metric("stepsize.task.cpu.usage", _G, "{cpu}", "Cores in use by the task's process tree.")
+TASK_CPU_TIME = Metric("stepsize.task.cpu.time", _S, "s", "CPU time, exited children included.", ("cpu.mode",))
+TASK_MEMORY_USAGE = Metric("stepsize.task.memory.usage", _G, "By", "Memory of the process tree now.")
+TASK_MEMORY_PEAK = Metric("stepsize.task.memory.peak", _G, "By", "Highest true peak so far (VmHWM, cgroup peak).")
+TASK_PROCESS_COUNT = Metric("stepsize.task.process.count", _G, "1", "Processes in the tree.")
+TASK_THREAD_COUNT = Metric("stepsize.task.thread.count", _G, "1", "Threads in the tree.")
 TASK_DISK_IO = Metric(
-    "stepsize.task.disk.io", S, "By", "Bytes read from and written to storage.", ("disk.io.direction",)
+    "stepsize.task.disk.io", _S, "By", "Bytes read from and written to storage.", ("disk.io.direction",)
 )
-TASK_DISK_IO_RATE = Metric("stepsize.task.disk.io.rate", G, "By/s", "Storage bytes a second.", ("disk.io.direction",))
+TASK_DISK_IO_RATE = Metric("stepsize.task.disk.io.rate", _G, "By/s", "Storage bytes a second.", ("disk.io.direction",))
 TASK_NETWORK_IO_RATE = Metric(
     "stepsize.task.network.io.rate",
-    G,
+    _G,
     "By/s",
     "Network bytes a second: of the task's own network namespace, else of the host and marked so.",
     ("network.io.direction", "stepsize.scope"),
 )
-TASK_DISK_USAGE = Metric("stepsize.task.disk.usage", G, "By", "Scratch written and still held, or ephemeral storage.")
+TASK_DISK_USAGE = Metric("stepsize.task.disk.usage", _G, "By", "Scratch written and still held, or ephemeral storage.")
 TASK_GPU_UTILIZATION = Metric(
-    "stepsize.task.gpu.utilization", G, "1", "0…N, summed over the task's devices.", ("hw.id",)
+    "stepsize.task.gpu.utilization", _G, "1", "0…N, summed over the task's devices.", ("hw.id",)
 )
-TASK_GPU_MEMORY_USAGE = Metric("stepsize.task.gpu.memory.usage", G, "By", "GPU memory of the task.", ("hw.id",))
-TASK_GPU_COUNT = Metric("stepsize.task.gpu.count", G, "1", "Devices in use.")
+TASK_GPU_MEMORY_USAGE = Metric("stepsize.task.gpu.memory.usage", _G, "By", "GPU memory of the task.", ("hw.id",))
+TASK_GPU_COUNT = Metric("stepsize.task.gpu.count", _G, "1", "Devices in use.")
 TASK_END = Metric(
     "stepsize.task.end",
-    G,
+    _G,
     "1",
     "Sent once, when an attempt has ended.",
     ("stepsize.outcome", "process.exit.code", "process.exit.signal"),
 )
-CONTAINER_CPU_USAGE = Metric("container.cpu.usage", G, "{cpu}", "Cores in use by the container.")
-CONTAINER_CPU_TIME = Metric("container.cpu.time", S, "s", "CPU time of the container.", ("cpu.mode",))
+CONTAINER_CPU_USAGE = Metric("container.cpu.usage", _G, "{cpu}", "Cores in use by the container.")
+CONTAINER_CPU_TIME = Metric("container.cpu.time", _S, "s", "CPU time of the container.", ("cpu.mode",))
 CONTAINER_CPU_THROTTLED_TIME = Metric(
-    "container.cpu.throttled.time", S, "s", "Time the container was held back by its CPU quota."
+    "container.cpu.throttled.time", _S, "s", "Time the container was held back by its CPU quota."
 )
 CONTAINER_MEMORY_USAGE = Metric(
-    "container.memory.usage", G, "By", "Memory charged to the container, page cache included."
+    "container.memory.usage", _G, "By", "Memory charged to the container, page cache included."
 )
 CONTAINER_MEMORY_WORKING_SET = Metric(
-    "container.memory.working_set", G, "By", "Memory of the container less inactive page cache."
+    "container.memory.working_set", _G, "By", "Memory of the container less inactive page cache."
 )
-CONTAINER_MEMORY_LIMIT = Metric("container.memory.limit", G, "By", "Memory at which the container is killed.")
+CONTAINER_MEMORY_LIMIT = Metric("container.memory.limit", _G, "By", "Memory at which the container is killed.")
 CONTAINER_MEMORY_OOM_KILLS = Metric(
-    "container.memory.oom_kills", S, "1", "Processes of the container killed for memory."
+    "container.memory.oom_kills", _S, "1", "Processes of the container killed for memory."
 )
-SYSTEM_CPU_UTILIZATION = Metric("system.cpu.utilization", G, "1", "Share of the host's CPU time.", ("cpu.mode",))
-SYSTEM_CPU_TIME = Metric("system.cpu.time", S, "s", "CPU time of the host.", ("cpu.mode",))
-SYSTEM_CPU_LOGICAL_COUNT = Metric("system.cpu.logical.count", G, "{cpu}", "Logical CPUs of the host.")
-SYSTEM_PROCESS_COUNT = Metric("system.process.count", G, "{process}", "Processes on the host.")
-SYSTEM_MEMORY_USAGE = Metric("system.memory.usage", G, "By", "Memory of the host by state.", ("system.memory.state",))
-SYSTEM_MEMORY_LIMIT = Metric("system.memory.limit", G, "By", "Memory that the host has.")
-SYSTEM_DISK_IO = Metric("system.disk.io", S, "By", "Storage bytes of the host.", ("disk.io.direction",))
-SYSTEM_NETWORK_IO = Metric("system.network.io", S, "By", "Network bytes of the host.", ("network.io.direction",))
+SYSTEM_CPU_UTILIZATION = Metric("system.cpu.utilization", _G, "1", "Share of the host's CPU time.", ("cpu.mode",))
+SYSTEM_CPU_TIME = Metric("system.cpu.time", _S, "s", "CPU time of the host.", ("cpu.mode",))
+SYSTEM_CPU_LOGICAL_COUNT = Metric("system.cpu.logical.count", _G, "{cpu}", "Logical CPUs of the host.")
+SYSTEM_PROCESS_COUNT = Metric("system.process.count", _G, "{process}", "Processes on the host.")
+SYSTEM_MEMORY_USAGE = Metric("system.memory.usage", _G, "By", "Memory of the host by state.", ("system.memory.state",))
+SYSTEM_MEMORY_LIMIT = Metric("system.memory.limit", _G, "By", "Memory that the host has.")
+SYSTEM_DISK_IO = Metric("system.disk.io", _S, "By", "Storage bytes of the host.", ("disk.io.direction",))
+SYSTEM_NETWORK_IO = Metric("system.network.io", _S, "By", "Network bytes of the host.", ("network.io.direction",))
 SYSTEM_FILESYSTEM_USAGE = Metric(
     "system.filesystem.usage",
-    G,
+    _G,
     "By",
     "Space of a file system by state.",
     ("system.filesystem.mountpoint", "system.filesystem.state"),
 )
 SYSTEM_FILESYSTEM_LIMIT = Metric(
-    "system.filesystem.limit", G, "By", "Size of a file system.", ("system.filesystem.mountpoint",)
+    "system.filesystem.limit", _G, "By", "Size of a file system.", ("system.filesystem.mountpoint",)
 )
 HW_GPU_UTILIZATION = Metric(
-    "hw.gpu.utilization", G, "1", "Share of time the GPU was busy.", ("hw.id", "hw.name", "hw.vendor")
+    "hw.gpu.utilization", _G, "1", "Share of time the GPU was busy.", ("hw.id", "hw.name", "hw.vendor")
 )
-HW_GPU_MEMORY_USAGE = Metric("hw.gpu.memory.usage", G, "By", "GPU memory in use.", ("hw.id", "hw.name", "hw.vendor"))
-HW_GPU_MEMORY_LIMIT = Metric("hw.gpu.memory.limit", G, "By", "GPU memory there is.", ("hw.id", "hw.name", "hw.vendor"))
+HW_GPU_MEMORY_USAGE = Metric("hw.gpu.memory.usage", _G, "By", "GPU memory in use.", ("hw.id", "hw.name", "hw.vendor"))
+HW_GPU_MEMORY_LIMIT = Metric("hw.gpu.memory.limit", _G, "By", "GPU memory there is.", ("hw.id", "hw.name", "hw.vendor"))
 
 METRICS: Mapping[str, Metric] = {m.name: m for m in list(globals().values()) if isinstance(m, Metric)}
-"""Every metric by its name."""
+"""Every metric by its name: the constants above, so that none can be left out."""
 
 
 class Attr:

@@ -81,7 +81,6 @@ class Settings:
         "STEPSIZE_RUNTIME", _path, "Directory of the sockets; `$XDG_RUNTIME_DIR/stepsize` or `/tmp/stepsize-UID`.", None
     )
     agent_idle_s: float = _row("STEPSIZE_AGENT_IDLE", _seconds, "An agent without tasks ends after so long.", 30.0)
-    card: bool = _row("STEPSIZE_CARD", parse_bool, "Attach a Metaflow card to every tracked step.", False)
     point_attributes: bool = _row(
         "STEPSIZE_POINT_ATTRIBUTES", parse_bool, "Copy flow, run and step onto every point.", False
     )

@@ -9,6 +9,7 @@ import os
 
 from metaflow.metaflow_config_funcs import from_conf as _from_conf
 
+# The words of `stepsize.settings.parse_bool`, which an isolated interpreter has not got.
 if os.environ.get("STEPSIZE", "").strip().lower() in ("1", "true", "yes", "on"):
     _site = _from_conf("DEFAULT_DECOSPECS", "") or ""
     if not _site:
