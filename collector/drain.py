@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from stepsize.collector.locks import Lock
 from stepsize.collector.sink.settings import SinkSettings
 from stepsize.collector.state import LOCK_FILE, SINK_LOCK_FILE, writer_id
 from stepsize.collector.wal.reader import delete_before, end_of, segments
 from stepsize.errors import LakeError
+from stepsize.store.locks import Lock
 from stepsize.store.manifest import read_manifest
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import time
 from typing import TYPE_CHECKING
 
 from stepsize.collector import control
-from stepsize.collector.locks import Lock
 from stepsize.collector.state import LOCK_FILE, make_state_directory
 from stepsize.discovery import read_address
 from stepsize.errors import UnavailableError
+from stepsize.store.locks import Lock
 
 if TYPE_CHECKING:
     from stepsize.settings import Settings

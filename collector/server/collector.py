@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stepsize.collector.config.service import CollectorConfig
-    from stepsize.collector.locks import Lock
     from stepsize.collector.server.otlp_http import Handler
     from stepsize.settings import Settings
+    from stepsize.store.locks import Lock
 
 DRAIN_S = 20.0
 _GRACE_S = 5.0

@@ -17,13 +17,13 @@ import time
 from typing import TYPE_CHECKING
 
 from stepsize.collector.decode.arrow import ClockBounds
-from stepsize.collector.locks import Lock
 from stepsize.collector.rollup.table import RollupLimits
 from stepsize.collector.sink.settings import SinkSettings
 from stepsize.collector.sink.sink import Sink, SinkLimits
 from stepsize.collector.state import SINK_LOCK_FILE
 from stepsize.errors import StepsizeError
 from stepsize.store.lake import Lake
+from stepsize.store.locks import Lock
 from stepsize.store.manifest import WalPosition
 from stepsize.store.writer import LakeWriter
 

@@ -7,9 +7,6 @@ own name: DuckDB lets nobody read a file that somebody has open for writing.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import tempfile
 from importlib import resources
 from pathlib import Path
@@ -20,13 +17,16 @@ import duckdb
 from stepsize.discovery import sync_directory
 from stepsize.model import TASK_COLUMNS
 from stepsize.store.layout import DATABASE, EMPTY_PARTITION, LOCK_FILE
+from stepsize.store.locks import Lock
 from stepsize.store.manifest import read_manifests
 from stepsize.store.parquet import write_parquet
 from stepsize.store.schema import POINT_TABLES, SCHEMAS
+from stepsize.store.sql import literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
+_LOCK_TIMEOUT_S = 60.0
 _STORAGE_VERSION = "v1.5.0"
 """DuckDB 2 writes by default what 1.5 cannot read."""
 
@@ -48,8 +48,13 @@ def write_empty_files(data: Path) -> None:
 
 
 def rebuild(data: Path) -> None:
-    """Replace ``stepsize.duckdb`` by views over what the manifests name now."""
-    with _locked(data):
+    """Replace ``stepsize.duckdb`` by views over what the manifests name now.
+
+    Raises:
+        LakeError: the directory cannot be written, or a manifest is damaged.
+        UnavailableError: another writer has been at it for a minute.
+    """
+    with Lock(data / LOCK_FILE).held(_LOCK_TIMEOUT_S):
         files: dict[str, list[str]] = {table: [str(data / empty_file(table))] for table in SCHEMAS}
         for manifest in read_manifests(data):
             for stored in manifest.files:
@@ -65,7 +70,7 @@ def rebuild(data: Path) -> None:
 def _build(path: Path, statements: Iterable[str]) -> None:
     with duckdb.connect(config={"threads": 1}) as connection:
         options = f" (STORAGE_VERSION '{_STORAGE_VERSION}')" if int(duckdb.__version__.split(".")[0]) >= 2 else ""
-        connection.execute(f"ATTACH {_literal(str(path))} AS lake{options}")
+        connection.execute(f"ATTACH {literal(str(path))} AS lake{options}")
         for statement in statements:
             connection.execute(statement)
         connection.execute("DETACH lake")
@@ -74,24 +79,10 @@ def _build(path: Path, statements: Iterable[str]) -> None:
 def _statements(files: dict[str, list[str]]) -> list[str]:
     folder = resources.files("stepsize.store") / "views"
     tasks, points, exact = ((folder / f"{name}.sql").read_text("utf-8") for name in ("tasks", "points", "exact"))
-    lists = {table: "[" + ", ".join(map(_literal, paths)) + "]" for table, paths in files.items()}
+    lists = {table: "[" + ", ".join(map(literal, paths)) + "]" for table, paths in files.items()}
     columns = ",\n    ".join(f'CAST("{c.name}" AS {c.type}) AS "{c.name}"' for c in TASK_COLUMNS)
     return [
         tasks.format(columns=columns, files=lists["tasks"]),
         points.format(files=lists["points"]),
         *(exact.format(view=view, files=lists[table]) for view, table in _EXACT_VIEWS.items()),
     ]
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-@contextlib.contextmanager
-def _locked(data: Path) -> Iterator[None]:
-    descriptor = os.open(data / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -13,6 +13,7 @@ import duckdb
 from stepsize.errors import LakeError
 from stepsize.store.database import rebuild, write_empty_files
 from stepsize.store.layout import DATABASE, check_directory, check_version
+from stepsize.store.sql import literal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,7 @@ class Lake:
 
         Raises:
             LakeError: no permission, not a directory, or written by a newer stepsize.
+            UnavailableError: another writer keeps the views locked.
         """
         check_directory(self.data)
         try:
@@ -52,10 +54,9 @@ class Lake:
             raise LakeError(f"no data in {self.data} yet; run a flow with STEPSIZE=1, or give another --data")
         # An instance of its own: DuckDB would hand a second connection of this process the file it has cached by name.
         connection = duckdb.connect()
-        quoted = str(path).replace("'", "''")
         try:
             connection.execute("SET TimeZone = 'UTC'")
-            connection.execute(f"ATTACH '{quoted}' AS stepsize (READ_ONLY)")
+            connection.execute(f"ATTACH {literal(str(path))} AS stepsize (READ_ONLY)")
             connection.execute("USE stepsize")
         except (duckdb.Error, OSError) as error:
             connection.close()

@@ -1,14 +1,14 @@
 """File locks, which the kernel lets go of when their process ends, however it ends.
 
 What comes in: a path. What goes out: a lock that is held, or an :class:`UnavailableError`. Never trusts what a lock
-file says: only the lock counts. Standard library only.
+file says: only the lock counts. The one place that knows how a system locks. Standard library only.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -32,24 +32,28 @@ class Lock:
         """Take the lock if it is free.
 
         Raises:
-            LakeError: the file cannot be opened.
+            LakeError: the file cannot be opened, or its file system knows no locks.
         """
+        descriptor = -1
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)  # Python lets no child inherit it
+            if _try_lock(descriptor):
+                self._descriptor, descriptor = descriptor, -1
+                return True
         except OSError as error:
-            raise LakeError(f"cannot write to {self._path.parent}: {error.strerror}; set STEPSIZE_STATE") from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            return False
-        self._descriptor = descriptor
-        return True
+            raise LakeError(
+                f"cannot lock {self._path}: {error.strerror}; set STEPSIZE_DATA or STEPSIZE_STATE to another directory"
+            ) from None
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+        return False
 
     def acquire(self, timeout_s: float) -> None:
         """Take the lock, waiting for it at most ``timeout_s``.
 
         Raises:
+            LakeError: as for :meth:`try_acquire`.
             UnavailableError: it is still held.
         """
         deadline_s = time.monotonic() + timeout_s
@@ -75,9 +79,32 @@ class Lock:
 
     @contextlib.contextmanager
     def held(self, timeout_s: float) -> Iterator[None]:
-        """The lock as a context."""
+        """The lock as a context; errors as for :meth:`acquire`."""
         self.acquire(timeout_s)
         try:
             yield
         finally:
             self.release()
+
+
+def _try_lock(descriptor: int) -> bool:
+    """Lock a file until its descriptor is closed, unless somebody else has.
+
+    Raises:
+        OSError: it cannot be locked by anybody.
+    """
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415 - absent elsewhere
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # the first byte stands for the file; it may be missing
+        except PermissionError:
+            return False
+        return True
+    import fcntl  # noqa: PLC0415 - absent on Windows
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
