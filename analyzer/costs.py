@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from stepsize.analyzer.matching import Need
+from stepsize.analyzer.sizing.cores import telling
 from stepsize.analyzer.sizing.rounding import stretch
 from stepsize.model import BYTES_PER_MB
+from stepsize.sizes import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +37,6 @@ WORTH_SAYING = 1.1
 """From a tenth longer on, the report says that the request would have slowed the step down."""
 _SECONDS_PER_HOUR = 3600
 _SECONDS_PER_DAY = 86_400
-_BYTES_PER_MIB = 2**20
 
 
 class PriceList(Protocol):
@@ -95,7 +96,7 @@ def price(evidence: StepEvidence, requested: Amounts, recommended: Amounts, quot
     hours = _hours_per_run(evidence)
     if hours is None:
         return Costs(currency=best.currency, servers=offers, reasons=("No cost: no attempt's duration is known.",))
-    then = hours * stretch(evidence.cpu_histogram, wanted.cpu) * best.price_hourly
+    then = hours * stretch(telling(evidence), wanted.cpu) * best.price_hourly
     basis = _basis(evidence, hours, best)
     # A server whose VRAM is too small could not have run the step, so that both needs carry what it used.
     asked = _need(requested, recommended.vram_mb)
@@ -107,7 +108,7 @@ def price(evidence: StepEvidence, requested: Amounts, recommended: Amounts, quot
     if present[0].currency != best.currency:
         reasons = (basis, f"No saving: prices are in {present[0].currency} and {best.currency}.")
         return Costs(recommended=then, currency=best.currency, servers=offers, reasons=reasons)
-    longer = stretch(evidence.cpu_histogram, asked.cpu)
+    longer = stretch(telling(evidence), asked.cpu)
     now = hours * longer * present[0].price_hourly
     rate, pace = _runs_per_month(evidence)
     return Costs(
@@ -142,9 +143,9 @@ def _need(amounts: Amounts, vram_mb: float | None) -> Need | None:
     gpu = math.ceil(amounts.gpu or 0)
     return Need(
         cpu=amounts.cpu,
-        memory_mib=amounts.memory_mb * BYTES_PER_MB / _BYTES_PER_MIB,
+        memory_mib=amounts.memory_mb * BYTES_PER_MB / MIB,
         gpu=gpu,
-        vram_mib=(vram_mb or 0) * BYTES_PER_MB / _BYTES_PER_MIB if gpu else 0,
+        vram_mib=(vram_mb or 0) * BYTES_PER_MB / MIB if gpu else 0,
         architecture=ARCHITECTURE,
         burstable=False,
     )

@@ -18,8 +18,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stepsize.analyzer.sql import query_text
 from stepsize.errors import DataError, UsageError
 from stepsize.sizes import format_mib
+from stepsize.store.sql import literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -104,7 +106,7 @@ class Catalog:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         columns = ("vendor_id", "region", "cpu_architecture", "allocation")
-        names = zip(*self._query(_sql("match_known")), strict=True)
+        names = zip(*self._query(query_text("match_known")), strict=True)
         self._known: dict[str, list[str]] = {
             column: sorted(set(found)) for column, found in zip(columns, names, strict=False)
         }
@@ -122,9 +124,9 @@ class Catalog:
         connection = duckdb.connect(":memory:")
         try:
             for table in _TABLES:
-                path = str(directory / f"{table}.parquet").replace("'", "''")
-                connection.execute(f"CREATE VIEW {table} AS FROM read_parquet('{path}')")
-            connection.execute(_sql("match_offers"))
+                path = literal(str(directory / f"{table}.parquet"))
+                connection.execute(f"CREATE VIEW {table} AS FROM read_parquet({path})")
+            connection.execute(query_text("match_offers"))
             return cls(connection)
         except duckdb.Error as error:
             connection.close()
@@ -176,7 +178,7 @@ class Catalog:
             "allocation": self._one_of("allocation", "allocation", need.allocation),
             "burstable": need.burstable,
         }
-        return self._query(_sql(name), arguments | more)
+        return self._query(query_text(name), arguments | more)
 
     def _query(self, sql: str, arguments: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         # a cursor of its own lets threads of a report ask at the same time
@@ -216,10 +218,6 @@ def _check_sizes(need: Need) -> None:
     for name, value in sizes.items():
         if not math.isfinite(value) or value < 0:
             raise UsageError(f"{name} {value}: give a number of 0 or more")
-
-
-def _sql(name: str) -> str:
-    return (resources.files("stepsize.analyzer") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ class StepReport:
     """One step of one history (project, production or not). ``recommended`` holds the request where it is to be kept.
 
     ``reasons`` are about the sizes, ``costs.reasons`` about the money; both are sentences to check against the data.
+    ``held`` are those of ``reasons`` that say why a request is kept which use alone does not justify.
     """
 
     flow: str
@@ -50,6 +51,7 @@ class StepReport:
     recommended: Amounts
     used: Amounts
     reasons: tuple[str, ...]
+    held: tuple[str, ...]
     confidence: str
     failures_expected_per_1000: float | None
     wasted_gb_h: float | None
@@ -97,6 +99,7 @@ def report_step(evidence: StepEvidence, policy: Policy, quotes: Quotes) -> StepR
         recommended=recommended,
         used=_used(evidence),
         reasons=(*recommendation.all_reasons, *_unknown_request(requested)),
+        held=recommendation.held,
         confidence=recommendation.confidence.value,
         failures_expected_per_1000=recommendation.failures_expected_per_1000,
         wasted_gb_h=_wasted_gb_h(evidence),

@@ -62,7 +62,8 @@ class HeadroomPolicy:
 
     def _memory(self, evidence: StepEvidence, peaks: Peaks | None) -> Advice:
         if peaks is None:
-            return Advice(None, ("Memory stays as it is: no attempt's peak could be read.",))
+            held = "Memory stays as it is: no attempt's peak could be read."
+            return Advice(None, (held,), held=held)
         newest = evidence.newest
         requested_bytes = newest.requested_memory_bytes if newest else None
         needed = peaks.needed_bytes(self.oom_bump)
@@ -82,7 +83,7 @@ class HeadroomPolicy:
             reasons.append("The request covers that: memory stays as it is.")
         if peaks.sampled_only:
             reasons.append("The peak comes from samples alone: a short spike between two may have been missed.")
-        return Advice(value, tuple(reasons))
+        return _advice(value, reasons, held)
 
     def _level(
         self, what: str, peaks: Peaks, enough: float, needed: float, requested_bytes: float | None
@@ -113,7 +114,7 @@ class HeadroomPolicy:
             return Advice(None)
         needed = float(peaks.highest_bytes)
         value, held = self._level("VRAM", peaks, needed * (1 + self.headroom), needed, None)
-        return Advice(value, (*_peak_reasons("VRAM", peaks), *((held,) if held else ())))
+        return _advice(value, [*_peak_reasons("VRAM", peaks), *((held,) if held else ())], held)
 
     def _disk(self, evidence: StepEvidence) -> Advice:
         peaks = level_peaks(evidence, lambda attempt: attempt.disk_peak_bytes)
@@ -127,7 +128,7 @@ class HeadroomPolicy:
         value, held = self._level("disk", peaks, enough, needed, newest.requested_disk_bytes)
         if value is None and held is None:
             return Advice(None)
-        return Advice(value, (*_peak_reasons("disk", peaks), *((held,) if held else ())))
+        return _advice(value, [*_peak_reasons("disk", peaks), *((held,) if held else ())], held)
 
 
 def _gpu(evidence: StepEvidence) -> Advice:
@@ -135,17 +136,18 @@ def _gpu(evidence: StepEvidence) -> Advice:
     newest = evidence.newest
     requested = newest.requested_gpu if newest else None
     if not known:
-        unread = ("GPUs stay as they are: none could be read where the step ran.",) if requested else ()
-        return Advice(None, unread)
+        if not requested:
+            return Advice(None)
+        unread = "GPUs stay as they are: none could be read where the step ran."
+        return Advice(None, (unread,), held=unread)
     most = math.ceil(max(attempt.gpu_count or 0 for attempt in known))
     if most == (requested or 0):
         return Advice(None)
     reason = f"{most} GPU{'s' * (most != 1)} in use at once at most."
     tasks = len({(a.run, a.task) for a in known if a.outcome is Outcome.OK})
     if requested is not None and most < requested and tasks < TASKS_TO_FALL:
-        return Advice(
-            None, (f"{reason} GPUs stay at {requested:g} until {TASKS_TO_FALL} tasks have finished ({tasks} so far).",)
-        )
+        held = f"GPUs stay at {requested:g} until {TASKS_TO_FALL} tasks have finished ({tasks} so far)."
+        return Advice(None, (reason, held), held=held)
     return Advice(most, (reason,))
 
 
@@ -153,10 +155,14 @@ def _nothing_ended(evidence: StepEvidence) -> Recommendation:
     running = len(evidence.attempts)
     seen = "The one attempt seen is" if running == 1 else f"All {running} attempts seen are"
     keep = Advice(None)
-    reason = f"{seen} still running: everything stays as it is until {TASKS_TO_FALL} tasks have finished."
-    return Recommendation(
-        cpu=keep, memory_mb=keep, gpu=keep, vram_mb=keep, disk_mb=keep, reasons=(reason,), confidence=Confidence.NONE
-    )
+    held = f"{seen} still running: everything stays as it is."
+    memory = Advice(None, (held,), held=held)
+    return Recommendation(cpu=keep, memory_mb=memory, gpu=keep, vram_mb=keep, disk_mb=keep, confidence=Confidence.NONE)
+
+
+def _advice(value: int | None, reasons: list[str], held: str | None) -> Advice:
+    """``held`` explains a value as well as a request that is kept; only the latter is held."""
+    return Advice(value, tuple(reasons), held=held if held and value is None else "")
 
 
 def _peak_reasons(what: str, peaks: Peaks) -> tuple[str, ...]:

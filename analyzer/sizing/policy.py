@@ -32,15 +32,14 @@ class Confidence(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What to ask for of one resource: a ``value``, or None to keep the request; ``reasons`` are sentences."""
+    """What to ask for of one resource: a ``value``, or None to keep the request; ``reasons`` are sentences.
+
+    ``held`` is the one of them that says why a request is kept which use alone does not justify; else empty.
+    """
 
     value: int | None
     reasons: tuple[str, ...] = ()
-
-    @property
-    def keep(self) -> bool:
-        """Whether the request should stay as it is."""
-        return self.value is None
+    held: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +62,16 @@ class Recommendation:
     @property
     def all_reasons(self) -> tuple[str, ...]:
         """Every sentence, memory first since it is what breaks and what costs."""
-        parts = (self.memory_mb, self.cpu, self.gpu, self.vram_mb, self.disk_mb)
-        return tuple(reason for part in parts for reason in part.reasons) + self.reasons
+        return tuple(reason for part in self._parts for reason in part.reasons) + self.reasons
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Why requests are kept that use alone does not justify; in the order of :attr:`all_reasons`."""
+        return tuple(part.held for part in self._parts if part.held)
+
+    @property
+    def _parts(self) -> tuple[Advice, ...]:
+        return (self.memory_mb, self.cpu, self.gpu, self.vram_mb, self.disk_mb)
 
 
 class Policy(Protocol):

@@ -19,13 +19,13 @@ from stepsize.analyzer.sizing.certainty import confidence, failures_per_1000
 from stepsize.analyzer.sizing.peaks import memory_peaks
 from stepsize.analyzer.sizing.policy import Advice, Recommendation
 from stepsize.model import BYTES_PER_MB
+from stepsize.sizes import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stepsize.analyzer.usage import StepEvidence
 
-_BYTES_PER_MIB = 2**20
 _BUFFER = 1.2
 _STEPS_MIB = (128, 256, 512, 1024, 2048)
 
@@ -82,7 +82,7 @@ def _memory(peaks_bytes: Iterable[float | None]) -> Advice:
     known = _known(peaks_bytes)
     if not known:
         return Advice(None)
-    highest_mib = max(known) / _BYTES_PER_MIB
+    highest_mib = max(known) / MIB
     value = round_memory_mib(highest_mib * _BUFFER)
     return Advice(value, (f"The highest memory peak was {highest_mib:,.0f} MiB; with 20% on top, rounded, {value:,}.",))
 
@@ -97,7 +97,7 @@ def _gpu(means: Iterable[float | None], highest: Iterable[float | None]) -> Advi
 
 
 def _vram(peaks_bytes: Iterable[float | None]) -> Advice:
-    highest_mib = max(_known(peaks_bytes), default=0.0) / _BYTES_PER_MIB
+    highest_mib = max(_known(peaks_bytes), default=0.0) / MIB
     if not highest_mib:
         return Advice(None)
     value = round_memory_mib(highest_mib * _BUFFER)

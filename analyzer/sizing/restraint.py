@@ -43,7 +43,7 @@ def restrain(fall: Falling) -> tuple[int | None, str | None]:
         return (None if fall.enough <= fall.requested else fall.target), None
     held = _why_held(fall, fall.requested, cautious)
     if held:
-        return None, _sentence(f"{fall.what} stays at {_size(fall.requested)}: {held}.")
+        return None, _sentence(f"{fall.what} stays at {_size(fall.requested)}{held}.")
     if cautious == fall.target:
         return fall.target, None
     return cautious, _sentence(
@@ -56,12 +56,12 @@ def _why_held(fall: Falling, requested: float, cautious: int) -> str:
     """Why a request that is more than the target is kept; empty where it may fall."""
     if fall.tasks < TASKS_TO_FALL:
         missing = TASKS_TO_FALL - fall.tasks
-        return f"{_few(fall.tasks)}, and it may fall only from {TASKS_TO_FALL} on; {missing} more needed"
+        return f" until {TASKS_TO_FALL} tasks have finished, {missing} more needed"
     if cautious <= requested * WORTH_AN_EDIT:
         return ""
     if cautious > fall.target:
-        return f"{_few(fall.tasks)}, and below {TASKS_TO_FALL_FREELY} it does not go under twice the peak"
-    return f"{_size(fall.target)} would do, less than a tenth below it"
+        return f": below {TASKS_TO_FALL_FREELY} tasks not under twice the peak"
+    return f": {_size(fall.target)} would do, less than a tenth below it"
 
 
 def _few(tasks: int) -> str:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from stepsize.model import BYTES_PER_MB, cpu_bucket_upper
+from stepsize.model import BYTES_PER_MB, CPU_BUCKETS_PER_OCTAVE, cpu_bucket_upper
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stepsize.analyzer.usage import CpuBucket
 
-CORE_TOLERANCE = 1.1
-"""A further core is asked for only where more than a tenth of it is used: sampling jitter and the 4.4 % width of a
-bucket put a single-threaded process at up to 1.09 cores."""
+CORE_SLACK = 0.1
+"""Cores that sampling may add: when a sample was taken is known less well than what CPU time passed until then."""
+BUCKET_WIDTH = 2 ** (1 / CPU_BUCKETS_PER_OCTAVE)
+"""How many times its lower edge the upper edge of a bucket is, which stands for all of it."""
 
 
 def round_up_mb(size_bytes: float) -> int:
@@ -30,23 +31,21 @@ def round_up_mb(size_bytes: float) -> int:
 
 
 def whole_cores(cores: float) -> int:
-    """The whole cores to ask for where ``cores`` are used; at least one."""
-    return max(1, math.ceil(cores / CORE_TOLERANCE - 1e-9))
+    """The whole cores to ask for where ``cores`` are used; at least one.
 
-
-def cpu_quantile(histogram: Sequence[CpuBucket], quantile: float) -> float | None:
-    """Cores that were enough for the share ``quantile`` of the time; None where no time was seen.
-
-    The answer is the upper edge of a bucket, so at most 4.4 % above the true quantile and never below it.
+    Only a fraction of a core is ever dropped, and only where measuring alone may have added it (:func:`covers`).
     """
-    buckets = sorted((bucket for bucket in histogram if bucket.seconds > 0), key=lambda bucket: bucket.bucket)
-    total_s = math.fsum(bucket.seconds for bucket in buckets)
-    passed_s = 0.0
-    for bucket in buckets:
-        passed_s += bucket.seconds
-        if passed_s >= quantile * total_s * (1 - 1e-12):
-            return cpu_bucket_upper(bucket.bucket)
-    return None
+    fewest = cores / BUCKET_WIDTH - CORE_SLACK
+    return max(1, math.floor(cores + 1e-9), math.ceil(fewest - 1e-9))
+
+
+def covers(requested: float, cores: float) -> bool:
+    """Whether ``requested`` cores are as many as ``cores`` less what measuring may have added to them.
+
+    That is a tenth of a core (of a request for less than one core, a tenth of it) and the width of a bucket.
+    """
+    slack = CORE_SLACK * min(1.0, requested)
+    return cores <= (requested + slack) * BUCKET_WIDTH * (1 + 1e-9)
 
 
 def stretch(histogram: Sequence[CpuBucket], cores: float) -> float:

@@ -53,6 +53,14 @@ def test_a_run_costs_its_hours_on_the_cheapest_server_that_fits(catalog: Catalog
     assert found.currency == "USD"
 
 
+def test_moments_do_not_say_that_a_run_would_take_longer(catalog: Catalog) -> None:
+    """Four milliseconds on three cores are charged as they were."""
+    seen = evidence(attempt(duration_s=0.004), cores={3.0: 0.004})
+    found = price(seen, Amounts(cpu=1, memory_mb=4096), Amounts(cpu=1, memory_mb=720), Quotes(catalog))
+    assert found.now == pytest.approx(0.004 / 3600 * hourly(catalog, 1, 4096))
+    assert not any("as long" in reason for reason in found.reasons)
+
+
 def test_servers_come_cheapest_first_and_fit(catalog: Catalog) -> None:
     """On demand, without burstable cores, of the architecture that images are built for."""
     servers = cost(catalog, attempt()).servers

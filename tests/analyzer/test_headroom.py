@@ -108,7 +108,7 @@ def test_memory_does_not_fall_under_what_starting_a_task_takes() -> None:
 def test_unread_memory_is_kept_with_a_reason() -> None:
     """A value that could not be read is not zero."""
     answer = POLICY.recommend(evidence(*tasks([1] * 8, memory_peak_bytes=None)))
-    assert answer.memory_mb.keep
+    assert answer.memory_mb.value is None
     assert answer.failures_expected_per_1000 is None
     assert any("could be read" in reason for reason in answer.all_reasons)
 
@@ -155,6 +155,7 @@ def cpu(cores: dict[float, float], requested: float | None = 8.0, count: int = 3
         ({0.1: 90, 4.0: 10}, 4),  # busy a tenth of the time: the mean, 0.5, would starve it
         ({0.1: 99, 4.0: 1}, 1),  # one second in a hundred is not worth three cores
         ({3.6: 60}, 4),
+        ({5.9: 60}, 6),
     ],
 )
 def test_cores_are_those_that_were_enough_nearly_always(cores: dict[float, float], expected: int) -> None:
@@ -170,7 +171,49 @@ def test_cpu_time_of_children_between_samples_counts() -> None:
 def test_cpu_time_over_hardly_any_run_time_is_no_number_of_cores() -> None:
     """Half a CPU second booked on an attempt that lived for a tenth of one is not five cores."""
     answer = POLICY.recommend(evidence(*tasks([600], cpu_seconds=0.5, duration_s=0.1), cores={}))
-    assert answer.cpu.keep
+    assert answer.cpu.value is None
+
+
+@pytest.mark.parametrize(("requested", "expected"), [(1.0, 1), (8.0, 8), (None, 1)])
+def test_a_step_over_in_a_moment_says_nothing_of_cores(requested: float | None, expected: float) -> None:
+    """Four milliseconds on three cores, histogram and all: the request stays, with the reason; without one it is 1."""
+    seen = tasks([600], requested_cpu=requested, duration_s=0.004, cpu_seconds=0.012, cpu_max=3.0, cpu_mean=3.0)
+    answer = POLICY.recommend(evidence(*seen, cores={3.0: 0.004}))
+    assert (requested if answer.cpu.value is None else answer.cpu.value) == expected
+    assert any("4 ms in all are too short" in reason for reason in answer.cpu.reasons)
+
+
+def test_moments_add_up() -> None:
+    """Three hundred tasks of 4 ms are more than a second."""
+    assert cpu({3.0: 1.2}, requested=1.0, count=300) == 3
+
+
+def test_cores_beyond_those_asked_for_are_explained() -> None:
+    """1.04 cores were enough and 1 is kept, or asked for: a reader wonders."""
+    for requested in (1.0, 4.0):
+        seen = tasks([600] * 3, requested_cpu=requested, cpu_seconds=62.0, cpu_max=1.04)
+        reasons = POLICY.recommend(evidence(*seen, cores={1.04: 180})).cpu.reasons
+        assert any("1.04 cores were enough" in reason for reason in reasons)
+        assert any("above 1 is no more than measuring may add" in reason for reason in reasons)
+    reasons = POLICY.recommend(evidence(*tasks([600] * 3))).cpu.reasons
+    assert not any("measuring" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize(("used", "expected"), [(93.0, 90), (96.0, 96)])
+def test_many_cores_are_not_edited_for_less_than_a_bucket(used: float, expected: int) -> None:
+    """93 where 90 are asked for may be 90; 96 are not."""
+    assert cpu({used: 60}, requested=90.0) == expected
+
+
+def test_what_holds_a_request_is_one_of_the_reasons() -> None:
+    """For those who want to know only why it stays; nothing holds a request that fits."""
+    answer = POLICY.recommend(evidence(*tasks([600], requested_cpu=8.0)))
+    assert answer.held == (
+        "Memory stays at 4,096 MB until 3 tasks have finished, 2 more needed.",
+        "CPU stays at 8 until 3 tasks have finished (1 so far).",
+    )
+    assert set(answer.held) <= set(answer.all_reasons)
+    assert POLICY.recommend(evidence(*tasks([3500] * 8))).held == ()
 
 
 def test_cpu_falls_from_three_tasks_on() -> None:
@@ -220,12 +263,12 @@ def test_gpus_are_the_most_in_use_at_once(
 def test_vram_is_sized_as_memory_is() -> None:
     """Highest peak with a fifth on top once eight tasks were seen; nothing where no GPU was used."""
     assert POLICY.recommend(evidence(*tasks([600] * 8, gpu_memory_peak_bytes=6000 * MB))).vram_mb.value == 7200
-    assert POLICY.recommend(evidence(*tasks([600] * 8))).vram_mb.keep
+    assert POLICY.recommend(evidence(*tasks([600] * 8))).vram_mb.value is None
 
 
 def test_disk_is_asked_for_only_where_the_default_is_not_enough() -> None:
     """Kubernetes gives 10 GB unasked; a request that is far too large falls."""
-    assert POLICY.recommend(evidence(*tasks([600] * 8, disk_peak_bytes=2000 * MB))).disk_mb.keep
+    assert POLICY.recommend(evidence(*tasks([600] * 8, disk_peak_bytes=2000 * MB))).disk_mb.value is None
     assert POLICY.recommend(evidence(*tasks([600] * 8, disk_peak_bytes=20_000 * MB))).disk_mb.value == 24_000
     asked = tasks([600] * 8, disk_peak_bytes=2000 * MB, requested_disk_bytes=50_000 * MB)
     assert POLICY.recommend(evidence(*asked)).disk_mb.value == 2400

@@ -77,6 +77,7 @@ def test_every_evidence_gets_an_answer_that_resources_takes(name: str, step: Ste
     assert found["memory_mb"] is None or found["memory_mb"] >= 128
     assert found["gpu"] is None or found["gpu"] >= 0
     assert all(re.fullmatch(r"[A-Z0-9][^\n]*\.", reason) for reason in answer.all_reasons)
+    assert set(answer.held) <= set(answer.all_reasons)
     expected = answer.failures_expected_per_1000
     assert expected is None or 0 <= expected <= 1000
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,11 +89,8 @@ def command(
     settings = Settings.load(data=None if data is None else data.expanduser().absolute())
     for line in settle(settings):
         click.echo(f"stepsize: {line}", err=True)
-    connection = Lake(settings.data).connect()
-    try:
-        reports = report.build(connection, Catalog.open(), policy, query)
-    finally:
-        connection.close()
+    with closing(Lake(settings.data).connect()) as connection, Catalog.open() as catalog:
+        reports = report.build(connection, catalog, policy, query)
     if out is None:
         click.echo(_on_terminal(reports, chosen), nl=False)
     else:
