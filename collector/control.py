@@ -1,7 +1,7 @@
 """Asks the collector that serves a data directory to flush or to stop, over its Unix socket.
 
-What comes in: settings. What goes out: whether a collector lives there and did so. Never starts one. Standard library
-only: commands call this at their start.
+What comes in: settings. What goes out: whether a collector lives there, and whether it did so. Never starts one.
+Standard library only: commands call this at their start.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import http.client
 import os
 import socket
 import time
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from stepsize.discovery import read_address
@@ -22,14 +23,24 @@ if TYPE_CHECKING:
 _POLL_S = 0.02
 
 
-def flush(settings: Settings, timeout_s: float) -> bool:
+class Answer(Enum):
+    """What became of a request to a collector."""
+
+    DONE = "done"
+    LATE = "late"
+    """One lives, but did not do it in time, or would not."""
+    NOBODY = "nobody"
+    """None lives here, or the one that did ended before it answered."""
+
+
+def flush(settings: Settings, timeout_s: float) -> Answer:
     """Have the collector of ``settings.data`` make everything it has acknowledged visible in the views.
 
     Returns:
-        Whether it did so within ``timeout_s``; False where none lives.
+        Whether it did so within ``timeout_s``.
     """
     address = read_address(settings)
-    return address is not None and _post(address, "/control/flush", timeout_s)
+    return Answer.NOBODY if address is None else _post(address, "/control/flush", timeout_s)
 
 
 def stop(settings: Settings, timeout_s: float) -> bool:
@@ -42,7 +53,7 @@ def stop(settings: Settings, timeout_s: float) -> bool:
     if address is None:
         return False
     deadline_s = time.monotonic() + timeout_s
-    if not _post(address, "/control/stop", timeout_s):
+    if _post(address, "/control/stop", timeout_s) is not Answer.DONE:
         return False
     while read_address(settings) == address and _is_alive(address.pid):
         if time.monotonic() >= deadline_s:
@@ -51,14 +62,16 @@ def stop(settings: Settings, timeout_s: float) -> bool:
     return True
 
 
-def _post(address: CollectorAddress, path: str, timeout_s: float) -> bool:
+def _post(address: CollectorAddress, path: str, timeout_s: float) -> Answer:
     connection = _UnixConnection(address.socket, timeout_s)
     with contextlib.closing(connection):
         try:
             connection.request("POST", path, headers={"authorization": f"Bearer {address.token}"})
-            return connection.getresponse().status == http.client.OK
+            return Answer.DONE if connection.getresponse().status == http.client.OK else Answer.LATE
+        except (FileNotFoundError, ConnectionError):
+            return Answer.NOBODY
         except (OSError, http.client.HTTPException):
-            return False
+            return Answer.LATE
 
 
 class _UnixConnection(http.client.HTTPConnection):

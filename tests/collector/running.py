@@ -139,7 +139,7 @@ class RunningCollector:
             return response.status, response.read(), {k.lower(): v for k, v in response.getheaders()}
 
     def flush(self) -> None:
-        assert control.flush(self.place.settings, DEADLINE_S)
+        assert control.flush(self.place.settings, DEADLINE_S) is control.Answer.DONE
 
     def sink(self) -> psutil.Process:
         return wait_for(lambda: psutil.Process(self.process.pid).children(), "a sink")[0]

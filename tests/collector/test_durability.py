@@ -11,10 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import psutil
+import pytest
 
 from stepsize.collector import control
 from stepsize.collector.drain import drain
 from stepsize.discovery import read_address
+from stepsize.errors import UnavailableError
 from stepsize.store.lake import Lake
 from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import post_to_socket, wait_for
@@ -135,11 +137,33 @@ def test_drain_without_a_collector(place: Place) -> None:
 
 
 def test_drain_leaves_a_living_collector_alone(place: Place) -> None:
-    """Where a collector lives, a drain does nothing, and takes nothing from it."""
+    """Where a collector lives, a drain takes nothing from it, and says so if that means that points are missing."""
     collector = place.collect()
+    sink = collector.sink()
+    sink.suspend()
     assert collector.post(numbered(1))[0] == 200
-    assert drain(place.settings) == 0
+    with pytest.raises(UnavailableError, match="a collector holds"):
+        drain(place.settings, 0.1)
+    assert control.flush(place.settings, 0.1) is control.Answer.LATE
+    sink.resume()
     collector.flush()
+    assert stored(place) == [1]
+    assert drain(place.settings) == 0
+
+
+def test_drain_waits_for_a_collector_that_ends(place: Place) -> None:
+    """A collector that drains answers nobody any more; whoever reads next waits for it, and finds everything."""
+    collector = place.collect()
+    sink = collector.sink()
+    sink.suspend()
+    assert collector.post(numbered(1))[0] == 200
+    collector.process.terminate()
+    wait_for(lambda: read_address(place.settings) is None, "the end of serving")
+    assert control.flush(place.settings, 1.0) is control.Answer.NOBODY
+    with ThreadPoolExecutor(1) as pool:
+        drained = pool.submit(drain, place.settings, 20.0)
+        sink.resume()
+        assert drained.result() == 0
     assert stored(place) == [1]
 
 
@@ -154,7 +178,7 @@ def test_terminate_drains(place: Place) -> None:
     assert not list((place.settings.state_dir).glob("*.wal"))
     assert not sink.is_running()
     assert read_address(place.settings) is None
-    assert not control.flush(place.settings, 1.0)
+    assert control.flush(place.settings, 1.0) is control.Answer.NOBODY
     assert not control.stop(place.settings, 1.0)
 
 

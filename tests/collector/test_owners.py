@@ -66,7 +66,7 @@ def test_one_collector_each_directory(place: Place, first: str) -> None:
     code, said = finish(place.spawn("--embedded", "--data", str(place.settings.data)))
     assert (code, said.count("\n")) == (1, 1)
     assert f"pid {holder.pid}" in said
-    assert control.flush(place.settings, 10.0)
+    assert control.flush(place.settings, 10.0) is control.Answer.DONE
 
 
 def test_full_collector_does_not_end_a_full_one(place: Place) -> None:
@@ -132,9 +132,9 @@ def test_killed_collectors_leave_nothing_in_the_way(place: Place) -> None:
     process.kill()
     process.wait()
     assert read_address(place.settings)
-    assert not control.flush(place.settings, 2.0)
+    assert control.flush(place.settings, 2.0) is control.Answer.NOBODY
     again = wait_for(place.embedded, "a collector")
-    assert control.flush(place.settings, 10.0)
+    assert control.flush(place.settings, 10.0) is control.Answer.DONE
     assert again.poll() is None
 
 
@@ -144,5 +144,5 @@ def test_ends_when_its_directory_is_deleted(place: Place) -> None:
     shutil.rmtree(place.settings.data)
     assert process.wait(20) == 0
     again = place.embedded()
-    assert control.flush(place.settings, 10.0)
+    assert control.flush(place.settings, 10.0) is control.Answer.DONE
     assert again.poll() is None
