@@ -19,6 +19,8 @@ from stepsize.model import Attr, Identity, Request
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from stepsize.model import AttributeValue
+
 _GIT_DEPTH = 32
 
 
@@ -53,8 +55,16 @@ def of_command(
 
 
 def with_resource_attributes(identity: Identity, environ: Mapping[str, str]) -> Identity:
-    """``identity`` with the ``stepsize.*`` of `OTEL_RESOURCE_ATTRIBUTES` where it says nothing itself."""
+    """``identity`` with what `OTEL_RESOURCE_ATTRIBUTES` says; its ``stepsize.*`` only where nothing is known yet.
+
+    ``service.name`` is the flow, unless `OTEL_SERVICE_NAME` says otherwise.
+    """
     said = resource_attributes(environ)
+    others: dict[str, AttributeValue] = {
+        key: value for key, value in said.items() if not key.startswith("stepsize.") and key != "service.name"
+    }
+    if environ.get("OTEL_SERVICE_NAME"):
+        others["service.name"] = environ["OTEL_SERVICE_NAME"]
     prefix = Attr.ANNOTATION_PREFIX
     notes = {key.removeprefix(prefix): value for key, value in said.items() if key.startswith(prefix)}
     request = identity.request
@@ -73,6 +83,7 @@ def with_resource_attributes(identity: Identity, environ: Mapping[str, str]) -> 
         code_version=identity.code_version or said.get(Attr.CODE_VERSION),
         run_origin=identity.run_origin or said.get(Attr.RUN_ORIGIN),
         annotations={**notes, **identity.annotations},
+        resource={**others, **identity.resource},
         request=asked,
     )
 

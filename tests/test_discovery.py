@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,11 +33,45 @@ def _address(machine: str) -> CollectorAddress:
 
 
 def test_the_runtime_directory_is_for_its_user_alone(tmp_path: Path) -> None:
-    """Made with mode 0700, and mended where it was wider."""
-    settings = _settings(tmp_path)
-    assert stat.S_IMODE(discovery.runtime_dir(settings).stat().st_mode) == 0o700
-    (tmp_path / "r").chmod(0o755)
-    assert stat.S_IMODE(discovery.runtime_dir(settings).stat().st_mode) == 0o700
+    """Made with mode 0700 where it is missing."""
+    made = discovery.runtime_dir(_settings(tmp_path))
+    assert made == tmp_path / "r"
+    assert stat.S_IMODE(made.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o1777, 0o755, 0o711])
+def test_a_directory_that_others_use_is_left_as_it_is(tmp_path: Path, mode: int) -> None:
+    """`STEPSIZE_RUNTIME=/tmp`: the sockets go into a private one in it, and /tmp stays everybody's."""
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r").chmod(mode)
+    made = discovery.runtime_dir(_settings(tmp_path))
+    assert made == tmp_path / "r" / f"stepsize-{os.getuid()}"
+    assert stat.S_IMODE(made.stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "r").stat().st_mode) == mode
+    assert discovery.runtime_dir(_settings(tmp_path)) == made
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_directory_that_others_may_tamper_with_is_refused(tmp_path: Path, inside: bool) -> None:
+    """World-writable without the sticky bit, or with our own part of it open."""
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r").chmod(0o1777 if inside else 0o777)
+    if inside:
+        (tmp_path / "r" / f"stepsize-{os.getuid()}").mkdir(mode=0o755)
+    with pytest.raises(LakeError, match="others"):
+        discovery.runtime_dir(_settings(tmp_path))
+
+
+def test_pinned_settings_stay_where_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that sets XDG_RUNTIME_DIR, as GUI toolkits do, goes on talking to the agent it began with."""
+    (tmp_path / "one").mkdir(mode=0o700)
+    (tmp_path / "two").mkdir(mode=0o700)
+    settings = Settings.load({"STEPSIZE_DATA": str(tmp_path / "d")})
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "one"))
+    pinned = discovery.pinned(settings)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "two"))
+    assert discovery.agent_socket(pinned).parent == tmp_path / "one" / "stepsize"
+    assert discovery.agent_socket(settings).parent == tmp_path / "two" / "stepsize"
 
 
 def test_a_link_in_place_of_the_runtime_directory_is_refused(tmp_path: Path) -> None:
@@ -54,10 +89,17 @@ def test_a_path_too_long_for_a_socket_is_refused_with_the_way_out(tmp_path: Path
 
 
 def test_each_destination_has_its_own_agent(tmp_path: Path) -> None:
-    """Points of one must never go to the other."""
-    here = _settings(tmp_path)
-    there = _settings(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
-    assert discovery.agent_socket(here) != discovery.agent_socket(there)
+    """Points of one must never go to the other, nor to the same place with somebody else's credentials."""
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+    settings = [
+        _settings(tmp_path),
+        _settings(tmp_path, **endpoint),
+        _settings(tmp_path, **endpoint, OTEL_EXPORTER_OTLP_HEADERS="x-tenant=a"),
+        _settings(tmp_path, **endpoint, OTEL_EXPORTER_OTLP_HEADERS="x-tenant=b"),
+        _settings(tmp_path, **endpoint, OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE="/c.pem"),
+    ]
+    assert len({discovery.agent_socket(one) for one in settings}) == len(settings)
+    assert not any("x-tenant" in one.destination for one in settings), "a header is a secret"
 
 
 def test_the_address_is_read_back_and_only_its_owner_removes_it(tmp_path: Path) -> None:

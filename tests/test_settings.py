@@ -32,7 +32,6 @@ def test_an_empty_variable_is_one_that_is_not_set() -> None:
         ("STEPSIZE_INTERVAL", "0"),
         ("STEPSIZE_INTERVAL", "soon"),
         ("STEPSIZE_DATA", "s3://bucket/lake"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "smoke"),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_variables_name(name: str, text: str) -> None:
@@ -40,6 +39,29 @@ def test_a_wrong_value_is_refused_by_the_variables_name(name: str, text: str) ->
     with pytest.raises(ConfigError, match=f"{name}='{text}': ") as refused:
         Settings.load({name: text})
     assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "field", "expected"),
+    [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "smoke", "protocol", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "protocol", "http/protobuf"),
+        ("OTEL_SDK_DISABLED", "TRUE", "sdk_disabled", True),
+        ("OTEL_SDK_DISABLED", "1", "sdk_disabled", False),
+        ("OTEL_SDK_DISABLED", "maybe", "sdk_disabled", False),
+    ],
+)
+def test_opentelemetrys_variables_mean_what_it_says(name: str, text: str, field: str, expected: object) -> None:
+    """What is not understood counts as not set; only `true` is true."""
+    assert getattr(Settings.load({name: text}), field) == expected
+
+
+def test_settings_travel_through_an_environment(tmp_path: Path) -> None:
+    """A process that is started with it loads the same, whatever the environment said before."""
+    settings = Settings.load({"STEPSIZE_INTERVAL": "2", "OTHER": "x"}, data=tmp_path, enabled=True)
+    environment = settings.environment({"STEPSIZE_INTERVAL": "7", "STEPSIZE_AGENT_IDLE": "9", "OTHER": "x"})
+    assert environment["OTHER"] == "x"
+    assert Settings.load(environment) == settings
 
 
 def test_a_destination_tells_endpoints_protocols_and_data_directories_apart(tmp_path: Path) -> None:

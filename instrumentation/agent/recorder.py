@@ -5,7 +5,6 @@ What comes in: observations of attempts and of the host. What goes out: sealed b
 
 from __future__ import annotations
 
-import os
 import platform
 import socket
 from dataclasses import dataclass, field
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepsize.instrumentation.agent.points import Batch, ResourcePoints
-from stepsize.instrumentation.identity import resource_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,7 +29,8 @@ class Recorder:
 
     Attributes:
         host: attributes of the host's own resource.
-        common: what the environment says of every resource (`OTEL_RESOURCE_ATTRIBUTES`), and the SDK.
+        common: attributes of every resource: the SDK's. What a user says belongs to the user's attempts alone, since
+            one agent serves many.
         boot_unix_nano: since when the host's sums have counted.
     """
 
@@ -89,15 +88,12 @@ def host_attributes() -> dict[str, AttributeValue]:
     return found
 
 
-def common_attributes(environ: Mapping[str, str] | None = None) -> dict[str, AttributeValue]:
-    """The SDK's attributes, and of `OTEL_RESOURCE_ATTRIBUTES` what is not of a single attempt."""
-    said = resource_attributes(os.environ if environ is None else environ)
-    own = {key: value for key, value in said.items() if not key.startswith(("stepsize.", "service."))}
+def common_attributes() -> dict[str, AttributeValue]:
+    """The SDK's attributes."""
     return {
         "telemetry.sdk.name": "opentelemetry",
         "telemetry.sdk.language": "python",
         "telemetry.sdk.version": _sdk_version(),
-        **own,
     }
 
 

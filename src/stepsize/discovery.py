@@ -13,7 +13,7 @@ import json
 import os
 import stat
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,26 +56,56 @@ def machine_id() -> str:
 def runtime_dir(settings: Settings) -> Path:
     """The directory of sockets, made if missing, which only this user can enter.
 
+    A directory that is there already and open to others (``STEPSIZE_RUNTIME=/tmp``) is left as it is: the sockets go
+    into one of this user's in it.
+
     Raises:
         LakeError: it belongs to somebody else, or is a link.
     """
-    uid = os.getuid() if hasattr(os, "getuid") else 0
+    uid = _uid()
     directory = settings.runtime
     if directory is None:
         xdg = os.environ.get("XDG_RUNTIME_DIR")
         directory = (
             Path(xdg, "stepsize") if xdg and os.access(xdg, os.W_OK) else Path(tempfile.gettempdir(), f"stepsize-{uid}")
         )
+    mode = _mode_of_own(directory, (uid, 0))
+    if not mode & 0o077:
+        return directory
+    if mode & 0o022 and not mode & stat.S_ISVTX:
+        raise LakeError(f"others may replace files in {directory}; set STEPSIZE_RUNTIME to a directory of your own")
+    directory /= f"stepsize-{uid}"
+    if _mode_of_own(directory, (uid,)) & 0o077:
+        raise LakeError(f"{directory} is open to others; chmod 700 it, or set STEPSIZE_RUNTIME to another one")
+    return directory
+
+
+def _uid() -> int:
+    return os.getuid() if hasattr(os, "getuid") else 0
+
+
+def _mode_of_own(directory: Path, owners: tuple[int, ...]) -> int:
+    """The mode of a directory, made for this user alone where it is missing, that belongs to one of ``owners``."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = directory.lstat()
     except OSError as error:
         raise LakeError(f"cannot use {directory} for sockets: {error.strerror}; set STEPSIZE_RUNTIME") from None
-    if not stat.S_ISDIR(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != uid):
+    foreign = hasattr(os, "getuid") and found.st_uid not in owners
+    closed = found.st_uid != _uid() and not found.st_mode & 0o007
+    if not stat.S_ISDIR(found.st_mode) or foreign or closed:
         raise LakeError(f"{directory} is not a directory of this user; set STEPSIZE_RUNTIME to one that is")
-    if found.st_mode & 0o077:
-        directory.chmod(0o700)
-    return directory
+    return found.st_mode
+
+
+def pinned(settings: Settings) -> Settings:
+    """``settings`` with the directory of sockets as it is found now: what a program does to its environment later
+    leaves it where it was.
+
+    Raises:
+        LakeError: as `runtime_dir`.
+    """
+    return replace(settings, runtime=runtime_dir(settings))
 
 
 def _socket(settings: Settings, kind: str, key: str) -> Path:

@@ -189,6 +189,8 @@ class Identity:
     run_origin: str | None = None
     request: Request = field(default_factory=Request)
     annotations: Mapping[str, AttributeValue] = field(default_factory=dict)
+    resource: Mapping[str, AttributeValue] = field(default_factory=dict)
+    """Further resource attributes, as `OTEL_RESOURCE_ATTRIBUTES` gives them; ``service.name`` in them wins."""
 
     @property
     def pathspec(self) -> str:
@@ -220,6 +222,7 @@ class Identity:
             **{Attr.ANNOTATION_PREFIX + key: value for key, value in self.annotations.items()},
             **self.request.attributes(),
             "service.name": self.flow,
+            **self.resource,
             "service.instance.id": self.instance_id,
         }
 

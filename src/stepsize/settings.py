@@ -7,8 +7,9 @@ the client reads it inside the user's process. Collector components are configur
 
 from __future__ import annotations
 
+import hashlib
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +50,19 @@ def _data_directory(text: str) -> Path:
 
 
 def _protocol(text: str) -> str:
-    if text not in ("grpc", "http/protobuf"):
+    # JSON goes to the same endpoint as protobuf, which every receiver takes.
+    known = {"grpc": "grpc", "http/protobuf": "http/protobuf", "http/json": "http/protobuf"}
+    if text not in known:
         raise ValueError("expected grpc or http/protobuf")
-    return text
+    return known[text]
+
+
+def _otel_bool(text: str) -> bool:
+    """As OpenTelemetry's specification has it: true is ``true`` in any case, everything else is false."""
+    return text.strip().lower() == "true"
+
+
+_EXPORTER_PREFIX = "OTEL_EXPORTER_OTLP_"
 
 
 def _text(value: Any) -> str:
@@ -96,30 +107,37 @@ class Settings:
     metrics_protocol: str | None = _row(
         "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", _protocol, "As OTEL_EXPORTER_OTLP_PROTOCOL, for metrics.", None
     )
-    sdk_disabled: bool = _row("OTEL_SDK_DISABLED", parse_bool, "Switch everything off.", False)
+    sdk_disabled: bool = _row("OTEL_SDK_DISABLED", _otel_bool, "`true` switches everything off.", False)
+    exporter_digest: str = ""
+    """Of headers, certificates and whatever else shapes an export; no row of the table."""
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Settings:
         """Settings from ``arguments`` (``None`` means not given), then ``environ``, then the defaults.
 
+        A value of an OpenTelemetry variable that is not understood counts as not set, as its specification asks.
+
         Raises:
-            ConfigError: a variable holds what its parser refuses; the message names it.
+            ConfigError: one of our own variables holds what its parser refuses; the message names it.
         """
         environ = os.environ if environ is None else environ
         values = {name: value for name, value in arguments.items() if value is not None}
-        for row in fields(cls):
+        values.setdefault("exporter_digest", _exporter_digest(environ))
+        for row in _rows():
             text = environ.get(row.metadata["env"])
             if row.name in values or text is None or (text == "" and row.metadata["parse"] is not parse_bool):
                 continue  # OpenTelemetry: an empty variable is one that is not set
             try:
                 values[row.name] = row.metadata["parse"](text)
             except ValueError as error:
+                if row.metadata["env"].startswith("OTEL_"):
+                    continue
                 raise ConfigError(f"{row.metadata['env']}={text!r}: {error}") from None
         return cls(**values)
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """``environ`` for a process that is to load these same settings, whatever ``environ`` said of them."""
-        rows = {row.metadata["env"]: getattr(self, row.name) for row in fields(self)}
+        rows = {row.metadata["env"]: getattr(self, row.name) for row in _rows()}
         kept = {name: text for name, text in environ.items() if name not in rows}
         return kept | {name: _text(value) for name, value in rows.items() if value is not None}
 
@@ -130,9 +148,14 @@ class Settings:
 
     @property
     def destination(self) -> str:
-        """Where points go: an endpoint, or the data directory. Two agents never serve the same one."""
+        """Where points go: an endpoint and whose credentials they carry, or the data directory.
+
+        Two agents never serve the same one, and nobody's points go out with somebody else's headers.
+        """
         endpoint = self.metrics_endpoint or self.endpoint
-        return f"{self.metrics_protocol or self.protocol} {endpoint}" if endpoint else f"data {self.data.absolute()}"
+        if not endpoint:
+            return f"data {self.data.absolute()}"
+        return f"{self.metrics_protocol or self.protocol} {endpoint} {self.exporter_digest}"
 
     @property
     def has_endpoint(self) -> bool:
@@ -140,11 +163,24 @@ class Settings:
         return bool(self.metrics_endpoint or self.endpoint)
 
 
+def _rows() -> list[Field[Any]]:
+    return [row for row in fields(Settings) if row.metadata]
+
+
+def _exporter_digest(environ: Mapping[str, str]) -> str:
+    """Of the exporters' variables that are no rows of the table: headers, certificates, compression, timeouts."""
+    own = {row.metadata["env"] for row in _rows()}
+    shaping = sorted(
+        pair for pair in environ.items() if pair[1] and pair[0].startswith(_EXPORTER_PREFIX) and pair[0] not in own
+    )
+    return hashlib.sha256(repr(shaping).encode("utf-8", "surrogateescape")).hexdigest()[:16] if shaping else ""
+
+
 def table() -> list[tuple[str, str, str]]:
     """Every setting as (environment variable, default, meaning), for the documentation."""
     defaults = Settings()
     rows = []
-    for row in fields(Settings):
+    for row in _rows():
         value = getattr(defaults, row.name)
         text = "" if value is None else _text(value)
         rows.append((row.metadata["env"], text.replace(str(Path.home()), "~"), row.metadata["help"]))

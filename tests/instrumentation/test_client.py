@@ -345,6 +345,7 @@ def test_another_user_is_turned_away(place: Place, settings: Settings) -> None:
         "sys.exit(answer != b'')\n"
     )
     assert subprocess.run([sys.executable, "-I", "-c", code, str(path)], check=False).returncode == 0
+    place.runtime.chmod(0o700)
     assert status(settings) is not None
 
 

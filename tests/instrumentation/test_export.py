@@ -13,13 +13,13 @@ from stepsize import discovery
 from stepsize.discovery import CollectorAddress
 from stepsize.instrumentation import client
 from stepsize.instrumentation.agent.embedded import EmbeddedCollector
+from stepsize.settings import Settings
 from tests.instrumentation.conftest import is_running, status, wait_until
 from tests.instrumentation.receiver import grpc_receiver, http_receiver, unix_receiver
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stepsize.settings import Settings
     from tests.instrumentation.conftest import Place
     from tests.instrumentation.receiver import Receiver
 
@@ -181,10 +181,31 @@ def test_an_embedded_collector_that_cannot_start_is_not_waited_for(
 
 def test_the_agent_says_nothing_but_in_its_bounded_log(place: Place) -> None:
     """A collector that is down is mentioned in the file beside the socket, which stays small."""
-    settings = place.settings(endpoint="http://127.0.0.1:9")
-    place.run(settings, "log", "", env={"OTEL_EXPORTER_OTLP_TIMEOUT": "1"})
+    environment = place.environment(place.settings(endpoint="http://127.0.0.1:9"), OTEL_EXPORTER_OTLP_TIMEOUT="1")
+    settings = Settings.load(environment)
+    place.run(settings, "log", "", env=environment)
     assert not client.flush(settings, 2.0)
     log = discovery.agent_socket(settings).with_suffix(".log")
     wait_until(log.exists)
     assert 0 < log.stat().st_size < 300_000
     assert log.stat().st_mode & 0o077 == 0
+
+
+def test_one_agent_tells_the_attributes_of_two_users_apart(
+    place: Place, settings: Settings, receiver: Receiver
+) -> None:
+    """What the environment of one task says is said of no other that the same agent serves."""
+    for name in ("a", "b"):
+        place.run(settings, name, "pass", env={"OTEL_RESOURCE_ATTRIBUTES": f"team={name}"})
+    assert [receiver.end(name).resource["team"] for name in ("a", "b")] == ["a", "b"]
+    assert all("team" not in point.resource for point in receiver.of("system.cpu.logical.count"))
+
+
+def test_nobodys_points_go_out_with_somebody_elses_headers(
+    place: Place, settings: Settings, receiver: Receiver
+) -> None:
+    """Other credentials for the same endpoint are another agent's."""
+    for name in ("a", "b"):
+        place.run(settings, name, "pass", env={"OTEL_EXPORTER_OTLP_HEADERS": f"x-tenant={name}"})
+        receiver.end(name)
+        receiver.wait(lambda tenant=name: receiver.headers["x-tenant"] == tenant)

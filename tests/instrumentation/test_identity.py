@@ -63,3 +63,14 @@ def test_a_broken_repository_has_no_commit(tmp_path: Path) -> None:
     """What cannot be read is left out."""
     (tmp_path / ".git").mkdir()
     assert identity.git_commit(tmp_path) is None
+
+
+def test_the_rest_of_the_environments_attributes_goes_into_the_resource() -> None:
+    """As OpenTelemetry has it; `service.name` stays the flow's unless `OTEL_SERVICE_NAME` says otherwise."""
+    known = Identity("Flow", "1", "step", "7")
+    environ = {"OTEL_RESOURCE_ATTRIBUTES": "team=a,service.name=other,service.namespace=shop"}
+    attributes = identity.with_resource_attributes(known, environ).attributes()
+    assert {"team": "a", "service.name": "Flow", "service.namespace": "shop"}.items() <= attributes.items()
+    named = identity.with_resource_attributes(known, {**environ, "OTEL_SERVICE_NAME": "mine"}).attributes()
+    assert named["service.name"] == "mine"
+    assert named["service.instance.id"] == known.instance_id

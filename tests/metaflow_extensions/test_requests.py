@@ -32,7 +32,8 @@ MB, MIB = 10**6, 2**20
             Request(cpu=4, memory_bytes=9000 * MB, disk_bytes=10240 * MB),
         ),
         ([(BatchDecorator, {"cpu": 4, "memory": 9000})], Request(cpu=4, memory_bytes=9000 * MIB)),
-        ([(ResourcesDecorator, {"cpu": "many", "memory": None})], Request(cpu=1, memory_bytes=4096 * MB)),
+        # What is no number is not known, which is not the default.
+        ([(ResourcesDecorator, {"cpu": "many", "memory": "8GB"})], Request()),
     ],
 )
 def test_a_request_is_what_metaflow_merges(decorators: list[tuple[Any, dict[str, Any]]], expected: Request) -> None:

@@ -163,18 +163,21 @@ def requested(decorators: Iterable[Any]) -> Request:
     megabyte = _REMOTE.get(target, _LOCAL_MB)
     attributes = by_name.get(target, {})
 
-    def number(key: str) -> float | None:
+    def number(key: str, default: float | None = None) -> float | None:
+        value = attributes.get(key)
+        if value is None:
+            return default
         with suppress(TypeError, ValueError):
-            return float(attributes.get(key))
-        return None
+            return float(value)
+        return None  # it says something that is no number: not known, which is not the default
 
-    def in_bytes(key: str) -> int | None:
-        value = number(key)
+    def in_bytes(key: str, default: float | None = None) -> int | None:
+        value = number(key, default)
         return None if value is None else round(value * megabyte)
 
     return Request(
-        cpu=number("cpu") or METAFLOW_DEFAULT_CPU,
-        memory_bytes=in_bytes("memory") or METAFLOW_DEFAULT_MEMORY_MB * megabyte,
+        cpu=number("cpu", METAFLOW_DEFAULT_CPU),
+        memory_bytes=in_bytes("memory", METAFLOW_DEFAULT_MEMORY_MB),
         gpu=number("gpu"),
         disk_bytes=in_bytes("disk"),
     )
