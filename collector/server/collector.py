@@ -35,6 +35,7 @@ from stepsize.collector.sink.settings import SinkSettings
 from stepsize.collector.state import writer_id
 from stepsize.collector.wal.reader import delete_covered
 from stepsize.collector.wal.writer import WalWriter
+from stepsize.errors import RetryableError
 from stepsize.store.layout import check_directory
 from stepsize.store.manifest import read_manifest
 
@@ -83,6 +84,7 @@ class Collector:
         self._log = log
         self._ready = ready
         self._stop = asyncio.Event()
+        self._failure: Exception | None = None
         self._exit = contextlib.AsyncExitStack()
         self._http_servers: list[HttpServerState] = []
 
@@ -92,6 +94,7 @@ class Collector:
         Raises:
             LakeError: a directory cannot be used.
             UnavailableError: a port is in use, or another collector serves the directory.
+            RetryableError: the write-ahead log failed, which ended the collector.
         """
         settings = self._settings
         async with self._exit as end:
@@ -111,6 +114,10 @@ class Collector:
             self._ready(addresses)
             await self._stop.wait()
             await self._close_servers()
+        if self._failure is not None:
+            raise RetryableError(
+                f"the write-ahead log failed: {self._failure!r}; nothing that was acknowledged is lost: start it again"
+            )
 
     # starting
 
@@ -132,7 +139,7 @@ class Collector:
     def _open_wal(self, sink: SinkProcess) -> WalWriter:
         state = self._settings.state_dir
         committed = read_manifest(self._settings.data, writer_id(state)).position
-        wal = WalWriter(state, first_segment=committed.segment + 1, on_durable=sink.advance)
+        wal = WalWriter(state, first_segment=committed.segment + 1, on_durable=sink.advance, on_failure=self._fail)
         sink.advance(wal.durable)
         return wal
 
@@ -236,6 +243,11 @@ class Collector:
             loop.add_signal_handler(number, self._stop.set)
         if self._embedded:
             threading.Thread(target=_wait_for_eof, args=(loop, self._stop.set), daemon=True, name="stdin").start()
+
+    def _fail(self, failure: Exception) -> None:
+        """End because of ``failure``: a collector that can keep nothing is of no use to anybody."""
+        self._failure = failure
+        self._stop.set()
 
     def _look_at_directory(self, lock: Lock) -> None:
         """End when the state directory was deleted: what is acknowledged from now on could never be found again."""

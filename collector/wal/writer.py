@@ -1,10 +1,12 @@
 """Appends requests to the write-ahead log and says when they are durable.
 
-What comes in: requests, from the event loop. What goes out: awaitables that end when ``fdatasync`` has returned.
+What comes in: requests, from the event loop. What goes out: awaitables that end when ``fdatasync`` has returned
+(``fsync`` where a system has no other).
 One thread writes what has gathered since its last turn and syncs it once (group commit), so that many small requests
 share the cost of one. Never acknowledges what is not on disk: a failed write or sync refuses every request of the
 group, cuts what was written of it away and goes on in a new segment, so that a reader never passes over bytes that
-change under it.
+change under it. Never leaves anybody waiting: a failure that is not the disk's ends the writer, refuses what waits and
+what comes, and is reported to whoever made it.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 SEGMENT_BYTES = 64 << 20
 MAX_PENDING_BYTES = 256 << 20
+_sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
 @dataclass(slots=True)
@@ -47,6 +50,7 @@ class WalWriter:
         directory: where the segments lie.
         first_segment: number below which no segment is written; existing ones are never appended to.
         on_durable: called on the event loop with the position after the last durable record.
+        on_failure: called on the event loop, once, with what ended the writer before it was closed.
         segment_bytes: a segment that is longer is followed by the next.
         max_pending_bytes: requests beyond so many bytes not yet on disk are refused.
     """
@@ -57,11 +61,13 @@ class WalWriter:
         *,
         first_segment: int,
         on_durable: Callable[[WalPosition], None],
+        on_failure: Callable[[Exception], None] = lambda _: None,
         segment_bytes: int = SEGMENT_BYTES,
         max_pending_bytes: int = MAX_PENDING_BYTES,
     ) -> None:
         self._directory = directory
         self._on_durable = on_durable
+        self._on_failure = on_failure
         self._segment_bytes = segment_bytes
         self._max_pending_bytes = max_pending_bytes
         self._loop = asyncio.get_running_loop()
@@ -103,17 +109,35 @@ class WalWriter:
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        while group := self._next_group():
-            try:
-                self._write(group)
-            except OSError as error:  # noqa: PERF203 - one turn of the loop is one sync of the disk
-                self._abandon_segment()
-                reason = UnavailableError(f"the write-ahead log cannot be written ({error.strerror}); send again later")
-                self._settle(group, reason, None)
-            else:
-                self._settle(group, None, WalPosition(self._next_segment - 1, self._offset))
+        group: _Group | None = None
+        try:
+            while group := self._next_group():
+                self._take(group)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for a thread that is gone
+            self._give_up(group, error)
         if self._descriptor >= 0:
             os.close(self._descriptor)
+
+    def _take(self, group: _Group) -> None:
+        try:
+            self._write(group)
+        except OSError as error:
+            self._abandon_segment()
+            reason = UnavailableError(f"the write-ahead log cannot be written ({error.strerror}); send again later")
+            self._settle(group, reason, None)
+        else:
+            self._settle(group, None, WalPosition(self._next_segment - 1, self._offset))
+
+    def _give_up(self, group: _Group | None, error: Exception) -> None:
+        with self._wake:
+            self._closing = True
+            late, self._group = self._group, _Group()
+        self._abandon_segment()
+        reason = UnavailableError(f"the write-ahead log failed ({error!r}) and the collector is ending; send again")
+        for refused in (group, late):
+            if refused is not None:
+                self._settle(refused, reason, None)
+        self._call(self._on_failure, error)
 
     def _next_group(self) -> _Group | None:
         with self._wake:
@@ -131,7 +155,7 @@ class WalWriter:
         view = memoryview(content)
         while view:
             view = view[os.write(self._descriptor, view) :]
-        os.fdatasync(self._descriptor)
+        _sync(self._descriptor)
         self._offset += len(content)
 
     def _rotate(self) -> None:
@@ -157,13 +181,17 @@ class WalWriter:
             os.close(self._descriptor)
         self._descriptor = -1
         if self._offset <= len(HEADER):  # nothing durable in it: a full disk must not fill with empty segments
-            (self._directory / segment_name(self._next_segment - 1)).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                (self._directory / segment_name(self._next_segment - 1)).unlink(missing_ok=True)
 
     def _settle(self, group: _Group, error: UnavailableError | None, durable: WalPosition | None) -> None:
         with self._wake:
             self._in_flight_bytes = 0
+        self._call(self._finish, group, error, durable)
+
+    def _call(self, callback: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended, and with it everybody who waited
-            self._loop.call_soon_threadsafe(self._finish, group, error, durable)
+            self._loop.call_soon_threadsafe(callback, *arguments)
 
     def _finish(self, group: _Group, error: UnavailableError | None, durable: WalPosition | None) -> None:
         if durable is not None:

@@ -19,10 +19,10 @@ from stepsize.discovery import read_address
 from stepsize.errors import UnavailableError
 from stepsize.store.lake import Lake
 from tests.collector.otlp import RequestBuilder, identity
-from tests.collector.running import post_to_socket, wait_for
+from tests.collector.running import CONFIG, RunningCollector, post_to_socket, wait_for
 
 if TYPE_CHECKING:
-    from tests.collector.running import Place, RunningCollector
+    from tests.collector.running import Place
 
 
 def numbered(number: int) -> bytes:
@@ -225,3 +225,48 @@ def test_socket_requests_survive(place: Place) -> None:
     process.stdin.close()
     assert process.wait(20) == 0
     assert stored(place) == [0, 1, 2]
+
+
+FAILING = """
+import os, pathlib, sys
+from dataclasses import replace
+from stepsize.collector.config.service import load
+from stepsize.collector.server.collector import run
+from stepsize.errors import RetryableError
+from stepsize.settings import Settings
+
+class Failing(type(pathlib.Path())):
+    def __truediv__(self, name):
+        if name.endswith(".wal"):
+            raise RuntimeError("a defect")
+        return pathlib.Path(str(self), name)
+
+data, config = map(pathlib.Path, sys.argv[1:])
+settings = replace(Settings.load(data=data), state=Failing(data / "wal"))
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+try:
+    run(load(config, {}), settings, embedded=False, log=say, ready=lambda addresses: say(", ".join(addresses)))
+except RetryableError as error:
+    say(error)
+    sys.exit(error.exit_code)
+"""
+
+
+def test_a_collector_that_can_keep_nothing_ends(place: Place) -> None:
+    """A failure of the log that is not the disk's: who sends is refused, and the collector ends with one line."""
+    config = place.home / "config.yaml"
+    config.write_text(CONFIG)
+    process = subprocess.Popen(
+        [sys.executable, "-c", FAILING, str(place.settings.data), str(config)],
+        stderr=subprocess.PIPE,
+        env=place.environment(),
+    )
+    place.processes.append(process)
+    assert process.stderr
+    collector = RunningCollector(place, process, process.stderr.readline().decode())
+    assert collector.post(numbered(1))[0] == 503
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert said.count(b"\n") == 1
+    assert b"the write-ahead log failed: RuntimeError('a defect')" in said

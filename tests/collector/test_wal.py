@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepsize.collector.wal.format import HEADER, decode_records, encode_record, segment_name
+from stepsize.collector.wal.format import HEADER, SUFFIX, decode_records, encode_record, segment_name
 from stepsize.collector.wal.reader import delete_before, delete_covered, read_records, segments
 from stepsize.collector.wal.writer import WalWriter
 from stepsize.errors import UnavailableError
 from stepsize.store.manifest import WalPosition
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 END = WalPosition(2**62)
 requests_and_times = st.lists(st.tuples(st.binary(max_size=80), st.integers(-(2**63), 2**63 - 1)), max_size=8)
@@ -138,6 +135,59 @@ def test_too_much_at_once_is_refused(tmp_path: Path) -> None:
     assert 0 < len(kept) < 10
     assert all(result is None or isinstance(result, UnavailableError) for result in results)
     assert len(list(read_records(tmp_path, WalPosition(), END))) == len(kept)
+
+
+class FailingDirectory(type(Path())):  # type: ignore[misc]  # the class for this system
+    """A directory in which segments after the first cannot be named: a failure that is none of the disk's."""
+
+    def __truediv__(self, name: str) -> Path:
+        if name.endswith(SUFFIX) and name != segment_name(1):
+            raise RuntimeError("a defect")
+        return Path(str(self), name)
+
+
+def test_a_failure_that_is_not_the_disks_leaves_nobody_waiting(tmp_path: Path) -> None:
+    """Whatever ends the writer: what waited and what comes is refused, it is reported once, and closing goes well."""
+
+    async def run() -> tuple[list[object], list[Exception]]:
+        failures: list[Exception] = []
+        writer = WalWriter(
+            FailingDirectory(tmp_path),
+            first_segment=1,
+            on_durable=lambda _: None,
+            on_failure=failures.append,
+            segment_bytes=1,
+        )
+        await writer.append(b"kept")
+        waiting = asyncio.gather(*(writer.append(b"lost") for _ in range(3)), return_exceptions=True)
+        refused: list[object] = list(await asyncio.wait_for(waiting, 10.0))
+        with pytest.raises(UnavailableError):
+            await asyncio.wait_for(writer.append(b"late"), 10.0)
+        await writer.close()
+        return refused, failures
+
+    refused, failures = asyncio.run(run())
+    assert [type(result) for result in refused] == [UnavailableError] * 3
+    assert [str(failure) for failure in failures] == ["a defect"]
+    assert [record.request for record, _ in read_records(tmp_path, WalPosition(), END)] == [b"kept"]
+
+
+def test_systems_without_fdatasync(tmp_path: Path) -> None:
+    """Where there is no `fdatasync` (macOS), requests are kept all the same."""
+    script = """
+import os
+del os.fdatasync
+import asyncio, pathlib, sys
+from stepsize.collector.wal.writer import WalWriter
+async def main():
+    writer = WalWriter(pathlib.Path(sys.argv[1]), first_segment=1, on_durable=lambda _: None)
+    await asyncio.wait_for(writer.append(b"kept"), 10)
+    await writer.close()
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [record.request for record, _ in read_records(tmp_path, WalPosition(), END)] == [b"kept"]
 
 
 def test_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
