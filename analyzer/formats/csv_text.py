@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stepsize.analyzer.formats.json_text import record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from stepsize.analyzer.report import StepReport
 
@@ -36,10 +36,15 @@ COLUMNS: tuple[str, ...] = (
 
 def render(reports: Sequence[StepReport]) -> str:
     """``reports`` as CSV with the header :data:`COLUMNS`."""
+    return as_csv((_row(record(report)) for report in reports), COLUMNS)
+
+
+def as_csv(records: Iterable[dict[str, Any]], columns: Sequence[str]) -> str:
+    """Any records as CSV with the header ``columns``."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_row(record(report)) for report in reports)
+    writer.writerows(records)
     return text.getvalue()
 
 

@@ -88,18 +88,9 @@ def render(reports: Sequence[StepReport]) -> str:
         policies=sorted({report.policy for report in reports}),
         tasks=sum(report.tasks for report in reports),
         wasted_gb_h=sum(report.wasted_gb_h or 0.0 for report in reports),
-        savings=_savings(reports),
+        savings=words.savings(reports),
         changes=sum(1 for report in reports if changes(report)),
     )
-
-
-def _savings(reports: Sequence[StepReport]) -> list[str]:
-    sums: dict[str, float] = {}
-    for report in reports:
-        costs = report.costs
-        if costs.saving_per_month is not None and costs.currency is not None:
-            sums[costs.currency] = sums.get(costs.currency, 0.0) + costs.saving_per_month
-    return [words.money(value, currency) for currency, value in sorted(sums.items())]
 
 
 def _section(report: StepReport, anchor: str) -> Section:

@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from stepsize.analyzer.costs import Amounts
     from stepsize.analyzer.matching import Offer
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 def render(reports: Sequence[StepReport]) -> str:
     """``reports`` as indented JSON with a newline at its end."""
-    return json.dumps([record(report) for report in reports], indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return as_json(record(report) for report in reports)
+
+
+def as_json(records: Iterable[dict[str, Any]]) -> str:
+    """Any records as an indented list with a newline at its end."""
+    return json.dumps(list(records), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def record(report: StepReport) -> dict[str, Any]:

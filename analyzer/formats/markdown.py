@@ -1,4 +1,5 @@
-"""The report as Markdown (GitHub's), short enough for a comment: a table, then what stands behind each row.
+"""The report as Markdown (GitHub's), short enough for a comment: a table, what to change first on top,
+then what stands behind each row.
 
 What comes in: reports. What goes out: Markdown text in which names cannot break out of their place.
 """
@@ -10,12 +11,14 @@ import re
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.formats import words
+from stepsize.analyzer.formats.ranking import ranked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from stepsize.analyzer.report import StepReport
 
+_HEAD = ("step", "memory MB", "used", "cpu", "used", "saving", "confidence")
 _SPECIAL = re.compile(r"([\\`*_\[\]|~])")
 
 
@@ -24,19 +27,23 @@ def render(reports: Sequence[StepReport]) -> str:
     lines = ["# What each step should ask for", ""]
     if not reports:
         return "\n".join([*lines, "No steps.", ""])
-    lines += [
-        "| step | memory MB | used | cpu | used | saving | confidence |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    lines += [_row(report) for report in reports]
+    reports = ranked(reports)
+    lines += as_markdown(_HEAD, map(_row, reports))
     for report in reports:
         lines += ["", *_details(report)]
     return "\n".join(lines) + "\n"
 
 
-def _row(report: StepReport) -> str:
-    cells = [
-        _escaped(report.title),
+def as_markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """The lines of a table; its cells are Markdown (:func:`escaped`)."""
+    titles = list(head)
+    rule = ["-" * max(3, len(title)) for title in titles]
+    return [f"| {' | '.join(cells)} |" for cells in (titles, rule, *rows)]
+
+
+def _row(report: StepReport) -> list[str]:
+    return [
+        escaped(report.title),
         _change(report, "memory_mb"),
         words.amount(report.used.memory_mb),
         _change(report, "cpu"),
@@ -44,7 +51,6 @@ def _row(report: StepReport) -> str:
         words.saving(report.costs),
         report.confidence,
     ]
-    return f"| {' | '.join(cells)} |"
 
 
 def _change(report: StepReport, name: str) -> str:
@@ -54,15 +60,15 @@ def _change(report: StepReport, name: str) -> str:
 
 def _details(report: StepReport) -> list[str]:
     lines = [f"<details><summary>{_plain(report.title)}: {words.seen(report)}</summary>", ""]
-    lines += [f"- {_escaped(reason)}" for reason in (*report.reasons, *report.costs.reasons)]
+    lines += [f"- {escaped(reason)}" for reason in (*report.reasons, *report.costs.reasons)]
     lines.append(f"- Failures for memory expected: {words.failures(report)}.")
     for offer in report.costs.servers:
-        name = _escaped(f"{offer.vendor_id} {offer.server_id}, {offer.region}")
+        name = escaped(f"{offer.vendor_id} {offer.server_id}, {offer.region}")
         lines.append(f"- Fits: {name}, {words.money(offer.price_hourly, offer.currency)} an hour")
     return [*lines, "", "</details>"]
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """``text`` as a line of Markdown that reads the same."""
     return _SPECIAL.sub(r"\\\1", _plain(text))
 

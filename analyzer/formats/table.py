@@ -1,6 +1,7 @@
 """The report for a terminal: a table over all steps, what to change first on top, then for each step why.
 
-A step that may stay as it is gets a short block: why, and the servers that fit it.
+A step that may stay as it is gets three lines: its name, why it stays, the cheapest server that fits. Asked for a
+single step, the report tells everything about it.
 
 What comes in: reports. What goes out: text of a given width, with colours only where they are asked for. Names are
 printed as they are, never read as markup, with control characters made visible.
@@ -41,8 +42,15 @@ def render(reports: Sequence[StepReport], *, color: bool = False, width: int = W
         return text.getvalue()
     reports = ranked(reports)
     console.print(_overview(reports))
-    for report in reports:
+    alone = len({(report.flow, report.step) for report in reports}) == 1
+    full = [report for report in reports if alone or changes(report)]
+    for report in full:
         console.print(_block(report))
+    kept = reports[len(full) :]  # they rank last
+    if kept:
+        console.print("\nSteps that stay as they are (everything about one: stepsize report FLOW/STEP)")
+    for report in kept:
+        console.print(_brief(report, width))
     console.print(_total(reports))
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
@@ -72,11 +80,30 @@ def _change(report: StepReport, name: str) -> Text:
     return Text.assemble(f"{words.amount(asked)} → ", (words.amount(advised), style))
 
 
-def _block(report: StepReport) -> RenderableType:
-    head = Text.assemble(
+def _head(report: StepReport) -> Text:
+    return Text.assemble(
         (words.printable(report.title), "bold cyan"),
         (f"  {words.seen(report)}, confidence {report.confidence}", "dim"),
     )
+
+
+def _brief(report: StepReport, width: int) -> RenderableType:
+    """Three lines, cut rather than wrapped: there is nothing to do about the step."""
+    lines = [_head(report)]
+    indent = "  why   "
+    why = ""
+    for sentence in report.held or ("The request fits what was used.",):
+        more = f"{why} {sentence}".strip()
+        if not why or len(indent) + len(more) <= width:
+            why = more
+    lines.append(Text.assemble((indent, "dim"), words.printable(why)))
+    lines += [Text.assemble(("  fits  ", "dim"), server) for server in _servers(report)[:1]]
+    for line in lines:
+        line.truncate(width, overflow="ellipsis")
+    return Group(*lines)
+
+
+def _block(report: StepReport) -> RenderableType:
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -84,12 +111,11 @@ def _block(report: StepReport) -> RenderableType:
         grid.add_row(label, _asked_used_advised(report, name))
     if report.reasons:
         grid.add_row("why", _paragraph(report.reasons))
-    if changes(report):
-        for label, text in _money(report):
-            grid.add_row(label, text)
+    for label, text in _money(report):
+        grid.add_row(label, text)
     if report.costs.servers:
-        grid.add_row("fits", _servers(report))
-    return Group(Text(), head, Padding(grid, (0, 0, 0, 2)))
+        grid.add_row("fits", Text("\n".join(_servers(report))))
+    return Group(Text(), _head(report), Padding(grid, (0, 0, 0, 2)))
 
 
 def _asked_used_advised(report: StepReport, name: str) -> Text:
@@ -123,26 +149,21 @@ def _money(report: StepReport) -> list[tuple[str, Text]]:
     return lines
 
 
-def _servers(report: StepReport) -> Text:
+def _servers(report: StepReport) -> list[str]:
     """A line for each server; the regions of clouds are long, so prices come before them."""
     lines = []
     for offer in report.costs.servers:
         size = f"{words.amount(offer.vcpus)} vCPU, {offer.memory_mib / 1024:.3g} GiB"
         price = f"{words.money(offer.price_hourly, offer.currency)}/h"
         lines.append(f"{offer.vendor_id} {offer.server_id} ({size}): {price} in {offer.region}")
-    return Text("\n".join(words.printable(line) for line in lines))
+    return [words.printable(line) for line in lines]
 
 
 def _total(reports: Sequence[StepReport]) -> RenderableType:
-    saved: dict[str, float] = {}
-    for report in reports:
-        costs = report.costs
-        if costs.saving_per_month is not None and costs.currency is not None:
-            saved[costs.currency] = saved.get(costs.currency, 0.0) + costs.saving_per_month
     wasted = sum(report.wasted_gb_h or 0.0 for report in reports)
-    sums = [f"{value:,.2f} {currency} a month" for currency, value in sorted(saved.items())]
+    saved = words.savings(reports)
     text = f"In all: {words.gb_hours(wasted)} of memory held and not used" + (
-        f"; saving {' and '.join(sums)}" if sums else ""
+        f"; saving {' and '.join(saved)} a month" if saved else ""
     )
     basis = "Servers are on demand, x86_64, without burstable cores; prices are list prices without discounts."
     return Group(Text(), Text(text + "."), Text(basis, style="dim"))

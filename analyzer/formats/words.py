@@ -8,10 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from stepsize.analyzer.costs import Amounts, Costs
     from stepsize.analyzer.report import StepReport
 
 UNKNOWN = "\N{EN DASH}"
+LEAST_MONEY = 0.0001
+"""Less than this is not shown as a number: a step of some milliseconds."""
 
 RESOURCES: tuple[tuple[str, str], ...] = (
     ("memory_mb", "memory MB"),
@@ -38,7 +42,7 @@ def money(value: float | None, currency: str | None) -> str:
         return UNKNOWN
     if value == 0 or abs(value) >= 0.1:
         return f"{value:,.2f} {currency}"
-    if abs(value) < 0.0001:
+    if abs(value) < LEAST_MONEY:
         return f"under 0.0001 {currency}" if value > 0 else f"about 0 {currency}"
     return f"{float(f'{value:.2g}'):.6f}".rstrip("0") + f" {currency}"
 
@@ -72,13 +76,13 @@ def saving(costs: Costs) -> str:
     if costs.saving_per_month is not None:
         # Whole cents: the pace of runs is known no better; the sum avoids a negative zero.
         return f"{round(costs.saving_per_month, 2) + 0.0:,.2f} {costs.currency} a month"
-    if costs.now is not None and costs.recommended is not None:
-        return (
-            f"{money(costs.now - costs.recommended, costs.currency)} a run"
-            if costs.now != costs.recommended
-            else "none"
-        )
-    return UNKNOWN
+    if costs.now is None or costs.recommended is None:
+        return UNKNOWN
+    if costs.now == costs.recommended:
+        return "none"
+    if _negligible(costs):
+        return "negligible"
+    return f"{money(costs.now - costs.recommended, costs.currency)} a run"
 
 
 def saving_short(costs: Costs) -> str:
@@ -86,9 +90,24 @@ def saving_short(costs: Costs) -> str:
     if costs.saving_per_month is not None:
         value = round(costs.saving_per_month, 2) + 0.0
         return f"{value:,.0f} {costs.currency}/mo" if abs(value) >= 100 else f"{value:.2f} {costs.currency}/mo"
-    if costs.now and costs.recommended is not None and costs.now != costs.recommended:
+    if costs.now and costs.recommended is not None and costs.now != costs.recommended and not _negligible(costs):
         return f"{1 - costs.recommended / costs.now:.0%} a run"
     return saving(costs)
+
+
+def savings(reports: Iterable[StepReport]) -> list[str]:
+    """The savings of a month that are known, added up in each currency."""
+    sums: dict[str, float] = {}
+    for report in reports:
+        costs = report.costs
+        if costs.saving_per_month is not None and costs.currency is not None:
+            sums[costs.currency] = sums.get(costs.currency, 0.0) + costs.saving_per_month
+    return [money(value, currency) for currency, value in sorted(sums.items())]
+
+
+def _negligible(costs: Costs) -> bool:
+    """Whether a run costs so little that a share of it says nothing."""
+    return max(costs.now or 0.0, costs.recommended or 0.0) < LEAST_MONEY
 
 
 def cost_reason(reason: str) -> str:

@@ -62,8 +62,8 @@ class HeadroomPolicy:
 
     def _memory(self, evidence: StepEvidence, peaks: Peaks | None) -> Advice:
         if peaks is None:
-            held = "Memory stays as it is: no attempt's peak could be read."
-            return Advice(None, (held,), held=held)
+            unread = "Memory stays as it is: no attempt's peak could be read."
+            return Advice(None, (unread,), held=unread)
         newest = evidence.newest
         requested_bytes = newest.requested_memory_bytes if newest else None
         needed = peaks.needed_bytes(self.oom_bump)

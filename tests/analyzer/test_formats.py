@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
+import re
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path, PurePath
@@ -244,10 +246,55 @@ def test_what_breaks_comes_before_what_costs_and_what_stays_comes_last(tmp_path:
     ]
     connection = write_tasks(tmp_path, rows).connect()
     with Catalog.open() as catalog:
-        built = build(connection, catalog, policies.load(), Query())
+        built = build(connection, catalog, policies.load(), Query())[::-1]
     assert [report.step for report in ranked(built)] == ["broken", "cheaper", "kept"]
+    for name in ("table", "markdown", "html"):
+        text = render(built, name)
+        places = [[found.start() for found in re.finditer(step, text)] for step in ("broken", "cheaper", "kept")]
+        assert places[0][0] < places[1][0] < places[2][0], name
+        assert places[0][-1] < places[1][-1] < places[2][-1], name
+    assert [step["step"] for step in json.loads(render(built, "json"))] == [report.step for report in built]
+    assert [step["step"] for step in csv.DictReader(io.StringIO(render(built, "csv")))] == [r.step for r in built]
+    assert [report.step for report in built] == ["kept", "cheaper", "broken"]
+
+
+def _lines_about(text: str, title: str) -> list[str]:
+    """The block of a step in the table: from its title to the next line that is not indented."""
+    lines = text.splitlines()
+    start = next(index for index, line in enumerate(lines) if line.startswith(f"{title}  "))
+    rest = itertools.takewhile(lambda line: line.startswith("  "), lines[start + 1 :])
+    return [lines[start], *rest]
+
+
+def test_the_table_spends_three_lines_on_a_step_that_stays(tmp_path: Path) -> None:
+    """Its name, why it stays, the cheapest server; what changes is told in full, as is a step asked for alone."""
+    long = "a_step_whose_name_takes_more_than_the_line_that_a_terminal_has_for_it_and_then_some_more"
+    rows = [row(step="changes", run=str(n)) for n in range(10)]
+    rows += [row(step="few", requested_cpu=8.0), row(step="running", outcome=None), row(step=long)]
+    rows += [row(step="fits", run=str(n), memory_peak_bytes=3_400 * 10**6) for n in range(10)]
+    rows += [row(step="moment", duration_s=0.004, cores=3.0)]
+    connection = write_tasks(tmp_path, rows).connect()
+    with Catalog.open() as catalog:
+        built = build(connection, catalog, policies.load(), Query())
     text = table.render(built)
-    assert text.index("broken") < text.index("cheaper") < text.index("kept")
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert len(_lines_about(text, "TrainFlow/changes")) > 8
+    for step, why in {
+        "few": "Memory stays at 4,096 MB until 3 tasks have finished, 2 more needed.",
+        "running": "The one attempt seen is still running: everything stays as it is.",
+        "fits": "The request fits what was used.",
+        "moment": "Memory stays at 4,096 MB until 3 tasks have finished, 2 more needed.",
+    }.items():
+        head, reason, server = _lines_about(text, f"TrainFlow/{step}")
+        assert "confidence" in head
+        assert reason == f"  why   {why}"
+        assert re.fullmatch(r"  fits  \w+ \S+ \(.*\): .* USD/h in \S+", server)
+    assert "\N{HORIZONTAL ELLIPSIS}" in text
+    for report in built:
+        alone = table.render([report])
+        told = " ".join(alone.split())
+        assert all(reason in told for reason in report.reasons if len(report.step) < 20), report.step
+        assert len(re.findall(r"USD/h in", alone)) == len(report.costs.servers)
 
 
 @pytest.mark.parametrize(
@@ -263,6 +310,9 @@ def test_what_breaks_comes_before_what_costs_and_what_stays_comes_last(tmp_path:
         (Costs(now=2.0, recommended=3.0, currency="USD"), "-1.00 USD a run", "-50% a run"),
         (Costs(now=2.0, recommended=2.0, currency="USD"), "none", "none"),
         (Costs(), words.UNKNOWN, words.UNKNOWN),
+        (Costs(now=9e-5, recommended=7e-5, currency="USD"), "negligible", "negligible"),
+        (Costs(now=7e-5, recommended=9e-5, currency="USD"), "negligible", "negligible"),
+        (Costs(now=9e-5, recommended=2e-4, currency="USD"), "-0.00011 USD a run", "-122% a run"),
     ],
 )
 def test_a_saving_is_a_month_where_the_pace_is_known_else_a_run(costs: Costs, long: str, short: str) -> None:

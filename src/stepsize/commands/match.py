@@ -68,8 +68,8 @@ def command(
 
     Example: stepsize match --cpu 4 --memory 16GiB --region 'eu-*' --no-burstable
     """
-    from stepsize.analyzer.matching import Catalog, Need  # noqa: PLC0415 - `--help` and wrong usage stay quick
-    from stepsize.analyzer.offers import render  # noqa: PLC0415 - as above
+    from stepsize.analyzer.formats.offers import render  # noqa: PLC0415 - `--help` and wrong usage stay quick
+    from stepsize.analyzer.matching import Catalog, Need  # noqa: PLC0415 - as above
 
     need = Need(
         cpu=cpu,

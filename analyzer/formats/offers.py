@@ -6,13 +6,13 @@ neither the terminal nor the clock.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from dataclasses import asdict, fields
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from stepsize.analyzer.formats.csv_text import as_csv
+from stepsize.analyzer.formats.json_text import as_json
+from stepsize.analyzer.formats.markdown import as_markdown, escaped
 from stepsize.analyzer.matching import Offer
 from stepsize.sizes import format_mib
 
@@ -53,9 +53,9 @@ _COLUMNS: tuple[tuple[str, Callable[[Offer], str], bool], ...] = (
 def render(offers: Sequence[Offer], form: str, today: date) -> str:
     """``offers`` in ``form``: ``table``, ``json``, ``csv`` or ``markdown``."""
     if form == "json":
-        return json.dumps([record(offer) for offer in offers], indent=2) + "\n"
+        return as_json(map(record, offers))
     if form == "csv":
-        return _csv(offers)
+        return as_csv(map(record, offers), [field.name for field in fields(Offer)])
     if not offers:
         return ""
     lines = _markdown(offers) if form == "markdown" else _table(offers)
@@ -81,34 +81,22 @@ def age(offers: Sequence[Offer], today: date) -> str:
     return f"Linux list prices of {when} ({old} old), without tax, storage and traffic."
 
 
-def _csv(offers: Sequence[Offer]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Offer)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(record(offer) for offer in offers)
-    return text.getvalue()
-
-
 def _cells(offers: Sequence[Offer]) -> list[list[str]]:
-    shown = [
-        (title, text, right) for title, text, right in _COLUMNS if title != "gpu" or any(o.gpu_count for o in offers)
-    ]
-    rows = [[title for title, _, _ in shown], *([text(offer) for _, text, _ in shown] for offer in offers)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, (_, _, right) in zip(row, widths, shown, strict=True)
-        ]
-        for row in rows
-    ]
+    """The heading and a row for each offer; GPUs only where there are any."""
+    shown = [column for column in _COLUMNS if column[0] != "gpu" or any(offer.gpu_count for offer in offers)]
+    return [[title for title, _, _ in shown], *([text(offer) for _, text, _ in shown] for offer in offers)]
 
 
 def _table(offers: Sequence[Offer]) -> list[str]:
-    return ["  ".join(row).rstrip() for row in _cells(offers)]
+    rows = _cells(offers)
+    to_the_right = {title for title, _, right in _COLUMNS if right}
+    columns = []
+    for title, *cells in zip(*rows, strict=True):
+        width = max(map(len, (title, *cells)))
+        columns.append([c.rjust(width) if title in to_the_right else c.ljust(width) for c in (title, *cells)])
+    return ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
 
 
 def _markdown(offers: Sequence[Offer]) -> list[str]:
-    head, *rows = (f"| {' | '.join(row)} |" for row in _cells(offers))
-    rule = "| " + " | ".join("-" * len(cell) for cell in _cells(offers)[0]) + " |"
-    return [head, rule, *rows]
+    head, *rows = _cells(offers)
+    return as_markdown(head, ([escaped(cell) for cell in row] for row in rows))
