@@ -15,7 +15,7 @@ import contextlib
 import os
 import socket
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stepsize import discovery
@@ -36,19 +36,32 @@ def start_agent(settings: Settings) -> bool:
     """Make sure that an agent runs for these settings; whether one does. Never raises, takes a few ms."""
     with contextlib.suppress(Exception):
         if not settings.sdk_disabled:
-            _connect(settings, time.monotonic() + _PATIENCE_S).close()
+            _connect(discovery.pinned(settings), time.monotonic() + _PATIENCE_S).close()
             return True
     return False
 
 
-def register(
-    identity: Identity, settings: Settings, *, pid: int | None = None, waited_for: bool = False
-) -> Registration:
-    """Say that process ``pid`` (default: this one) is the attempt. Never raises, prints or blocks.
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A process that the caller started and will wait for.
 
-    ``waited_for`` promises the end of a child: the agent then waits for it a moment after the child is gone.
+    Attributes:
+        pid: its pid.
+        baseline: what it had used when it became the attempt; ``children_peak_bytes`` is what ``ru_maxrss`` will never
+            say less than, as the child began as a copy of the caller.
     """
-    registration = Registration(identity, settings, pid, waited_for=waited_for)
+
+    pid: int
+    baseline: wire.Reading
+
+
+def register(identity: Identity, settings: Settings, child: Child | None = None) -> Registration:
+    """Say that this process is the attempt, or ``child``. Never raises, prints or blocks.
+
+    Registering a child promises its end (`Registration.end_with`), for which the agent waits a moment once the child
+    is gone.
+    """
+    registration = Registration(_described(identity), settings, child)
     registration._open()  # noqa: SLF001 - the two are one
     return registration
 
@@ -94,15 +107,14 @@ class Registration:
     A process that was forked off with it in its memory says nothing: the attempt is its parent's.
     """
 
-    __slots__ = ("_ended", "_identity", "_owner", "_pid", "_register", "_settings", "_waited_for")
+    __slots__ = ("_child", "_ended", "_identity", "_owner", "_register", "_settings")
 
-    def __init__(
-        self, identity: Identity, settings: Settings, pid: int | None = None, *, waited_for: bool = False
-    ) -> None:
+    def __init__(self, identity: Identity, settings: Settings, child: Child | None = None) -> None:
         self._identity = identity
         self._settings = settings
-        self._pid = pid
-        self._waited_for = waited_for
+        with contextlib.suppress(Exception):  # what the program does to its environment later changes nothing for us
+            self._settings = discovery.pinned(settings)
+        self._child = child
         self._owner = os.getpid()
         self._register: wire.Register | None = None
         self._ended = settings.sdk_disabled
@@ -115,10 +127,11 @@ class Registration:
                 self._send(wire.Annotate(self._identity.instance_id, values))
 
     def end(self, outcome: Outcome, exit_code: int | None = None) -> None:
-        """Say how the attempt ended and what it has used. The first call counts."""
+        """Say how the attempt, which is this process, ended and what it has used. The first call counts."""
         with contextlib.suppress(Exception):
             if self._mine:
-                self.end_with(wire.End(self._identity.instance_id, outcome, self._reading(), exit_code))
+                final = readings.own_reading(last=True)
+                self.end_with(wire.End(self._identity.instance_id, outcome, final, exit_code))
 
     def end_with(self, end: wire.End) -> None:
         """As `end`, with readings that the caller took (``stepsize run`` has them from ``wait4``)."""
@@ -130,9 +143,6 @@ class Registration:
     @property
     def _mine(self) -> bool:
         return not self._ended and os.getpid() == self._owner
-
-    def _reading(self) -> wire.Reading:
-        return readings.own_reading() if self._pid is None else readings.reading_of(self._pid)
 
     def _open(self) -> None:
         if self._ended:
@@ -148,11 +158,10 @@ class Registration:
                     self._deliver(connection)
 
     def _registration(self) -> wire.Register:
-        baseline = self._reading()
-        if self._waited_for:
-            # The child began as a copy of this process, and its ``ru_maxrss`` will never say less than that.
-            baseline = replace(baseline, children_peak_bytes=readings.own_reading().memory_peak_bytes)
-        return wire.Register(self._identity, self._pid or 0, baseline, self._settings.interval_s, self._waited_for)
+        interval_s = self._settings.interval_s
+        if self._child is None:
+            return wire.Register(self._identity, 0, readings.own_reading(), interval_s)
+        return wire.Register(self._identity, self._child.pid, self._child.baseline, interval_s, waited_for=True)
 
     def _send(self, message: wire.Message) -> None:
         with _connect(self._settings, time.monotonic() + _PATIENCE_S) as connection:
@@ -162,10 +171,21 @@ class Registration:
         """Send the registration, then ``messages``; the pidfd travels with the first byte."""
         first = replace(self._register or self._registration(), identity=self._identity)
         content = b"".join(wire.encode(message) for message in (first, *messages))
-        with _pidfd(self._pid or self._owner) as handles:
+        with _pidfd(self._owner if self._child is None else self._child.pid) as handles:
             sent = socket.send_fds(connection, [content], handles) if handles else connection.send(content)
         if sent < len(content):
             connection.sendall(content[sent:])
+
+
+def _described(identity: Identity) -> Identity:
+    """With what the environment says of this process alone: one agent serves many."""
+    if not (os.environ.get("OTEL_RESOURCE_ATTRIBUTES") or os.environ.get("OTEL_SERVICE_NAME")):
+        return identity
+    with contextlib.suppress(Exception):
+        from stepsize.instrumentation.identity import with_resource_attributes  # noqa: PLC0415 - hardly ever needed
+
+        return with_resource_attributes(identity, os.environ)
+    return identity
 
 
 @contextlib.contextmanager

@@ -2,22 +2,24 @@
 
 What comes in: a command, an identity, settings. What goes out: the command's exit code, and what it used. The command
 is a child in the same process group, with the same terminal, standard streams, directory and signal dispositions, so
-that it behaves as if it had been run directly; it is registered before it is executed. Never fails the command because
-tracking failed. Forks: call it where no other thread runs.
+that it behaves as if it had been run directly. It is registered the moment it has been executed, with what its process
+had used by then, so that nothing of the launcher, whose copy it began as, is taken for its own; a command that could
+not be executed is no attempt and leaves no trace. Never fails the command because tracking failed. Forks: call it where
+no other thread runs.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
-import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from stepsize.errors import StepsizeError
-from stepsize.instrumentation import client, readings, wire
+from stepsize.instrumentation import client, procfs, readings, wire
 from stepsize.instrumentation.wire import Summary
 from stepsize.model import Outcome
 
@@ -31,6 +33,8 @@ NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 _SUMMARY_S = 1.0
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_COPY_GROWTH_BYTES = 4 << 20
+"""What the child may still grow by between its reading and its execution: four times what was seen."""
 _SI_KERNEL = 0x80  # asm-generic/siginfo.h: a terminal's signal, which the whole process group has got
 _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores these; a command expects the default
 
@@ -41,7 +45,7 @@ class Completed:
 
     Attributes:
         exit_code: its own, 128 + N where signal N ended it, 127 where it was not found, 126 not executable.
-        summary: what it used.
+        summary: what it used; ``None`` where it was never executed.
     """
 
     exit_code: int
@@ -65,35 +69,48 @@ def launch(argv: Sequence[str], identity: Identity, settings: Settings) -> Compl
     if not argv:
         raise ValueError("expected a command")
     client.start_agent(settings)
-    own_peak = readings.own_reading().memory_peak_bytes
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_FORWARDED, signal.SIGCHLD})
     try:
-        gate_read, gate_write = os.pipe()
+        reports, report = os.pipe()
         pid = os.fork()
         if pid == 0:
-            os.close(gate_write)
-            _execute(argv, gate_read, before)
-        os.close(gate_read)
-        registration = client.register(identity, settings, pid=pid, waited_for=True)
-        started = time.time_ns()
-        os.close(gate_write)
+            _execute(argv, report, before)
+        os.close(report)
+        baseline = _began(reports)
+        registration = None
+        if baseline is not None:
+            registration = client.register(identity, settings, client.Child(pid, baseline))
         ended = _wait(pid)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    registration.end_with(_end(identity, ended))
-    summary = _summary(identity, settings) or _own_summary(started, ended.final, own_peak)
     code = os.waitstatus_to_exitcode(ended.status)
-    return Completed(128 - code if code < 0 else code, summary)
+    exit_code = 128 - code if code < 0 else code
+    if baseline is None or registration is None:
+        return Completed(exit_code, None)
+    registration.end_with(_end(identity, ended))
+    return Completed(exit_code, _summary(identity, settings) or _own_summary(baseline, ended.final))
 
 
-def _execute(argv: Sequence[str], gate: int, mask: set[signal.Signals] | set[int]) -> NoReturn:
-    """In the child: wait until the parent has registered it, then become the command."""
+def _began(reports: int) -> wire.Reading | None:
+    """What the child had used when it became the command; ``None`` where it never did.
+
+    Executing a program closes the child's end of the pipe, which it inherited as close-on-exec.
+    """
+    with os.fdopen(reports, "rb") as pipe:
+        said = pipe.read().splitlines()
+    if len(said) != 1:
+        return None
+    own = wire.Reading(**json.loads(said[0]))
+    return replace(own, memory_peak_bytes=None, children_peak_bytes=(own.memory_peak_bytes or 0) + _COPY_GROWTH_BYTES)
+
+
+def _execute(argv: Sequence[str], report: int, mask: set[signal.Signals] | set[int]) -> NoReturn:
+    """In the child: say what it has used by now, then become the command; if that fails, say so in a second line."""
     code = NOT_EXECUTABLE
     try:
         for number in _RESTORED:
             signal.signal(number, signal.SIG_DFL)
-        os.read(gate, 1)  # the parent closes its end
-        os.close(gate)
+        os.write(report, json.dumps(asdict(readings.own_reading())).encode() + b"\n")
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.execvp(argv[0], list(argv))  # noqa: S606 - running the user's command is what this is for
     except FileNotFoundError:
@@ -104,6 +121,7 @@ def _execute(argv: Sequence[str], gate: int, mask: set[signal.Signals] | set[int
             _execute_script(argv)
         _say(f"stepsize: {argv[0]}: {error.strerror}")
     finally:
+        os.write(report, b"not executed\n")
         os._exit(code)
 
 
@@ -130,15 +148,16 @@ def _wait(pid: int) -> _Ended:
             continue
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             continue  # stopped or continued
-        disk = readings.reading_of(pid)  # a zombie still tells what it read and wrote
+        # A zombie still tells what it read and wrote.
+        read_bytes, write_bytes = procfs.disk_bytes("/proc", pid) or (None, None)
         _, status, usage = os.wait4(pid, 0)
         final = wire.Reading(
             time_unix_nano=time.time_ns(),
             cpu_user_s=usage.ru_utime,
             cpu_system_s=usage.ru_stime,
-            children_peak_bytes=usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
-            disk_read_bytes=disk.disk_read_bytes,
-            disk_write_bytes=disk.disk_write_bytes,
+            children_peak_bytes=readings.maxrss_bytes(usage.ru_maxrss),
+            disk_read_bytes=read_bytes,
+            disk_write_bytes=write_bytes,
         )
         return _Ended(status, final)
 
@@ -159,15 +178,19 @@ def _summary(identity: Identity, settings: Settings) -> Summary | None:
     return answer if isinstance(answer, Summary) else None
 
 
-def _own_summary(started_unix_nano: int, final: wire.Reading, own_peak_bytes: int | None) -> Summary:
-    """What ``wait4`` says. Its peak counts this process's too, as the child began as a copy: below it, no evidence."""
+def _own_summary(base: wire.Reading, final: wire.Reading) -> Summary:
+    """What ``wait4`` says. Its peak counts the copy of this process that the child began as: up to it, no evidence."""
     peak = final.children_peak_bytes
-    known = peak is not None and own_peak_bytes is not None and peak > own_peak_bytes
+    known = peak is not None and peak > (base.children_peak_bytes or 0)
     return Summary(
-        duration_s=(final.time_unix_nano - started_unix_nano) / 1e9,
-        cpu_seconds=final.cpu_user_s + final.cpu_system_s,
+        duration_s=(final.time_unix_nano - base.time_unix_nano) / 1e9,
+        cpu_seconds=final.cpu_user_s + final.cpu_system_s - base.cpu_user_s - base.cpu_system_s,
         memory_peak_bytes=peak if known else None,
         memory_source="rusage" if known else None,
-        disk_read_bytes=final.disk_read_bytes,
-        disk_write_bytes=final.disk_write_bytes,
+        disk_read_bytes=_since(base.disk_read_bytes, final.disk_read_bytes),
+        disk_write_bytes=_since(base.disk_write_bytes, final.disk_write_bytes),
     )
+
+
+def _since(before: int | None, after: int | None) -> int | None:
+    return None if after is None else after - (before or 0)

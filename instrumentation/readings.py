@@ -1,69 +1,49 @@
-"""What a process has used so far, read once: the client's baseline and final readings.
+"""What this process has used so far, read once: the baseline of an attempt and its last word.
 
-What comes in: a pid. What goes out: a :class:`Reading`; what cannot be read is absent. Never raises, never waits.
+What comes in: nothing. What goes out: a :class:`Reading`; what cannot be read is absent. Never raises, never waits.
 Standard library only: it runs inside the user's process.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import time
-from pathlib import Path
 
+from stepsize.instrumentation import procfs
 from stepsize.instrumentation.wire import Reading
 
+_PROC = "/proc"
 
-def own_reading() -> Reading:
-    """What this process and its waited-for children have used, to the microsecond."""
+
+def own_reading(*, last: bool = False) -> Reading:
+    """What this process and its waited-for children have used, to the microsecond.
+
+    Its time is from just before the CPU time was read, or from just after it for the ``last`` one: so the CPU seconds
+    between the two are never more than the threads had time for, however short that was.
+    """
     try:
         import resource  # noqa: PLC0415 - absent on Windows
     except ImportError:
-        times = os.times()
-        return Reading(time.time_ns(), times.user + times.children_user, times.system + times.children_system)
+        before, times, after = time.time_ns(), os.times(), time.time_ns()
+        user_s, system_s = times.user + times.children_user, times.system + times.children_system
+        return Reading(after if last else before, user_s, system_s)
+    before = time.time_ns()
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    read_bytes, write_bytes = _disk("self")
-    unit = 1024 if os.path.isdir("/proc/self") else 1  # noqa: PTH112 - a tenth of pathlib's cost; macOS counts bytes
-    peak = _memory_peak("self")
+    after = time.time_ns()
+    peak = procfs.memory_peak_bytes(_PROC, "self")
+    read_bytes, write_bytes = procfs.disk_bytes(_PROC, "self") or (None, None)
     return Reading(
-        time_unix_nano=time.time_ns(),
+        time_unix_nano=after if last else before,
         cpu_user_s=own.ru_utime + children.ru_utime,
         cpu_system_s=own.ru_stime + children.ru_stime,
-        memory_peak_bytes=own.ru_maxrss * unit if peak is None else peak,
-        children_peak_bytes=children.ru_maxrss * unit,
+        memory_peak_bytes=maxrss_bytes(own.ru_maxrss) if peak is None else peak,
+        children_peak_bytes=maxrss_bytes(children.ru_maxrss),
         disk_read_bytes=read_bytes,
         disk_write_bytes=write_bytes,
     )
 
 
-def reading_of(pid: int) -> Reading:
-    """What another process has used, to the clock tick; zeros where it cannot be seen."""
-    user = system = 0.0
-    try:
-        # The name in parentheses may hold anything, parentheses and spaces too: the fields start after the last one.
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        tick = os.sysconf("SC_CLK_TCK")
-        user, system = (int(fields[11]) + int(fields[13])) / tick, (int(fields[12]) + int(fields[14])) / tick
-    except (OSError, ValueError, IndexError):
-        pass
-    read_bytes, write_bytes = _disk(str(pid))
-    return Reading(time.time_ns(), user, system, None, None, read_bytes, write_bytes)
-
-
-def _memory_peak(process: str) -> int | None:
-    text = _proc(process, "status")
-    start = text.find(b"VmHWM:")
-    return int(text[start + 6 : text.index(b"kB", start)]) * 1024 if start >= 0 else None
-
-
-def _disk(process: str) -> tuple[int | None, int | None]:
-    values = dict(line.split(b": ", 1) for line in _proc(process, "io").splitlines() if b": " in line)
-    if b"read_bytes" not in values or b"write_bytes" not in values:
-        return None, None
-    return int(values[b"read_bytes"]), int(values[b"write_bytes"])
-
-
-def _proc(process: str, name: str) -> bytes:
-    try:
-        return Path("/proc", process, name).read_bytes()
-    except OSError:
-        return b""
+def maxrss_bytes(ru_maxrss: int) -> int:
+    """``ru_maxrss`` in bytes, which is what macOS counts in; all others count kibibytes (getrusage(2))."""
+    return ru_maxrss if sys.platform == "darwin" else ru_maxrss * 1024

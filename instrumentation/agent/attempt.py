@@ -210,9 +210,9 @@ class Attempt:
             if peak > totals.peak_bytes:
                 totals.peak_bytes, totals.source = peak, "vmhwm"
         children = None if final is None else final.children_peak_bytes
-        # A child that vfork made is charged with its parent's memory: only more than that is a child's own.
+        # What was forked off is charged with the memory of whose copy it was: only more than that is its own.
         floor = max(final.memory_peak_bytes or 0, base.children_peak_bytes or 0) if final is not None else 0
-        if children is not None and children > totals.peak_bytes and (children > floor or not totals.peak_bytes):
+        if children is not None and children > max(totals.peak_bytes, floor):
             totals.peak_bytes, totals.source = children, "rusage"
         return totals.peak_bytes or None
 

@@ -17,7 +17,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stepsize.instrumentation.agent.probes import procfs
+from stepsize.instrumentation import procfs
 from stepsize.model import Outcome
 
 if TYPE_CHECKING:

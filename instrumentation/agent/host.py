@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepsize.instrumentation.agent.probes import procfs
+from stepsize.instrumentation import procfs
 from stepsize.instrumentation.spawn import AGENT_MODULE
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent import ending
 from stepsize.instrumentation.agent.attempt import Attempt
-from stepsize.instrumentation.agent.probes import procfs
 from stepsize.instrumentation.agent.probes.container import ContainerProbe, groups
 from stepsize.instrumentation.agent.probes.network import NetworkProbe
 from stepsize.instrumentation.agent.probes.tree import ProcessTree
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from stepsize.instrumentation.agent.host import Host
     from stepsize.instrumentation.agent.probes.observation import Probe, TreeProbe
     from stepsize.instrumentation.wire import Register
-
-_FIRST_LOOK_S = 0.05
-"""A command that is about to be executed is still a copy of its launcher."""
 
 
 @dataclass(slots=True)
@@ -88,12 +85,11 @@ def watch(register: Register, pid: int, pidfd: int | None, host: Host) -> Watche
         tree = ProcessTree(pid, _ticks_since_boot(register.baseline.time_unix_nano), host)
         container = _container(proc, pid)
         others = (NetworkProbe(pid, proc),)
-    first_look_s = _FIRST_LOOK_S if register.waited_for else 0.0
     return Watched(
         attempt=Attempt(register, pid, tree, container, others),
         pidfd=pidfd,
         start=stat.start if alive and stat is not None else None,
-        due_s=time.monotonic() + first_look_s,
+        due_s=time.monotonic(),
     )
 
 

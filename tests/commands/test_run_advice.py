@@ -35,14 +35,34 @@ def _run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPr
 
 
 def test_the_advice_stands_on_every_run_of_the_command(environment: dict[str, str]) -> None:
-    """Two lines on standard error after the command; its own output and exit code are its own."""
+    """Two lines on standard error after the command; its own output is its own."""
     for count in (1, 2):
-        finished = _run(environment, "--flow", "job", "--", sys.executable, "-c", f"{ALLOCATE}; print('mine'); exit(3)")
-        assert (finished.returncode, finished.stdout) == (3, "mine\n")
+        finished = _run(environment, "--flow", "job", "--", sys.executable, "-c", f"{ALLOCATE}; print('mine')")
+        assert (finished.returncode, finished.stdout) == (0, "mine\n")
         used, advice = finished.stderr.splitlines()
         assert re.search(r"job/run used .* memory peak 1[01]\d MiB", used)
-        # A run that failed shows the least that is needed: 120 MB and headroom, above the floor, not under twice it.
+        # 120 MB and headroom, above the floor, not under twice the peak after so few runs.
         assert re.search(rf"ask for cpu 1, memory 2[4-9]\d MB \(from {count} runs?; why: stepsize report job\)", advice)
+
+
+def test_runs_that_say_nothing_of_what_is_needed_make_no_advice(environment: dict[str, str]) -> None:
+    """What a command that failed had used is said, with its own exit code; an amount to ask for is not made of it."""
+    finished = _run(environment, "--flow", "job", "--", sys.executable, "-c", f"{ALLOCATE}; exit(3)")
+    used, advice = finished.stderr.splitlines()
+    assert finished.returncode == 3
+    assert re.search(r"job/run used .* memory peak 1[01]\d MiB", used)
+    assert "nothing to ask for yet: none has succeeded (from 1 run; why: stepsize report job)" in advice
+
+
+@pytest.mark.parametrize(("name", "code"), [("./nosuch.sh", 127), ("/proc/self/stat", 126)])
+def test_a_command_that_was_never_executed_is_no_run(environment: dict[str, str], name: str, code: int) -> None:
+    """Why is said as a shell does, and nothing else; what comes later does not stand on it."""
+    finished = _run(environment, "--flow", "job", "--", name)
+    assert finished.returncode == code
+    (said,) = finished.stderr.splitlines()
+    assert said.startswith(f"stepsize: {name}: ")
+    later = _run(environment, "--flow", "job", "--", sys.executable, "-c", ALLOCATE)
+    assert "(from 1 run;" in later.stderr
 
 
 def test_quiet_says_nothing(environment: dict[str, str]) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepsize.instrumentation.agent.probes.cpu import CpuLedger
-from stepsize.instrumentation.agent.probes.procfs import Stat
+from stepsize.instrumentation.procfs import Stat
 
 ROOT, INIT = 100, 1
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stepsize.instrumentation import client
+from tests.instrumentation.conftest import status, wait_until
 from tests.instrumentation.receiver import TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -65,15 +67,35 @@ def test_a_signal_that_ended_the_command_is_128_and_its_number(
     assert receiver.end("cmd").attributes == {"stepsize.outcome": "killed", "process.exit.signal": 9}
 
 
-@pytest.mark.parametrize(("name", "code"), [("no-such-command", 127), ("/proc/self/stat", 126), ("/", 126)])
+@pytest.mark.parametrize(
+    ("name", "code"), [("no-such-command", 127), ("./nosuch.sh", 127), ("/proc/self/stat", 126), ("/", 126)]
+)
 def test_a_command_that_cannot_be_run_ends_as_in_a_shell(
-    place: Place, settings: Settings, name: str, code: int
+    place: Place, settings: Settings, receiver: Receiver, name: str, code: int
 ) -> None:
-    """127 where it is not found, 126 where it cannot be executed, and one line that says so."""
-    done = _run(place, settings, name, options=("-q",))
+    """127 where it is not found, 126 where it cannot be executed, one line that says so, and no attempt of ours."""
+    done = _run(place, settings, name)
     assert done.returncode == code
     assert done.stderr.startswith(f"stepsize: {name}: ".encode())
     assert done.stderr.count(b"\n") == 1
+    assert client.flush(settings, TIMEOUT_S)
+    assert not [p for p in receiver.points if "stepsize.task.id" in p.resource]
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_nothing_of_the_launcher_is_counted(
+    place: Place, settings: Settings, receiver: Receiver, *, warm: bool
+) -> None:
+    """A command begins as a copy of a Python process, of which neither memory nor CPU time is the command's."""
+    if warm:  # an agent that is up may look at the command while it lives
+        assert client.start_agent(settings)
+        wait_until(lambda: status(settings))
+    assert _run(place, settings, "sh", "-c", ":").returncode == 0
+    end = receiver.end("cmd")
+    assert all(p.value < 6 * MIB for p in receiver.of("stepsize.task.memory.peak", "cmd"))
+    (start,) = {p.start_unix_nano for p in receiver.of("stepsize.task.cpu.time", "cmd")}
+    assert receiver.cpu_s("cmd") <= (end.time_unix_nano - start) / 1e9
+    assert all(0 < p.value <= 1 for p in receiver.of("stepsize.task.cpu.usage", "cmd"))
 
 
 def test_a_script_without_a_first_line_is_run_by_the_shell(place: Place, settings: Settings) -> None:

@@ -147,6 +147,18 @@ def test_a_task_of_50_ms_is_complete(place: Place, receiver: Receiver) -> None:
     assert 0 < (end.time_unix_nano - sums[0].start_unix_nano) / 1e9 < 1.0
 
 
+def test_a_task_of_4_ms_has_not_used_more_cores_than_it_had_threads(
+    place: Place, settings: Settings, receiver: Receiver
+) -> None:
+    """CPU time and clock are read beside one another, so that even the shortest task has at most a core per thread."""
+    body = "for n in range(20):\n    each = client.register(Identity('Flow', '1', 'step', f't{n}'), settings)\n"
+    body += "    e = time.process_time() + 0.002\n    while time.process_time() < e: pass\n    each.end(Outcome.OK)"
+    place.run(settings, "outer", body)
+    for n in range(20):
+        receiver.end(f"t{n}")
+        assert [p.value for p in receiver.of("stepsize.task.cpu.usage", f"t{n}") if not 0 < p.value <= 1] == []
+
+
 def test_disk_writes_of_children_are_counted(place: Place, settings: Settings, receiver: Receiver) -> None:
     """50 MiB that a child wrote and synced are in the sum of its parent's task."""
     code = f"import os; f = open({str(place.home / 'f')!r}, 'wb'); f.write(bytes(50 << 20)); f.flush(); os.fsync(f)"

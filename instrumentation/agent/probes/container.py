@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from stepsize import model
-from stepsize.instrumentation.agent.probes import procfs
+from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.probes.observation import Observation
 
 if TYPE_CHECKING:

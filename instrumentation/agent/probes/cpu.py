@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from stepsize.instrumentation.agent.probes.procfs import Stat
+    from stepsize.instrumentation.procfs import Stat
 
 
 class CpuLedger:

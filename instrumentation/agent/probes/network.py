@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 
 from stepsize import model
-from stepsize.instrumentation.agent.probes import procfs
+from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.probes.observation import Observation
 
 _MIN_WINDOW_S = 0.1

@@ -11,12 +11,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stepsize.instrumentation.agent.probes import procfs
+from stepsize.instrumentation import procfs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from stepsize.instrumentation.agent.probes.procfs import Stat
+    from stepsize.instrumentation.procfs import Stat
 
 COST_SHARE = 0.005
 """Of the time, what measuring one group may take."""

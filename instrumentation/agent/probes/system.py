@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from stepsize import model
-from stepsize.instrumentation.agent.probes import procfs
+from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.probes.network import traffic
 from stepsize.instrumentation.agent.probes.observation import Observation
 

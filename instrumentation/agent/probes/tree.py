@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from stepsize.instrumentation.agent.probes import procfs
+from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.probes.cpu import CpuLedger, total
 from stepsize.instrumentation.agent.probes.memory import MemoryLedger, ProcessMemory
 from stepsize.instrumentation.agent.probes.observation import Rest, TreeSample
@@ -23,7 +23,7 @@ from stepsize.instrumentation.agent.probes.shared import SharedMemory, copies_of
 
 if TYPE_CHECKING:
     from stepsize.instrumentation.agent.host import Host
-    from stepsize.instrumentation.agent.probes.procfs import Stat
+    from stepsize.instrumentation.procfs import Stat
 
 
 class ProcessTree:

@@ -1,7 +1,7 @@
 """What a command that `stepsize run` has just tracked should be given next time.
 
 What comes in: its identity and settings. What goes out: a line or a few, from its whole history in the lake; None
-where the points went to an endpoint, whose lake is elsewhere.
+where the points went to an endpoint, whose lake is elsewhere. Never an amount that nothing stands behind.
 """
 
 from __future__ import annotations
@@ -37,9 +37,13 @@ def advise(identity: Identity, settings: Settings) -> str | None:
         connection.close()
     if evidence is None or not evidence.ended:
         return late[0] if late else None
-    wanted = _amounts(policies.load().recommend(evidence))
+    recommendation = policies.load().recommend(evidence)
     seen = len(evidence.ended)
-    return f"ask for {wanted} (from {seen} {'run' if seen == 1 else 'runs'}; why: stepsize report {identity.flow})"
+    grounds = f"(from {seen} {'run' if seen == 1 else 'runs'}; why: stepsize report {identity.flow})"
+    if recommendation.confidence is policies.Confidence.NONE:
+        missing = "the memory of none could be read" if evidence.succeeded else "none has succeeded"
+        return f"nothing to ask for yet: {missing} {grounds}"
+    return f"ask for {_amounts(recommendation)} {grounds}"
 
 
 def _amounts(recommendation: Recommendation) -> str:

@@ -1,7 +1,8 @@
 """``stepsize run``: a command, tracked, with what it used said when it has ended.
 
 What comes in: a command line. What goes out: the command's own exit code, and a few lines on standard error once it
-has ended. Never fails or changes the command because tracking failed.
+has ended; of a command that could not be executed nothing but why. Never fails or changes the command because tracking
+failed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from stepsize.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from stepsize.instrumentation.wire import Summary
     from stepsize.model import Identity
 
     Advice = Callable[[Identity, Settings], str | None]
@@ -48,8 +50,8 @@ def execute(
 ) -> Completed:
     """Run ``argv`` to its end and say on standard error what it used, and what ``advice`` makes of its history."""
     completed = launch(argv, identity, settings)
-    if not quiet and not settings.sdk_disabled:
-        lines = describe(identity, completed)
+    if completed.summary is not None and not quiet and not settings.sdk_disabled:
+        lines = [describe(identity, completed.summary)]
         if advice is not None:
             try:
                 said = advice(identity, settings)
@@ -67,18 +69,15 @@ def _advise(identity: Identity, settings: Settings) -> str | None:
     return advise(identity, settings)
 
 
-def describe(identity: Identity, completed: Completed) -> list[str]:
+def describe(identity: Identity, used: Summary) -> str:
     """What a command used, in a line."""
-    used = completed.summary
-    if used is None:
-        return []
     mean = used.cpu_seconds / used.duration_s if used.duration_s > 0 else 0.0
     parts = [f"{used.duration_s:.1f} s", f"{used.cpu_seconds:.1f} CPU-s ({mean:.2f} cores on average"]
     parts[1] += f", {used.cpu_max:.2f} at most)" if used.cpu_max is not None else ")"
     parts.append("memory unknown" if used.memory_peak_bytes is None else f"memory peak {_size(used.memory_peak_bytes)}")
     if used.disk_read_bytes is not None and used.disk_write_bytes is not None:
         parts.append(f"disk {_size(used.disk_read_bytes)} read, {_size(used.disk_write_bytes)} written")
-    return [f"{identity.flow}/{identity.step} used {'; '.join(parts)}"]
+    return f"{identity.flow}/{identity.step} used {'; '.join(parts)}"
 
 
 def _size(count: int) -> str:

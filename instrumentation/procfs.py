@@ -1,7 +1,8 @@
-"""Reads single files of /proc, as cheaply as Python can.
+"""Reads single files of /proc, as cheaply as Python can: for the client and for the agent's probes.
 
-What comes in: a pid and the root of /proc. What goes out: parsed values, or ``None`` where the process is gone or
-hidden. Never walks, never keeps anything. Source of the fields: proc(5), ``fs/proc/array.c``.
+What comes in: a pid (or ``"self"``) and the root of /proc. What goes out: parsed values, or ``None`` where the process
+is gone or hidden. Never raises, walks, or keeps anything. Standard library only: it is imported inside the user's
+process. Source of the fields: proc(5), ``fs/proc/array.c``.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def children(proc: str, pid: int, threads: int) -> list[int]:
     return [int(child) for task in tasks for child in read(f"{proc}/{pid}/task/{task}/children").split()]
 
 
-def memory_peak_bytes(proc: str, pid: int) -> int | None:
+def memory_peak_bytes(proc: str, pid: int | str) -> int | None:
     """VmHWM: the most that was resident at once since the process was made or executed."""
     content = read(f"{proc}/{pid}/status")
     start = content.find(b"VmHWM:")
@@ -120,7 +121,7 @@ def proportional_bytes(proc: str, pid: int) -> int | None:
     return int(content[start + 5 : content.index(b"kB", start)]) * 1024
 
 
-def disk_bytes(proc: str, pid: int) -> tuple[int, int] | None:
+def disk_bytes(proc: str, pid: int | str) -> tuple[int, int] | None:
     """Bytes read from and written to storage by the process and the children that it waited for."""
     content = read(f"{proc}/{pid}/io")
     read_at, write_at = content.find(b"\nread_bytes: "), content.find(b"\nwrite_bytes: ")
