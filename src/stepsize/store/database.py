@@ -55,16 +55,22 @@ def rebuild(data: Path) -> None:
         UnavailableError: another writer has been at it for a minute.
     """
     with Lock(data / LOCK_FILE).held(_LOCK_TIMEOUT_S):
-        files: dict[str, list[str]] = {table: [str(data / empty_file(table))] for table in SCHEMAS}
-        for manifest in read_manifests(data):
-            for stored in manifest.files:
-                files[stored.table].append(str(data / stored.path))
-        statements = _statements(files)
+        statements = view_statements(data)
         with tempfile.TemporaryDirectory(dir=data, prefix=".views-") as directory:
             temporary = Path(directory, DATABASE)
             _build(temporary, statements)
             temporary.replace(data / DATABASE)
         sync_directory(data)
+
+
+def view_statements(data: Path) -> list[str]:
+    """The statements that make the views, over what the manifests name now, in an attached database called ``lake``."""
+    manifests = read_manifests(data)
+    files: dict[str, list[str]] = {table: [str(data / empty_file(table))] for table in SCHEMAS}
+    for manifest in manifests:
+        for stored in manifest.files:
+            files[stored.table].append(str(data / stored.path))
+    return _statements(files, writers=len(manifests))
 
 
 def _build(path: Path, statements: Iterable[str]) -> None:
@@ -76,13 +82,15 @@ def _build(path: Path, statements: Iterable[str]) -> None:
         connection.execute("DETACH lake")
 
 
-def _statements(files: dict[str, list[str]]) -> list[str]:
+def _statements(files: dict[str, list[str]], writers: int) -> list[str]:
     folder = resources.files("stepsize.store") / "views"
     tasks, points, exact = ((folder / f"{name}.sql").read_text("utf-8") for name in ("tasks", "points", "exact"))
+    one_row = (folder / "one_row.sql").read_text("utf-8")
     lists = {table: "[" + ", ".join(map(literal, paths)) + "]" for table, paths in files.items()}
     columns = ",\n    ".join(f'CAST("{c.name}" AS {c.type}) AS "{c.name}"' for c in TASK_COLUMNS)
     return [
-        tasks.format(columns=columns, files=lists["tasks"]),
+        # One writer keeps one row an attempt; telling apart what several have costs a sort, so only then.
+        tasks.format(columns=columns, files=lists["tasks"], one_row=one_row if writers > 1 else ""),
         points.format(files=lists["points"]),
         *(exact.format(view=view, files=lists[table]) for view, table in _EXACT_VIEWS.items()),
     ]

@@ -6,16 +6,18 @@ What comes in: the data directory. What goes out: connections on its current gen
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from stepsize.errors import LakeError
-from stepsize.store.database import rebuild, write_empty_files
+from stepsize.store.database import empty_file, rebuild, view_statements, write_empty_files
 from stepsize.store.layout import DATABASE, check_directory, check_version
 from stepsize.store.sql import literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -57,8 +59,38 @@ class Lake:
         try:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute(f"ATTACH {literal(str(path))} AS stepsize (READ_ONLY)")
-            connection.execute("USE stepsize")
+            if self._is_elsewhere(connection):
+                connection.execute("ATTACH ':memory:' AS lake")
+                for statement in view_statements(self.data):
+                    connection.execute(statement)
+                connection.execute("USE lake")
+            else:
+                connection.execute("USE stepsize")
         except (duckdb.Error, OSError) as error:
             connection.close()
             raise LakeError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
         return connection
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection as :meth:`connect` gives it, for as long as the block lasts.
+
+        Raises:
+            LakeError: as `connect`, and where a file of the lake turns out to be damaged, missing or closed to us.
+        """
+        connection = self.connect()
+        try:
+            yield connection
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+            said = str(error).splitlines()[0]
+            raise LakeError(
+                f"cannot read the lake in {self.data}: {said}; restore the file, or mend its mode"
+            ) from None
+        finally:
+            connection.close()
+
+    def _is_elsewhere(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Whether the views name files under another path: the lake was moved, copied or is mounted elsewhere."""
+        query = "SELECT sql FROM duckdb_views() WHERE database_name = 'stepsize' AND view_name = 'tasks'"
+        rows = connection.execute(query).fetchall()
+        return not rows or literal(str(self.data / empty_file("tasks"))) not in rows[0][0]
