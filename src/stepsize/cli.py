@@ -1,19 +1,28 @@
 """The ``stepsize`` command: a table of commands, each in a module of its own that is imported when it is called.
 
 What comes in: the command line. What goes out: an exit code: 0 well, 1 the tool's failure, 2 wrong usage (``run``:
-the command's own). Never prints a traceback for what a user or a machine can do wrong.
+the command's own). Never prints a traceback for what a user or a machine can do wrong: output that cannot be written
+is one line, a reader that went away (``stepsize report | head``) is none.
 """
 
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from stepsize import __version__
 from stepsize.errors import StepsizeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from typing_extensions import Buffer
 
 COMMANDS: dict[str, str] = {
     "run": "stepsize.commands.run",
@@ -23,6 +32,20 @@ COMMANDS: dict[str, str] = {
     "demo": "stepsize.commands.demo",
 }
 """Command name → module that holds it as ``command``."""
+
+
+class _OutputError(Exception):
+    """Standard output cannot be written; the cause says why. No ``OSError``: click ends at a broken pipe itself."""
+
+
+class _Output(io.FileIO):
+    """Standard output that tells its own failures from those of other files and sockets."""
+
+    def write(self, data: Buffer, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise _OutputError from error
 
 
 class _LazyGroup(click.Group):
@@ -48,11 +71,45 @@ def cli() -> None:
 def main() -> None:
     """Entry point of the console script."""
     try:
-        cli()
+        with _watched_output():
+            code = _call()
+    except _OutputError as failed:
+        code = _give_up_output(failed)
+    sys.exit(code)
+
+
+def _call() -> int:
+    try:
+        answer = cli.main(standalone_mode=False)
     except StepsizeError as error:
         click.echo(f"stepsize: {error}", err=True)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output went away (`stepsize report | head`): nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        click.echo("stepsize: interrupted", err=True)
+        return 1
+    return answer if isinstance(answer, int) else 0
+
+
+@contextmanager
+def _watched_output() -> Iterator[None]:
+    """Standard output through :class:`_Output`, written to its end; a terminal stays as it is."""
+    given = sys.__stdout__
+    if given is not None and given is sys.stdout and not given.isatty():
+        raw = io.BufferedWriter(_Output(given.fileno(), "wb", closefd=False))
+        sys.stdout = io.TextIOWrapper(raw, given.encoding, given.errors)
+    yield
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _give_up_output(failed: _OutputError) -> int:
+    """Drop what cannot be written, so that the interpreter does not try once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(failed.__cause__, BrokenPipeError):
+        return 0  # the reader has seen enough: nothing is wrong
+    reason = failed.__cause__.strerror if isinstance(failed.__cause__, OSError) else failed
+    click.echo(f"stepsize: cannot write to standard output: {reason}", err=True)
+    return 1
