@@ -19,6 +19,14 @@ def test_argument_wins_over_environment_and_environment_over_default() -> None:
     assert Settings.load(environ, interval_s=None).interval_s == 2
 
 
+def test_an_argument_that_is_text_is_read_as_the_variable_would_be(tmp_path: Path) -> None:
+    """So that an option of a command takes what the variable takes, and refuses what it refuses."""
+    assert Settings.load({}, data=str(tmp_path)).data == Settings.load({}, data=tmp_path).data == tmp_path
+    for text in ("s3://bucket/lake", ""):
+        with pytest.raises(ConfigError, match="STEPSIZE_DATA"):
+            Settings.load({"STEPSIZE_DATA": str(tmp_path)}, data=text)
+
+
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
     """As OpenTelemetry's specification asks."""
     settings = Settings.load({"OTEL_EXPORTER_OTLP_ENDPOINT": "", "STEPSIZE_INTERVAL": "", "STEPSIZE": ""})

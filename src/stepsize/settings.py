@@ -44,6 +44,8 @@ def _path(text: str) -> Path:
 
 
 def _data_directory(text: str) -> Path:
+    if not text:
+        raise ValueError("give a directory")
     if "://" in text:
         raise ValueError("object stores are not read yet; give a local directory")
     return _path(text)
@@ -67,7 +69,7 @@ _EXPORTER_PREFIX = "OTEL_EXPORTER_OTLP_"
 
 def _text(value: Any) -> str:
     """The text that a row's parser reads back as ``value``."""
-    return str(int(value)) if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _row(env: str, parse: Callable[[str], Any], help_: str, default: Any) -> Any:
@@ -115,6 +117,7 @@ class Settings:
     def load(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Settings:
         """Settings from ``arguments`` (``None`` means not given), then ``environ``, then the defaults.
 
+        An argument that is text, as an option of a command is, is read as the variable would be.
         A value of an OpenTelemetry variable that is not understood counts as not set, as its specification asks.
 
         Raises:
@@ -124,13 +127,16 @@ class Settings:
         values = {name: value for name, value in arguments.items() if value is not None}
         values.setdefault("exporter_digest", _exporter_digest(environ))
         for row in _rows():
-            text = environ.get(row.metadata["env"])
-            if row.name in values or text is None or (text == "" and row.metadata["parse"] is not parse_bool):
+            given = values.get(row.name)
+            text = given if isinstance(given, str) else environ.get(row.metadata["env"])
+            if text is None or (given is not None and not isinstance(given, str)):
+                continue
+            if text == "" and given is None and row.metadata["parse"] is not parse_bool:
                 continue  # OpenTelemetry: an empty variable is one that is not set
             try:
                 values[row.name] = row.metadata["parse"](text)
             except ValueError as error:
-                if row.metadata["env"].startswith("OTEL_"):
+                if given is None and row.metadata["env"].startswith("OTEL_"):
                     continue
                 raise ConfigError(f"{row.metadata['env']}={text!r}: {error}") from None
         return cls(**values)

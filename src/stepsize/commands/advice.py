@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from stepsize.analyzer.sizing import policy as policies
 from stepsize.analyzer.usage import Query, histories
 from stepsize.commands.settle import settle
+from stepsize.errors import LakeError
 from stepsize.store.lake import Lake
 
 if TYPE_CHECKING:
@@ -30,11 +31,13 @@ def advise(identity: Identity, settings: Settings) -> str | None:
     if settings.has_endpoint:
         return None
     late = settle(settings, SETTLE_S)
-    connection = Lake(settings.data).connect()
     try:
-        evidence = next(iter(histories(connection, Query(flow=identity.flow, step=identity.step))), None)
-    finally:
-        connection.close()
+        with Lake(settings.data).reading() as connection:
+            evidence = next(iter(histories(connection, Query(flow=identity.flow, step=identity.step))), None)
+    except LakeError:
+        if late:
+            return late[0]  # why nothing has arrived says more than that nothing has
+        raise
     if evidence is None or not evidence.ended:
         return late[0] if late else None
     recommendation = policies.load().recommend(evidence)

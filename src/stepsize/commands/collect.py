@@ -27,10 +27,10 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("collect")
 @click.option("--config", "config_file", type=_PATH, help="Configuration, as otel-config.yaml; without it, that file.")
-@click.option("--data", type=_PATH, help="The lake's directory, in place of the configuration's.")
+@click.option("--data", metavar="DIR", help="The lake's directory, in place of the configuration's.")
 @click.option("--embedded", is_flag=True, help="Serve a Unix socket alone, and end with standard input.")
 @click.option("--validate", is_flag=True, help="Check the configuration and end.")
-def command(config_file: Path | None, data: Path | None, embedded: bool, validate: bool) -> None:
+def command(config_file: Path | None, data: str | None, embedded: bool, validate: bool) -> None:
     """Receive OpenTelemetry metrics and keep them as Parquet that DuckDB reads."""
     if embedded and config_file is not None:
         raise UsageError("--embedded takes no --config: it serves a Unix socket alone")
@@ -54,9 +54,9 @@ def command(config_file: Path | None, data: Path | None, embedded: bool, validat
     run(config, settings, embedded=embedded, log=log, ready=ready)
 
 
-def _settings(config: CollectorConfig, data: Path | None) -> Settings:
+def _settings(config: CollectorConfig, data: str | None) -> Settings:
     """The environment's settings, with the directories that the command line or the configuration names."""
-    settings = Settings.load()
+    settings = Settings.load(data=data)
     parquet = config.parquet
-    directory = data.expanduser().absolute() if data is not None else parquet.directory
+    directory = settings.data if data is not None else parquet.directory
     return replace(settings, data=directory or settings.data, state=parquet.state_directory or settings.state)

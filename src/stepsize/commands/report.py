@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +49,7 @@ _WIDEST = 120
 @click.option("--origin", metavar="NAME", help="Only runs of this origin: adhoc, schedule, event, upstream run.")
 @click.option(
     "--data",
-    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
     help="The lake's directory. [STEPSIZE_DATA, default ~/.stepsize]",
 )
 @click.option(
@@ -73,7 +72,7 @@ def command(
     policy_name: str,
     branch: str | None,
     origin: str | None,
-    data: Path | None,
+    data: str | None,
     format_name: str | None,
     out: Path | None,
 ) -> None:
@@ -86,10 +85,10 @@ def command(
     query = _query(target, since, runs, branch, origin)
     policy = policies.load(policy_name)
     chosen = format_name or (formats.format_of(out) if out else formats.DEFAULT_FORMAT)
-    settings = Settings.load(data=None if data is None else data.expanduser().absolute())
+    settings = Settings.load(data=data)
     for line in settle(settings):
         click.echo(f"stepsize: {line}", err=True)
-    with closing(Lake(settings.data).connect()) as connection, Catalog.open() as catalog:
+    with Lake(settings.data).reading() as connection, Catalog.open() as catalog:
         reports = report.build(connection, catalog, policy, query)
     if out is None:
         click.echo(_on_terminal(reports, chosen), nl=False)
