@@ -90,7 +90,9 @@ def load(path: Path, environ: Mapping[str, str]) -> CollectorConfig:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"cannot read {path}: {reason}") from None
+        raise ConfigError(
+            f"cannot read {path}: {reason}; give a file, or leave --config away for the built-in configuration"
+        ) from None
     return parse(text, path.name, environ)
 
 

@@ -2,9 +2,10 @@
 
 What comes in: requests. What goes out: whether an equal one was among the last. Never does I/O.
 
-A client whose acknowledgement got lost sends the same bytes again. Points would only be stored twice (which compaction
-mends), but the roll-up's sums of samples cannot tell. The window counts requests; the newest part of it is kept in the
-manifest, so that a crash between the two arrivals changes nothing.
+A client whose acknowledgement got lost sends the same bytes again. Taken twice, its points would be stored twice, for
+good, and count twice in the roll-up's sums of samples. The window counts requests, and one that comes again after the
+window has passed is taken as new; the newest part of it is kept in the manifest, so that a crash between the two
+arrivals changes nothing.
 """
 
 from __future__ import annotations

@@ -142,6 +142,42 @@ def test_refusals(section: str, value: str, said: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: &a [*a]", "c.yaml:1:8: not valid YAML: alias *a contains itself"),
+        ("a: &a {b: {c: *a}}", "c.yaml:1:15: not valid YAML: alias *a contains itself"),
+        (
+            "exporters: {parquet: {}}\nexporters: {debug: {}}",
+            "c.yaml:2:1: not valid YAML: key 'exporters' is given twice",
+        ),
+        ("a:\n  b: 1\n  b: 1", "c.yaml:3:3: not valid YAML: key 'b' is given twice"),
+        ("[" * 5000 + "]" * 5000, "c.yaml: not valid YAML: it is nested too deeply"),
+        ("a: 2026-13-01", "c.yaml: not valid YAML: month must be in 1..12"),
+    ],
+)
+def test_yaml_that_is_never_meant(text: str, said: str) -> None:
+    """Keys given twice, aliases of themselves and the like are refused in one line, with the place."""
+    with pytest.raises(ConfigError) as refused:
+        parse(text, "c.yaml", {})
+    assert str(refused.value) == said
+
+
+def test_aliases_and_merged_keys() -> None:
+    """An alias of a finished node is understood, and a key may stand beside a merged one of the same name."""
+    text = """
+receivers: {otlp: {protocols: {http: &http {endpoint: "a:1", read_timeout: 5s}, grpc: }}}
+exporters: {parquet: &none {}, debug: *none}
+service: {pipelines: {metrics: {receivers: [otlp], exporters: [parquet]}}}
+"""
+    merged = text.replace("grpc: }", "grpc: }}, otlp/two: {protocols: {http: {<<: *http, endpoint: 'b:2'}}").replace(
+        "receivers: [otlp]", "receivers: [otlp/two]"
+    )
+    assert parse(text, "c", {}).of_kind(OtlpReceiverConfig)[0].protocols.http.endpoint == Endpoint("a", 1)
+    http = parse(merged, "c", {}).of_kind(OtlpReceiverConfig)[0].protocols.http
+    assert (http.endpoint, http.read_timeout_s) == (Endpoint("b", 2), 5.0)
+
+
 def test_every_component_refuses_unknown_keys() -> None:
     """No component of the table takes a key that it does not know."""
     for section, types in COMPONENTS.items():
@@ -174,7 +210,7 @@ def test_memory_gate() -> None:
 @pytest.mark.parametrize(
     ("content", "code", "said"),
     [
-        (None, 2, "cannot read"),
+        (None, 2, "leave --config away for the built-in configuration"),
         ("receivers: [", 2, "config.yaml:1:13: not valid YAML"),
         ("\xff", 2, "not"),
         ("receivers: {bogus: }", 2, "unknown type 'bogus'"),
