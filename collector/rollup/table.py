@@ -10,7 +10,6 @@ measured by arrival at the collector, and not while no collector ran.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepsize import model
@@ -22,17 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from stepsize.collector.decode.series import NumberPoints, Series
-
+    from stepsize.collector.limits import RollupLimits
 
 _HOST_FACTS = ("host_cpus", "host_memory_bytes")
-
-
-@dataclass(frozen=True, slots=True)
-class RollupLimits:
-    """How long an attempt may be silent before it is closed, and how long it stays after its end, in seconds."""
-
-    silence_s: float = 600.0
-    linger_s: float = 60.0
 
 
 class AttemptTable:
