@@ -67,7 +67,10 @@ def register(identity: Identity, settings: Settings, child: Child | None = None)
 
 
 def flush(settings: Settings, timeout_s: float) -> bool:
-    """Have the agent sample and send everything; whether all was acknowledged in time, or no agent lives."""
+    """Have the agent sample and send everything; whether all was acknowledged in time, or no agent lives.
+
+    Points that were refused or dropped since the flush before were not.
+    """
     if settings.sdk_disabled:
         return True
     try:

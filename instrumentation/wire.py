@@ -84,7 +84,10 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Answer (`Answer`) once everything sampled up to now is acknowledged."""
+    """Answer (`Answer`) once everything sampled up to now is acknowledged.
+
+    Not ok where that took longer than ``timeout_s``, or where points were refused or dropped since the flush before.
+    """
 
     timeout_s: float
 

@@ -12,14 +12,14 @@ import logging
 import os
 import selectors
 import socket
-import sys
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stepsize.instrumentation import rendezvous, wire
+from stepsize.instrumentation import wire
 from stepsize.instrumentation.agent import ending
+from stepsize.instrumentation.agent.flushes import Flushes
+from stepsize.instrumentation.agent.retirement import Retirement
 from stepsize.instrumentation.agent.server import Server
 from stepsize.instrumentation.agent.watch import watch
 
@@ -41,22 +41,12 @@ _AFTER_END_S = 0.3
 """Within this an end is exported, together with other ends of the same moment."""
 _LAUNCHER_S = 2.0
 """How long a launcher may take to say how its child ended."""
-_LOCK_S = 1.0
 _LINGER_S = 0.5
 """An agent that might end, but for somebody who is connected, looks again after this."""
 _REMEMBERED = 256
 """Attempts that are over, of which is known that they are and what they used."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiter:
-    """A client that waits for everything up to a batch to be acknowledged."""
-
-    connection: Connection
-    batch: int
-    deadline_s: float
 
 
 class Agent:
@@ -82,20 +72,19 @@ class Agent:
         sender: Callable[[Callable[[], None]], Sender],
     ) -> None:
         self._settings = settings
-        self._path = path
-        self._inode = _inode(path)
         self._selector = selectors.DefaultSelector()
         self._server = Server(listener, self._selector)
+        self._retirement = Retirement(path, self._server)
         self._wake_read, self._wake_write = socket.socketpair()
         for end in (self._wake_read, self._wake_write):
             end.setblocking(False)
         self._selector.register(self._wake_read, selectors.EVENT_READ)
         self._host, self._system, self._recorder = host, system, recorder
         self._sender = sender(self.wake)
+        self._flushes = Flushes(self._sender)
         self._watched: dict[tuple[str, int], Watched] = {}
         self._summaries: OrderedDict[str, wire.Summary] = OrderedDict()
         self._over: OrderedDict[tuple[str, int, int], None] = OrderedDict()
-        self._waiters: list[_Waiter] = []
         now = time.monotonic()
         self._system_due_s = now
         self._export_due_s = now + settings.export_interval_s
@@ -124,15 +113,15 @@ class Agent:
             self._see_ends()
             self._sample_due()
             self._export_if_due()
-            self._answer_waiters()
-            if self._is_idle() and self._retire():
+            self._flushes.answer()
+            if self._is_idle() and self._retirement.retire():
                 break
         self._close()
 
     def _pause_s(self) -> float:
         """Until something is due; ends of processes and messages wake the selector."""
         now = time.monotonic()
-        due = [waiter.deadline_s for waiter in self._waiters]
+        due = self._flushes.deadlines_s
         if self._watched:
             due.append(self._system_due_s)
         due += [each.due_s if each.ended is None else each.give_up_s for each in self._watched.values()]
@@ -257,14 +246,7 @@ class Agent:
         self._sample_due(everything=True)
         self._seal()
         self._sender.hurry()
-        self._waiters.append(_Waiter(connection, self._sender.sealed, time.monotonic() + timeout_s))
-
-    def _answer_waiters(self) -> None:
-        now, done = time.monotonic(), self._sender.acknowledged
-        for waiter in self._waiters:
-            if done >= waiter.batch or now >= waiter.deadline_s:
-                waiter.connection.answer(wire.Answer(ok=done >= waiter.batch))
-        self._waiters = [each for each in self._waiters if done < each.batch and now < each.deadline_s]
+        self._flushes.add(connection, timeout_s)
 
     def _summary(self, instance_id: str) -> wire.Summary | wire.Answer:
         live = [each.attempt for each in self._watched.values() if each.attempt.instance_id == instance_id]
@@ -282,42 +264,17 @@ class Agent:
 
     def _is_idle(self) -> bool:
         now = time.monotonic()
-        if self._watched or self._waiters or self._recorder.points or self._server.busy:
+        if self._watched or self._flushes.deadlines_s or self._recorder.points or self._server.busy:
             return False
         if self._sender.unsent_points:
             return now - self._task_s >= UNSENT_PATIENCE_S
         return now - self._busy_s >= self._settings.agent_idle_s
 
-    def _retire(self) -> bool:
-        """Stop being found, unless somebody has just come; whether to end."""
-        try:
-            with rendezvous.locked(self._path, time.monotonic() + _LOCK_S):
-                if not self._is_ours():
-                    return True  # somebody took the file away and another agent has the name
-                rendezvous.withdraw(self._path, self._server.listener)
-                came = self._server.accept()
-                self._server.forget_listener()
-                if not came:
-                    return True
-                listener = rendezvous.listen(self._path)
-                self._inode = _inode(self._path)
-                self._server.listen_on(listener)
-        except FileNotFoundError:
-            return not self._server.accept()  # somebody removed the directory: nobody can come any more
-        except OSError as error:
-            _log.debug("not now: %s", error)
-        return False
-
-    def _is_ours(self) -> bool:
-        return self._inode is not None and _inode(self._path) == self._inode
-
     def _close(self) -> None:
         """Send what there is, as far as two seconds go."""
         if self._stopping:
             self._sample_due(everything=True)
-            with contextlib.suppress(OSError), rendezvous.locked(self._path, time.monotonic() + _LOCK_S):
-                if self._is_ours():
-                    self._path.unlink(missing_ok=True)
+            self._retirement.leave()
         self._seal()
         self._sender.hurry()
         deadline = time.monotonic() + 2.0
@@ -328,12 +285,3 @@ class Agent:
         if self._sender.unsent_points:
             _log.warning("%d points were never taken and are lost", self._sender.unsent_points)
         self._sender.stop(1.0)
-        sys.stdout.flush()
-
-
-def _inode(path: Path) -> int | None:
-    """Which file has the socket's name; ``None`` where none has."""
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return None

@@ -37,14 +37,11 @@ class Ending:
     exit_signal: int | None = None
 
 
-def is_gone(pidfd: int | None, pid: int, proc: str = "/proc") -> bool:
+def is_gone(pidfd: int) -> bool:
     """Whether the process has ended, waited for or not."""
-    if pidfd is not None:
-        poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        return bool(poll.poll(0))
-    stat = procfs.stat(proc, pid)
-    return stat is None or stat.state in b"ZX"
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def wait_status(pidfd: int | None, pid: int, start: int | None, proc: str = "/proc") -> int | None:

@@ -76,7 +76,7 @@ class Sender:
         self._batches: deque[Batch] = deque()
         self._changed = threading.Condition()
         self._sealed = 0
-        self._done = 0
+        self._settled = 0
         self._unsent = 0
         self._dropped = 0
         self._hurried = False
@@ -88,7 +88,7 @@ class Sender:
         self._thread.start()
 
     def put(self, batch: Batch) -> int:
-        """Take a batch; its number, which `acknowledged` reaches when everything up to it was taken."""
+        """Take a batch; its number, which `settled` reaches when everything up to it was taken or given up."""
         with self._changed:
             self._batches.append(batch)
             self._sealed += 1
@@ -104,9 +104,9 @@ class Sender:
             self._changed.notify_all()
 
     @property
-    def acknowledged(self) -> int:
-        """The number of the last batch that is dealt with, all before it too."""
-        return self._done
+    def settled(self) -> int:
+        """The number of the last batch that was taken or given up, all before it too; read before `dropped_points`."""
+        return self._settled
 
     @property
     def sealed(self) -> int:
@@ -169,11 +169,7 @@ class Sender:
             with self._changed:
                 for batch in waiting[:taken]:
                     if self._batches and self._batches[0] is batch:  # else it was dropped meanwhile
-                        self._batches.popleft()
-                        self._done += 1
-                        self._unsent -= batch.points
-                        if delivery is Delivery.REFUSED:
-                            self._dropped += batch.points
+                        self._settle(delivered=delivery is Delivery.TAKEN)
         if delivery is Delivery.REFUSED:
             _log.warning("the collector refused %d batches for good; they were dropped", taken)
         return delivery
@@ -188,7 +184,12 @@ class Sender:
                 self._unsent -= dropped
                 self._dropped += dropped
         while self._unsent > self._max_points and len(self._batches) > 1:
-            batch = self._batches.popleft()
-            self._done += 1
-            self._unsent -= batch.points
+            self._settle(delivered=False)
+
+    def _settle(self, *, delivered: bool) -> None:
+        """Let go of the oldest batch. Dropped is counted before settled: the agent reads both without the lock."""
+        batch = self._batches.popleft()
+        self._unsent -= batch.points
+        if not delivered:
             self._dropped += batch.points
+        self._settled += 1

@@ -52,9 +52,9 @@ class Watched:
     def has_ended(self, proc: str) -> bool:
         """Whether the process is gone, waited for or not."""
         if self.pidfd is not None:
-            return ending.is_gone(self.pidfd, self.attempt.pid, proc)
+            return ending.is_gone(self.pidfd)
         if not sys.platform.startswith("linux"):
-            return not _exists(self.attempt.pid)
+            return not _is_running(self.attempt.pid)
         stat = procfs.stat(proc, self.attempt.pid)
         return stat is None or stat.state in b"ZX" or (self.start is not None and stat.start != self.start)
 
@@ -75,7 +75,7 @@ def watch(register: Register, pid: int, pidfd: int | None, host: Host) -> Watche
     proc = host.proc
     stat = procfs.stat(proc, pid)
     # The pidfd is looked at after the number: while its process has not ended, the number cannot be another's.
-    alive = stat is not None and not (pidfd is not None and ending.is_gone(pidfd, pid, proc))
+    alive = stat is not None and not (pidfd is not None and ending.is_gone(pidfd))
     tree: TreeProbe | None = None
     container: ContainerProbe | None = None
     others: tuple[Probe, ...] = ()
@@ -114,11 +114,7 @@ def _portable(pid: int) -> TreeProbe | None:
     return PortableTree(pid)
 
 
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+def _is_running(pid: int) -> bool:
+    from stepsize.instrumentation.agent.probes.portable import is_running  # noqa: PLC0415 - as above
+
+    return is_running(pid)

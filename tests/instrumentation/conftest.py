@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
 from dataclasses import dataclass, field, replace
@@ -21,6 +19,7 @@ from stepsize.errors import StepsizeError
 from stepsize.instrumentation import client, wire
 from stepsize.settings import Settings
 from tests.instrumentation.receiver import TIMEOUT_S, Receiver, http_receiver
+from tests.places import short_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,14 +78,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     for name in [name for name in os.environ if name.startswith(("OTEL_", "STEPSIZE"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
-    runtime = Path(tempfile.mkdtemp(prefix="ss-", dir="/tmp"))  # a socket's path is short
-    found = Place(tmp_path, runtime)
-    try:
-        yield found
-    finally:
-        for settings in found.used:
-            stop_agent(settings)
-        shutil.rmtree(runtime, ignore_errors=True)
+    with short_directory() as runtime:
+        found = Place(tmp_path, runtime)
+        try:
+            yield found
+        finally:
+            for settings in found.used:  # at once: one with points that nobody takes would first try for two seconds
+                stop_agent(settings)
 
 
 @pytest.fixture

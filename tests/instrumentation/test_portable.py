@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 
-from stepsize.instrumentation.agent.probes.portable import PortableTree
+from stepsize.instrumentation.agent.probes.portable import PortableTree, is_running
 from tests.instrumentation.conftest import wait_until
 
 MIB = 1 << 20
@@ -36,3 +37,15 @@ def test_a_tree_is_sampled_through_psutil() -> None:
     process.communicate()
     assert tree.sample() is None
     assert tree.final_peak(500 * MIB) >= 500 * MIB
+
+
+def test_a_process_that_nobody_has_waited_for_yet_has_ended() -> None:
+    """A zombie still has its number, and is no more."""
+    process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    assert is_running(process.pid)
+    assert process.stdin is not None
+    process.stdin.close()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert not is_running(process.pid)
+    process.wait()
+    assert not is_running(process.pid)

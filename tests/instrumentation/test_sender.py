@@ -58,7 +58,7 @@ def test_what_was_not_taken_is_sent_later_in_order() -> None:
     assert sender.unsent_points == 10
     shelf.open.set()
     sender.hurry()
-    wait_until(lambda: sender.acknowledged == 5)
+    wait_until(lambda: sender.settled == 5)
     assert [time for _, time in shelf.taken] == [0, 1, 10, 11, 20, 21, 30, 31, 40, 41]
     assert (sender.unsent_points, sender.dropped_points) == (0, 0)
     sender.stop(5)
@@ -74,7 +74,7 @@ def test_at_the_bound_the_oldest_batches_keep_their_last_points_and_ends() -> No
     assert sender.unsent_points <= 12
     shelf.open.set()
     sender.hurry()
-    wait_until(lambda: sender.acknowledged == 3)
+    wait_until(lambda: sender.settled == 3)
     assert (model.TASK_END.name, 5) in shelf.taken
     assert {5, 15, 25} <= {time for name, time in shelf.taken if name == model.TASK_MEMORY_USAGE.name}
     assert sender.dropped_points == 16 - len(shelf.taken)
@@ -97,7 +97,7 @@ def test_a_destination_that_cannot_be_made_is_tried_again() -> None:
     sender.put(_batch(1))
     wait_until(lambda: tries)
     sender.hurry()
-    wait_until(lambda: sender.acknowledged == 1)
+    wait_until(lambda: sender.settled == 1)
     assert len(tries) == 2
     sender.stop(5)
 

@@ -104,6 +104,16 @@ class PortableTree:
         return user_s + self._lost_user_s, system_s + self._lost_system_s
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process lives: one that has ended and that nobody has waited for does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.AccessDenied:
+        return True
+    except psutil.Error:
+        return False
+
+
 def _see(process: psutil.Process) -> _Seen | None:
     try:
         with process.oneshot():
