@@ -169,7 +169,7 @@ class Agent:
         self._watched[key] = watch(message, pid, pidfd, self._host)
         if pidfd is not None:
             self._selector.register(pidfd, selectors.EVENT_READ)
-        self._host.set_roots(each.attempt.pid for each in self._watched.values())
+        self._host.set_roots(each.attempt for each in self._watched.values())
 
     def _of(self, connection: Connection) -> Watched | None:
         return None if connection.instance_key is None else self._watched.get(connection.instance_key)
@@ -210,7 +210,7 @@ class Agent:
                 self._selector.unregister(watched.pidfd)
         watched.close()
         self._watched = {key: each for key, each in self._watched.items() if each is not watched}
-        self._host.set_roots(each.attempt.pid for each in self._watched.values())
+        self._host.set_roots(each.attempt for each in self._watched.values())
         now = self._busy_s = self._task_s = time.monotonic()
         self._export_due_s = min(self._export_due_s, now + _AFTER_END_S)
 
@@ -219,10 +219,7 @@ class Agent:
         for watched in self._watched.values():
             if watched.ended is None and (everything or now >= watched.due_s):
                 self._recorder.record(watched.attempt, *watched.attempt.sample())
-                # Ticks that were missed, by a suspended machine for one, are not made up for.
-                missed = max(0.0, now - watched.due_s) // watched.attempt.interval_s
-                if now >= watched.due_s:
-                    watched.due_s += (missed + 1) * watched.attempt.interval_s
+                watched.advance(now)
         if self._watched and self._system is not None and (everything or now >= self._system_due_s):
             self._recorder.record_host(time.time_ns(), self._system.sample(now))
             self._system_due_s = now + self._settings.interval_s

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stepsize import model
-from stepsize.instrumentation.agent.probes.observation import Observation, Rest
+from stepsize.instrumentation.agent.probes.observation import Observation, Rest, Used
 from stepsize.instrumentation.wire import Summary
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Attempt:
         self._disk_before: tuple[int, int, int] | None = None
         self._usage_told = False
         self._totals = _Totals()
+        self._children_apart = False
         self._summary = Summary(duration_s=0.0, cpu_seconds=0.0)
 
     @property
@@ -86,13 +87,19 @@ class Attempt:
         sample = None if self._tree is None else self._tree.sample()
         # The control groups outlive the process, and only now tell of a kill for memory.
         found = [*([] if sample is None else self._of_memory(sample)), *self._of_others()]
+        exact = final is not None
         if sample is not None:
-            self._add_tree(sample)
+            # By now the process may have gone on, to its next attempt even: its own word is of the right moment.
+            self._add_tree(sample, cpu=not exact)
         if final is not None:
             self._add_final(final)
         ended = final.time_unix_nano if final is not None else ended_unix_nano
         ended = max(ended, self.start_unix_nano, self._previous.time_unix_nano if self._previous else 0)
-        found += self._of_sums(ended, last=True)
+        if exact or sample is not None:
+            found += self._of_sums(ended, last=True, exact=exact)
+        elif self._previous is not None and not self._usage_told:
+            # Nothing could be read any more: what the last sample saw is all there is, up to its time.
+            found += self._cpu_usage(self._previous.time_unix_nano, last=True)
         peak = self._final_peak(final)
         if peak is not None:
             source = (model.Attr.MEMORY_SOURCE, self._totals.source)
@@ -110,18 +117,24 @@ class Attempt:
         """What the attempt has used so far."""
         return self._summary
 
+    def used(self) -> Used:
+        """What is known of its use since it was registered."""
+        totals = self._totals
+        return Used(totals.user_s, totals.system_s, totals.read_bytes or 0, totals.write_bytes or 0)
+
     def _of_tree(self, sample: TreeSample) -> list[Observation]:
         self._add_tree(sample)
         self._previous = sample
         found = [*self._of_memory(sample), *self._of_sums(sample.time_unix_nano)]
-        source = (model.Attr.MEMORY_SOURCE, self._totals.source)
-        found.append(Observation(model.TASK_MEMORY_PEAK, self._totals.peak_bytes, (source,)))
+        if self._totals.peak_bytes:
+            source = (model.Attr.MEMORY_SOURCE, self._totals.source)
+            found.append(Observation(model.TASK_MEMORY_PEAK, self._totals.peak_bytes, (source,)))
         self._summarize(sample.time_unix_nano)
         return found
 
     def _of_memory(self, sample: TreeSample) -> list[Observation]:
         if sample.processes == 0:
-            return []  # a zombie holds nothing any more, which is not what the attempt used
+            return []  # what ends holds nothing any more, which is not what the attempt used
         if sample.memory_peak_bytes > self._totals.peak_bytes:
             self._totals.peak_bytes, self._totals.source = sample.memory_peak_bytes, sample.memory_source
         self._totals.processes_max = max(self._totals.processes_max, sample.processes)
@@ -132,28 +145,33 @@ class Attempt:
             Observation(model.TASK_THREAD_COUNT, sample.threads),
         ]
 
-    def _of_sums(self, time_unix_nano: int, *, last: bool = False) -> list[Observation]:
+    def _of_sums(self, time_unix_nano: int, *, last: bool = False, exact: bool = False) -> list[Observation]:
         totals = self._totals
         found = []
         if totals.cpu_known:
             found.append(Observation(model.TASK_CPU_TIME, totals.user_s, (("cpu.mode", "user"),)))
             found.append(Observation(model.TASK_CPU_TIME, totals.system_s, (("cpu.mode", "system"),)))
-            found += self._cpu_usage(time_unix_nano, last=last)
+            found += self._cpu_usage(time_unix_nano, last=last, exact=exact)
         if totals.read_bytes is not None and totals.write_bytes is not None:
             found.append(Observation(model.TASK_DISK_IO, totals.read_bytes, (("disk.io.direction", "read"),)))
             found.append(Observation(model.TASK_DISK_IO, totals.write_bytes, (("disk.io.direction", "write"),)))
             found += self._disk_rates(time_unix_nano, totals.read_bytes, totals.write_bytes)
         return found
 
-    def _cpu_usage(self, time_unix_nano: int, *, last: bool) -> list[Observation]:
-        """Cores in use since the last time; an attempt that is over sooner has one value all the same."""
+    def _cpu_usage(self, time_unix_nano: int, *, last: bool, exact: bool = False) -> list[Observation]:
+        """Cores in use since the last time, over half an interval at least, so that early samples do not count ticks.
+
+        An attempt that is over sooner has one value all the same, where its process told the time to the microsecond.
+        """
         since, before = self._cpu_before
         elapsed_s = (time_unix_nano - since) / 1e9
         total = self._totals.user_s + self._totals.system_s
         if elapsed_s <= 0:
             self._cpu_before = time_unix_nano, total  # the clock was set back: begin anew
             return []
-        if elapsed_s < MIN_WINDOW_S and (self._usage_told or not last):
+        if elapsed_s < (MIN_WINDOW_S if last else max(MIN_WINDOW_S, self.interval_s / 2)) and (
+            self._usage_told or not exact or total <= before
+        ):
             return []
         cores = max(0.0, total - before) / elapsed_s
         self._cpu_before, self._usage_told = (time_unix_nano, total), True
@@ -178,9 +196,10 @@ class Attempt:
         now = time.monotonic()
         return [observation for probe in self._others for observation in probe.sample(now)]
 
-    def _add_tree(self, sample: TreeSample) -> None:
+    def _add_tree(self, sample: TreeSample, *, cpu: bool = True) -> None:
         base = self._baseline
-        self._totals.add_cpu(sample.cpu_user_s - base.cpu_user_s, sample.cpu_system_s - base.cpu_system_s)
+        if cpu:
+            self._totals.add_cpu(sample.cpu_user_s - base.cpu_user_s, sample.cpu_system_s - base.cpu_system_s)
         if sample.disk_read_bytes is not None and sample.disk_write_bytes is not None:
             self._totals.add_disk(
                 sample.disk_read_bytes - (base.disk_read_bytes or 0),
@@ -191,6 +210,7 @@ class Attempt:
         """The root's totals as it told them, which its waited-for children are in, and those of the rest."""
         base = self._baseline
         rest = Rest() if self._tree is None else self._tree.rest()
+        self._children_apart = rest.children_apart
         self._totals.add_cpu(
             final.cpu_user_s - base.cpu_user_s + rest.cpu_user_s,
             final.cpu_system_s - base.cpu_system_s + rest.cpu_system_s,
@@ -209,7 +229,7 @@ class Attempt:
                 peak = self._tree.final_peak(peak)
             if peak > totals.peak_bytes:
                 totals.peak_bytes, totals.source = peak, "vmhwm"
-        children = None if final is None else final.children_peak_bytes
+        children = None if final is None or self._children_apart else final.children_peak_bytes
         # What was forked off is charged with the memory of whose copy it was: only more than that is its own.
         floor = max(final.memory_peak_bytes or 0, base.children_peak_bytes or 0) if final is not None else 0
         if children is not None and children > max(totals.peak_bytes, floor):

@@ -44,11 +44,16 @@ def is_gone(pidfd: int) -> bool:
     return bool(poll.poll(0))
 
 
-def wait_status(pidfd: int | None, pid: int, start: int | None, proc: str = "/proc") -> int | None:
-    """The wait status of a process that has ended, or ``None`` where nothing tells."""
+def zombie(pid: int, start: int | None, proc: str = "/proc") -> procfs.Stat | None:
+    """The last state of a process that has ended, or ``None`` once somebody has waited for it."""
     stat = procfs.stat(proc, pid)
-    if stat is not None and stat.state in b"ZX" and start in (None, stat.start):
-        return stat.exit_code
+    return stat if stat is not None and stat.state in b"ZX" and start in (None, stat.start) else None
+
+
+def wait_status(last: procfs.Stat | None, pidfd: int | None) -> int | None:
+    """The wait status of a process that has ended, or ``None`` where nothing tells."""
+    if last is not None:
+        return last.exit_code
     return None if pidfd is None else _pidfd_status(pidfd)
 
 

@@ -1,23 +1,59 @@
-"""What every tree on the host shares: which processes are the tracking itself, who gets the orphans, whose session.
+"""What every tree on the host shares: which processes are the tracking itself, who gets the orphans, whose session,
+and which attempts lie below which.
 
-What comes in: the root of /proc. What goes out: answers for the tree probes. Reads one file of /proc.
+What comes in: the root of /proc. What goes out: answers for the tree probes. Reads single files of /proc.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from stepsize.instrumentation import procfs
 from stepsize.instrumentation.spawn import AGENT_MODULE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from stepsize.instrumentation.agent.probes.observation import Used
+    from stepsize.model import Identity
 
 _ROUND_S = 0.1
 """One look serves everybody for so long."""
+_GENERATIONS = 64
+"""Ancestors further up are not looked for."""
+
+
+class Root(Protocol):
+    """An attempt that is watched, whose process is the root of a tree."""
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+
+    @property
+    def identity(self) -> Identity:
+        """Which attempt of what."""
+
+    def used(self) -> Used:
+        """What it has used so far; once it is over, all of it."""
+
+
+@dataclass(slots=True)
+class _Lineage:
+    """A root, the processes that it descends from, and the attempts of the same step below it."""
+
+    root: Root
+    ancestors: frozenset[int]
+    inner: list[Root] = field(default_factory=list)
+
+    def is_of(self, other: Root) -> bool:
+        """Whether another attempt is one of the same step in the same run."""
+        one, two = self.root.identity, other.identity
+        return (one.flow, one.run, one.step) == (two.flow, two.run, two.step)
 
 
 class Host:
@@ -36,6 +72,7 @@ class Host:
         self._families: tuple[float, dict[int, list[int]]] = (-1.0, {})
         self._ours = {os.getpid()}
         self._sessions: dict[int, int] = {}
+        self._lineages: dict[tuple[str, int], _Lineage] = {}
         self._orphans: tuple[float, list[int]] = (-1.0, [])
 
     def add_own(self, pid: int) -> None:
@@ -46,13 +83,43 @@ class Host:
         """Whether a process belongs to the tracking."""
         return pid in self._ours
 
-    def set_roots(self, roots: Iterable[int]) -> None:
-        """The roots of all live attempts: says which sessions are shared."""
-        stats = [procfs.stat(self.proc, root) for root in roots]
+    def set_roots(self, roots: Iterable[Root]) -> None:
+        """The roots of all live attempts: says which sessions are shared, and which attempt lies below which."""
         self._sessions = {}
-        for stat in stats:
+        before, self._lineages = self._lineages, {}
+        for root in roots:
+            stat = procfs.stat(self.proc, root.pid)
             if stat is not None:
                 self._sessions[stat.session] = self._sessions.get(stat.session, 0) + 1
+            key = root.identity.instance_id, root.pid
+            lineage = before.get(key)
+            if lineage is None:
+                lineage = _Lineage(root, self._ancestors(root.pid))
+                self._relate(lineage, [*before.values(), *self._lineages.values()])
+            self._lineages[key] = lineage
+
+    def inner_of(self, instance_id: str, pid: int) -> Sequence[Root]:
+        """Attempts of the same step that lie below this one, over or not, in the order in which they came."""
+        lineage = self._lineages.get((instance_id, pid))
+        return () if lineage is None else lineage.inner
+
+    def _ancestors(self, pid: int) -> frozenset[int]:
+        found: set[int] = set()
+        stat = procfs.stat(self.proc, pid)
+        while stat is not None and stat.parent > 1 and len(found) < _GENERATIONS:
+            found.add(stat.parent)
+            stat = procfs.stat(self.proc, stat.parent)
+        return frozenset(found)
+
+    @staticmethod
+    def _relate(new: _Lineage, others: Iterable[_Lineage]) -> None:
+        for other in {id(each): each for each in others}.values():
+            if not new.is_of(other.root) or other.root.identity.instance_id == new.root.identity.instance_id:
+                continue
+            if other.root.pid in new.ancestors:
+                other.inner.append(new.root)
+            elif new.root.pid in other.ancestors:
+                new.inner.append(other.root)
 
     def is_sole_session(self, session: int) -> bool:
         """Whether one live attempt alone is in a session."""

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from stepsize.instrumentation.agent.probes.observation import Probe, TreeProbe
     from stepsize.instrumentation.wire import Register
 
+_EARLY_S = (0.1, 0.2, 0.4)
+"""Samples of an attempt's first second: many attempts are over by the end of it."""
+
 
 @dataclass(slots=True)
 class Watched:
@@ -35,7 +38,9 @@ class Watched:
         attempt: the attempt.
         pidfd: readable once the process has ended; ``None`` where the system has none.
         start: start of the process in clock ticks since boot; ``None`` where it was gone already.
+        begun_s: monotonic time of the first sample.
         due_s: monotonic time of the next sample.
+        tree: the process tree, where it is read from /proc.
         ended: what is known once the process is gone, while its launcher's word is waited for.
         ended_unix_nano: when the process was seen to have ended.
         give_up_s: monotonic time until which the launcher's word is waited for.
@@ -44,7 +49,9 @@ class Watched:
     attempt: Attempt
     pidfd: int | None
     start: int | None
+    begun_s: float
     due_s: float
+    tree: ProcessTree | None = None
     ended: Ending | None = None
     ended_unix_nano: int = 0
     give_up_s: float = 0.0
@@ -60,8 +67,17 @@ class Watched:
 
     def evidence(self, proc: str) -> Ending:
         """How the process ended, as far as anything tells."""
-        status = ending.wait_status(self.pidfd, self.attempt.pid, self.start, proc)
-        return ending.from_status(status, self.attempt.oom_kills())
+        last = ending.zombie(self.attempt.pid, self.start, proc)
+        if last is not None and self.tree is not None:
+            self.tree.see_zombie(last)
+        return ending.from_status(ending.wait_status(last, self.pidfd), self.attempt.oom_kills())
+
+    def advance(self, now_s: float) -> None:
+        """Set when the next sample is due. What was missed, by a suspended machine for one, is not made up for."""
+        interval_s = self.attempt.interval_s
+        passed_s = max(0.0, now_s - self.begun_s)
+        early = (self.begun_s + after_s for after_s in _EARLY_S if after_s > passed_s)
+        self.due_s = min([self.begun_s + (passed_s // interval_s + 1) * interval_s, *early])
 
     def close(self) -> None:
         """Let go of the process."""
@@ -76,20 +92,24 @@ def watch(register: Register, pid: int, pidfd: int | None, host: Host) -> Watche
     stat = procfs.stat(proc, pid)
     # The pidfd is looked at after the number: while its process has not ended, the number cannot be another's.
     alive = stat is not None and not (pidfd is not None and ending.is_gone(pidfd))
+    begun_s = time.monotonic()
     tree: TreeProbe | None = None
     container: ContainerProbe | None = None
     others: tuple[Probe, ...] = ()
     if not sys.platform.startswith("linux"):
         tree = _portable(pid)
     elif alive:
-        tree = ProcessTree(pid, _ticks_since_boot(register.baseline.time_unix_nano), host)
+        since = _ticks_since_boot(register.baseline.time_unix_nano)
+        tree = ProcessTree(pid, since, host, register.identity.instance_id)
         container = _container(proc, pid)
         others = (NetworkProbe(pid, proc),)
     return Watched(
         attempt=Attempt(register, pid, tree, container, others),
         pidfd=pidfd,
         start=stat.start if alive and stat is not None else None,
-        due_s=time.monotonic(),
+        begun_s=begun_s,
+        due_s=begun_s,
+        tree=tree if isinstance(tree, ProcessTree) else None,
     )
 
 

@@ -56,6 +56,18 @@ def test_the_cpu_time_of_a_killed_task_is_known_to_its_end(place: Place, receive
     assert receiver.cpu_s("spin") == pytest.approx(0.55, abs=0.1)
 
 
+def test_of_a_killed_task_that_is_waited_for_at_once_the_first_second_is_known(
+    place: Place, receiver: Receiver
+) -> None:
+    """A parent may take the zombie away before the agent has seen it: what early samples saw stays."""
+    settings = place.settings(endpoint=receiver.endpoint, interval_s=10.0)
+    place.run(settings, "warm", "")
+    body = "e = time.process_time() + 0.6\nwhile time.process_time() < e: pass\nos.kill(os.getpid(), 9)"
+    place.run(settings, "spin", body)
+    assert receiver.end("spin").attributes["stepsize.outcome"] == "killed"
+    assert 0.3 <= receiver.cpu_s("spin") <= 0.8
+
+
 def test_a_failed_task_says_so(place: Place, settings: Settings, receiver: Receiver) -> None:
     """The client's last word is the outcome, whatever the process does afterwards."""
     place.run(settings, "failed", "task.end(Outcome.FAILED, 1); os._exit(0)", end=False)

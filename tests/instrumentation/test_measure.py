@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.instrumentation.receiver import TIMEOUT_S
+
 if TYPE_CHECKING:
     from stepsize.settings import Settings
     from tests.instrumentation.conftest import Place
@@ -34,7 +36,8 @@ def test_a_spike_between_two_samples_is_in_the_peak(place: Place, receiver: Rece
     place.run(settings, "warm", "")  # an agent that is up looks at a task as soon as it registers
     receiver.end("warm")
     child = "import time; b = bytearray(300 << 20); time.sleep(.15); del b; time.sleep(9)"
-    body = f"child = subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(1.8); child.kill()"
+    body = f"time.sleep(0.5); child = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+    body += "time.sleep(1.5); child.kill()"
     place.run(settings, "spike", body)
     receiver.end("spike")
     assert 300 * MIB <= receiver.last("stepsize.task.memory.peak", "spike") <= 400 * MIB
@@ -46,7 +49,8 @@ def test_a_short_child_that_no_sample_saw_is_in_the_peak(place: Place, receiver:
     settings = place.settings(endpoint=receiver.endpoint, interval_s=5.0)
     place.run(settings, "warm", "")
     receiver.end("warm")
-    place.run(settings, "gone", "subprocess.run([sys.executable, '-c', 'b = bytearray(300 << 20)'])")
+    body = "time.sleep(0.5); subprocess.run([sys.executable, '-c', 'b = bytearray(300 << 20)'])"
+    place.run(settings, "gone", body)
     receiver.end("gone")
     last = max(receiver.of("stepsize.task.memory.peak", "gone"), key=lambda p: p.value)
     assert 300 * MIB <= last.value <= 400 * MIB
@@ -83,7 +87,7 @@ def test_memory_that_a_fork_shares_is_counted_once(place: Place, settings: Setti
 def test_a_child_that_lived_between_two_samples_is_in_the_cpu_time(place: Place, receiver: Receiver) -> None:
     """A child of 0.3 CPU-s that no sample saw is counted, once."""
     settings = place.settings(endpoint=receiver.endpoint, interval_s=5.0)
-    place.run(settings, "child", f"subprocess.run([sys.executable, '-c', {SPIN.format(0.3)!r}])")
+    place.run(settings, "child", f"time.sleep(0.5); subprocess.run([sys.executable, '-c', {SPIN.format(0.3)!r}])")
     receiver.end("child")
     assert receiver.cpu_s("child") == pytest.approx(0.33, abs=0.1)
 
@@ -101,6 +105,106 @@ def test_a_process_that_was_orphaned_at_once_is_counted(
     place.run(settings, way, body + "\ntime.sleep(1.2)", start_new_session=True)
     receiver.end(way)
     assert receiver.cpu_s(way) >= 0.35
+
+
+WORKER = """
+import time
+from stepsize.instrumentation import client
+from stepsize.model import Identity, Outcome
+from stepsize.settings import Settings
+task = client.register(Identity({flow!r}, "1", {step!r}, {name!r}), Settings.load())
+{body}
+task.end(Outcome.OK, 0)
+"""
+HOLD = "held = bytearray(150 << 20)\ne = time.process_time() + 0.5\nwhile time.process_time() < e: pass"
+
+
+def _control(workers: dict[str, str], ends: str, **identity: str) -> str:
+    """A task that starts other tasks, works beside them for 0.5 CPU-s and waits for them."""
+    codes = [WORKER.format(**{"flow": "Flow", "step": "step", **identity}, name=n, body=b) for n, b in workers.items()]
+    start = f"workers = [subprocess.Popen([sys.executable, '-c', code]) for code in {codes!r}]"
+    return f"{start}\n{SPIN.format(0.5)}\nfor worker in workers: worker.wait()\n{ends}"
+
+
+@pytest.mark.parametrize("interval_s", [0.2, 30.0])
+@pytest.mark.parametrize("ends", ["time.sleep(0.3)", "", "os.kill(os.getpid(), 9)"], ids=["later", "at once", "killed"])
+def test_workers_that_are_tasks_themselves_are_counted_once(
+    place: Place, receiver: Receiver, interval_s: float, ends: str
+) -> None:
+    """The control task of a parallel step has its own CPU and memory, not those of the workers that it waits for."""
+    settings = place.settings(endpoint=receiver.endpoint, interval_s=interval_s)
+    process = place.start(settings, "control", _control({"w1": HOLD, "w2": HOLD}, ends))
+    for name in ("control", "w1", "w2"):
+        receiver.end(name)
+    process.wait(timeout=TIMEOUT_S)
+    for name in ("w1", "w2"):
+        assert receiver.cpu_s(name) == pytest.approx(0.55, abs=0.15)
+        assert 150 * MIB <= receiver.last("stepsize.task.memory.peak", name) <= 220 * MIB
+    # What the workers used before they were tasks, mostly to import, is nobody else's.
+    assert 0.5 <= receiver.cpu_s("control") <= 1.05
+    assert receiver.last("stepsize.task.memory.peak", "control") < 140 * MIB
+
+
+def test_other_children_of_a_control_task_stay_its_own(place: Place, receiver: Receiver) -> None:
+    """What is taken off for a worker is the worker's: a child that is no task is counted beside it, once."""
+    settings = place.settings(endpoint=receiver.endpoint, interval_s=0.2)
+    child = f"subprocess.run([sys.executable, '-c', {SPIN.format(0.6)!r}])"
+    place.run(settings, "control", _control({"w1": HOLD}, child))
+    receiver.end("control")
+    receiver.end("w1")
+    assert receiver.cpu_s("w1") == pytest.approx(0.55, abs=0.15)
+    assert 1.1 <= receiver.cpu_s("control") <= 1.45
+
+
+@pytest.mark.parametrize("identity", [{"flow": "Inner"}, {"step": "other"}])
+def test_a_flow_inside_of_a_step_is_counted_in_both(
+    place: Place, settings: Settings, receiver: Receiver, identity: dict[str, str]
+) -> None:
+    """A task of another flow or step below a task is part of what that one's machine has to bear."""
+    place.run(settings, "outer", _control({"inner": HOLD}, "", **identity))
+    receiver.end("outer")
+    receiver.end("inner")
+    assert receiver.cpu_s("inner") == pytest.approx(0.55, abs=0.15)
+    assert receiver.cpu_s("outer") >= 1.0
+    assert receiver.last("stepsize.task.memory.peak", "outer") >= 150 * MIB
+
+
+def test_what_cannot_be_read_is_absent(place: Place, receiver: Receiver) -> None:
+    """Tasks that are killed within milliseconds have no memory, no processes and no cores of zero."""
+    settings = place.settings(endpoint=receiver.endpoint, interval_s=0.2)
+    place.run(settings, "warm", "")
+    body = """
+    for n in range(40):
+        child = os.fork()
+        if not child:
+            client.register(Identity("Flow", "1", "step", f"t{n}"), settings)
+            held = bytearray(32 << 20)  # which takes a moment to let go of
+            os.kill(os.getpid(), 9)
+        time.sleep(0.002 * (n % 5))
+        os.waitpid(child, 0)
+    """
+    place.run(settings, "parent", body)
+    for n in range(40):
+        receiver.end(f"t{n}")
+    never_zero = ("memory.usage", "memory.peak", "process.count", "thread.count")
+    assert [p for name in never_zero for p in receiver.of(f"stepsize.task.{name}") if p.value <= 0] == []
+    for task in (f"t{n}" for n in range(40)):
+        start = receiver.of("stepsize.task.cpu.time", task)[:1]
+        lived_s = (receiver.end(task).time_unix_nano - start[0].start_unix_nano) / 1e9 if start else 0.0
+        assert lived_s >= 0.1 or not receiver.of("stepsize.task.cpu.usage", task)
+
+
+def test_a_task_of_half_a_second_is_sampled(place: Place, receiver: Receiver) -> None:
+    """The first second is looked at more often: a task that is over before the first interval has been seen."""
+    settings = place.settings(endpoint=receiver.endpoint, interval_s=5.0)
+    place.run(settings, "warm", "")
+    receiver.end("warm")
+    place.run(settings, "brief", "time.sleep(0.05); held = bytearray(100 << 20); time.sleep(0.6); os._exit(0)")
+    receiver.end("brief")
+    usage = sorted(receiver.of("stepsize.task.memory.usage", "brief"), key=lambda p: p.time_unix_nano)
+    assert len(usage) >= 4
+    assert usage[-1].value >= 100 * MIB
+    assert len(receiver.of("stepsize.task.cpu.usage", "brief")) == 1
 
 
 def test_nothing_of_the_tracking_is_counted(place: Place, settings: Settings, receiver: Receiver) -> None:

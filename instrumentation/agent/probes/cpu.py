@@ -7,6 +7,10 @@ A process that was waited for hands its time to its parent (``cutime``), where i
 was not (``SIGCHLD`` ignored, or its parent gone, so that init reaped it) takes its time along: what was last seen of
 it is kept. Which of the two happened is told by how much the parent's ``cutime`` grew (``kernel/exit.c``,
 wait_task_zombie).
+
+An attempt below this one that is watched for itself is not counted here. What it used arrives in the ``cutime`` of
+whoever waits for it all the same, and is taken off there: never more than what grew beyond what other processes that
+went explain.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from stepsize.instrumentation.procfs import Stat
 
@@ -26,11 +30,19 @@ class CpuLedger:
         self._last: Mapping[int, Stat] = {}
         self._lost_user = 0
         self._lost_system = 0
+        self._taken = (0, 0)
         self._total = (0, 0)
 
-    def update(self, live: Mapping[int, Stat]) -> tuple[int, int]:
-        """User and system ticks of the tree, given those of its processes that are still there."""
-        for heir, gone in self._gone(live).items():
+    def update(
+        self, live: Mapping[int, Stat], apart: Collection[int] = (), owed: tuple[int, int] = (0, 0)
+    ) -> tuple[int, int]:
+        """User and system ticks of the tree, given those of its processes that are still there.
+
+        ``apart`` are the pids of other attempts, and ``owed`` the ticks that those that went have used so far.
+        """
+        families = self._gone(live, apart)
+        self._take(live, families, owed)
+        for heir, gone in families.items():
             user, system = total(gone)
             if heir is not None:
                 before, now = self._last[heir], live[heir]
@@ -41,22 +53,47 @@ class CpuLedger:
         user, system = total(live.values())
         self._last = dict(live)
         self._total = (
-            max(self._total[0], user + self._lost_user),
-            max(self._total[1], system + self._lost_system),
+            max(self._total[0], user + self.lost[0]),
+            max(self._total[1], system + self.lost[1]),
         )
         return self._total
 
     @property
     def lost(self) -> tuple[int, int]:
-        """User and system ticks of processes that nobody in the tree waited for."""
-        return self._lost_user, self._lost_system
+        """User and system ticks of processes that nobody in the tree waited for, less what was taken off."""
+        return self._lost_user - self._taken[0], self._lost_system - self._taken[1]
 
-    def _gone(self, live: Mapping[int, Stat]) -> dict[int | None, list[Stat]]:
+    @property
+    def taken(self) -> tuple[int, int]:
+        """User and system ticks of other attempts that were taken off."""
+        return self._taken
+
+    def seen(self, pid: int) -> tuple[int, int]:
+        """User and system ticks of a process that the last sample counted."""
+        return total([self._last[pid]] if pid in self._last else [])
+
+    def _take(self, live: Mapping[int, Stat], families: Mapping[int | None, list[Stat]], owed: tuple[int, int]) -> None:
+        """Take off what other attempts used and somebody here has waited for by now."""
+        if owed == self._taken or not self._last:
+            return
+        explained = total(stat for heir, gone in families.items() if heir is not None for stat in gone)
+        user = system = 0
+        for stat in live.values():
+            before = self._last.get(stat.pid)
+            known = before if before is not None and _same(stat, before) else None
+            user += stat.children_user - (known.children_user if known else 0)
+            system += stat.children_system - (known.children_system if known else 0)
+        self._taken = (
+            self._taken[0] + max(0, min(owed[0] - self._taken[0], user - explained[0])),
+            self._taken[1] + max(0, min(owed[1] - self._taken[1], system - explained[1])),
+        )
+
+    def _gone(self, live: Mapping[int, Stat], apart: Collection[int]) -> dict[int | None, list[Stat]]:
         """Processes that are no longer there, by the nearest ancestor that is, to whom their time may have gone."""
         gone: dict[int | None, list[Stat]] = {}
         for stat in self._last.values():
             if not _same(stat, live.get(stat.pid)):
-                gone.setdefault(self._heir(stat, live), []).append(stat)
+                gone.setdefault(None if stat.pid in apart else self._heir(stat, live), []).append(stat)
         return gone
 
     def _heir(self, stat: Stat, live: Mapping[int, Stat]) -> int | None:

@@ -51,13 +51,29 @@ class TreeSample:
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
-    """What a tree has used that its root's own reading leaves out: processes that the root has not waited for."""
+class Used:
+    """What an attempt has used since it was registered, as far as is known."""
 
     cpu_user_s: float = 0.0
     cpu_system_s: float = 0.0
     disk_read_bytes: int = 0
     disk_write_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What to add to the root's own reading: processes that it has not waited for, less attempts that it has.
+
+    Attributes:
+        cpu_user_s, cpu_system_s, disk_read_bytes, disk_write_bytes: below zero where the latter outweigh the former.
+        children_apart: whether such attempts ended, so that the highest peak among the children may be one of theirs.
+    """
+
+    cpu_user_s: float = 0.0
+    cpu_system_s: float = 0.0
+    disk_read_bytes: int = 0
+    disk_write_bytes: int = 0
+    children_apart: bool = False
 
 
 class TreeProbe(Protocol):

@@ -8,11 +8,19 @@ A process belongs to the tree when it descends from the root. One whose parent h
 start are kept. One that was made and orphaned between two samples is recognized among the reaper's new children, by
 an address that only copies of one program share (see `procfs.Stat.stack`), or by its session where no other attempt
 shares that.
+
+A process below the root that is itself registered as another attempt of the same flow, run and step (the workers that
+a step on several nodes starts beside its control task) is not of this tree, nor is what it starts: it has a row of its
+own, and the step's advice is made from all its rows, so each second and byte is to be in one of them. What such an
+attempt had used before it was registered stays here, where nobody else has it. An attempt of another flow, run or step
+below the root (a `Runner` inside of a step, a flow under ``stepsize run``) is counted in both: for the outer one it is
+what the machine has to bear, and no advice is made from the two together.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stepsize.instrumentation import procfs
@@ -22,7 +30,9 @@ from stepsize.instrumentation.agent.probes.observation import Rest, TreeSample
 from stepsize.instrumentation.agent.probes.shared import SharedMemory, copies_of
 
 if TYPE_CHECKING:
-    from stepsize.instrumentation.agent.host import Host
+    from collections.abc import Iterable
+
+    from stepsize.instrumentation.agent.host import Host, Root
     from stepsize.instrumentation.procfs import Stat
 
 
@@ -33,9 +43,10 @@ class ProcessTree:
         root: the root's pid.
         since_ticks: when tracking began, in clock ticks since boot: what processes used before then is left out.
         host: what is shared by all trees of the host.
+        instance_id: which attempt the tree is; without, everything below the root is of the tree.
     """
 
-    def __init__(self, root: int, since_ticks: int, host: Host) -> None:
+    def __init__(self, root: int, since_ticks: int, host: Host, instance_id: str = "") -> None:
         self._root = root
         self._since = since_ticks
         self._host = host
@@ -49,18 +60,22 @@ class ProcessTree:
         self._peaks = _Peaks(host.proc)
         self._shared = SharedMemory(host.proc)
         self._disk = _Disk(host.proc)
+        self._inner = _Inner(host, instance_id, root)
+        self._zombie: Stat | None = None
 
     def sample(self) -> TreeSample | None:
         """The tree now, or ``None`` when its root is gone."""
+        # First: whoever is gone before the walk is already in what the walk reads of the one who waited for it.
+        self._inner.look(self._cpu, self._disk)
         live = self._walk()
         root = live.get(self._root)
         if root is None:
             return None
-        user, system = self._cpu.update(live)
+        user, system = self._cpu.update(live, self._inner.pids, self._inner.owed_ticks())
         if self._earlier is None:
             self._earlier = self._used_earlier(live)
         usage = self._memory.update(self._memories(live))
-        disk = self._disk.update(live)
+        disk = self._disk.update(live, self._inner.owed_bytes())
         self._known = {pid: stat.start for pid, stat in live.items()}
         self._stacks.update(stat.stack for stat in live.values() if stat.stack)
         second = procfs.TICKS_PER_S
@@ -71,26 +86,37 @@ class ProcessTree:
             memory_usage_bytes=usage,
             memory_peak_bytes=self._memory.peak_bytes,
             memory_source="vmhwm",
-            processes=sum(stat.state not in b"ZX" for stat in live.values()),
-            threads=sum(stat.threads for stat in live.values() if stat.state not in b"ZX"),
+            processes=sum(_is_alive(stat) for stat in live.values()),
+            threads=sum(stat.threads for stat in live.values() if _is_alive(stat)),
             disk_read_bytes=disk[0],
             disk_write_bytes=disk[1],
         )
+
+    def see_zombie(self, stat: Stat) -> None:
+        """Take the root's last state, read when it had just ended: its parent may leave no time for another look."""
+        self._zombie = stat
 
     def rest(self) -> Rest:
         """What is not the root's, whether that lives or not.
 
         A process that went since the last sample is taken to have been waited for by the root.
         """
-        live = {pid: stat for pid, stat in self._walk().items() if pid != self._root}
+        walk = self._walk()
+        live = {pid: stat for pid, stat in walk.items() if pid != self._root}
         (user, system), (lost_user, lost_system) = total(live.values()), self._cpu.lost
         earlier_user, earlier_system = self._earlier or (0, 0)
-        read, written = self._disk.rest(live)
+        owed_bytes = self._inner.owed_bytes()
+        read, written = self._disk.rest(live, owed_bytes)
+        if self._root not in walk:
+            # No sample could tell what the root has waited for since: its own last reading has all of it.
+            owed, taken = self._inner.owed_ticks(), self._cpu.taken
+            lost_user, lost_system = lost_user - owed[0] + taken[0], lost_system - owed[1] + taken[1]
         return Rest(
             cpu_user_s=(user + lost_user - earlier_user) / procfs.TICKS_PER_S,
             cpu_system_s=(system + lost_system - earlier_system) / procfs.TICKS_PER_S,
             disk_read_bytes=read,
             disk_write_bytes=written,
+            children_apart=self._inner.any_gone,
         )
 
     def final_peak(self, root_peak_bytes: int) -> int:
@@ -100,14 +126,16 @@ class ProcessTree:
     def _walk(self) -> dict[int, Stat]:
         """The tree's processes: the root's descendants, and those that are known or recognized though orphaned."""
         live: dict[int, Stat] = {}
-        ours = self._host.is_ours
+        ours, apart = self._host.is_ours, self._inner.pids
         pending = [*self._known, self._root]
         while pending:
             pid = pending.pop()
-            if pid in live or ours(pid):
+            if pid in live or pid in apart or ours(pid):
                 continue
             stat = procfs.stat(self._proc, pid)
-            if stat is None or self._known.get(pid, stat.start) != stat.start:
+            if stat is None and pid == self._root:
+                stat = self._zombie
+            if stat is None or self._known.get(pid, stat.start) != stat.start or stat.parent in apart:
                 continue
             live[pid] = stat
             pending += self._host.children(pid, stat.threads)
@@ -155,6 +183,70 @@ class ProcessTree:
         ]
 
 
+def _is_alive(stat: Stat) -> bool:
+    """Whether a process still holds anything: one that ends has let go of its memory before it is a zombie."""
+    return stat.state not in b"ZX" and stat.rss_bytes > 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Below:
+    """Another attempt below the root, and what this tree had counted of its process before it was one."""
+
+    attempt: Root
+    start: int | None
+    ticks: tuple[int, int]
+    disk: tuple[int, int]
+
+
+class _Inner:
+    """Attempts of the same step below a root, which are counted for themselves."""
+
+    def __init__(self, host: Host, instance_id: str, root: int) -> None:
+        self._host = host
+        self._key = instance_id, root
+        self._noted = 0
+        self._live: list[_Below] = []
+        self._gone: list[_Below] = []
+        self.pids: frozenset[int] = frozenset()
+        """Their processes, as long as somebody can be seen under these numbers."""
+
+    def look(self, cpu: CpuLedger, disk: _Disk) -> None:
+        """See who came and who went; the ledgers say what was counted of those who came."""
+        attempts = self._host.inner_of(*self._key)
+        for attempt in attempts[self._noted :]:
+            stat = procfs.stat(self._host.proc, attempt.pid)
+            known = attempt.pid in self.pids  # the next attempt in the same process
+            counted = ((0, 0), (0, 0)) if known else (cpu.seen(attempt.pid), disk.seen(attempt.pid))
+            self._live.append(_Below(attempt, stat and stat.start, *counted))
+        self._noted = len(attempts)
+        if self._live:
+            starts = {each: procfs.stat(self._host.proc, each.attempt.pid) for each in self._live}
+            self._gone += [each for each, stat in starts.items() if stat is None or stat.start != each.start]
+            self._live = [each for each, stat in starts.items() if stat is not None and stat.start == each.start]
+            self.pids = frozenset(each.attempt.pid for each in self._live)
+
+    @property
+    def any_gone(self) -> bool:
+        """Whether any of them has ended."""
+        return bool(self._gone)
+
+    def owed_ticks(self) -> tuple[int, int]:
+        """User and system ticks that come to whoever waited for those that went, and that are not this tree's."""
+        used = [each.attempt.used() for each in self._gone]
+        return (
+            sum(each.ticks[0] for each in self._gone) + round(sum(u.cpu_user_s for u in used) * procfs.TICKS_PER_S),
+            sum(each.ticks[1] for each in self._gone) + round(sum(u.cpu_system_s for u in used) * procfs.TICKS_PER_S),
+        )
+
+    def owed_bytes(self) -> tuple[int, int]:
+        """The same of bytes read and written."""
+        used = [each.attempt.used() for each in self._gone]
+        return (
+            sum(each.disk[0] for each in self._gone) + sum(u.disk_read_bytes for u in used),
+            sum(each.disk[1] for each in self._gone) + sum(u.disk_write_bytes for u in used),
+        )
+
+
 class _Peaks:
     """VmHWM of processes, read again only after page faults: without one, nothing can have become resident."""
 
@@ -180,24 +272,32 @@ class _Disk:
         self._proc = proc
         self._lost = (0, 0)
         self._last = (0, 0)
+        self._counts: dict[int, tuple[int, int] | None] = {}
 
-    def update(self, live: dict[int, Stat]) -> tuple[int | None, int | None]:
-        """Bytes read and written; ``None`` where none can be read. A process of another user hides its own."""
-        counts = [procfs.disk_bytes(self._proc, pid) for pid in live]
-        if not any(counts):
+    def seen(self, pid: int) -> tuple[int, int]:
+        """Bytes of a process that the last sample counted."""
+        return self._counts.get(pid) or (0, 0)
+
+    def update(self, live: dict[int, Stat], owed: tuple[int, int]) -> tuple[int | None, int | None]:
+        """Bytes read and written; ``None`` where none can be read. A process of another user hides its own.
+
+        ``owed`` is what of it belongs to other attempts.
+        """
+        self._counts = {pid: procfs.disk_bytes(self._proc, pid) for pid in live}
+        if not any(self._counts.values()):
             return None, None
-        now = _sum(counts)
+        now = _sum(self._counts.values(), owed)
         lost, last = self._lost, self._last
         self._lost = lost[0] + max(0, last[0] - now[0]), lost[1] + max(0, last[1] - now[1])
         self._last = now
         return now[0] + self._lost[0], now[1] + self._lost[1]
 
-    def rest(self, live: dict[int, Stat]) -> tuple[int, int]:
-        """Bytes of these processes and of those that took theirs along."""
-        now = _sum([procfs.disk_bytes(self._proc, pid) for pid in live])
+    def rest(self, live: dict[int, Stat], owed: tuple[int, int]) -> tuple[int, int]:
+        """Bytes of these processes and of those that took theirs along, less what belongs to other attempts."""
+        now = _sum([procfs.disk_bytes(self._proc, pid) for pid in live], owed)
         return now[0] + self._lost[0], now[1] + self._lost[1]
 
 
-def _sum(counts: list[tuple[int, int] | None]) -> tuple[int, int]:
+def _sum(counts: Iterable[tuple[int, int] | None], owed: tuple[int, int]) -> tuple[int, int]:
     known = [count for count in counts if count is not None]
-    return sum(count[0] for count in known), sum(count[1] for count in known)
+    return sum(count[0] for count in known) - owed[0], sum(count[1] for count in known) - owed[1]
