@@ -9,14 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stepsize.collector.config.language import duration_s, option, whole
+from stepsize.collector.limits import CommitLimits
+
+_COMMIT = CommitLimits()
 
 
 @dataclass(frozen=True, slots=True)
 class BatchConfig:
     """The bounds of a commit. ``send_batch_max_size`` 0 is no bound but the sink's own."""
 
-    timeout_s: float = option(duration_s, default=1.0, key="timeout")
+    timeout_s: float = option(duration_s, default=_COMMIT.interval_s, key="timeout")
     send_batch_max_size: int = option(whole, default=0)
+
+    @property
+    def commit(self) -> CommitLimits:
+        """The bounds as the sink knows them."""
+        return CommitLimits(self.timeout_s, self.send_batch_max_size or _COMMIT.points)
 
     def validate(self) -> None:
         """Refuse what cannot work."""

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stepsize.collector.config.language import directory_path, duration_s, option
+from stepsize.collector.limits import ClockBounds, RollupLimits
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_CLOCK, _ROLLUP = ClockBounds(), RollupLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +28,20 @@ class ParquetExporterConfig:
 
     directory: Path | None = option(directory_path, default=None)
     state_directory: Path | None = option(directory_path, default=None)
-    silence_s: float = option(duration_s, default=600.0, key="silence")
-    linger_s: float = option(duration_s, default=60.0, key="linger")
-    max_future_s: float = option(duration_s, default=86_400.0, key="max_future")
-    max_past_s: float = option(duration_s, default=30 * 86_400.0, key="max_past")
+    silence_s: float = option(duration_s, default=_ROLLUP.silence_s, key="silence")
+    linger_s: float = option(duration_s, default=_ROLLUP.linger_s, key="linger")
+    max_future_s: float = option(duration_s, default=_CLOCK.future_s, key="max_future")
+    max_past_s: float = option(duration_s, default=_CLOCK.past_s, key="max_past")
+
+    @property
+    def clock(self) -> ClockBounds:
+        """How far off a sender's clock may be."""
+        return ClockBounds(self.max_future_s, self.max_past_s)
+
+    @property
+    def rollup(self) -> RollupLimits:
+        """When attempts are closed."""
+        return RollupLimits(self.silence_s, self.linger_s)
 
     def validate(self) -> None:
         """Refuse what cannot work."""

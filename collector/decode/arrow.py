@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime as dt
 from array import array
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -23,23 +22,9 @@ if TYPE_CHECKING:
 
     from stepsize.collector.decode.decoder import Batch
     from stepsize.collector.decode.series import NumberPoints, OtherPoints, Series
+    from stepsize.collector.limits import ClockBounds
 
-_DAY_NS = 86_400 * 10**9
 _EPOCH = dt.date(1970, 1, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class ClockBounds:
-    """How far a time may lie after or before its arrival and still be believed, in seconds."""
-
-    future_s: float = 86_400.0
-    past_s: float = 30 * 86_400.0
-
-    def day(self, time_unix_nano: int, received_at_unix_nano: int) -> int:
-        """The day, in days since 1970, under which a point is stored."""
-        ahead_s = (time_unix_nano - received_at_unix_nano) / 1e9
-        believed = -self.past_s <= ahead_s <= self.future_s
-        return (time_unix_nano if believed else received_at_unix_nano) // _DAY_NS
 
 
 def partition(day: int) -> str:

@@ -4,7 +4,7 @@ What comes in: the bytes of ``ExportMetricsServiceRequest`` messages that the fu
 arrival. What goes out: a :class:`Batch` with every field of every point. Never does I/O, never drops a point.
 
 Resources, scopes, metrics and attribute sets are looked up by their raw bytes and decoded once: tasks send the same
-ones with every export. The caches are bounded by forgetting everything when they are full.
+ones with every export. What is kept of them is bounded: everything is forgotten once it is full.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from stepsize.collector.decode.values import attributes, json_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MAX_SERIES = 200_000
+CACHE_BYTES = 128 << 20
+"""Bound of the caches, as far as they can be weighed; 200,000 series of usual length."""
+_ENTRY_BYTES = 600  # what Python takes for an entry besides its bytes
 _TEMPORALITIES = {0: "unspecified", 1: "delta", 2: "cumulative"}
 _DISTRIBUTIONS: dict[str, tuple[Any, Callable[[Any], dict[str, Any]], str]] = {
     "histogram": (metrics_pb2.Histogram, histogram_row, "histograms"),
@@ -59,19 +61,24 @@ class _Caches:
     resources: dict[tuple[bytes, str], tuple[Resource, _Extra]] = field(default_factory=dict)
     scopes: dict[tuple[bytes, str, _Extra], str] = field(default_factory=dict)
     series: dict[tuple[Any, ...], dict[tuple[bytes, ...], Series]] = field(default_factory=dict)
-    count: int = 0
+    size_bytes: int = 0
+
+    def weigh(self, *contents: bytes | str) -> None:
+        """Count a new entry, made from ``contents``."""
+        self.size_bytes += _ENTRY_BYTES + sum(map(len, contents))
 
 
 class Decoder:
-    """Decodes requests; keeps what it has decoded of resources, metrics and attributes."""
+    """Decodes requests; keeps what it has decoded of resources, metrics and attributes, up to ``cache_bytes``."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
         self._request = projected_request()
+        self._cache_bytes = cache_bytes
         self._caches = _Caches()
 
     def add(self, batch: Batch, request: bytes, received_at_unix_nano: int) -> None:
         """Add the points of one request to ``batch``."""
-        if self._caches.count > _MAX_SERIES:
+        if self._caches.size_bytes > self._cache_bytes:
             self._caches = _Caches()
         for resource_metrics in self._request.FromString(request).resource_metrics:
             resource = self._resource(resource_metrics.resource, resource_metrics.schema_url)
@@ -91,6 +98,7 @@ class Decoder:
                 ("resource_dropped_attributes_count", message.dropped_attributes_count),
             )
             found = self._caches.resources[key] = Resource(values, json_text(values)), extra
+            self._caches.weigh(content, schema_url)
         return found
 
     def _scope(self, content: bytes, schema_url: str, resource_extra: _Extra) -> str:
@@ -107,6 +115,7 @@ class Decoder:
                 **dict(resource_extra),
             }
             found = self._caches.scopes[key] = json_text({name: value for name, value in values.items() if value})
+            self._caches.weigh(content, schema_url)
         return found
 
     def _metric(self, batch: Batch, metric: Any, resource: Resource, scope: str, received: int) -> None:
@@ -150,6 +159,7 @@ class Decoder:
         known = self._caches.series.get(key)
         if known is None:
             known = self._caches.series[key] = {}
+            self._caches.weigh(info.name, info.unit, info.description, info.metadata or "")
         return known
 
     def _series(
@@ -164,7 +174,7 @@ class Decoder:
         if series is None:
             values = attributes(map(common_pb2.KeyValue.FromString, key))
             series = known[key] = Series.make(info, resource, scope, values, json_text(values))
-            self._caches.count += 1
+            self._caches.weigh(*key)
         return series
 
 

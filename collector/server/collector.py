@@ -24,6 +24,7 @@ from stepsize.collector.components.health_check_extension import HealthCheckConf
 from stepsize.collector.components.memory_limiter_processor import MemoryLimiterConfig, memory_gate
 from stepsize.collector.components.otlp_receiver import HttpConfig, OtlpReceiverConfig
 from stepsize.collector.config.language import Endpoint
+from stepsize.collector.limits import SinkLimits
 from stepsize.collector.ownership import take_ownership
 from stepsize.collector.server.control_http import control_routes, with_token
 from stepsize.collector.server.http import HttpConnection, HttpLimits, HttpServerState
@@ -128,12 +129,7 @@ class Collector:
             data=self._settings.data,
             state=self._settings.state_dir,
             writer=writer_id(self._settings.state_dir),
-            commit_interval_s=batch.timeout_s,
-            **({"batch_points": batch.send_batch_max_size} if batch.send_batch_max_size else {}),
-            silence_s=parquet.silence_s,
-            linger_s=parquet.linger_s,
-            max_future_s=parquet.max_future_s,
-            max_past_s=parquet.max_past_s,
+            limits=SinkLimits(parquet.clock, parquet.rollup, batch.commit),
         )
 
     def _open_wal(self, sink: SinkProcess) -> WalWriter:

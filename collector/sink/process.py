@@ -16,10 +16,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from stepsize.collector.decode.arrow import ClockBounds
-from stepsize.collector.rollup.table import RollupLimits
 from stepsize.collector.sink.settings import SinkSettings
-from stepsize.collector.sink.sink import Sink, SinkLimits
+from stepsize.collector.sink.sink import Sink
 from stepsize.collector.state import SINK_LOCK_FILE
 from stepsize.errors import StepsizeError
 from stepsize.store.lake import Lake
@@ -29,6 +27,8 @@ from stepsize.store.writer import LakeWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from stepsize.collector.limits import SinkLimits
 
 END = WalPosition(segment=2**62)
 """A position after everything."""
@@ -47,12 +47,7 @@ def open_sink(settings: SinkSettings) -> Sink:
         LakeError: the data directory cannot be used.
     """
     Lake(settings.data).create()
-    limits = SinkLimits(
-        ClockBounds(settings.max_future_s, settings.max_past_s),
-        RollupLimits(settings.silence_s, settings.linger_s),
-        settings.batch_points,
-    )
-    return Sink(LakeWriter(settings.data, settings.writer), settings.state, limits, time.time_ns())
+    return Sink(LakeWriter(settings.data, settings.writer), settings.state, settings.limits, time.time_ns())
 
 
 def main() -> None:
@@ -65,7 +60,7 @@ def main() -> None:
         with Lock(settings.state / SINK_LOCK_FILE).held(_LOCK_TIMEOUT_S):
             sink = open_sink(settings)
             _say("ready")
-            _serve(sink, settings)
+            _serve(sink, settings.limits)
     except StepsizeError as error:
         _say(f"error {error}")
         sys.exit(1)
@@ -77,9 +72,9 @@ def main() -> None:
 class _Clock:
     """When the next commit and the next look at silent attempts are due, by the monotonic clock."""
 
-    def __init__(self, settings: SinkSettings) -> None:
-        self._least_s = self._interval_s = settings.commit_interval_s
-        self._tick_every_s = min(_TICK_S, settings.silence_s / 4, settings.linger_s / 4)
+    def __init__(self, limits: SinkLimits) -> None:
+        self._least_s = self._interval_s = limits.commit.interval_s
+        self._tick_every_s = min(_TICK_S, limits.rollup.silence_s / 4, limits.rollup.linger_s / 4)
         self.tick_s = time.monotonic()
         self.commit_s: float | None = None
 
@@ -103,9 +98,9 @@ class _Clock:
         self.tick_s = time.monotonic() + self._tick_every_s
 
 
-def _serve(sink: Sink, settings: SinkSettings) -> None:
+def _serve(sink: Sink, limits: SinkLimits) -> None:
     durable = sink.position
-    clock = _Clock(settings)
+    clock = _Clock(limits)
     for lines in _input(clock):
         for word, *numbers in map(str.split, lines):
             if word == "durable":

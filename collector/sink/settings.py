@@ -7,8 +7,10 @@ library only.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from stepsize.collector.limits import ClockBounds, CommitLimits, RollupLimits, SinkLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,22 +21,13 @@ class SinkSettings:
         data: the lake.
         state: the collector's state directory, which holds the write-ahead log.
         writer: the collector's UUID.
-        commit_interval_s: how long points wait for others before they are written.
-        batch_points: at so many points they wait no longer.
-        silence_s: an attempt that is silent for so long is closed.
-        linger_s: an attempt that ended may change for so long.
-        max_future_s, max_past_s: how far a sender's clock may be off and be believed.
+        limits: the bounds.
     """
 
     data: Path
     state: Path
     writer: str
-    commit_interval_s: float = 1.0
-    batch_points: int = 200_000
-    silence_s: float = 600.0
-    linger_s: float = 60.0
-    max_future_s: float = 86_400.0
-    max_past_s: float = 30 * 86_400.0
+    limits: SinkLimits = field(default_factory=SinkLimits)
 
     def to_json(self) -> str:
         """One line."""
@@ -44,4 +37,8 @@ class SinkSettings:
     def from_json(cls, text: str) -> SinkSettings:
         """The settings back from :meth:`to_json`."""
         values = json.loads(text)
-        return cls(**{**values, "data": Path(values["data"]), "state": Path(values["state"])})
+        bounds = values["limits"]
+        limits = SinkLimits(
+            ClockBounds(**bounds["clock"]), RollupLimits(**bounds["rollup"]), CommitLimits(**bounds["commit"])
+        )
+        return cls(data=Path(values["data"]), state=Path(values["state"]), writer=values["writer"], limits=limits)

@@ -16,16 +16,16 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from google.protobuf.message import DecodeError
 
-from stepsize.collector.decode.arrow import ClockBounds, partition, tables
+from stepsize.collector.decode.arrow import partition, tables
 from stepsize.collector.decode.decoder import Batch, Decoder
 from stepsize.collector.rollup.attempt import Attempt
-from stepsize.collector.rollup.table import AttemptTable, RollupLimits
+from stepsize.collector.rollup.table import AttemptTable
 from stepsize.collector.sink.finals import take_back
 from stepsize.collector.sink.recent import RecentRequests
 from stepsize.collector.wal.reader import delete_before, read_records
@@ -36,21 +36,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from stepsize.collector.limits import SinkLimits
     from stepsize.store.manifest import StoredFile, WalPosition
     from stepsize.store.writer import LakeWriter
 
-MAX_BATCH_POINTS = 200_000
 MAX_BATCH_BYTES = 32 << 20
-_DAY_NS = 86_400 * 10**9
-
-
-@dataclass(frozen=True, slots=True)
-class SinkLimits:
-    """The bounds of a sink: of clocks, silence, and points in one commit."""
-
-    clock: ClockBounds = field(default_factory=ClockBounds)
-    rollup: RollupLimits = field(default_factory=RollupLimits)
-    batch_points: int = MAX_BATCH_POINTS
 
 
 class Sink:
@@ -109,7 +99,7 @@ class Sink:
             except (DecodeError, ValueError, OverflowError, RecursionError) as error:
                 self._set_aside(record.request, after, error)
             size_bytes += len(record.request)
-            if batch.count >= self._limits.batch_points or size_bytes >= MAX_BATCH_BYTES:
+            if batch.count >= self._limits.commit.points or size_bytes >= MAX_BATCH_BYTES:
                 return batch, position, True
         return batch, position, False
 

@@ -6,14 +6,16 @@ import base64
 import datetime as dt
 import json
 import math
+import tracemalloc
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from stepsize.collector.decode.arrow import ClockBounds, tables
+from stepsize.collector.decode.arrow import tables
 from stepsize.collector.decode.decoder import Batch, Decoder
+from stepsize.collector.limits import ClockBounds
 from stepsize.store.schema import POINTS
 from tests.collector.otlp import pairs
 
@@ -135,7 +137,17 @@ def comparable(rows: list[dict[str, Any]]) -> list[str]:
 @given(st.lists(requests, max_size=3))
 def test_equals_a_naive_decode(several: list[Any]) -> None:
     """Every field of every point is what the full schema reads, over several requests and with warm caches."""
-    decoder = Decoder()
+    check(several, Decoder())
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(requests, max_size=3), st.integers(0, 4000))
+def test_forgetting_changes_nothing(several: list[Any], cache_bytes: int) -> None:
+    """However little it may keep, the decoder reads the same."""
+    check(several, Decoder(cache_bytes))
+
+
+def check(several: list[Any], decoder: Decoder) -> None:
     for _ in range(2):
         batch = Batch()
         for resources in several:
@@ -166,3 +178,25 @@ def test_every_point_lies_under_one_believable_day(arrivals: list[tuple[int, int
 
 def _date(day: int) -> str:
     return str(dt.date(1970, 1, 1) + dt.timedelta(days=day))
+
+
+def test_memory_is_bounded_whatever_is_sent() -> None:
+    """Resources, scopes, metrics or attributes that are never the same again do not gather, points or none."""
+    decoder = Decoder(cache_bytes=1 << 20)
+
+    def send(number: int) -> None:
+        label = f"{number:032d}" * 1000
+        resource = {"a": label} if number % 4 == 0 else {}
+        scope, name = label if number % 4 == 1 else "", label if number % 4 == 2 else ""
+        points = [(1, 1, 1.0, {"a": label}, 0)] if number % 4 == 3 else []
+        request = build([(resource, scope, [(name, "", "", "gauge", 0, points)])])
+        decoder.add(Batch(), request.SerializeToString(), RECEIVED)
+
+    tracemalloc.start()
+    try:
+        for number in range(400):
+            send(number)
+        held_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held_bytes < 8 << 20  # of the 12 MiB and more that were sent: the bound, and what decoding makes of it

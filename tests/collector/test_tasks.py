@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stepsize.collector.decode.arrow import ClockBounds
-from stepsize.collector.rollup.table import RollupLimits
+from stepsize.collector.limits import ClockBounds, RollupLimits, SinkLimits
 from stepsize.collector.sink.process import END
-from stepsize.collector.sink.sink import Sink, SinkLimits
+from stepsize.collector.sink.sink import Sink
 from stepsize.collector.wal.writer import WalWriter
 from stepsize.model import TASK_COLUMNS, cpu_bucket
 from stepsize.store.lake import Lake
