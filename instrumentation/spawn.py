@@ -13,10 +13,10 @@ holds the ``stepsize`` package where the interpreter would not find it by itself
 from __future__ import annotations
 
 import os
-import site
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from stepsize.interpreter import environment_for_python
 
 if TYPE_CHECKING:
     import socket
@@ -71,12 +71,4 @@ def _detached(command: list[str]) -> tuple[str, list[str]]:
 
 def agent_environment(settings: Settings) -> dict[str, str]:
     """The environment of a process that is to see the same settings and find the same ``stepsize``."""
-    environment = settings.environment(os.environ)
-    environment.pop("PYTHONINSPECT", None)
-    paths = [str(Path(path).absolute()) for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
-    root = str(Path(__file__).parents[2])
-    if root not in paths and root not in (*site.getsitepackages(), site.getusersitepackages()):
-        paths.append(root)
-    if paths:
-        environment["PYTHONPATH"] = os.pathsep.join(paths)
-    return environment
+    return environment_for_python(settings.environment(os.environ))

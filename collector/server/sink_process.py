@@ -11,10 +11,10 @@ import asyncio
 import contextlib
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepsize.errors import LakeError
+from stepsize.interpreter import environment_for_python
 from stepsize.store.manifest import WalPosition
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class SinkProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd=self._settings.state,
-            env=_environment(),
+            env=environment_for_python(os.environ),
         )
         self._process = process
         assert process.stdout
@@ -162,11 +162,3 @@ class SinkProcess:
         if self._process and self._process.stdin and not self._process.stdin.is_closing():
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self._process.stdin.write(line.encode() + b"\n")
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with a path for modules that holds in another working directory too."""
-    environment = dict(os.environ)
-    if path := environment.get("PYTHONPATH"):
-        environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in path.split(os.pathsep))
-    return environment
