@@ -153,12 +153,12 @@ def _need(amounts: Amounts, vram_mb: float | None) -> Need | None:
 
 def _hours_per_run(evidence: StepEvidence) -> float | None:
     known = [attempt for attempt in evidence.ended if attempt.duration_s is not None]
-    runs = {attempt.run for attempt in known}
+    runs = {attempt.run_key for attempt in known}
     return math.fsum(a.duration_s or 0.0 for a in known) / _SECONDS_PER_HOUR / len(runs) if runs else None
 
 
 def _basis(evidence: StepEvidence, hours: float, best: Offer) -> str:
-    runs = len({attempt.run for attempt in evidence.ended if attempt.duration_s is not None})
+    runs = len({attempt.run_key for attempt in evidence.ended if attempt.duration_s is not None})
     over = "in the one run seen" if runs == 1 else f"a run (mean of {runs})"
     priced = f"each attempt alone on its server, at a price of {best.price_observed_at}"
     return f"Cost: {_took(hours)} {over}, retries included, {priced}."
@@ -173,10 +173,10 @@ def _took(hours: float) -> str:
 
 def _runs_per_month(evidence: StepEvidence) -> tuple[float | None, str]:
     """Runs in a month at the pace seen, from the time between the first and the newest, and the sentence for it."""
-    started: dict[str, float] = {}
+    started: dict[tuple[str, str], float] = {}
     for attempt in evidence.attempts:
         if attempt.started_at_s is not None:
-            started[attempt.run] = min(attempt.started_at_s, started.get(attempt.run, math.inf))
+            started[attempt.run_key] = min(attempt.started_at_s, started.get(attempt.run_key, math.inf))
     runs = len(started)
     if runs < 2:
         return None, "No saving per month: one run shows no pace; two are needed."

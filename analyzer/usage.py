@@ -41,11 +41,15 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One attempt of a task. ``outcome`` is None while it runs; whatever could not be read is None, never zero."""
+    """One attempt of a task. ``outcome`` is None while it runs; whatever could not be read is None, never zero.
+
+    ``owner`` is the branch and user of its run: run numbers repeat between deployments.
+    """
 
     run: str
     task: str
     attempt: int = 0
+    owner: str = ""
     outcome: Outcome | None = Outcome.OK
     started_at_s: float | None = None
     duration_s: float | None = None
@@ -66,6 +70,16 @@ class Attempt:
     requested_gpu: float | None = None
     requested_disk_bytes: int | None = None
     host_cpus: int | None = None
+
+    @property
+    def run_key(self) -> tuple[str, str]:
+        """What tells its run from every other one of the history."""
+        return self.run, self.owner
+
+    @property
+    def task_key(self) -> tuple[str, str, str]:
+        """What tells its task from every other one of the step: retries are attempts of one task."""
+        return self.run, self.owner, self.task
 
     @property
     def ended(self) -> bool:
@@ -110,9 +124,9 @@ class StepEvidence:
         return max(first or self.attempts, key=key, default=None)
 
 
-def _age_key(attempt: Attempt) -> tuple[float, str, str, int]:
+def _age_key(attempt: Attempt) -> tuple[float, str, str, str, int]:
     started = attempt.started_at_s
-    return (-math.inf if started is None else started, attempt.run, attempt.task, attempt.attempt)
+    return (-math.inf if started is None else started, attempt.run, attempt.owner, attempt.task, attempt.attempt)
 
 
 def histories(connection: duckdb.DuckDBPyConnection, query: Query) -> Iterator[StepEvidence]:

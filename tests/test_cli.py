@@ -80,3 +80,24 @@ def test_exit_codes(data: Path, arguments: str, code: int, said: str) -> None:
     finished = stepsize(data / "other", arguments, "")
     assert (finished.returncode, finished.stdout) == (code, "")
     assert said in finished.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["nosuch", "match --cpu -1", "match --format xml", "match --limit 99999999999999999999", "run", "report a/b/c"],
+)
+def test_wrong_usage_is_one_line_that_says_where_help_is(data: Path, arguments: str) -> None:
+    """Exit code 2."""
+    finished = stepsize(data, arguments, "")
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert len(finished.stderr.splitlines()) == 1
+    assert finished.stderr.startswith("stepsize: ")
+
+
+def test_a_name_cannot_steer_the_terminal_through_an_error(tmp_path: Path) -> None:
+    """Flow names are what anybody sent."""
+    write_tasks(tmp_path, [row(flow="\x1b[31mred")])
+    finished = stepsize(tmp_path, "report nosuch", "")
+    assert finished.returncode == 2
+    assert "red" in finished.stderr
+    assert "\x1b" not in finished.stderr

@@ -109,7 +109,7 @@ def _why_held(evidence: StepEvidence, requested: float) -> str:
     if throttled >= THROTTLED_SHARE:
         return f"CPU stays at {requested:g}: a quota held it back for {throttled:.0%} of the run time."
     measured = (a for a in evidence.succeeded if a.cpu_seconds is not None or a.cpu_max is not None)
-    tasks = len({(a.run, a.task) for a in measured})
+    tasks = len({a.task_key for a in measured})
     if tasks < TASKS_TO_FALL:
         return f"CPU stays at {requested:g} until {TASKS_TO_FALL} tasks have finished ({tasks} so far)."
     return ""

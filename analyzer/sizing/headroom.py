@@ -56,7 +56,7 @@ class HeadroomPolicy:
             vram_mb=self._vram(evidence),
             disk_mb=self._disk(evidence),
             reasons=_outcomes(evidence),
-            confidence=confidence(peaks, len({attempt.run for attempt in evidence.succeeded})),
+            confidence=confidence(peaks, len({attempt.run_key for attempt in evidence.succeeded})),
             failures_expected_per_1000=failures_per_1000(allocated, peaks),
         )
 
@@ -144,7 +144,7 @@ def _gpu(evidence: StepEvidence) -> Advice:
     if most == (requested or 0):
         return Advice(None)
     reason = f"{most} GPU{'s' * (most != 1)} in use at once at most."
-    tasks = len({(a.run, a.task) for a in known if a.outcome is Outcome.OK})
+    tasks = len({a.task_key for a in known if a.outcome is Outcome.OK})
     if requested is not None and most < requested and tasks < TASKS_TO_FALL:
         held = f"GPUs stay at {requested:g} until {TASKS_TO_FALL} tasks have finished ({tasks} so far)."
         return Advice(None, (reason, held), held=held)

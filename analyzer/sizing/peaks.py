@@ -49,10 +49,10 @@ def level_peaks(evidence: StepEvidence, read: Callable[[Attempt], int | None]) -
     if not seen:
         return None
     highest, whose = max(seen, key=lambda pair: (pair[0], pair[1].run, pair[1].task, pair[1].attempt))
-    finished: dict[tuple[str, str], int] = {}
+    finished: dict[tuple[str, str, str], int] = {}
     for peak, attempt in seen:
         if attempt.outcome is Outcome.OK:
-            task = (attempt.run, attempt.task)
+            task = attempt.task_key
             finished[task] = max(peak, finished.get(task, 0))
     return Peaks(
         highest_bytes=highest,

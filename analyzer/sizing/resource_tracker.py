@@ -51,7 +51,7 @@ class ResourceTrackerPolicy:
             vram_mb=_vram([a.gpu_memory_peak_bytes for a in attempts]),
             disk_mb=Advice(None),
             reasons=() if attempts else ("No attempt has ended: everything stays as it is.",),
-            confidence=confidence(peaks, len({attempt.run for attempt in evidence.succeeded})),
+            confidence=confidence(peaks, len({attempt.run_key for attempt in evidence.succeeded})),
             failures_expected_per_1000=failures_per_1000(allocated, peaks),
         )
 

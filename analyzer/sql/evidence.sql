@@ -4,6 +4,8 @@
 WITH chosen AS (
     SELECT
         *,
+        -- Run numbers repeat between deployments: a run is one of its user and branch.
+        concat_ws('/', branch, "user") AS owner,
         -- Metaflow's own names: `prod`, or `prod.NAME` under --production --branch NAME.
         coalesce(branch = 'prod' OR starts_with(branch, 'prod.'), FALSE) AS production
     FROM tasks
@@ -18,9 +20,10 @@ runs AS (
         production,
         flow,
         run,
-        row_number() OVER (PARTITION BY project, production, flow ORDER BY min(started_at) DESC, run DESC) AS age
+        owner,
+        row_number() OVER (PARTITION BY project, production, flow ORDER BY min(started_at) DESC, run DESC, owner) AS age
     FROM chosen
-    GROUP BY project, production, flow, run
+    GROUP BY project, production, flow, run, owner
 ),
 seen AS (
     SELECT chosen.*
@@ -30,6 +33,7 @@ seen AS (
      AND chosen.production = runs.production
      AND chosen.flow = runs.flow
      AND chosen.run = runs.run
+     AND chosen.owner = runs.owner
     WHERE ($runs::BIGINT IS NULL OR runs.age <= $runs)
       AND ($step::VARCHAR IS NULL OR step = $step)
 ),
@@ -42,6 +46,7 @@ attempts AS (
         min(started_at) AS first_started_at,
         list({
             run: run,
+            owner: owner,
             task: task,
             attempt: attempt,
             outcome: outcome,
@@ -64,7 +69,7 @@ attempts AS (
             requested_gpu: requested_gpu,
             requested_disk_bytes: requested_disk_bytes,
             host_cpus: host_cpus
-        } ORDER BY started_at NULLS FIRST, run, task, attempt) AS attempts
+        } ORDER BY started_at NULLS FIRST, run, owner, task, attempt) AS attempts
     FROM seen
     GROUP BY ALL
 ),

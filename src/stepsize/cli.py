@@ -82,15 +82,27 @@ def _call() -> int:
     try:
         answer = cli.main(standalone_mode=False)
     except StepsizeError as error:
-        click.echo(f"stepsize: {error}", err=True)
+        _complain(str(error))
+        return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()  # the help itself
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        context = getattr(error, "ctx", None)
+        more = f" (see {context.command_path} --help)" if context is not None else ""
+        _complain(error.format_message() + more)
         return error.exit_code
     except click.Abort:
-        click.echo("stepsize: interrupted", err=True)
+        _complain("interrupted")
         return 1
     return answer if isinstance(answer, int) else 0
+
+
+def _complain(text: str) -> None:
+    """One line on standard error, whatever names with control characters are in it."""
+    line = " ".join(text.split())
+    visible = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+    click.echo(f"stepsize: {visible}", err=True)
 
 
 @contextmanager
@@ -111,5 +123,5 @@ def _give_up_output(failed: _OutputError) -> int:
     if isinstance(failed.__cause__, BrokenPipeError):
         return 0  # the reader has seen enough: nothing is wrong
     reason = failed.__cause__.strerror if isinstance(failed.__cause__, OSError) else failed
-    click.echo(f"stepsize: cannot write to standard output: {reason}", err=True)
+    _complain(f"cannot write to standard output: {reason}")
     return 1

@@ -139,3 +139,13 @@ def test_known_names_every_flow_and_step(tmp_path: Path) -> None:
     """For messages about flows that were never seen."""
     lake = write_tasks(tmp_path, [row(flow="B", step="x"), row(flow="A", step="y"), row(flow="A", step="x", task="2")])
     assert known(lake.connect()) == {"A": ("x", "y"), "B": ("x",)}
+
+
+def test_runs_of_the_same_number_of_different_owners_are_different_runs(tmp_path: Path) -> None:
+    """Every deployment of Metaflow's service counts its runs from 1; `--runs` and retries tell them apart too."""
+    rows = [row(run="1", task="1", user=user, started_at=NOON + timedelta(days=day)) for day, user in enumerate("abc")]
+    (step,) = read(tmp_path, [*rows, row(run="1", task="1", user="c", attempt=1)])
+    assert len({attempt.run_key for attempt in step.attempts}) == 3
+    assert len({attempt.task_key for attempt in step.attempts}) == 3
+    (newest,) = read(tmp_path / "other", rows, runs=1)
+    assert [attempt.owner for attempt in newest.attempts] == ["c"]

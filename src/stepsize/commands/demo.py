@@ -127,7 +127,8 @@ def _run(example: Example, directory: Path, environment: dict[str, str], progres
                 if "Task finished successfully" in line or "Task failed" in line:
                     progress.advance(bar)
     if process.returncode:
-        raise PermanentError(f"{example.file} ended with code {process.returncode}; its last lines:\n{''.join(tail)}")
+        click.echo("".join(tail), err=True)
+        raise PermanentError(f"{example.file} ended with code {process.returncode}; its last lines are above")
 
 
 def _lines(process: subprocess.Popen[str]) -> Iterator[str]:

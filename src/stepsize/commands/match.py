@@ -21,7 +21,7 @@ _BYTES_PER_GB = 10**9
 @click.option(
     "--memory", type=parse_size, metavar="SIZE", default="0", help="Memory at least: 8GiB, 512MB, or a number of MB."
 )
-@click.option("--gpu", type=click.IntRange(min=0), default=0, show_default=True, help="Whole GPUs at least.")
+@click.option("--gpu", type=click.IntRange(0, 10_000), default=0, show_default=True, help="Whole GPUs at least.")
 @click.option(
     "--vram", type=parse_size, metavar="SIZE", default="0", help="GPU memory that the GPUs asked for hold together."
 )
@@ -37,7 +37,7 @@ _BYTES_PER_GB = 10**9
 @click.option("--region", "regions", multiple=True, help="Region, may be a glob; may be repeated. [default: any]")
 @click.option("--spot", is_flag=True, help="Spot prices instead of on-demand ones.")
 @click.option("--burstable/--no-burstable", default=True, show_default=True, help="Whether cores may be throttled.")
-@click.option("--limit", type=click.IntRange(min=1), default=5, show_default=True, help="Offers at most.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=5, show_default=True, help="Offers at most.")
 @click.option(
     "--format",
     "form",

@@ -36,7 +36,7 @@ _WIDEST = 120
 @click.command(epilog="Exit code: 0 well, 1 nothing measured or a lake that cannot be read, 2 wrong usage.")
 @click.argument("target", metavar="[FLOW[/STEP]]", required=False)
 @click.option("--since", metavar="AGO", help="Only attempts that began since: 30d, 12h, 2w, or a date (2026-11-01).")
-@click.option("--runs", type=click.IntRange(min=1), metavar="N", help="Only the newest N runs of each flow.")
+@click.option("--runs", type=click.IntRange(1, 1_000_000), metavar="N", help="Only the newest N runs of each flow.")
 @click.option(
     "--policy",
     "policy_name",
