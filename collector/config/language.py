@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
+from yaml.composer import ComposerError
 
 from stepsize.errors import ConfigError
 
@@ -35,13 +36,53 @@ def parse_yaml(text: str, source: str, environ: Mapping[str, str]) -> Any:
         ConfigError: it is no YAML, or names a variable that is not set.
     """
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, _Loader)  # noqa: S506 - a safe loader, with more refusals
+    except RecursionError:
+        raise ConfigError(f"{source}: not valid YAML: it is nested too deeply") from None
+    except ValueError as error:  # a date such as 2026-13-01
+        raise ConfigError(f"{source}: not valid YAML: {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it cannot be read"
         raise ConfigError(f"{source}{where}: not valid YAML: {problem}") from None
     return _expanded(values, source, environ)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without what is never meant: a key given twice, an alias inside what it stands for."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._composing: list[Any] = []
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """As in the base; refuses an alias that stands for what it is a part of."""
+        if self.check_event(yaml.AliasEvent):
+            alias = self.peek_event()  # type: ignore[no-untyped-call]  # its stub has no types
+            if alias.anchor in self._composing:
+                raise ComposerError(None, None, f"alias *{alias.anchor} contains itself", alias.start_mark)
+        return super().compose_node(parent, index)
+
+    def compose_sequence_node(self, anchor: Any) -> yaml.SequenceNode:
+        """As in the base."""
+        self._composing.append(anchor)
+        node = super().compose_sequence_node(anchor)
+        self._composing.pop()
+        return node
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """As in the base; refuses a key that is there twice (YAML 1.2.2, 3.2.1.3: keys are unique)."""
+        self._composing.append(anchor)
+        node = super().compose_mapping_node(anchor)
+        self._composing.pop()
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise ComposerError(None, None, f"key {key.value!r} is given twice", key.start_mark)
+                seen.add((key.tag, key.value))
+        return node
 
 
 def _expanded(value: Any, where: str, environ: Mapping[str, str]) -> Any:
