@@ -12,27 +12,32 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stepsize.model import cpu_bucket
+from stepsize.model import Attr, cpu_bucket
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FROM_SAMPLES = "samples"
+"""Source of a peak of memory that is no true one, but the highest sample."""
 MAX_GAP_NS = 120 * 10**9
 _USUAL_INTERVAL_NS = 10**9
 _START_SLACK_NS = 2 * 10**9
+_WHOSE = (Attr.PROJECT, Attr.BRANCH, Attr.USER)
+ENVIRONMENT = ("deployment.environment.name", "service.namespace", "k8s.cluster.name")
+"""Attributes of a resource that name its environment."""
+_MAX_INSTANCES = 16
 
 
 class AttemptKey(NamedTuple):
-    """What tells attempts apart; deployments whose run numbers repeat by project, branch, user and environment."""
+    """What all points of an attempt say of it. Attempts of deployments whose run numbers repeat may share it."""
 
     flow: str
     run: str
     step: str
     task: str
     attempt: int
-    project: str
-    branch: str
-    user: str
-    environment: str
 
 
 @dataclass(slots=True)
@@ -88,11 +93,13 @@ class Counter:
     highest: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Attempt:
-    """The state of one attempt. Times in nanoseconds since 1970, 0 where not known.
+    """The state of one attempt, compared by identity. Times in nanoseconds since 1970, 0 where not known.
 
     Attributes:
+        told: project, branch, user and environment, as far as they are known, by the attribute's name.
+        instances: the latest ``service.instance.id`` of those who told of it, our agents' aside.
         first_ns, last_ns: earliest and latest evidence by the sender's clock.
         arrived_ns: when the last of its points arrived, by ours.
         ended_ns: when it ended by its own word, ``stepsize.task.end``.
@@ -104,9 +111,13 @@ class Attempt:
         rates: metric and direction → bytes.
         cpu: cores in use, integrated to core seconds.
         cpu_histogram: bucket of cores (`model.cpu_bucket`) → seconds.
+        memory_peak, memory_source: highest memory, and the source of it: "" where its sender does not say, None where
+            nothing was measured.
     """
 
     key: AttemptKey
+    told: dict[str, str] = field(default_factory=dict)
+    instances: list[str] = field(default_factory=list)
     first_ns: int = 0
     last_ns: int = 0
     arrived_ns: int = 0
@@ -124,6 +135,12 @@ class Attempt:
     memory_peak: float = 0.0
     memory_source: str | None = None
     memory_limit: float | None = None
+
+    def tell(self, told: Iterable[tuple[str, str]], instance: str) -> None:
+        """Who it is, as far as one sender says."""
+        self.told.update(told)
+        if instance and instance not in self.instances:
+            self.instances = [*self.instances, instance][-_MAX_INSTANCES:]
 
     def seen(self, first_ns: int, last_ns: int) -> None:
         """Evidence between two times; 0 is none."""
@@ -149,15 +166,18 @@ class Attempt:
         """What the sums of ``metric`` have counted during the attempt, or None where there is none.
 
         A sum that started with the attempt has counted its highest value; one that is older than the attempt (a
-        container's) what it gained since the attempt was first seen. ``which`` chooses by the end of the attributes.
+        container's), or whose start is not known or cannot be true, what it gained since it was first seen
+        (opentelemetry.io/docs/specs/otel/metrics/data-model, "Cumulative streams: handling unknown start time").
+        ``which`` chooses by the end of the attributes.
         """
         found = []
+        earliest_ns, latest_ns = self.first_ns - _START_SLACK_NS, self.last_ns + _START_SLACK_NS
         for name, counter in self.counters.items():
             series, _, start = name.rpartition("|")
             if series.partition("|")[0] != metric or not series.endswith(which):
                 continue
-            older = metric.startswith("container.") and int(start) < self.first_ns - _START_SLACK_NS
-            found.append(counter.highest - counter.lowest if older else counter.highest)
+            ours = max(1, earliest_ns) <= int(start) <= latest_ns
+            found.append(counter.highest if ours else counter.highest - counter.lowest)
         return math.fsum(found) if found else None
 
     def add_level(self, name: str, values: list[float]) -> None:
@@ -180,14 +200,21 @@ class Attempt:
             histogram[bucket] = histogram.get(bucket, 0.0) + seconds
 
     def add_memory_peak(self, value: float, source: str) -> None:
-        """A peak of memory, and where it comes from."""
-        if value > self.memory_peak or self.memory_source is None:
+        """A peak of memory, and where it comes from; of equal ones a true peak counts before a sample."""
+        truer = value == self.memory_peak and self.memory_source == FROM_SAMPLES
+        if value > self.memory_peak or truer or self.memory_source is None:
             self.memory_peak, self.memory_source = value, source
+
+    def _deployment(self) -> tuple[str, str, str, str]:
+        """Project, branch, user and environment, "" where not known: parts of the stored key, which views read."""
+        project, branch, user = (self.told.get(name, "") for name in _WHOSE)
+        return project, branch, user, "/".join(self.told.get(name, "") for name in ENVIRONMENT).strip("/")
 
     def to_json(self) -> dict[str, Any]:
         """The state as JSON values."""
         return {
             **{name: getattr(self, name) for name in _PLAIN},
+            "key": [*self.key, *self._deployment()],
             "counters": {name: _plain(counter) for name, counter in self.counters.items()},
             "levels": {name: _plain(level) for name, level in self.levels.items()},
             "rates": {name: _plain(rate) for name, rate in self.rates.items()},
@@ -197,7 +224,13 @@ class Attempt:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Attempt:
         """The state back from :meth:`to_json`."""
-        attempt = cls(AttemptKey(*values["key"]), **{name: values[name] for name in _PLAIN if name != "key"})
+        attempt = cls(AttemptKey(*values["key"][: len(AttemptKey._fields)]))
+        for name in _PLAIN:
+            if name != "key" and name in values:  # a state that an older collector wrote lacks some
+                setattr(attempt, name, values[name])
+        if "told" not in values:
+            whose = zip(_WHOSE, values["key"][len(AttemptKey._fields) :], strict=False)
+            attempt.told = {name: value for name, value in whose if value}
         attempt.counters = {name: Counter(**value) for name, value in values["counters"].items()}
         attempt.levels = {name: Level(**value) for name, value in values["levels"].items()}
         attempt.rates = {name: Rate(**value) for name, value in values["rates"].items()}

@@ -6,22 +6,22 @@ states and facts about hosts. Never does I/O. A metric that no rule below names 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepsize import model
-from stepsize.collector.rollup.attempt import Attempt, AttemptKey
+from stepsize.collector.rollup.attempt import FROM_SAMPLES, Attempt
+from stepsize.collector.rollup.bounds import MOST, believed_samples, believed_starts, believed_times, figure
 from stepsize.model import Attr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from stepsize.collector.decode.series import NumberPoints, Series
+    from stepsize.collector.limits import ClockBounds
+    from stepsize.collector.rollup.bounds import Sample
 
-_PREFIXES = ("stepsize.task.", "container.")
-
-# Resource attribute → column of `tasks`. Which of them is newest counts: annotations and hosts become known late.
+# Attribute → column of `tasks`. Which of them is newest counts: annotations and hosts become known late.
 _TEXTS: Mapping[str, str] = {
     Attr.ITEM: "item",
     Attr.CODE_VERSION: "code_version",
@@ -40,7 +40,6 @@ _NUMBERS: Mapping[str, str] = {
     Attr.REQUEST_GPU: "requested_gpu",
     Attr.REQUEST_DISK: "requested_disk_bytes",
 }
-_ENVIRONMENT = ("deployment.environment.name", "service.namespace", "k8s.cluster.name")
 _OUTCOMES = frozenset(outcome.value for outcome in model.Outcome)
 
 
@@ -52,45 +51,15 @@ class Host:
     host_memory_bytes: int | None = None
 
 
-def attempt_key(series: Series) -> AttemptKey | None:
-    """Whose attempt a series tells of, or None where it tells of none."""
-    if series.flow is None or series.run is None or series.step is None or series.task is None:
-        return None
-    values = series.resource.attributes
-    environment = "/".join(str(values.get(name, "")) for name in _ENVIRONMENT)
-    return AttemptKey(
-        series.flow,
-        series.run,
-        series.step,
-        series.task,
-        series.attempt or 0,
-        str(values.get(Attr.PROJECT, "")),
-        str(values.get(Attr.BRANCH, "")),
-        str(values.get(Attr.USER, "")),
-        environment.strip("/"),
-    )
-
-
-def attempts_in(numbers: Mapping[Series, NumberPoints]) -> dict[AttemptKey, list[Series]]:
-    """The series of a batch that the roll-up is interested in, by attempt."""
-    found: dict[AttemptKey, list[Series]] = {}
-    for series in numbers:
-        if series.metric.name.startswith(_PREFIXES):
-            key = attempt_key(series)
-            if key is not None:
-                found.setdefault(key, []).append(series)
-    return found
-
-
 def fold_hosts(hosts: dict[str, Host], numbers: Mapping[Series, NumberPoints]) -> bool:
     """Note what ``system.*`` points say of their hosts; whether that is news."""
     news = False
     for series, points in numbers.items():
         column = _HOST_COLUMNS.get(series.metric.name)
         name = series.resource.attributes.get("host.name")
-        values = points.values() if column and name is not None else []
-        if column and values:
-            host, value = hosts.setdefault(str(name), Host()), round(values[-1][1])
+        samples = believed_samples(points, points.time, MOST[series.metric.name]) if column and name is not None else []
+        if column and samples:
+            host, value = hosts.setdefault(str(name), Host()), round(samples[-1].value)
             if getattr(host, column) != value:
                 setattr(host, column, value)
                 news = True
@@ -103,30 +72,32 @@ _HOST_COLUMNS = {
 }
 
 
-def fold(attempt: Attempt, series: list[Series], numbers: Mapping[Series, NumberPoints]) -> None:
-    """Fold the points of ``series``, all of one attempt, into its state."""
+def fold(attempt: Attempt, series: list[Series], numbers: Mapping[Series, NumberPoints], clock: ClockBounds) -> None:
+    """Fold the points of ``series``, all of one attempt, into its state; a time beyond ``clock`` is that of arrival."""
     if attempt.presumed:  # it was silent, and is not: what was concluded from that is taken back
         attempt.presumed, attempt.outcome = False, None
+    times = [believed_times(numbers[one], clock) for one in series]
+    for one, when in zip(series, times, strict=True):
+        _see(attempt, one, numbers[one], when, clock)
     for one in series:
-        _see(attempt, one, numbers[one])
+        if one.attributes:
+            _describe(attempt.described, one.attributes)
+    # What the resource says counts before what a point says, so it comes second.
     for resource in {id(one.resource): one.resource for one in series}.values():
         _describe(attempt.described, resource.attributes)
-    # The start has to be known before the first sample of a rate is weighed, so rules come second.
-    for one in series:
-        points = numbers[one]
+    # The start has to be known before the first sample of a rate is weighed, so rules come last.
+    for one, when in zip(series, times, strict=True):
         rule = _RULES.get(one.metric.name)
-        samples = points.values()
+        samples = believed_samples(numbers[one], when, MOST[one.metric.name]) if rule is not None else []
         if rule is not None and samples:
-            rule(attempt, one, points, samples)
+            rule(attempt, one, samples)
 
 
-def _see(attempt: Attempt, series: Series, points: NumberPoints) -> None:
+def _see(attempt: Attempt, series: Series, points: NumberPoints, times: Sequence[int], clock: ClockBounds) -> None:
     attempt.arrived_ns = max(attempt.arrived_ns, *points.received)
-    times = [time for time in points.time if time > 0]
-    if times:
-        attempt.seen(min(times), max(times))
+    attempt.seen(min(times), max(times))
     if series.metric.name.startswith("stepsize.task.") and series.metric.kind == "sum":
-        starts = [start for start in points.start if start > 0]
+        starts = believed_starts(points, clock)
         if starts:  # a container may be older than the task in it
             attempt.seen(min(starts), 0)
 
@@ -136,7 +107,7 @@ def _describe(described: dict[str, Any], attributes: Mapping[str, Any]) -> None:
         if (text := attributes.get(name)) is not None:
             described[column] = str(text)
     for name, column in _NUMBERS.items():
-        if (number := _number(attributes.get(name))) is not None:
+        if (number := figure(name, attributes.get(name))) is not None:
             described[column] = round(number) if column.endswith("_bytes") else number
     notes = {
         name.removeprefix(Attr.ANNOTATION_PREFIX): value
@@ -147,79 +118,71 @@ def _describe(described: dict[str, Any], attributes: Mapping[str, Any]) -> None:
         described["annotations"] = {**described.get("annotations", {}), **notes}
 
 
-_Samples = list[tuple[int, float]]
+def _values(samples: list[Sample]) -> list[float]:
+    return [sample.value for sample in samples]
 
 
-def _values(samples: _Samples) -> list[float]:
-    return [value for _, value in samples]
+def _in_order(samples: list[Sample]) -> list[tuple[int, float]]:
+    return sorted((sample.time_ns, sample.value) for sample in samples)
 
 
-def _cpu_usage(attempt: Attempt, series: Series, _points: NumberPoints, samples: _Samples) -> None:
-    attempt.add_cpu(sorted(samples))
+def _cpu_usage(attempt: Attempt, series: Series, samples: list[Sample]) -> None:
+    attempt.add_cpu(_in_order(samples))
     attempt.add_level(series.metric.name, _values(samples))
 
 
-def _memory_usage(attempt: Attempt, series: Series, _points: NumberPoints, samples: _Samples) -> None:
+def _memory_usage(attempt: Attempt, series: Series, samples: list[Sample]) -> None:
     attempt.add_level(series.metric.name, _values(samples))
-    attempt.add_memory_peak(max(_values(samples)), "samples")
+    attempt.add_memory_peak(max(_values(samples)), FROM_SAMPLES)
 
 
-def _memory_peak(attempt: Attempt, series: Series, _points: NumberPoints, samples: _Samples) -> None:
-    attempt.add_memory_peak(max(_values(samples)), str(series.attributes.get(Attr.MEMORY_SOURCE, "samples")))
+def _memory_peak(attempt: Attempt, series: Series, samples: list[Sample]) -> None:
+    attempt.add_memory_peak(max(_values(samples)), str(series.attributes.get(Attr.MEMORY_SOURCE, "")))
 
 
-def _memory_limit(attempt: Attempt, _series: Series, _points: NumberPoints, samples: _Samples) -> None:
-    attempt.memory_limit = max(samples)[1]
+def _memory_limit(attempt: Attempt, _series: Series, samples: list[Sample]) -> None:
+    attempt.memory_limit = _in_order(samples)[-1][1]
 
 
-def _level(attempt: Attempt, series: Series, _points: NumberPoints, samples: _Samples) -> None:
+def _level(attempt: Attempt, series: Series, samples: list[Sample]) -> None:
     device = series.attributes.get("hw.id")
     name = series.metric.name
     attempt.add_level(name if device is None else f"{name}|{device}", _values(samples))
 
 
-def _counter(attempt: Attempt, series: Series, points: NumberPoints, samples: _Samples) -> None:
+def _counter(attempt: Attempt, series: Series, samples: list[Sample]) -> None:
     which = "|".join(str(series.attributes.get(name, "")) for name in ("cpu.mode", "disk.io.direction"))
     if series.metric.temporality == "delta":
         attempt.add_delta(f"{series.metric.name}|{which}|0", _values(samples))
         return
     by_start: dict[int, list[float]] = {}
-    for kind, start, double, integer in zip(points.kinds, points.start, points.double, points.integer, strict=True):
-        if kind == 2 or (kind == 1 and math.isfinite(double)):
-            by_start.setdefault(start, []).append(double if kind == 1 else float(integer))
+    for sample in samples:
+        by_start.setdefault(sample.start_ns, []).append(sample.value)
     for start, values in by_start.items():
         attempt.add_counter(f"{series.metric.name}|{which}|{start}", values)
 
 
-def _network(attempt: Attempt, series: Series, _points: NumberPoints, samples: _Samples) -> None:
+def _network(attempt: Attempt, series: Series, samples: list[Sample]) -> None:
     if series.attributes.get(Attr.SCOPE) == "host":  # traffic of everybody on the host says nothing of the task
         return
     direction = series.attributes.get("network.io.direction")
-    attempt.add_rate(f"{series.metric.name}|{direction}", sorted(samples))
+    attempt.add_rate(f"{series.metric.name}|{direction}", _in_order(samples))
 
 
-def _end(attempt: Attempt, series: Series, _points: NumberPoints, samples: _Samples) -> None:
+def _end(attempt: Attempt, series: Series, samples: list[Sample]) -> None:
     outcome = series.attributes.get(Attr.OUTCOME)
     attempt.outcome = outcome if outcome in _OUTCOMES else model.Outcome.UNKNOWN.value
-    attempt.ended_ns = max(attempt.ended_ns, max(samples)[0])
-    attempt.exit_code = _integer(series.attributes.get("process.exit.code"))
-    attempt.exit_signal = _integer(series.attributes.get("process.exit.signal"))
+    attempt.ended_ns = max(attempt.ended_ns, max(samples).time_ns)
+    attempt.exit_code = _exit_number(series, "process.exit.code")
+    attempt.exit_signal = _exit_number(series, "process.exit.signal")
 
 
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if abs(number) < 2**63 else None
+def _exit_number(series: Series, name: str) -> int | None:
+    number = figure(name, series.attributes.get(name))
+    return None if number is None else int(number)
 
 
-def _integer(value: Any) -> int | None:
-    number = _number(value)
-    return int(number) if number is not None and abs(number) < 2**31 else None
-
-
-_RULES: Mapping[str, Callable[[Attempt, Series, NumberPoints, _Samples], None]] = {
+_RULES: Mapping[str, Callable[[Attempt, Series, list[Sample]], None]] = {
     model.TASK_CPU_USAGE.name: _cpu_usage,
     model.TASK_CPU_TIME.name: _counter,
     model.TASK_MEMORY_USAGE.name: _memory_usage,

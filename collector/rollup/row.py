@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepsize import model
 from stepsize.collector.decode.values import json_text
+from stepsize.collector.rollup.bounds import EARLIEST_NS, MOST_CORES
 from stepsize.model import cpu_quantile
 
 if TYPE_CHECKING:
@@ -28,16 +29,17 @@ _INT64_MAX = 2**63 - 1
 def task_row(attempt: Attempt) -> dict[str, Any]:
     """The row, and under ``state`` what the roll-up needs to go on with the attempt."""
     key, described = attempt.key, attempt.described
-    ended_ns = attempt.ended_ns or attempt.last_ns
-    duration_s = max(0, ended_ns - attempt.first_ns) / 1e9 if attempt.first_ns and ended_ns else None
+    started_ns = attempt.first_ns if attempt.first_ns >= EARLIEST_NS else 0
+    ended_ns = max(attempt.ended_ns or attempt.last_ns, started_ns)
+    duration_s = (ended_ns - started_ns) / 1e9 if started_ns else None
     notes = described.get("annotations")
-    return {
+    row = {
         "flow": key.flow,
         "run": key.run,
         "step": key.step,
         "task": key.task,
         "attempt": key.attempt,
-        "started_at": _time(attempt.first_ns),
+        "started_at": _time(started_ns),
         "ended_at": _time(ended_ns),
         "duration_s": duration_s,
         "outcome": attempt.outcome,
@@ -49,8 +51,16 @@ def task_row(attempt: Attempt) -> dict[str, Any]:
         **_memory(attempt),
         **_gpu(attempt),
         **_traffic(attempt),
+    }
+    return {
+        **{name: None if _is_nonsense(value) else value for name, value in row.items()},
         "state": json.dumps(attempt.to_json(), separators=(",", ":")),
     }
+
+
+def _is_nonsense(value: Any) -> bool:
+    """Whether it is a number that nothing measured can be: a state that an older collector wrote may hold some."""
+    return isinstance(value, (int, float)) and not 0 <= value < math.inf
 
 
 def _cpu(attempt: Attempt, duration_s: float | None) -> dict[str, Any]:
@@ -63,12 +73,18 @@ def _cpu(attempt: Attempt, duration_s: float | None) -> dict[str, Any]:
     return {
         "samples": max((level.count for level in (usage, memory) if level), default=0),
         "cpu_seconds": seconds,
-        "cpu_mean": seconds / duration_s if seconds is not None and duration_s else None,
+        "cpu_mean": _cores(seconds, duration_s),
         "cpu_p95": _p95(attempt.cpu_histogram, usage.highest) if usage else None,
         "cpu_max": usage.highest if usage else None,
         "cpu_histogram": sorted(attempt.cpu_histogram.items()) if usage else None,
         "throttled_s": throttled,
     }
+
+
+def _cores(seconds: float | None, duration_s: float | None) -> float | None:
+    """Cores in use on average, where they can be: a duration may be wrong by as much as two clocks are apart."""
+    mean = seconds / duration_s if seconds is not None and duration_s else None
+    return mean if mean is not None and mean <= MOST_CORES else None
 
 
 def _p95(histogram: Mapping[int, float], highest: float) -> float:
@@ -81,9 +97,9 @@ def _memory(attempt: Attempt) -> dict[str, Any]:
     usage = attempt.levels.get(model.TASK_MEMORY_USAGE.name)
     kills = attempt.counted(model.CONTAINER_MEMORY_OOM_KILLS.name)
     return {
-        "memory_peak_bytes": _bytes(attempt.memory_peak) if attempt.memory_source else None,
+        "memory_peak_bytes": None if attempt.memory_source is None else _bytes(attempt.memory_peak),
         "memory_mean_bytes": usage.mean if usage else None,
-        "memory_source": attempt.memory_source,
+        "memory_source": attempt.memory_source or None,
         "memory_limit_bytes": _bytes(attempt.memory_limit),
         "oom_kills": None if kills is None else round(kills),
     }
@@ -94,12 +110,23 @@ def _gpu(attempt: Attempt) -> dict[str, Any]:
     memory = list(_levels(attempt, model.TASK_GPU_MEMORY_USAGE.name))
     count = attempt.levels.get(model.TASK_GPU_COUNT.name)
     return {
-        "gpu_count": count.highest if count else float(len(busy)) if busy and len(busy) > 1 else None,
+        "gpu_count": count.highest if count else _devices(attempt),
         "gpu_utilization_mean": _sum(level.mean for level in busy),
         "gpu_utilization_max": _sum(level.highest for level in busy),
         "gpu_memory_mean_bytes": _sum(level.mean for level in memory),
         "gpu_memory_peak_bytes": _bytes(_sum(level.highest for level in memory)),
     }
+
+
+def _devices(attempt: Attempt) -> float | None:
+    """How many devices were in use, where use was sent by device."""
+    used: dict[str, bool] = {}
+    for metric in (model.TASK_GPU_UTILIZATION.name, model.TASK_GPU_MEMORY_USAGE.name):
+        for name, level in attempt.levels.items():
+            if name.startswith(f"{metric}|"):
+                device = name.removeprefix(f"{metric}|")
+                used[device] = used.get(device, False) or level.highest > 0
+    return float(sum(used.values())) if used else None
 
 
 def _traffic(attempt: Attempt) -> dict[str, Any]:
@@ -138,7 +165,7 @@ def _bytes(value: float | None) -> int | None:
 
 
 def _time(unix_nano: int) -> dt.datetime | None:
-    if not unix_nano:
+    if unix_nano < EARLIEST_NS:
         return None
     try:
         return _EPOCH + dt.timedelta(microseconds=unix_nano // 1000)

@@ -5,26 +5,37 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import math
 import random
+import time
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from stepsize.collector.decode.decoder import Batch, Decoder
 from stepsize.collector.limits import ClockBounds, RollupLimits, SinkLimits
+from stepsize.collector.rollup.attempt import Attempt
+from stepsize.collector.rollup.table import AttemptTable
 from stepsize.collector.sink.process import END
 from stepsize.collector.sink.sink import Sink
 from stepsize.collector.wal.writer import WalWriter
-from stepsize.model import TASK_COLUMNS, cpu_bucket
+from stepsize.model import METRICS, TASK_COLUMNS, Identity, Kind, Request, cpu_bucket
 from stepsize.store.lake import Lake
 from stepsize.store.manifest import WalPosition
+from stepsize.store.schema import TASKS
 from stepsize.store.writer import LakeWriter
-from tests.collector.otlp import SECOND, RequestBuilder, cpu_samples, identity
+from tests.collector.otlp import SECOND, RequestBuilder, cpu_samples, identity, pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-T0 = 1_790_000_000 * SECOND
+    from stepsize.collector.decode.series import NumberPoints, Series
+
+T0 = (time.time_ns() // SECOND - 3600) * SECOND
 WRITER = "11111111-2222-3333-4444-555555555555"
 MIB = 1 << 20
 
@@ -210,13 +221,13 @@ def test_attempts_of_a_task_are_rows_of_their_own(log: Log) -> None:
     """A task that failed and was tried again has two rows; so have equal run numbers of different projects."""
     log.fold(
         attempt("1", 0).end(T0, "failed"),
-        attempt("1", 1).end(T0 + SECOND, "ok"),
+        attempt("1", 1, **{"stepsize.project": "shop"}).end(T0 + SECOND, "ok"),
         attempt("1", 1, **{"stepsize.project": "other"}).end(T0 + SECOND, "killed", process__exit__signal=9),
     )
     rows = [
         (row["attempt"], row["project"], row["outcome"], row["exit_signal"]) for row in log.tasks("attempt, outcome")
     ]
-    assert rows == [(0, None, "failed", None), (1, "other", "killed", 9), (1, None, "ok", None)]
+    assert rows == [(0, None, "failed", None), (1, "other", "killed", 9), (1, "shop", "ok", None)]
 
 
 def test_silent_attempt_is_lost_and_found(log: Log) -> None:
@@ -321,3 +332,215 @@ def test_values_that_are_no_numbers(log: Log) -> None:
     assert (row["cpu_max"], row["samples"]) == (0.5, 1)
     with log.lake.connect() as connection:
         assert connection.execute("SELECT count(value) FROM points").fetchone() == (3,)
+
+
+LATE = [
+    {"stepsize.user": "ada"},
+    {"stepsize.branch": "prod", "stepsize.project": "shop"},
+    {"deployment.environment.name": "prod", "k8s.cluster.name": "a"},
+]
+
+
+@pytest.mark.parametrize("known", LATE, ids=str)
+@pytest.mark.parametrize("final", [False, True])
+def test_what_is_known_late_makes_no_second_row(log: Log, known: dict[str, str], final: bool) -> None:
+    """An attempt whose resource gains (or loses) its user, project or environment stays one row, open or closed."""
+    log.fold(attempt().gauge("stepsize.task.memory.usage", [(T0, 1.0)]))
+    if final:
+        log.fold(attempt().end(T0, "ok"))
+        log.sink.tick(time_of(log) + 61 * SECOND)
+        assert final_rows(log) == 1
+    log.fold(attempt(**known).gauge("stepsize.task.memory.usage", [(T0 + SECOND, 2.0)]))
+    log.make_sink()
+    log.fold(attempt().gauge("stepsize.task.memory.usage", [(T0 + 2 * SECOND, 3.0)]))
+    (row,) = log.tasks()
+    assert (row["samples"], row["user"], row["project"]) == (
+        3,
+        known.get("stepsize.user"),
+        known.get("stepsize.project"),
+    )
+
+
+def test_users_that_differ_are_attempts_that_differ(log: Log) -> None:
+    """Two known users have a row each, over restarts; points of neither have one of their own."""
+    for i, user in enumerate(("ada", "bob", "ada", None, "bob", None)):
+        who = {} if user is None else {"stepsize.user": user}
+        log.fold(attempt(**who).gauge("stepsize.task.memory.usage", [(T0 + i, 1.0)]))
+        log.make_sink()
+    assert [(row["user"], row["samples"]) for row in log.tasks("user")] == [("ada", 2), ("bob", 2), (None, 2)]
+
+
+def test_same_instance_is_the_same_attempt(log: Log) -> None:
+    """Points of one service.instance.id belong to one row; the one that our agent makes of the names tells nothing."""
+    for instance, user in (("i-1", "ada"), ("i-2", "bob"), ("i-2", None), ("i-1", None), ("i-1", "ada lovelace")):
+        who = {} if user is None else {"stepsize.user": user}
+        log.fold(attempt(**who, **{"service.instance.id": instance}).sum("container.memory.oom_kills", T0, [(T0, 0)]))
+        log.fold(attempt(**who, **{"service.instance.id": instance}).gauge("stepsize.task.memory.usage", [(T0, 1.0)]))
+        log.make_sink()
+    assert [(row["user"], row["samples"]) for row in log.tasks("user")] == [("ada lovelace", 3), ("bob", 2)]
+    derived = Identity("TrainFlow", "17", "train", "2").instance_id
+    for user in ("ada", "bob"):
+        who = {"service.instance.id": derived, "stepsize.user": user}
+        log.fold(attempt("2", **who).gauge("stepsize.task.memory.usage", [(T0, 1.0)]))
+    assert [row["user"] for row in log.tasks("task, user")][2:] == ["ada", "bob"]
+
+
+def test_tags_on_points(log: Log) -> None:
+    """What a resource may say of an attempt its points may say too; where both do, the resource counts."""
+    tags = {
+        **identity(attempt=1, **{"stepsize.user": "bob"}),
+        "stepsize.task.item": "lr=0.01",
+        "stepsize.project": "shop",
+        "stepsize.branch": "prod",
+        "stepsize.code.version": "abc",
+        "stepsize.request.cpu": 8,
+        "stepsize.request.memory": 10**9,
+        "stepsize.annotation.rows": 7,
+    }
+    request = RequestBuilder({"service.name": "any", "stepsize.user": "ada"})
+    log.fold(request.gauge("stepsize.task.cpu.usage", cpu_samples(T0, [1.0]), **tags))
+    (row,) = log.tasks()
+    names = ("task", "attempt", "item", "project", "branch", "user", "code_version", "annotations")
+    assert [row[name] for name in names] == ["1", 1, "lr=0.01", "shop", "prod", "ada", "abc", '{"rows":7}']
+    assert (row["requested_cpu"], row["requested_memory_bytes"], row["samples"]) == (8.0, 10**9, 1)
+
+
+def test_source_of_a_peak(log: Log) -> None:
+    """A peak whose sender names no source is no sample, and counts before an equal sample whichever comes first."""
+    usage = attempt("1").gauge("stepsize.task.memory.usage", [(T0, MIB)])
+    log.fold(usage, attempt("1").gauge("stepsize.task.memory.peak", [(T0 + SECOND, MIB)]))
+    log.fold(attempt("2").gauge("stepsize.task.memory.usage", [(T0, MIB)]))
+    log.fold(attempt("3").gauge("stepsize.task.memory.peak", [(T0, 3 * MIB)]))
+    log.make_sink()
+    assert [(row["memory_peak_bytes"], row["memory_source"]) for row in log.tasks()] == [
+        (MIB, None),
+        (MIB, "samples"),
+        (3 * MIB, None),
+    ]
+
+
+def test_devices_in_use_are_counted(log: Log) -> None:
+    """Where no count was sent, devices known by their ids count once they were used, by time or by memory."""
+    one = attempt("1").gauge("stepsize.task.gpu.utilization", [(T0, 0.5)], hw__id="GPU-0")
+    many = attempt("2").gauge("stepsize.task.gpu.utilization", [(T0, 0.5)], hw__id="GPU-0")
+    many.gauge("stepsize.task.gpu.utilization", [(T0, 0.0)], hw__id="GPU-1")
+    many.gauge("stepsize.task.gpu.memory.usage", [(T0, 5)], hw__id="GPU-2")
+    idle = attempt("3").gauge("stepsize.task.gpu.utilization", [(T0, 0.0)], hw__id="GPU-0")
+    log.fold(one, many, idle, attempt("4").gauge("stepsize.task.gpu.utilization", [(T0, 0.5)]))
+    assert [row["gpu_count"] for row in log.tasks()] == [1.0, 2.0, 0.0, None]
+
+
+@pytest.mark.parametrize("start", [0, 1, T0 + 10**6 * SECOND], ids=["none", "1970", "future"])
+def test_sums_whose_start_is_unknown(log: Log, start: int) -> None:
+    """Of a sum that says not (or not credibly) since when it counts, what it gained since it was first seen counts."""
+    log.fold(attempt().sum("stepsize.task.cpu.time", start, [(T0, 100.0)], cpu__mode="user"))
+    log.fold(attempt().sum("stepsize.task.cpu.time", start, [(T0 + 10 * SECOND, 105.0)], cpu__mode="user"))
+    (row,) = log.tasks()
+    assert (row["cpu_seconds"], row["duration_s"]) == (5.0, 10.0)
+
+
+def test_absurd_figures_are_left_out(log: Log) -> None:
+    """What no task can use or ask for leaves the row as it is, and is stored as a point all the same."""
+    asked = {"stepsize.request.cpu": -1, "stepsize.request.gpu": 10**18, "stepsize.request.memory": "1e300"}
+    request = attempt(**asked, **{"stepsize.request.disk": 10**9})
+    request.gauge("stepsize.task.cpu.usage", [*cpu_samples(T0, [1.7e308] * 5), (T0 + 6 * SECOND, 2.0)])
+    request.sum("stepsize.task.cpu.time", T0, [(T0 + SECOND, 1e308)], cpu__mode="user")
+    request.gauge("stepsize.task.gpu.count", [(T0, 1e300), (T0, -2)])
+    request.gauge("stepsize.task.memory.usage", [(T0, 2**63 - 1), (T0, -5), (T0, 100)])
+    request.end(T0 + 6 * SECOND, "ok", process__exit__code=-9, process__exit__signal=2**40)
+    log.fold(request)
+    (row,) = log.tasks()
+    asked_for = [row[f"requested_{name}"] for name in ("cpu", "gpu", "memory_bytes", "disk_bytes")]
+    assert asked_for == [None, None, None, 10**9]
+    assert (row["cpu_max"], row["cpu_seconds"], row["gpu_count"], row["memory_peak_bytes"]) == (2.0, 12.0, None, 100)
+    assert (row["outcome"], row["exit_code"], row["exit_signal"], row["samples"]) == ("ok", None, None, 1)
+    with log.lake.connect() as connection:
+        found = connection.execute("SELECT count(*) FROM points WHERE value > 1e299 OR value < 0").fetchone()
+    assert found == (9,)
+
+
+@pytest.mark.parametrize(
+    "wrong", [0, 1, 2**63 - 1, 2**64 - 1, T0 + 10 * 86_400 * SECOND], ids=["none", "1970", "2262", "2554", "soon"]
+)
+def test_wrong_clocks_make_no_long_attempts(log: Log, wrong: int) -> None:
+    """A time that its arrival gives the lie counts as that of its arrival."""
+    before = dt.datetime.now(dt.timezone.utc)
+    log.fold(attempt().gauge("stepsize.task.cpu.usage", [(wrong, 1.0)]).end(wrong, "ok"))
+    (row,) = log.tasks()
+    assert before <= row["started_at"] <= row["ended_at"] <= dt.datetime.now(dt.timezone.utc)
+
+
+def batch_of(request: RequestBuilder, arrival: int = T0) -> Mapping[Series, NumberPoints]:
+    """The points of one request."""
+    batch = Batch()
+    Decoder().add(batch, request.content(), arrival)
+    return batch.numbers
+
+
+_TIMES = st.one_of(st.integers(0, 2**64 - 1), st.integers(-(10**16), 10**16).map(lambda off: T0 + off))
+_VALUES = st.one_of(st.floats(), st.integers(-(2**63), 2**63 - 1), st.floats(0, 100))
+_GAUGES = [metric.name for metric in METRICS.values() if metric.kind is Kind.GAUGE]
+_SUMS = [metric.name for metric in METRICS.values() if metric.kind is Kind.SUM]
+_POINTS = st.lists(st.tuples(_TIMES, _VALUES), min_size=1, max_size=4)
+_SENT = st.one_of(
+    st.tuples(st.sampled_from(_GAUGES), st.none(), _POINTS), st.tuples(st.sampled_from(_SUMS), _TIMES, _POINTS)
+)
+_SAID = st.dictionaries(
+    st.sampled_from([*Request(1, 1, 1, 1).attributes(), "stepsize.task.attempt"]),
+    st.one_of(_VALUES, st.text(st.characters(codec="ascii"), max_size=9)),
+)
+
+
+_ATTRIBUTES = st.dictionaries(st.sampled_from(["process.exit.code", "process.exit.signal", "hw.id"]), _VALUES)
+
+
+@given(_SAID, st.lists(_SENT, max_size=8), _TIMES.filter(lambda time: time < 2**63), _ATTRIBUTES)
+def test_no_figure_of_a_row_is_absurd(
+    said: dict[str, Any], sent: list[tuple[str, int | None, Any]], arrival: int, attributes: dict[str, Any]
+) -> None:
+    """Whatever is sent, and whenever: figures are finite and not negative, times in order and of this century."""
+    request = attempt()
+    for name, value in said.items():
+        request.message.resource_metrics[0].resource.attributes.extend(pairs({name: value}))
+    for metric, start, points in sent:
+        if start is None:
+            request.gauge(metric, points, **attributes)
+        else:
+            request.sum(metric, start, points, **attributes)
+    table = AttemptTable(RollupLimits(), arrival)
+    table.fold(batch_of(request, arrival))
+    states = [json.dumps(one.to_json()) for one in table.attempts.values()]
+    table.restore([Attempt.from_json(json.loads(state)) for state in states])
+    table.close_silent(2**63)
+    rows = table.rows(table.attempts.values())
+    pa.Table.from_pylist(rows, schema=TASKS)  # it can be stored
+    for row in rows:
+        figures = [value for value in row.values() if isinstance(value, (int, float))]
+        figures += [figure for bucket in row["cpu_histogram"] or [] for figure in bucket[1:]]
+        assert all(0 <= figure < math.inf for figure in figures), row
+        assert "Infinity" not in row["state"]
+        assert "NaN" not in row["state"]
+        started_at, ended_at = row["started_at"], row["ended_at"]
+        assert (started_at is None) == (ended_at is None) == (row["duration_s"] is None)
+        if started_at is not None:
+            assert dt.datetime(2000, 1, 1, tzinfo=dt.timezone.utc) <= started_at <= ended_at
+
+
+def test_state_of_an_older_collector() -> None:
+    """A state from before user and project left the key is gone on with, and its absurd figures are not shown."""
+    table = AttemptTable(RollupLimits(), T0)
+    table.fold(batch_of(attempt(**{"stepsize.user": "ada"}).gauge("stepsize.task.cpu.usage", cpu_samples(T0, [1.0]))))
+    (state,) = (one.to_json() for one in table.attempts.values())
+    assert list(state["key"]) == ["TrainFlow", "17", "train", "1", 0, "", "", "ada", ""]
+    older = {name: value for name, value in state.items() if name not in {"told", "instances"}}
+    older["cpu"]["total"] = math.inf
+    table = AttemptTable(RollupLimits(), T0)
+    table.restore([Attempt.from_json(older)])
+    for user in ("ada", "bob"):
+        request = attempt(**{"stepsize.user": user}).gauge("stepsize.task.memory.usage", [(T0, 1.0)])
+        table.fold(batch_of(request))
+    rows = table.rows(table.attempts.values())
+    assert [(row["user"], row["cpu_max"], row["cpu_seconds"]) for row in rows] == [
+        ("ada", 1.0, None),
+        ("bob", None, None),
+    ]
