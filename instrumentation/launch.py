@@ -70,11 +70,13 @@ def launch(argv: Sequence[str], identity: Identity, settings: Settings) -> Compl
         raise ValueError("expected a command")
     client.start_agent(settings)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_FORWARDED, signal.SIGCHLD})
+    # Whoever started us may have ignored it, as some supervisors do: no child would then ever be seen to end.
+    of_children = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         reports, report = os.pipe()
         pid = os.fork()
         if pid == 0:
-            _execute(argv, report, before)
+            _execute(argv, report, before, ignores_children=of_children is signal.SIG_IGN)
         os.close(report)
         baseline = _began(reports)
         registration = None
@@ -82,6 +84,7 @@ def launch(argv: Sequence[str], identity: Identity, settings: Settings) -> Compl
             registration = client.register(identity, settings, client.Child(pid, baseline))
         ended = _wait(pid)
     finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if of_children is None else of_children)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     code = os.waitstatus_to_exitcode(ended.status)
     exit_code = 128 - code if code < 0 else code
@@ -104,12 +107,16 @@ def _began(reports: int) -> wire.Reading | None:
     return replace(own, memory_peak_bytes=None, children_peak_bytes=(own.memory_peak_bytes or 0) + _COPY_GROWTH_BYTES)
 
 
-def _execute(argv: Sequence[str], report: int, mask: set[signal.Signals] | set[int]) -> NoReturn:
+def _execute(
+    argv: Sequence[str], report: int, mask: set[signal.Signals] | set[int], *, ignores_children: bool
+) -> NoReturn:
     """In the child: say what it has used by now, then become the command; if that fails, say so in a second line."""
     code = NOT_EXECUTABLE
     try:
         for number in _RESTORED:
             signal.signal(number, signal.SIG_DFL)
+        if ignores_children:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         os.write(report, json.dumps(asdict(readings.own_reading())).encode() + b"\n")
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.execvp(argv[0], list(argv))  # noqa: S606 - running the user's command is what this is for
@@ -138,7 +145,8 @@ def _say(line: str) -> None:
 def _wait(pid: int) -> _Ended:
     """Wait for the child, and pass on to it what this process is sent alone.
 
-    What a terminal sends, the whole process group has got: the child would get it twice.
+    What a terminal sends, the whole process group has got: the child would get it twice. What a program sends to the
+    group cannot be told from what it sends to this process alone, and comes twice.
     """
     while True:
         info = signal.sigwaitinfo({*_FORWARDED, signal.SIGCHLD})

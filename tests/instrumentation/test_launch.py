@@ -165,6 +165,23 @@ def test_signals_that_python_ignores_are_restored(place: Place, settings: Settin
     assert int(masks[b"SigIgn"], 16) & (1 << (signal.SIGPIPE - 1)) == 0
 
 
+def test_a_parent_that_ignores_children_does_not_keep_the_command(place: Place, settings: Settings) -> None:
+    """Some supervisors start jobs with SIGCHLD ignored: the command inherits that, and its end is seen all the same."""
+    code = "import signal; print(signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN); exit(4)"
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    command = [sys.executable, "-m", "stepsize", "run", "-q", "--", sys.executable, "-c", code]
+    done = subprocess.run(
+        [sys.executable, "-c", ignoring, *command],
+        env=place.environment(settings),
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (4, b"True\n"), done.stderr
+
+
 def test_tracking_that_cannot_work_does_not_touch_the_command(place: Place) -> None:
     """Without a place for sockets the command runs, and what `wait4` knows is said."""
     (place.home / "file").touch()
