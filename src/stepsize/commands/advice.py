@@ -16,6 +16,7 @@ from stepsize.store.lake import Lake
 
 if TYPE_CHECKING:
     from stepsize.analyzer.sizing.policy import Recommendation
+    from stepsize.analyzer.usage import StepEvidence
     from stepsize.model import Identity
     from stepsize.settings import Settings
 
@@ -40,9 +41,13 @@ def advise(identity: Identity, settings: Settings) -> str | None:
         raise
     if evidence is None or not evidence.ended:
         return late[0] if late else None
+    return "\n".join([_advice(evidence, identity.flow), *late])
+
+
+def _advice(evidence: StepEvidence, flow: str) -> str:
     recommendation = policies.load().recommend(evidence)
     seen = len(evidence.ended)
-    grounds = f"(from {seen} {'run' if seen == 1 else 'runs'}; why: stepsize report {identity.flow})"
+    grounds = f"(from {seen} {'run' if seen == 1 else 'runs'}; why: stepsize report {flow})"
     if recommendation.confidence is policies.Confidence.NONE:
         missing = "the memory of none could be read" if evidence.succeeded else "none has succeeded"
         return f"nothing to ask for yet: {missing} {grounds}"
