@@ -59,7 +59,7 @@ class Sink:
         self._limits = limits
         self._decoder = Decoder()
         self._recent = RecentRequests(writer.manifest.recent)
-        self._attempts = AttemptTable(limits.rollup, now_ns)
+        self._attempts = AttemptTable(limits.rollup, now_ns, limits.clock)
         self._restore()
         self.position = writer.manifest.position
 

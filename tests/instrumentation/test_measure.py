@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -96,15 +97,22 @@ def test_a_child_that_lived_between_two_samples_is_in_the_cpu_time(place: Place,
 def test_a_process_that_was_orphaned_at_once_is_counted(
     place: Place, settings: Settings, receiver: Receiver, way: str
 ) -> None:
-    """What a double fork leaves behind stays the task's: a copy of the program, or a shell's background command."""
-    spin = SPIN.format(0.5)
-    body = f"subprocess.run(['sh', '-c', '\"$@\" &', 'sh', sys.executable, '-c', {spin!r}])"
+    """What a double fork leaves behind stays the task's: a copy of the program, or a shell's background command.
+
+    The orphan says when it has used what it uses, and lives until the task ends: on a busy machine too.
+    """
+    work = f"{SPIN.format(0.5)}\nos.write(done, b'.'); os.read(end, 1)"
+    body = "told, done = os.pipe(); end, ends = os.pipe()\n"
     if way == "fork":
-        body = "if os.fork() == 0:\n    if os.fork() == 0:\n        "
-        body += "e = time.process_time() + 0.5\n        while time.process_time() < e: pass\n    os._exit(0)\nos.wait()"
-    place.run(settings, way, body + "\ntime.sleep(1.2)", start_new_session=True)
+        indented = textwrap.indent(f"os.close(ends)\n{work}\nos._exit(0)", " " * 8)
+        body += f"if os.fork() == 0:\n    if os.fork() == 0:\n{indented}\n    os._exit(0)\nos.wait()"
+    else:
+        code = f"import os, sys\ndone, end = map(int, sys.argv[1:])\n{work}"
+        command = f"['sh', '-c', '\"$@\" &', 'sh', sys.executable, '-c', {code!r}, str(done), str(end)]"
+        body += f"subprocess.run({command}, pass_fds=(done, end))"
+    place.run(settings, way, body + "\nos.read(told, 1); time.sleep(0.5)", start_new_session=True)
     receiver.end(way)
-    assert receiver.cpu_s(way) >= 0.35
+    assert receiver.cpu_s(way) >= 0.45
 
 
 WORKER = """
