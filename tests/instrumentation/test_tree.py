@@ -42,7 +42,6 @@ def test_what_the_tracking_itself_runs_is_left_out() -> None:
     tree = ProcessTree(root.pid, 0, host)
     wait_until(lambda: (found := tree.sample()) and found.processes == 3)
     host.add_own(host.children(root.pid, threads=2)[0])
-    sample = tree.sample()
-    assert sample is not None
-    assert sample.processes == 2
+    # A child that is being executed holds nothing for a moment, and is not counted then: it settles at two.
+    wait_until(lambda: (found := tree.sample()) and found.processes == 2)
     root.communicate()
