@@ -57,7 +57,10 @@ def _read_when_written(fifo: Path, timeout_s: float = 60) -> str:
 
 
 def test_a_killed_task_ends_the_run_at_once_and_is_in_the_lake_as_killed(workplace: Workplace) -> None:
-    """Nothing of ours holds the task's output open: the run ends as promptly as without tracking."""
+    """Nothing of ours holds the task's output open, which would keep the run for as long as the agent lives.
+
+    How promptly it ends beside an untracked run is measured in `benchmarks/flow_overhead.py`.
+    """
     script = workplace.directory / "sleep_flow.py"
     script.write_text(SLEEPER)
     pid_file = workplace.directory / "pid"
