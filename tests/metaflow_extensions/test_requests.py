@@ -9,7 +9,7 @@ from metaflow.plugins.aws.batch.batch_decorator import BatchDecorator
 from metaflow.plugins.kubernetes.kubernetes_decorator import KubernetesDecorator
 from metaflow.plugins.resources_decorator import ResourcesDecorator
 
-from metaflow_extensions.stepsize.plugins.decorator import requested
+from metaflow_extensions.stepsize.plugins.request import requested
 from stepsize.model import Request
 
 MB, MIB = 10**6, 2**20
