@@ -89,22 +89,59 @@ CONTAINER_CPU_TIME = Metric("container.cpu.time", _S, "s", "CPU time of the cont
 CONTAINER_CPU_THROTTLED_TIME = Metric(
     "container.cpu.throttled.time", _S, "s", "Time the container was held back by its CPU quota."
 )
+CONTAINER_CPU_LIMIT = Metric("container.cpu.limit", _G, "{cpu}", "Cores that the container's CPU quota amounts to.")
+CONTAINER_CPU_PRESSURE_TIME = Metric(
+    "container.cpu.pressure.time",
+    _S,
+    "s",
+    "Time in which some or all of the container's work stood still for want of CPU (PSI).",
+    ("stepsize.pressure",),
+)
 CONTAINER_MEMORY_USAGE = Metric(
     "container.memory.usage", _G, "By", "Memory charged to the container, page cache included."
 )
 CONTAINER_MEMORY_WORKING_SET = Metric(
     "container.memory.working_set", _G, "By", "Memory of the container less inactive page cache."
 )
+CONTAINER_MEMORY_RSS = Metric("container.memory.rss", _G, "By", "Memory that the container's processes alone hold.")
+CONTAINER_MEMORY_SHARED = Metric(
+    "container.memory.shared", _G, "By", "tmpfs such as /dev/shm, and shared anonymous memory, of the container."
+)
+CONTAINER_MEMORY_CACHE = Metric(
+    "container.memory.cache", _G, "By", "Page cache of the container's files, which the kernel takes back at need."
+)
+CONTAINER_MEMORY_PEAK = Metric(
+    "container.memory.peak", _G, "By", "The most ever charged to the container at once, page cache included."
+)
 CONTAINER_MEMORY_LIMIT = Metric("container.memory.limit", _G, "By", "Memory at which the container is killed.")
 CONTAINER_MEMORY_OOM_KILLS = Metric(
     "container.memory.oom_kills", _S, "1", "Processes of the container killed for memory."
 )
+CONTAINER_MEMORY_PRESSURE_TIME = Metric(
+    "container.memory.pressure.time", _S, "s", "As container.cpu.pressure.time, of memory.", ("stepsize.pressure",)
+)
+CONTAINER_IO_PRESSURE_TIME = Metric(
+    "container.io.pressure.time", _S, "s", "As container.cpu.pressure.time, of storage.", ("stepsize.pressure",)
+)
 SYSTEM_CPU_UTILIZATION = Metric("system.cpu.utilization", _G, "1", "Share of the host's CPU time.", ("cpu.mode",))
 SYSTEM_CPU_TIME = Metric("system.cpu.time", _S, "s", "CPU time of the host.", ("cpu.mode",))
 SYSTEM_CPU_LOGICAL_COUNT = Metric("system.cpu.logical.count", _G, "{cpu}", "Logical CPUs of the host.")
+SYSTEM_CPU_PRESSURE_TIME = Metric(
+    "system.cpu.pressure.time",
+    _S,
+    "s",
+    "Time in which some or all of the host's work stood still for want of CPU (PSI).",
+    ("stepsize.pressure",),
+)
 SYSTEM_PROCESS_COUNT = Metric("system.process.count", _G, "{process}", "Processes on the host.")
 SYSTEM_MEMORY_USAGE = Metric("system.memory.usage", _G, "By", "Memory of the host by state.", ("system.memory.state",))
 SYSTEM_MEMORY_LIMIT = Metric("system.memory.limit", _G, "By", "Memory that the host has.")
+SYSTEM_MEMORY_PRESSURE_TIME = Metric(
+    "system.memory.pressure.time", _S, "s", "As system.cpu.pressure.time, of memory.", ("stepsize.pressure",)
+)
+SYSTEM_IO_PRESSURE_TIME = Metric(
+    "system.io.pressure.time", _S, "s", "As system.cpu.pressure.time, of storage.", ("stepsize.pressure",)
+)
 SYSTEM_DISK_IO = Metric("system.disk.io", _S, "By", "Storage bytes of the host.", ("disk.io.direction",))
 SYSTEM_NETWORK_IO = Metric("system.network.io", _S, "By", "Network bytes of the host.", ("network.io.direction",))
 SYSTEM_FILESYSTEM_USAGE = Metric(
@@ -148,6 +185,8 @@ class Attr:
     REQUEST_DISK = "stepsize.request.disk"
     OUTCOME = "stepsize.outcome"
     SCOPE = "stepsize.scope"
+    PRESSURE = "stepsize.pressure"
+    """On ``*.pressure.time``: whether ``some`` of the work stood still, or ``full``, all of it."""
     MEMORY_SOURCE = "stepsize.memory.source"
     """On `stepsize.task.memory.peak`: where the figure comes from (`vmhwm`, `cgroup`, `rusage`, `samples`)."""
 
