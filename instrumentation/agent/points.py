@@ -83,6 +83,11 @@ def merge(batches: Sequence[Batch], max_points: int) -> tuple[list[ResourcePoint
     return resources, taken
 
 
+def copied_attributes(resource: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+    """Flow, run and step, as they are copied onto points for backends that drop resources."""
+    return {name: resource[key] for name, key in _COPIED if key in resource}
+
+
 def to_metrics_data(resources: Iterable[ResourcePoints], *, point_attributes: bool) -> MetricsData:
     """OpenTelemetry's form of the points; ``point_attributes`` copies flow, run and step onto each.
 
@@ -98,10 +103,7 @@ def to_metrics_data(resources: Iterable[ResourcePoints], *, point_attributes: bo
     scope = InstrumentationScope(SCOPE_NAME, __version__)
     found = []
     for resource in resources:
-        copied: dict[str, AttributeValue] = {}
-        if point_attributes:
-            copied = {name: resource.resource[key] for name, key in _COPIED if key in resource.resource}
-        metrics = _metrics(resource, copied)
+        metrics = _metrics(resource, copied_attributes(resource.resource) if point_attributes else {})
         if metrics:
             scopes = [ScopeMetrics(scope=scope, metrics=metrics, schema_url="")]
             found.append(ResourceMetrics(Resource(dict(resource.resource)), scopes, schema_url=""))
