@@ -101,13 +101,18 @@ def to_metrics_data(resources: Iterable[ResourcePoints], *, point_attributes: bo
     from stepsize import __version__  # noqa: PLC0415
 
     scope = InstrumentationScope(SCOPE_NAME, __version__)
-    found = []
+    # OpenTelemetry's encoder keeps the last of resources that are equal, as those of two batches are: one each.
+    found: dict[Resource, list[SdkMetric]] = {}
     for resource in resources:
         metrics = _metrics(resource, copied_attributes(resource.resource) if point_attributes else {})
         if metrics:
-            scopes = [ScopeMetrics(scope=scope, metrics=metrics, schema_url="")]
-            found.append(ResourceMetrics(Resource(dict(resource.resource)), scopes, schema_url=""))
-    return MetricsData(resource_metrics=found)
+            found.setdefault(Resource(dict(resource.resource)), []).extend(metrics)
+    return MetricsData(
+        resource_metrics=[
+            ResourceMetrics(resource, [ScopeMetrics(scope=scope, metrics=metrics, schema_url="")], schema_url="")
+            for resource, metrics in found.items()
+        ]
+    )
 
 
 def _metrics(resource: ResourcePoints, copied: Mapping[str, AttributeValue]) -> list[SdkMetric]:
