@@ -1,27 +1,35 @@
 """Who an attempt is: an :class:`Identity` from a command line and an environment.
 
 What comes in: the options of ``stepsize run``, an environment. What goes out: an `Identity`. Never starts a process,
-never reads a file but ``.git/HEAD`` and the reference it names, never fails: what is not known is left out.
-Standard library only.
+never reads a file but ``.git/HEAD`` and the reference it names, and what the rows of `orchestrators` read; never
+fails: what is not known is left out. Standard library only.
 """
 
 from __future__ import annotations
 
 import getpass
+import os
+import re
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from stepsize.instrumentation.lineage import is_tracked
+from stepsize.instrumentation.orchestrators.evidence import Evidence
+from stepsize.instrumentation.orchestrators.rows import Found
+from stepsize.instrumentation.orchestrators.table import identify
 from stepsize.model import Attr, Identity, Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from stepsize.model import AttributeValue
+    from stepsize.settings import Settings
 
 _GIT_DEPTH = 32
+_PYTHON = re.compile(r"(python|pypy)[\d.]*t?(\.exe)?")
 
 
 def of_command(
@@ -31,27 +39,68 @@ def of_command(
     flow: str | None = None,
     run: str | None = None,
     step: str | None = None,
+    task: str | None = None,
+    attempt: int | None = None,
 ) -> Identity:
-    """The identity of a command: what was said, then `OTEL_RESOURCE_ATTRIBUTES`, then the command and the time.
+    """The identity of a command: what was said, then `OTEL_RESOURCE_ATTRIBUTES`, the orchestrator, the command itself.
 
-    The run of a command that nobody named is the microsecond at which it started, as Metaflow's is.
+    The run of a command that nobody named is the microsecond at which it started, as Metaflow's is. A command below
+    an attempt that is tracked is a step of its own of the orchestrator's run: the attempt above has the names that the
+    orchestrator gave.
     """
     said = resource_attributes(environ)
+    found = identify(Evidence(environ)) or Found(orchestrator="")
+    program = program_of(argv)
+    if found.step is not None and is_tracked(environ):
+        found = replace(found, step=f"{found.step}/{program}", task=f"{found.task or 0}.{os.getpid()}")
 
-    def name(given: str | None, attribute: str, default: str) -> str:
-        return given or said.get(attribute) or default
+    def name(given: str | None, attribute: str, *others: str | None) -> str:
+        return next(text for text in (given, said.get(attribute), *others) if text)
 
+    attempts = (attempt, _integer(said.get(Attr.ATTEMPT)), found.attempt)
     identity = Identity(
-        flow=name(flow, Attr.FLOW, Path(argv[0]).name if argv else "command"),
-        run=name(run, Attr.RUN, str(time.time_ns() // 1000)),
-        step=name(step, Attr.STEP, "run"),
-        task=said.get(Attr.TASK, "0"),
-        attempt=_integer(said.get(Attr.ATTEMPT)) or 0,
-        user=said.get(Attr.USER) or user(environ),
-        code_version=said.get(Attr.CODE_VERSION) or git_commit(Path.cwd()),
-        run_origin=said.get(Attr.RUN_ORIGIN, "adhoc"),
+        flow=name(flow, Attr.FLOW, found.flow, program),
+        run=name(run, Attr.RUN, found.run, str(time.time_ns() // 1000)),
+        step=name(step, Attr.STEP, found.step, "run"),
+        task=name(task, Attr.TASK, found.task, "0"),
+        attempt=next(number for number in attempts if number is not None),
+        item=said.get(Attr.ITEM) or found.item,
+        project=said.get(Attr.PROJECT) or found.project,
+        branch=said.get(Attr.BRANCH) or found.branch,
+        user=said.get(Attr.USER) or found.user or user(environ),
+        code_version=said.get(Attr.CODE_VERSION) or found.code_version or git_commit(Path.cwd()),
+        run_origin=said.get(Attr.RUN_ORIGIN) or found.run_origin or ("adhoc" if not found.orchestrator else None),
     )
-    return with_resource_attributes(identity, environ)
+    said_first = with_resource_attributes(identity, environ)
+    return replace(said_first, request=_merged(said_first.request, found.request))
+
+
+def of_settings(argv: Sequence[str], environ: Mapping[str, str], settings: Settings) -> Identity:
+    """As `of_command`, with the names that the settings hold."""
+    names = {"flow": settings.flow, "run": settings.run, "step": settings.step, "task": settings.task}
+    return of_command(argv, environ, **names, attempt=settings.attempt)
+
+
+def program_of(argv: Sequence[str]) -> str:
+    """What a command line runs, as people would name it: of a Python interpreter, the script or module."""
+    if not argv:
+        return "command"
+    words = list(argv)
+    if _PYTHON.fullmatch(Path(words[0]).name):
+        rest = words[1:]
+        while rest and rest[0].startswith("-") and rest[0] not in ("-m", "-c", "-"):
+            rest = rest[2:] if rest[0] in ("-W", "-X", "--check-hash-based-pycs") else rest[1:]
+        if rest[:1] == ["-m"] and len(rest) > 1:
+            return rest[1]
+        if rest and not rest[0].startswith("-"):
+            return Path(rest[0]).name or words[0]
+    return Path(words[0]).name or "command"
+
+
+def _merged(first: Request, second: Request) -> Request:
+    values = {row.name: getattr(first, row.name) for row in fields(Request)}
+    known = {name: value for name, value in values.items() if value is not None}
+    return replace(second, **known)
 
 
 def with_resource_attributes(identity: Identity, environ: Mapping[str, str]) -> Identity:

@@ -13,7 +13,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepsize.errors import ConfigError
+from stepsize.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,6 +39,24 @@ def _seconds(text: str) -> float:
     return value
 
 
+class Size(int):
+    """Bytes, which as text are what the row's parser reads back."""
+
+    def __str__(self) -> str:
+        """``256MiB`` where that is exact, else bytes with their unit: a bare number would be MB."""
+        mib, rest = divmod(int(self), 1 << 20)
+        return f"{int(self)}B" if rest else f"{mib}MiB"
+
+
+def _size(text: str) -> Size:
+    from stepsize.sizes import parse_size  # noqa: PLC0415 - hardly ever needed, and this is read in the user's process
+
+    try:
+        return Size(parse_size(text))
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
 def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
@@ -57,6 +75,24 @@ def _protocol(text: str) -> str:
     if text not in known:
         raise ValueError("expected grpc or http/protobuf")
     return known[text]
+
+
+def _attempt(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError("expected a number from 0 on")
+    return value
+
+
+CLOUDS = ("aws", "gcp", "azure", "hcloud", "ovh", "upcloud", "alicloud")
+"""Vendors as the catalogue names them."""
+
+
+def _cloud(text: str) -> str:
+    word = text.strip().lower()
+    if word not in ("auto", "off", *CLOUDS):
+        raise ValueError(f"expected auto, off or one of {', '.join(CLOUDS)}")
+    return word
 
 
 def _otel_bool(text: str) -> bool:
@@ -93,7 +129,35 @@ class Settings:
     runtime: Path | None = _row(
         "STEPSIZE_RUNTIME", _path, "Directory of the sockets; `$XDG_RUNTIME_DIR/stepsize` or `/tmp/stepsize-UID`.", None
     )
+    spool: Path | None = _row(
+        "STEPSIZE_SPOOL", _path, "Where points wait that nobody takes; `spool/` in the data directory.", None
+    )
+    spool_max_bytes: Size = _row(
+        "STEPSIZE_SPOOL_MAX",
+        _size,
+        "Points waiting on disk for one destination take no more than this; `0B` keeps none.",
+        Size(256 << 20),
+    )
     agent_idle_s: float = _row("STEPSIZE_AGENT_IDLE", _seconds, "An agent without tasks ends after so long.", 30.0)
+    autostart: bool = _row(
+        "STEPSIZE_AUTOSTART",
+        parse_bool,
+        "Track every Python program (needs stepsize-autostart, docs/activation.md).",
+        False,
+    )
+    cloud: str = _row(
+        "STEPSIZE_CLOUD",
+        _cloud,
+        "Whose metadata service says where this runs: auto, off, aws, gcp, azure, hcloud, ovh, upcloud, alicloud.",
+        "auto",
+    )
+    flow: str | None = _row("STEPSIZE_FLOW", str, "Name of the workflow, for what is no Metaflow step.", None)
+    run: str | None = _row("STEPSIZE_RUN", str, "Name of the run; the orchestrator's, else the time it started.", None)
+    step: str | None = _row("STEPSIZE_STEP", str, "Name of the step; the orchestrator's, else `run`.", None)
+    task: str | None = _row("STEPSIZE_TASK", str, "Name of the task among those of its step; the orchestrator's.", None)
+    attempt: int | None = _row(
+        "STEPSIZE_ATTEMPT", _attempt, "Which attempt of the task, from 0; the orchestrator's.", None
+    )
     point_attributes: bool = _row(
         "STEPSIZE_POINT_ATTRIBUTES", parse_bool, "Copy flow, run and step onto every point.", False
     )
@@ -151,6 +215,11 @@ class Settings:
     def state_dir(self) -> Path:
         """Where this machine's collector keeps its write-ahead log."""
         return self.state or self.data / "wal"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where points wait that nobody takes: it outlives the agent and the machine's next start."""
+        return self.spool or self.data / "spool"
 
     @property
     def destination(self) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stepsize.instrumentation.identity import of_command
+from stepsize.instrumentation.identity import of_settings
 from stepsize.instrumentation.launch import Completed, launch
 from stepsize.settings import Settings
 
@@ -28,20 +28,29 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--flow", help="Name of the workflow.  [default: the command's name]")
-@click.option("--run", "run_id", help="Name of the run.  [default: the time, in microseconds]")
-@click.option("--step", help="Name of the step.  [default: run]")
+@click.option("--flow", help="Name of the workflow.  [default: the orchestrator's, else the command's name]")
+@click.option("--run", "run_id", help="Name of the run.  [default: the orchestrator's, else the time in microseconds]")
+@click.option("--step", help="Name of the step.  [default: the orchestrator's, else run]")
+@click.option("--task", help="Name of the task among those of its step.  [default: the orchestrator's, else 0]")
 @click.option("--quiet", "-q", is_flag=True, help="Do not say what the command used.")
 @click.argument("argv", metavar="CMD...", nargs=-1, required=True, type=click.UNPROCESSED)
-def command(argv: tuple[str, ...], *, flow: str | None, run_id: str | None, step: str | None, quiet: bool) -> None:
+def command(
+    argv: tuple[str, ...],
+    *,
+    flow: str | None,
+    run_id: str | None,
+    step: str | None,
+    task: str | None,
+    quiet: bool,
+) -> None:
     """Run a command, track it and its children, and say what it used.
 
     Ends with the command's own exit code; 128 + N where signal N ended it, 127 where it was not found, 126 where it
     could not be executed. Signals and the terminal are the command's. Write -- before a command with options of its
     own.
     """
-    identity = of_command(argv, os.environ, flow=flow, run=run_id, step=step)
-    completed = execute(argv, identity, Settings.load(), advice=_advise, quiet=quiet)
+    settings = Settings.load(flow=flow, run=run_id, step=step, task=task)
+    completed = execute(argv, of_settings(argv, os.environ, settings), settings, advice=_advise, quiet=quiet)
     sys.exit(completed.exit_code)
 
 
