@@ -53,7 +53,7 @@ class Attempt:
         self.container = container
         self._baseline = register.baseline
         self._tree = tree
-        self._others = others if container is None else (container, *others)
+        self._others = others
         self._previous: TreeSample | None = None
         self._cpu_before = (self.start_unix_nano, 0.0)
         self._disk_before: tuple[int, int, int] | None = None
@@ -86,7 +86,7 @@ class Attempt:
         """The last observations, and when. ``final`` is what the process said it had used."""
         sample = None if self._tree is None else self._tree.sample()
         # The control groups outlive the process, and only now tell of a kill for memory.
-        found = [*([] if sample is None else self._of_memory(sample)), *self._of_others()]
+        found = [*([] if sample is None else self._of_memory(sample)), *self._of_others(last=True)]
         exact = final is not None
         if sample is not None:
             # By now the process may have gone on, to its next attempt even: its own word is of the right moment.
@@ -192,9 +192,10 @@ class Attempt:
             for direction, count in pairs
         ]
 
-    def _of_others(self) -> list[Observation]:
+    def _of_others(self, *, last: bool = False) -> list[Observation]:
         now = time.monotonic()
-        return [observation for probe in self._others for observation in probe.sample(now)]
+        found = [] if self.container is None else self.container.sample(now, last=last)
+        return found + [observation for probe in self._others for observation in probe.sample(now)]
 
     def _add_tree(self, sample: TreeSample, *, cpu: bool = True) -> None:
         base = self._baseline

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from stepsize.instrumentation import procfs
+from stepsize.instrumentation.agent.probes.container import Containers
 from stepsize.instrumentation.spawn import AGENT_MODULE
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Host:
 
     def __init__(self, proc: str = "/proc", *, lists_children: bool | None = None) -> None:
         self.proc = proc
+        self.containers = Containers(proc)
         listed = Path(proc, "thread-self", "children").exists() if lists_children is None else lists_children
         self._lists_children = listed
         self._families: tuple[float, dict[int, list[int]]] = (-1.0, {})

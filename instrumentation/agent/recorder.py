@@ -50,6 +50,7 @@ class Recorder:
             **self.common,
             **self.host,
             "process.pid": attempt.pid,
+            **({} if attempt.container is None else attempt.container.container.attributes),
             **attempt.identity.attributes(),
         }
         self.points += resource.add(time_unix_nano, observations)

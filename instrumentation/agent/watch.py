@@ -10,13 +10,12 @@ import os
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent import ending
 from stepsize.instrumentation.agent.attempt import Attempt
-from stepsize.instrumentation.agent.probes.container import ContainerProbe, groups
+from stepsize.instrumentation.agent.probes.container import ContainerProbe
 from stepsize.instrumentation.agent.probes.network import NetworkProbe
 from stepsize.instrumentation.agent.probes.tree import ProcessTree
 
@@ -101,7 +100,7 @@ def watch(register: Register, pid: int, pidfd: int | None, host: Host) -> Watche
     elif alive:
         since = _ticks_since_boot(register.baseline.time_unix_nano)
         tree = ProcessTree(pid, since, host, register.identity.instance_id)
-        container = _container(proc, pid)
+        container = _container(host, pid)
         others = (NetworkProbe(pid, proc),)
     return Watched(
         attempt=Attempt(register, pid, tree, container, others),
@@ -113,13 +112,9 @@ def watch(register: Register, pid: int, pidfd: int | None, host: Host) -> Watche
     )
 
 
-def _container(proc: str, pid: int) -> ContainerProbe | None:
-    try:
-        cgroup = Path(proc, str(pid), "cgroup").read_text(encoding="utf-8")
-        mounts = Path(proc, "self", "mountinfo").read_text(encoding="utf-8")
-    except OSError:
-        return None
-    return ContainerProbe(groups(cgroup, mounts))
+def _container(host: Host, pid: int) -> ContainerProbe | None:
+    container = host.containers.of(pid)
+    return None if container is None else ContainerProbe(container, pid, host.proc)
 
 
 def _ticks_since_boot(unix_nano: int) -> int:

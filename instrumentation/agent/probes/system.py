@@ -10,6 +10,7 @@ import os
 
 from stepsize import model
 from stepsize.instrumentation import procfs
+from stepsize.instrumentation.agent.probes import pressure
 from stepsize.instrumentation.agent.probes.network import traffic
 from stepsize.instrumentation.agent.probes.observation import Observation
 
@@ -44,6 +45,7 @@ class SystemProbe:
         found = [*self._cpu(), *self._memory(), *self._disk(), *self._network()]
         if self._calls % _SLOW_EVERY == 0:
             found += [*self._processes(), *self._file_systems()]
+            found += pressure.observations(pressure.HOST, pressure.of_host(self._proc))
         self._calls += 1
         return found
 
