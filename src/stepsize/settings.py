@@ -57,6 +57,13 @@ def _size(text: str) -> Size:
         raise ValueError(str(error)) from None
 
 
+def _wait(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 60:
+        raise ValueError("expected seconds from 0 to 60")
+    return value
+
+
 def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
@@ -108,9 +115,11 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _row(env: str, parse: Callable[[str], Any], help_: str, default: Any) -> Any:
+def _row(env: str, parse: Callable[[str], Any], help_: str, default: Any, *, travels: bool = True) -> Any:
+    """A row of the table; ``travels`` says whether it holds on another machine too, which no path does."""
     factory = default if callable(default) else lambda: default
-    return field(default_factory=factory, metadata={"env": env, "parse": parse, "help": help_})
+    travels = travels and parse not in (_path, _data_directory)
+    return field(default_factory=factory, metadata={"env": env, "parse": parse, "help": help_, "travels": travels})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +148,18 @@ class Settings:
         Size(256 << 20),
     )
     agent_idle_s: float = _row("STEPSIZE_AGENT_IDLE", _seconds, "An agent without tasks ends after so long.", 30.0)
+    end_wait_s: float | None = _row(
+        "STEPSIZE_END_WAIT",
+        _wait,
+        "The end of a task waits at most so many seconds for unsent points; 2 where the host ends with it, else 0.",
+        None,
+    )
     autostart: bool = _row(
         "STEPSIZE_AUTOSTART",
         parse_bool,
         "Track every Python program (needs stepsize-autostart, docs/activation.md).",
         False,
+        travels=False,
     )
     cloud: str = _row(
         "STEPSIZE_CLOUD",
@@ -151,12 +167,20 @@ class Settings:
         "Whose metadata service says where this runs: auto, off, aws, gcp, azure, hcloud, ovh, upcloud, alicloud.",
         "auto",
     )
-    flow: str | None = _row("STEPSIZE_FLOW", str, "Name of the workflow, for what is no Metaflow step.", None)
-    run: str | None = _row("STEPSIZE_RUN", str, "Name of the run; the orchestrator's, else the time it started.", None)
-    step: str | None = _row("STEPSIZE_STEP", str, "Name of the step; the orchestrator's, else `run`.", None)
-    task: str | None = _row("STEPSIZE_TASK", str, "Name of the task among those of its step; the orchestrator's.", None)
+    flow: str | None = _row(
+        "STEPSIZE_FLOW", str, "Name of the workflow, for what is no Metaflow step.", None, travels=False
+    )
+    run: str | None = _row(
+        "STEPSIZE_RUN", str, "Name of the run; the orchestrator's, else the time it started.", None, travels=False
+    )
+    step: str | None = _row(
+        "STEPSIZE_STEP", str, "Name of the step; the orchestrator's, else `run`.", None, travels=False
+    )
+    task: str | None = _row(
+        "STEPSIZE_TASK", str, "Name of the task among those of its step; the orchestrator's.", None, travels=False
+    )
     attempt: int | None = _row(
-        "STEPSIZE_ATTEMPT", _attempt, "Which attempt of the task, from 0; the orchestrator's.", None
+        "STEPSIZE_ATTEMPT", _attempt, "Which attempt of the task, from 0; the orchestrator's.", None, travels=False
     )
     point_attributes: bool = _row(
         "STEPSIZE_POINT_ATTRIBUTES", parse_bool, "Copy flow, run and step onto every point.", False
@@ -240,6 +264,12 @@ class Settings:
 
 def _rows() -> list[Field[Any]]:
     return [row for row in fields(Settings) if row.metadata]
+
+
+def travelling(environ: Mapping[str, str]) -> dict[str, str]:
+    """What ``environ`` says of the settings that hold on another machine too, as it says it."""
+    names = (row.metadata["env"] for row in _rows() if row.metadata["travels"])
+    return {name: environ[name] for name in names if environ.get(name)}
 
 
 def _exporter_digest(environ: Mapping[str, str]) -> str:
