@@ -73,10 +73,19 @@ TASK_NETWORK_IO_RATE = Metric(
 )
 TASK_DISK_USAGE = Metric("stepsize.task.disk.usage", _G, "By", "Scratch written and still held, or ephemeral storage.")
 TASK_GPU_UTILIZATION = Metric(
-    "stepsize.task.gpu.utilization", _G, "1", "0…N, summed over the task's devices.", ("hw.id",)
+    "stepsize.task.gpu.utilization", _G, "1", "0…N, summed over the task's devices.", ("hw.id", "stepsize.scope")
 )
-TASK_GPU_MEMORY_USAGE = Metric("stepsize.task.gpu.memory.usage", _G, "By", "GPU memory of the task.", ("hw.id",))
-TASK_GPU_COUNT = Metric("stepsize.task.gpu.count", _G, "1", "Devices in use.")
+TASK_GPU_MEMORY_USAGE = Metric(
+    "stepsize.task.gpu.memory.usage", _G, "By", "GPU memory of the task.", ("hw.id", "stepsize.scope")
+)
+TASK_GPU_MEMORY_PEAK = Metric(
+    "stepsize.task.gpu.memory.peak",
+    _G,
+    "By",
+    "Highest true peak of GPU memory so far, where the driver keeps accounts.",
+    ("stepsize.memory.source",),
+)
+TASK_GPU_COUNT = Metric("stepsize.task.gpu.count", _G, "1", "Devices that processes of the task are on.")
 TASK_END = Metric(
     "stepsize.task.end",
     _G,
@@ -154,11 +163,10 @@ SYSTEM_FILESYSTEM_USAGE = Metric(
 SYSTEM_FILESYSTEM_LIMIT = Metric(
     "system.filesystem.limit", _G, "By", "Size of a file system.", ("system.filesystem.mountpoint",)
 )
-HW_GPU_UTILIZATION = Metric(
-    "hw.gpu.utilization", _G, "1", "Share of time the GPU was busy.", ("hw.id", "hw.name", "hw.vendor")
-)
-HW_GPU_MEMORY_USAGE = Metric("hw.gpu.memory.usage", _G, "By", "GPU memory in use.", ("hw.id", "hw.name", "hw.vendor"))
-HW_GPU_MEMORY_LIMIT = Metric("hw.gpu.memory.limit", _G, "By", "GPU memory there is.", ("hw.id", "hw.name", "hw.vendor"))
+_GPU = ("hw.id", "hw.name", "hw.vendor", "hw.parent")
+HW_GPU_UTILIZATION = Metric("hw.gpu.utilization", _G, "1", "Share of time the GPU was busy.", _GPU)
+HW_GPU_MEMORY_USAGE = Metric("hw.gpu.memory.usage", _G, "By", "GPU memory in use.", _GPU)
+HW_GPU_MEMORY_LIMIT = Metric("hw.gpu.memory.limit", _G, "By", "GPU memory there is.", _GPU)
 
 METRICS: Mapping[str, Metric] = {m.name: m for m in list(globals().values()) if isinstance(m, Metric)}
 """Every metric by its name: the constants above, so that none can be left out."""
@@ -302,7 +310,7 @@ TASK_COLUMNS: tuple[Column, ...] = (
     Column("gpu_utilization_mean", "DOUBLE", "GPUs busy, mean."),
     Column("gpu_utilization_max", "DOUBLE", "GPUs busy, highest sample."),
     Column("gpu_memory_mean_bytes", "DOUBLE", "GPU memory, mean."),
-    Column("gpu_memory_peak_bytes", "BIGINT", "GPU memory, highest sample."),
+    Column("gpu_memory_peak_bytes", "BIGINT", "GPU memory, highest sample, or true peak where accounts are kept."),
     Column("disk_read_bytes", "BIGINT", "Bytes read from storage."),
     Column("disk_write_bytes", "BIGINT", "Bytes written to storage."),
     Column("disk_peak_bytes", "BIGINT", "Scratch space, highest sample."),

@@ -182,6 +182,9 @@ class Settings:
     attempt: int | None = _row(
         "STEPSIZE_ATTEMPT", _attempt, "Which attempt of the task, from 0; the orchestrator's.", None, travels=False
     )
+    host_proc: Path | None = _row(
+        "HOST_PROC", _path, "In a container: where the host's /proc is mounted, to tell whose GPU processes are.", None
+    )
     point_attributes: bool = _row(
         "STEPSIZE_POINT_ATTRIBUTES", parse_bool, "Copy flow, run and step onto every point.", False
     )
