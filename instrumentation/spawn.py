@@ -7,7 +7,8 @@ has /dev/null on its three descriptors, inherits the listening socket as descrip
 interpreter: a program with threads would be warned about it. Standard library only.
 
 Secrets stay out of the command line. Settings travel in the environment, as does (``PYTHONPATH``) the directory that
-holds the ``stepsize`` package where the interpreter would not find it by itself.
+holds the ``stepsize`` package where the interpreter would not find it by itself. The agent runs on the interpreter that
+has all of the package where this one has not (`interpreter.for_modules`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from stepsize.interpreter import environment_for_python
+from stepsize import interpreter
 
 if TYPE_CHECKING:
     import socket
@@ -38,12 +39,13 @@ def start(listener: socket.socket, settings: Settings) -> bool:
     import fcntl  # noqa: PLC0415 - absent on Windows, where nothing is started
     import signal  # noqa: PLC0415 - only the first task of a host comes here
 
-    command = [sys.executable, "-m", AGENT_MODULE, "--fd", str(LISTENER_FD)]
+    python = interpreter.for_modules(settings.environment(os.environ))
+    command = [python.executable, "-m", AGENT_MODULE, "--fd", str(LISTENER_FD)]
     handed = fcntl.fcntl(listener.fileno(), fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE_FD)
     try:
         pid = os.posix_spawn(
             *_detached(command),
-            agent_environment(settings),
+            python.environment,
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
@@ -71,4 +73,4 @@ def _detached(command: list[str]) -> tuple[str, list[str]]:
 
 def agent_environment(settings: Settings) -> dict[str, str]:
     """The environment of a process that is to see the same settings and find the same ``stepsize``."""
-    return environment_for_python(settings.environment(os.environ))
+    return interpreter.environment_for_python(settings.environment(os.environ))
