@@ -20,17 +20,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepsize.instrumentation.agent.agent import Agent
+from stepsize.instrumentation.agent.delivery import Request
 from stepsize.instrumentation.agent.embedded import EmbeddedCollector
 from stepsize.instrumentation.agent.host import Host
 from stepsize.instrumentation.agent.probes.system import SystemProbe
 from stepsize.instrumentation.agent.recorder import Recorder, common_attributes, host_attributes
 from stepsize.instrumentation.agent.sender import Sender
+from stepsize.instrumentation.agent.spool import Spool, directory_of
 from stepsize.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from stepsize.instrumentation.agent.sender import Destination
+    from stepsize.instrumentation.agent.delivery import Destination
+    from stepsize.instrumentation.agent.points import ResourcePoints
 
 _LOG_BYTES = 256 * 1024
 
@@ -78,13 +81,22 @@ def _serve(path: Path, listener: socket.socket, settings: Settings) -> None:
 
     def sender(progress: Callable[[], None]) -> Sender:
         destination = partial(_destination, settings, path, host)
-        return Sender(destination, point_attributes=settings.point_attributes, progress=progress)
+        spool = Spool(directory_of(settings), settings.spool_max_bytes) if settings.spool_max_bytes else None
+        return Sender(destination, partial(_seal, settings), spool=spool, progress=progress)
 
     agent = Agent(settings, path, listener, host=host, system=system, recorder=recorder, sender=sender)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: agent.stop())
     agent.run()
+
+
+def _seal(settings: Settings, resources: Sequence[ResourcePoints]) -> Request:
+    # In the sender's thread, as below.
+    from stepsize.instrumentation.agent import otlp_protobuf  # noqa: PLC0415
+
+    body = otlp_protobuf.encode(resources, point_attributes=settings.point_attributes)
+    return Request(body, sum(resource.size() for resource in resources))
 
 
 def _destination(settings: Settings, path: Path, host: Host) -> Destination:

@@ -255,7 +255,7 @@ class Agent:
             pid=os.getpid(),
             tasks=len(self._watched),
             unsent_points=self._sender.unsent_points + self._recorder.points,
-            dropped_points=self._sender.dropped_points,
+            dropped_points=self._sender.losses.total,
             instances=tuple(instance for instance, _ in self._watched),
         )
 
@@ -275,10 +275,8 @@ class Agent:
         self._seal()
         self._sender.hurry()
         deadline = time.monotonic() + 2.0
-        while self._stopping and self._sender.unsent_points and time.monotonic() < deadline:
+        while self._stopping and self._sender.held_points and time.monotonic() < deadline:
             self._selector.select(deadline - time.monotonic())
             with contextlib.suppress(BlockingIOError):
                 self._wake_read.recv(4096)
-        if self._sender.unsent_points:
-            _log.warning("%d points were never taken and are lost", self._sender.unsent_points)
         self._sender.stop(1.0)

@@ -1,7 +1,7 @@
 """Clients that wait until everything sampled so far was taken.
 
-What comes in: a connection and how long it waits. What goes out: an `Answer` on it, once the collector has everything
-or the time is up. Never waits itself.
+What comes in: a connection and how long it waits. What goes out: an `Answer` on it, once the collector has everything,
+what waited on disk too, or the time is up. Never waits itself.
 """
 
 from __future__ import annotations
@@ -50,11 +50,14 @@ class Flushes:
 
     def answer(self) -> None:
         """Answer whoever need not wait any longer: points that were given up since the flush before are not well."""
-        now, settled, dropped = time.monotonic(), self._sender.settled, self._sender.dropped_points
+        now, settled = time.monotonic(), self._sender.settled
+        # In this order: whatever was dealt with has been counted as lost, or as spooled, before.
+        spooled, dropped = self._sender.spooled_points, self._sender.losses.total
         waiting = []
         for waiter in self._waiters:
-            if settled >= waiter.batch or now >= waiter.deadline_s:
-                ok = settled >= waiter.batch and dropped == waiter.dropped_points
+            taken = settled >= waiter.batch and not spooled
+            if taken or now >= waiter.deadline_s:
+                ok = taken and dropped == waiter.dropped_points
                 waiter.connection.answer(wire.Answer(ok=ok))
                 self._told = dropped
             else:

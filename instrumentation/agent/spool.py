@@ -1,0 +1,277 @@
+"""Requests that nobody has taken, on disk until somebody does.
+
+What comes in: sealed requests. What goes out: the same bytes again, oldest first, to this agent or the next one of the
+same destination. One file a request, there as a whole or not at all (temporary file, fsync, rename), compressed, whose
+checksum (gzip's) tells a damaged one: that is set aside and counted. Bounded by bytes and by age, the oldest giving way
+first. Standard library only. Never talks to anybody.
+
+Any agent of the destination may add; who takes out holds the directory's lock, so that two of them, on two machines
+with one home, do not send the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import logging
+import os
+import re
+import threading
+import time
+import uuid
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stepsize.discovery import sync_directory
+from stepsize.instrumentation.agent.delivery import Encoding, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stepsize.settings import Settings
+
+MAX_AGE_S = 14 * 86_400.0
+"""What nobody took for so long is dropped: advice is made of newer points."""
+_LOCK_FILE = "owner.lock"
+_DAMAGED = ".damaged"
+_TEMPORARY = ".tmp"
+_LEFT_BEHIND_S = 3600.0
+"""A temporary file that is older belongs to nobody who lives."""
+_NAME = re.compile(r"(?P<time>\d{20})-(?P<points>\d+)-[0-9a-f]{8}\.(?P<suffix>pb|json)\.gz")
+_SUFFIXES = {Encoding.PROTOBUF: "pb", Encoding.JSON: "json"}
+_ENCODINGS = {suffix: encoding for encoding, suffix in _SUFFIXES.items()}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A request that is on disk."""
+
+    path: Path
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A file, by what its name says."""
+
+    path: Path
+    time_unix_nano: int
+    points: int
+    encoding: Encoding
+    size_bytes: int
+
+
+def directory_of(settings: Settings) -> Path:
+    """Where requests for the destination of ``settings`` wait."""
+    return settings.spool_dir / hashlib.sha256(settings.destination.encode()).hexdigest()[:16]
+
+
+def pending_points(settings: Settings) -> int:
+    """Points that wait on disk for the destination of ``settings``; makes nothing."""
+    return sum(entry.points for entry in _entries(directory_of(settings)))
+
+
+class Spool:
+    """The requests of one destination.
+
+    Args:
+        directory: of this destination alone; made when it is first needed.
+        max_bytes: files beyond it are dropped, the oldest first.
+        max_age_s: files older than that are dropped.
+        now_unix_s: the clock.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        max_bytes: int,
+        *,
+        max_age_s: float = MAX_AGE_S,
+        now_unix_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._directory = directory
+        self._max_bytes = max_bytes
+        self._max_age_s = max_age_s
+        self._now_unix_s = now_unix_s
+        self._access = threading.Lock()  # the sender's thread, and the agent's own at its end
+        self._lock: int | None = None
+        self._waiting: list[_Entry] = []
+        self._points = 0
+        self._dropped = 0
+        self._damaged = 0
+
+    @property
+    def points(self) -> int:
+        """Points that wait here for this agent to send them, as far as it has looked."""
+        return self._points
+
+    @property
+    def dropped_points(self) -> int:
+        """Points that gave way at a bound."""
+        return self._dropped
+
+    @property
+    def damaged_points(self) -> int:
+        """Points of files that could not be read any more, as their names say."""
+        return self._damaged
+
+    def look(self) -> None:
+        """See what an earlier agent left.
+
+        Raises:
+            OSError: the directory cannot be read.
+        """
+        with self._access:
+            self._look()
+
+    def add(self, request: Request) -> None:
+        """Keep a request; it is on disk when this returns.
+
+        Raises:
+            OSError: the disk is full, or the directory cannot be used.
+        """
+        with self._access:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            content = gzip.compress(request.body, 1, mtime=0)
+            if len(content) > self._max_bytes:
+                self._dropped += request.points
+                return
+            name = f"{int(self._now_unix_s() * 1e9):020d}-{request.points}-{uuid.uuid4().hex[:8]}"
+            self._write(f"{name}.{_SUFFIXES[request.encoding]}.gz", content)
+            self._look()
+
+    def oldest(self) -> Spooled | None:
+        """The request that has waited longest; ``None`` where none does, or another agent sends them.
+
+        Raises:
+            OSError: the directory cannot be read.
+        """
+        with self._access:
+            if not self._waiting:
+                self._look()
+            while self._waiting:
+                entry = self._waiting[0]
+                try:
+                    body = gzip.decompress(entry.path.read_bytes())
+                except FileNotFoundError:
+                    self._forget(entry)  # somebody has cleaned up
+                except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                    self._set_aside(entry, error)
+                    self._forget(entry)
+                else:
+                    return Spooled(entry.path, Request(body, entry.points, entry.encoding))
+            return None
+
+    def remove(self, spooled: Spooled) -> None:
+        """Let go of a request that was dealt with.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        with self._access:
+            spooled.path.unlink(missing_ok=True)
+            for entry in [entry for entry in self._waiting if entry.path == spooled.path]:
+                self._forget(entry)
+
+    def close(self) -> None:
+        """Leave the directory to the next agent."""
+        with self._access:
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+
+    def _write(self, name: str, content: bytes) -> None:
+        temporary = self._directory / f"{name}{_TEMPORARY}"
+        try:
+            with os.fdopen(
+                os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
+            ) as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._directory / name)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(self._directory)
+
+    def _own(self) -> bool:
+        """Whether this agent is the one that takes out, now that it has asked."""
+        if self._lock is None:
+            import fcntl  # noqa: PLC0415 - absent on Windows
+
+            try:
+                descriptor = os.open(self._directory / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except FileNotFoundError:
+                return False  # nothing was ever kept
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(descriptor)
+                return False
+            self._lock = descriptor
+            self._clear_left_behind()
+        return True
+
+    def _look(self) -> None:
+        """See what is there, and keep the bounds; what others send is not waiting here."""
+        entries = self._bounded()
+        self._waiting = entries if self._own() else []
+        self._points = sum(entry.points for entry in self._waiting)
+
+    def _forget(self, entry: _Entry) -> None:
+        self._waiting.remove(entry)
+        self._points -= entry.points
+
+    def _bounded(self) -> list[_Entry]:
+        """What is left, oldest first."""
+        entries = _entries(self._directory)
+        total_bytes = sum(entry.size_bytes for entry in entries)
+        oldest_unix_s = self._now_unix_s() - self._max_age_s
+        while entries and (total_bytes > self._max_bytes or entries[0].time_unix_nano < oldest_unix_s * 1e9):
+            entry = entries.pop(0)
+            entry.path.unlink(missing_ok=True)
+            total_bytes -= entry.size_bytes
+            self._dropped += entry.points
+            _log.warning("%d points gave way at the bound of the spool in %s", entry.points, self._directory)
+        return entries
+
+    def _set_aside(self, entry: _Entry, error: Exception) -> None:
+        """A damaged file is kept for whoever wants to look at it, one at a time."""
+        _log.warning("%s is damaged and was set aside: %s", entry.path, error)
+        for earlier in self._directory.glob(f"*{_DAMAGED}"):
+            earlier.unlink(missing_ok=True)
+        entry.path.replace(entry.path.with_name(entry.path.name + _DAMAGED))
+        self._damaged += entry.points
+
+    def _clear_left_behind(self) -> None:
+        for path in self._directory.glob(f"*{_TEMPORARY}"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _LEFT_BEHIND_S:
+                    path.unlink()
+
+
+def _entries(directory: Path) -> list[_Entry]:
+    """The requests in a directory, oldest first; none where there is no directory."""
+    found = []
+    try:
+        with os.scandir(directory) as files:
+            for file in files:
+                match = _NAME.fullmatch(file.name)
+                if match is None:
+                    continue
+                with contextlib.suppress(FileNotFoundError):
+                    size_bytes = file.stat().st_size
+                    encoding = _ENCODINGS[match["suffix"]]
+                    found.append(
+                        _Entry(Path(file.path), int(match["time"]), int(match["points"]), encoding, size_bytes)
+                    )
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(found, key=lambda entry: entry.path.name)
