@@ -191,6 +191,7 @@ class Attr:
     REQUEST_MEMORY = "stepsize.request.memory"
     REQUEST_GPU = "stepsize.request.gpu"
     REQUEST_DISK = "stepsize.request.disk"
+    REQUEST_SHARED_MEMORY = "stepsize.request.shared_memory"
     OUTCOME = "stepsize.outcome"
     SCOPE = "stepsize.scope"
     PRESSURE = "stepsize.pressure"
@@ -201,12 +202,16 @@ class Attr:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a step asked for; ``None`` where it is not known. Memory and disk in bytes."""
+    """What a step asked for; ``None`` where it is not known. Memory and disk in bytes.
+
+    ``shared_memory_bytes`` is the size of /dev/shm, which is part of the memory asked for.
+    """
 
     cpu: float | None = None
     memory_bytes: int | None = None
     gpu: float | None = None
     disk_bytes: int | None = None
+    shared_memory_bytes: int | None = None
 
     def attributes(self) -> dict[str, AttributeValue]:
         """The ``stepsize.request.*`` resource attributes, unknown ones left out."""
@@ -215,6 +220,7 @@ class Request:
             (Attr.REQUEST_MEMORY, self.memory_bytes),
             (Attr.REQUEST_GPU, self.gpu),
             (Attr.REQUEST_DISK, self.disk_bytes),
+            (Attr.REQUEST_SHARED_MEMORY, self.shared_memory_bytes),
         )
         return {name: value for name, value in pairs if value is not None}
 
