@@ -6,7 +6,8 @@ agent that it starts and connects at once: the kernel queues what it says until 
 
 Never raises, prints, blocks, starts a thread, touches a signal handler or leaves a descriptor open: each message is a
 connection of its own, and each carries all that an agent that has just been started needs to know. Whatever fails
-costs at most 50 ms and is forgotten. Standard library only.
+costs at most 50 ms and is forgotten; where the host ends with the task (`lifetime`), its end alone waits longer, until
+the points are sent. Standard library only.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from typing import TYPE_CHECKING
 
 from stepsize import discovery
 from stepsize.errors import UnavailableError
-from stepsize.instrumentation import readings, rendezvous, spawn, wire
+from stepsize.instrumentation import lifetime, readings, registered, rendezvous, spawn, wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from stepsize.model import AttributeValue, Identity, Outcome
     from stepsize.settings import Settings
@@ -43,27 +44,55 @@ def start_agent(settings: Settings) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process that the caller started and will wait for.
+    """Another process than this one, which the caller started and will wait for, or merely looks at.
 
     Attributes:
         pid: its pid.
         baseline: what it had used when it became the attempt; ``children_peak_bytes`` is what ``ru_maxrss`` will never
             say less than, as the child began as a copy of the caller.
+        waited_for: whether the caller promises its end, for which the agent then waits a moment once it is gone.
     """
 
     pid: int
     baseline: wire.Reading
+    waited_for: bool = True
 
 
-def register(identity: Identity, settings: Settings, child: Child | None = None) -> Registration:
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How an attempt is looked at that is a part of its process's life.
+
+    Attributes:
+        measured: what of it.
+        files: descriptors of the files of a recording, the attempt's and the host's; the caller's to close.
+    """
+
+    measured: wire.Measured = wire.Measured.TREE
+    files: tuple[int, ...] = ()
+
+
+def register(
+    identity: Identity, settings: Settings, child: Child | None = None, watch: Watch | None = None
+) -> Registration:
     """Say that this process is the attempt, or ``child``. Never raises, prints or blocks.
 
-    Registering a child promises its end (`Registration.end_with`), for which the agent waits a moment once the child
-    is gone.
+    Its end is told by `Registration.end`, for a child by `Registration.end_with`. Without a ``watch``, the process is
+    the attempt from its beginning to its end, as far as memory goes.
     """
-    registration = Registration(_described(identity), settings, child)
+    registration = Registration(_described(identity), settings, child, watch)
     registration._open()  # noqa: SLF001 - the two are one
     return registration
+
+
+def annotate(settings: Settings, instance_id: str, values: Mapping[str, AttributeValue]) -> bool:
+    """Say something of an attempt that another process registered; whether an agent heard it. Never raises."""
+    with contextlib.suppress(Exception):
+        connection = rendezvous.connect(discovery.agent_socket(settings), time.monotonic() + _PATIENCE_S)
+        if connection is not None:
+            with connection:
+                connection.sendall(wire.encode(wire.Annotate(instance_id, values)))
+            return True
+    return False
 
 
 def flush(settings: Settings, timeout_s: float) -> bool:
@@ -110,30 +139,56 @@ class Registration:
     A process that was forked off with it in its memory says nothing: the attempt is its parent's.
     """
 
-    __slots__ = ("_child", "_ended", "_identity", "_owner", "_register", "_settings")
+    __slots__ = ("_child", "_ended", "_identity", "_owner", "_register", "_settings", "_watch")
 
-    def __init__(self, identity: Identity, settings: Settings, child: Child | None = None) -> None:
+    def __init__(
+        self, identity: Identity, settings: Settings, child: Child | None = None, watch: Watch | None = None
+    ) -> None:
         self._identity = identity
         self._settings = settings
         with contextlib.suppress(Exception):  # what the program does to its environment later changes nothing for us
             self._settings = discovery.pinned(settings)
         self._child = child
+        self._watch = watch
         self._owner = os.getpid()
         self._register: wire.Register | None = None
         self._ended = settings.sdk_disabled
 
-    def annotate(self, **values: AttributeValue) -> None:
-        """Say something of the attempt (``rows=1_200_000``); later values replace earlier ones of the same name."""
+    @property
+    def identity(self) -> Identity:
+        """Which attempt it is, with what has been said of it."""
+        return self._identity
+
+    @property
+    def baseline(self) -> wire.Reading | None:
+        """What the process had used when it became the attempt; ``None`` where nothing was said at all."""
+        return self._register.baseline if self._register else None
+
+    def annotate(self, **values: AttributeValue) -> bool:
+        """Say something of the attempt (``rows=1_200_000``); later values replace earlier ones of the same name.
+
+        Returns:
+            Whether an agent heard it. A process that was forked off may say it too.
+        """
         with contextlib.suppress(Exception):
             if self._mine:
                 self._identity = replace(self._identity, annotations={**self._identity.annotations, **values})
                 self._send(wire.Annotate(self._identity.instance_id, values))
+                return True
+            return not self._ended and annotate(self._settings, self._identity.instance_id, values)
+        return False
+
+    def renew(self) -> None:
+        """Say it again, to an agent that has been started since."""
+        with contextlib.suppress(Exception):
+            if self._mine:
+                self._send()
 
     def end(self, outcome: Outcome, exit_code: int | None = None) -> None:
         """Say how the attempt, which is this process, ended and what it has used. The first call counts."""
         with contextlib.suppress(Exception):
             if self._mine:
-                final = readings.own_reading(last=True)
+                final = readings.own_reading(last=True, with_children=self._with_children)
                 self.end_with(wire.End(self._identity.instance_id, outcome, final, exit_code))
 
     def end_with(self, end: wire.End) -> None:
@@ -141,7 +196,15 @@ class Registration:
         with contextlib.suppress(Exception):
             if self._mine:
                 self._ended = True
+                registered.remove(self)
                 self._send(end)
+                wait_s = lifetime.end_wait_s(self._settings, os.environ)
+                if wait_s > 0 and registered.oldest() is None:  # else the attempt around this one will wait for both
+                    flush(self._settings, wait_s)
+
+    @property
+    def _with_children(self) -> bool:
+        return self._watch is None or self._watch.measured is not wire.Measured.PROCESS
 
     @property
     def _mine(self) -> bool:
@@ -150,6 +213,8 @@ class Registration:
     def _open(self) -> None:
         if self._ended:
             return
+        if self._child is None:
+            registered.add(self)
         with contextlib.ExitStack() as stack:
             connection = None
             with contextlib.suppress(Exception):
@@ -162,19 +227,27 @@ class Registration:
 
     def _registration(self) -> wire.Register:
         interval_s = self._settings.interval_s
-        if self._child is None:
-            return wire.Register(self._identity, 0, readings.own_reading(), interval_s)
-        return wire.Register(self._identity, self._child.pid, self._child.baseline, interval_s, waited_for=True)
+        child, watch = self._child, self._watch
+        if child is None:
+            own = readings.own_reading(with_children=self._with_children)
+            message = wire.Register(self._identity, 0, own, interval_s)
+        else:
+            message = wire.Register(self._identity, child.pid, child.baseline, interval_s, waited_for=child.waited_for)
+        if watch is None:
+            return message
+        return replace(message, measured=watch.measured, within=True, recorded=bool(watch.files))
 
-    def _send(self, message: wire.Message) -> None:
+    def _send(self, *messages: wire.Message) -> None:
         with _connect(self._settings, time.monotonic() + _PATIENCE_S) as connection:
-            self._deliver(connection, message)
+            self._deliver(connection, *messages)
 
     def _deliver(self, connection: socket.socket, *messages: wire.Message) -> None:
         """Send the registration, then ``messages``; the pidfd travels with the first byte."""
         first = replace(self._register or self._registration(), identity=self._identity)
         content = b"".join(wire.encode(message) for message in (first, *messages))
-        with _pidfd(self._owner if self._child is None else self._child.pid) as handles:
+        files = () if self._watch is None else self._watch.files
+        with _pidfd(self._owner if self._child is None else self._child.pid) as pidfd:
+            handles = [*files, *pidfd]
             sent = socket.send_fds(connection, [content], handles) if handles else connection.send(content)
         if sent < len(content):
             connection.sendall(content[sent:])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from stepsize.errors import DataError
@@ -45,6 +46,17 @@ class Reading:
     disk_write_bytes: int | None = None
 
 
+class Measured(str, Enum):
+    """What of an attempt is measured: it is written as its value."""
+
+    TREE = "tree"
+    """Its process and whatever descends from it."""
+    PROCESS = "process"
+    """Its process alone."""
+    HOST = "host"
+    """The host alone: a recording is all that comes of it, no point of the attempt is sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Register:
     """A process is this attempt. Said again with every later message, so that an agent that is new knows it too.
@@ -54,6 +66,9 @@ class Register:
         baseline: what the process had used when it became the attempt.
         interval_s: seconds between samples.
         waited_for: whether the sender is the process's parent and will say how it ended, with readings from ``wait4``.
+        measured: what of it.
+        within: whether it is a part of its process's life: what that held at most before is not the attempt's.
+        recorded: whether the two files of a recording (see `recording`) come with this, before the pidfd.
     """
 
     identity: Identity
@@ -61,11 +76,14 @@ class Register:
     baseline: Reading
     interval_s: float
     waited_for: bool = False
+    measured: Measured = Measured.TREE
+    within: bool = False
+    recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Annotate:
-    """What the user says of the attempt."""
+    """What the user says of the attempt, which may be another process's: a command's of its ``stepsize run``."""
 
     instance_id: str
     values: Mapping[str, AttributeValue]
@@ -164,6 +182,7 @@ def decode(line: bytes) -> Message:
         if kind is Register:
             values["identity"] = _identity(values["identity"])
             values["baseline"] = Reading(**_known(Reading, values["baseline"]))
+            values["measured"] = Measured(values.get("measured", Measured.TREE))
         elif kind is End:
             values["outcome"] = Outcome(values["outcome"])
             values["final"] = Reading(**_known(Reading, values["final"]))

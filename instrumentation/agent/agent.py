@@ -17,7 +17,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from stepsize.instrumentation import wire
-from stepsize.instrumentation.agent import ending
+from stepsize.instrumentation.agent import ending, recording
 from stepsize.instrumentation.agent.flushes import Flushes
 from stepsize.instrumentation.agent.retirement import Retirement
 from stepsize.instrumentation.agent.server import Server
@@ -139,9 +139,8 @@ class Agent:
         if isinstance(message, wire.Register):
             self._register(message, connection, list(received.handles))
         elif isinstance(message, wire.Annotate):
-            watched = self._of(connection)
-            if watched is not None:
-                watched.attempt.annotate(dict(message.values))
+            for named in self._named(message.instance_id):
+                named.attempt.annotate(dict(message.values))
         elif isinstance(message, wire.End):
             watched = self._of(connection)
             if watched is not None:
@@ -158,6 +157,9 @@ class Agent:
         key = connection.instance_key = message.identity.instance_id, pid
         known = self._watched.get(key)
         over = (*key, message.baseline.time_unix_nano) in self._over
+        files = handles[: recording.FILES] if message.recorded else []
+        self._recorder.recordings.open(key[0], message.baseline.time_unix_nano, [] if over else files)
+        handles = handles if over else handles[len(files) :]
         pidfd = handles.pop() if handles and known is None and not over else None
         for handle in handles:
             os.close(handle)
@@ -170,6 +172,9 @@ class Agent:
         if pidfd is not None:
             self._selector.register(pidfd, selectors.EVENT_READ)
         self._host.set_roots(each.attempt for each in self._watched.values())
+
+    def _named(self, instance_id: str) -> list[Watched]:
+        return [watched for (instance, _), watched in self._watched.items() if instance == instance_id]
 
     def _of(self, connection: Connection) -> Watched | None:
         return None if connection.instance_key is None else self._watched.get(connection.instance_key)
@@ -200,6 +205,7 @@ class Agent:
         attempt = watched.attempt
         when, observations = attempt.finish(end, final, watched.ended_unix_nano or time.time_ns())
         self._recorder.record(attempt, when, observations)
+        self._recorder.recordings.close(attempt.instance_id)
         self._summaries[attempt.instance_id] = attempt.summary()
         self._over[attempt.instance_id, attempt.pid, attempt.start_unix_nano] = None
         for remembered in (self._summaries, self._over):
@@ -246,8 +252,8 @@ class Agent:
         self._flushes.add(connection, timeout_s)
 
     def _summary(self, instance_id: str) -> wire.Summary | wire.Answer:
-        live = [each.attempt for each in self._watched.values() if each.attempt.instance_id == instance_id]
-        found = live[0].summary() if live else self._summaries.get(instance_id)
+        live = self._named(instance_id)
+        found = live[0].attempt.summary() if live else self._summaries.get(instance_id)
         return found or wire.Answer(ok=False)
 
     def _status(self) -> wire.AgentStatus:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from stepsize import model
 from stepsize.instrumentation.agent.probes.observation import Observation, Rest, Used
-from stepsize.instrumentation.wire import Summary
+from stepsize.instrumentation.wire import Measured, Summary
 
 if TYPE_CHECKING:
     from stepsize.instrumentation.agent.ending import Ending
@@ -49,6 +49,8 @@ class Attempt:
         self.pid = pid
         self.interval_s = register.interval_s
         self.waited_for = register.waited_for
+        self.is_sent = register.measured is not Measured.HOST
+        self._within = register.within
         self.start_unix_nano = register.baseline.time_unix_nano
         self.container = container
         self._baseline = register.baseline
@@ -224,7 +226,7 @@ class Attempt:
 
     def _final_peak(self, final: Reading | None) -> int | None:
         totals, base = self._totals, self._baseline
-        if final is not None and final.memory_peak_bytes is not None:
+        if final is not None and final.memory_peak_bytes is not None and self._is_own(final.memory_peak_bytes):
             peak = final.memory_peak_bytes
             if self._tree is not None:
                 peak = self._tree.final_peak(peak)
@@ -236,6 +238,10 @@ class Attempt:
         if children is not None and children > max(totals.peak_bytes, floor):
             totals.peak_bytes, totals.source = children, "rusage"
         return totals.peak_bytes or None
+
+    def _is_own(self, peak_bytes: int) -> bool:
+        """Whether a peak of the process is one of the attempt's."""
+        return not self._within or peak_bytes > (self._baseline.memory_peak_bytes or 0)
 
     def _summarize(self, now_unix_nano: int) -> None:
         totals = self._totals

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepsize.instrumentation.agent.points import Batch, ResourcePoints
+from stepsize.instrumentation.agent.recording import Recordings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from stepsize.instrumentation.agent.attempt import Attempt
     from stepsize.instrumentation.agent.probes.observation import Observation
@@ -32,16 +33,21 @@ class Recorder:
         common: attributes of every resource: the SDK's. What a user says belongs to the user's attempts alone, since
             one agent serves many.
         boot_unix_nano: since when the host's sums have counted.
+        recordings: what is seen of attempts at once, beside being sent.
     """
 
     host: Mapping[str, AttributeValue]
     common: Mapping[str, AttributeValue]
     boot_unix_nano: int
     points: int = 0
+    recordings: Recordings = field(default_factory=Recordings)
     _open: dict[str, ResourcePoints] = field(default_factory=dict)
 
-    def record(self, attempt: Attempt, time_unix_nano: int, observations: Iterable[Observation]) -> None:
+    def record(self, attempt: Attempt, time_unix_nano: int, observations: Sequence[Observation]) -> None:
         """Take one sample of an attempt."""
+        self.recordings.add(attempt.instance_id, time_unix_nano, observations)
+        if not attempt.is_sent:
+            return
         resource = self._open.get(attempt.instance_id)
         if resource is None:
             resource = self._open[attempt.instance_id] = ResourcePoints({}, attempt.start_unix_nano)
@@ -55,8 +61,9 @@ class Recorder:
         }
         self.points += resource.add(time_unix_nano, observations)
 
-    def record_host(self, time_unix_nano: int, observations: Iterable[Observation]) -> None:
+    def record_host(self, time_unix_nano: int, observations: Sequence[Observation]) -> None:
         """Take one sample of the host."""
+        self.recordings.add_host(time_unix_nano, observations)
         resource = self._open.get("")
         if resource is None:
             resource = self._open[""] = ResourcePoints({**self.common, **self.host}, self.boot_unix_nano)

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent import ending
 from stepsize.instrumentation.agent.attempt import Attempt
+from stepsize.instrumentation.agent.probes.alone import ProcessAlone
 from stepsize.instrumentation.agent.probes.container import ContainerProbe
 from stepsize.instrumentation.agent.probes.network import NetworkProbe
 from stepsize.instrumentation.agent.probes.tree import ProcessTree
+from stepsize.instrumentation.wire import Measured
 
 if TYPE_CHECKING:
     from stepsize.instrumentation.agent.ending import Ending
@@ -95,13 +97,19 @@ def watch(register: Register, pid: int, pidfd: int | None, host: Host) -> Watche
     tree: TreeProbe | None = None
     container: ContainerProbe | None = None
     others: tuple[Probe, ...] = ()
-    if not sys.platform.startswith("linux"):
+    if register.measured is Measured.HOST:
+        pass
+    elif not sys.platform.startswith("linux"):
         tree = _portable(pid)
     elif alive:
         since = _ticks_since_boot(register.baseline.time_unix_nano)
-        tree = ProcessTree(pid, since, host, register.identity.instance_id)
-        container = _container(host, pid)
-        others = (NetworkProbe(pid, proc),)
+        stood_bytes = register.baseline.memory_peak_bytes if register.within else None
+        if register.measured is Measured.PROCESS:
+            tree = ProcessAlone(pid, proc, stood_bytes)
+        else:
+            tree = ProcessTree(pid, since, host, register.identity.instance_id, stood_bytes)
+            container = _container(host, pid)
+            others = (NetworkProbe(pid, proc),)
     return Watched(
         attempt=Attempt(register, pid, tree, container, others),
         pidfd=pidfd,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,19 @@ class MemoryLedger:
     def __init__(self) -> None:
         self._peaks: dict[tuple[int, int], int] = {}
         self._last: dict[tuple[int, int], int] = {}
+        self._stood_bytes = 0
         self.peak_bytes = 0
+
+    @property
+    def source(self) -> str:
+        """Where the peak comes from, as in `stepsize.model.Attr.MEMORY_SOURCE`."""
+        # Below where a process stood before, VmHWM says nothing of what came after.
+        return "samples" if self.peak_bytes <= self._stood_bytes else "vmhwm"
+
+    def stand(self, peaks_bytes: Mapping[tuple[int, int], int]) -> None:
+        """Where VmHWM of the processes stood when the attempt began: only what goes beyond is the attempt's."""
+        self._peaks = dict(peaks_bytes)
+        self._stood_bytes = max(peaks_bytes.values(), default=0)
 
     def update(self, processes: Sequence[ProcessMemory]) -> int:
         """Bytes that the tree holds now; `peak_bytes` holds the most so far."""

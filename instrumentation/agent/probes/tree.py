@@ -44,9 +44,12 @@ class ProcessTree:
         since_ticks: when tracking began, in clock ticks since boot: what processes used before then is left out.
         host: what is shared by all trees of the host.
         instance_id: which attempt the tree is; without, everything below the root is of the tree.
+        stood_bytes: VmHWM of the root when an attempt began that is a part of its life: only more is the attempt's.
     """
 
-    def __init__(self, root: int, since_ticks: int, host: Host, instance_id: str = "") -> None:
+    def __init__(
+        self, root: int, since_ticks: int, host: Host, instance_id: str = "", stood_bytes: int | None = None
+    ) -> None:
         self._root = root
         self._since = since_ticks
         self._host = host
@@ -57,6 +60,7 @@ class ProcessTree:
         self._cpu = CpuLedger()
         self._earlier: tuple[int, int] | None = None
         self._memory = MemoryLedger()
+        self._stood_bytes = stood_bytes
         self._peaks = _Peaks(host.proc)
         self._shared = SharedMemory(host.proc)
         self._disk = _Disk(host.proc)
@@ -74,7 +78,10 @@ class ProcessTree:
         user, system = self._cpu.update(live, self._inner.pids, self._inner.owed_ticks())
         if self._earlier is None:
             self._earlier = self._used_earlier(live)
-        usage = self._memory.update(self._memories(live))
+        memories = self._memories(live)
+        if self._stood_bytes is not None and not self._known:
+            self._memory.stand({m.key: self._stood_bytes if m.key[0] == self._root else m.peak_bytes for m in memories})
+        usage = self._memory.update(memories)
         disk = self._disk.update(live, self._inner.owed_bytes())
         self._known = {pid: stat.start for pid, stat in live.items()}
         self._stacks.update(stat.stack for stat in live.values() if stat.stack)
@@ -85,7 +92,7 @@ class ProcessTree:
             cpu_system_s=(system - self._earlier[1]) / second,
             memory_usage_bytes=usage,
             memory_peak_bytes=self._memory.peak_bytes,
-            memory_source="vmhwm",
+            memory_source=self._memory.source,
             processes=sum(_is_alive(stat) for stat in live.values()),
             threads=sum(stat.threads for stat in live.values() if _is_alive(stat)),
             disk_read_bytes=disk[0],
