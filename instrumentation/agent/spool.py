@@ -157,7 +157,7 @@ class Spool:
             while self._waiting:
                 entry = self._waiting[0]
                 try:
-                    body = gzip.decompress(entry.path.read_bytes())
+                    body = _content(entry.path)
                 except FileNotFoundError:
                     self._forget(entry)  # somebody has cleaned up
                 except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -255,6 +255,18 @@ class Spool:
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > _LEFT_BEHIND_S:
                     path.unlink()
+
+
+def _content(path: Path) -> bytes:
+    """What was put into a file.
+
+    Raises:
+        OSError, EOFError, zlib.error: it is gone, or not what it was.
+    """
+    content = path.read_bytes()
+    if not content:
+        raise EOFError("the file is empty")  # which gzip takes for nothing compressed
+    return gzip.decompress(content)
 
 
 def _entries(directory: Path) -> list[_Entry]:
