@@ -1,0 +1,83 @@
+"""Steps that run on other machines: what they are told of our settings, and what is said about that at launch.
+
+What comes in: a step's decorators, the launcher's environment and command line. What goes out: variables in the step's
+``@environment``, which is how Metaflow gives a step variables wherever it runs, and lines for the user. What of the
+settings goes with a step, and that no secret does, is `stepsize.instrumentation.carried`'s to decide.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from metaflow.plugins.environment_decorator import EnvironmentDecorator
+
+from metaflow_extensions.stepsize.plugins.request import REMOTE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from stepsize.instrumentation.carried import Carried
+
+_DEPLOYING = frozenset({"airflow", "argo-workflows", "step-functions"})
+"""Commands after which every step runs remotely: Metaflow attaches the decorator that says so later than ours."""
+_PLAIN = re.compile(r"[\w.:/%+-]*")
+"""Values that come through Metaflow's writing of a decorator on a command line whole."""
+
+
+def is_remote(decorators: Sequence[Any], argv: Sequence[str]) -> bool:
+    """Whether a step with these decorators runs on another machine, in a launch with this command line."""
+    return any(decorator.name in REMOTE for decorator in decorators) or not _DEPLOYING.isdisjoint(argv)
+
+
+def give_settings(decorators: list[Any], environ: Mapping[str, str], argv: Sequence[str]) -> None:
+    """Add to a remote step's variables what of ours holds there; the user's own win. May be called again."""
+    if not is_remote(decorators, argv):
+        return
+    given = _environment(decorators)
+    variables = _carried(decorators, environ).variables
+    if given is not None:
+        if not given.statically_defined and given.inserted_by is None:
+            # Metaflow writes such a decorator on the command lines of tasks.
+            variables = {name: text for name, text in variables.items() if _PLAIN.fullmatch(text)}
+        # Never in place: without variables of its own it shares the dict of its class.
+        given.attributes["vars"] = {**variables, **given.attributes["vars"]}
+    elif variables:
+        # Without @environment, pods are told the flow's file; with it, they are told what it says alone.
+        variables = {"METAFLOW_FLOW_FILENAME": os.path.basename(argv[0]), **variables}  # noqa: PTH119 - as Metaflow has it
+        inserted = EnvironmentDecorator({"vars": variables}, inserted_by=["stepsize"])
+        inserted.external_init()
+        decorators.append(inserted)
+
+
+def remote_notes(
+    tracked: Mapping[str, Sequence[Any]], environ: Mapping[str, str], argv: Sequence[str]
+) -> Iterator[str]:
+    """What keeps the remote ones of the tracked steps from sending their points."""
+    remote = [decorators for decorators in tracked.values() if is_remote(decorators, argv)]
+    yield from dict.fromkeys(note for decorators in remote for note in _carried(decorators, environ).notes)
+
+
+def _carried(decorators: Sequence[Any], environ: Mapping[str, str]) -> Carried:
+    from stepsize.instrumentation.carried import carried  # noqa: PLC0415 - absent in isolated interpreters
+
+    ours = carried(environ, {}, has_secrets=False).variables
+    given = _environment(decorators)
+    said = {} if given is None else {name: str(value) for name, value in given.attributes["vars"].items()}
+    own = {name: text for name, text in said.items() if ours.get(name) != text}
+    return carried(environ, own, has_secrets=_has_secrets(decorators))
+
+
+def _environment(decorators: Sequence[Any]) -> Any:
+    return next((decorator for decorator in decorators if decorator.name == "environment"), None)
+
+
+def _has_secrets(decorators: Sequence[Any]) -> bool:
+    from metaflow import metaflow_config  # noqa: PLC0415 - a task has no use for it
+
+    by_name = {decorator.name: decorator.attributes for decorator in decorators}
+    site = any(
+        getattr(metaflow_config, name, "") for name in ("KUBERNETES_SECRETS", "ARGO_WORKFLOWS_KUBERNETES_SECRETS")
+    )
+    return site or "secrets" in by_name or bool(by_name.get("kubernetes", {}).get("secrets"))
