@@ -11,6 +11,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.e2e.conftest import EXAMPLES, Workplace
 
 if TYPE_CHECKING:
@@ -100,13 +102,26 @@ def test_an_endpoint_that_is_down_changes_nothing_the_user_sees(workplace: Workp
     assert _words(tracked.stderr) == _words(untracked.stderr)
 
 
-def test_a_broken_setting_changes_nothing_the_user_sees(workplace: Workplace) -> None:
-    """A mistyped variable must not stop a flow."""
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"STEPSIZE_INTERVAL": "often"}, "STEPSIZE_INTERVAL='often'"),
+        ({"STEPSIZE": "indeed"}, "STEPSIZE='indeed'"),
+        ({"METAFLOW_DEFAULT_DECOSPECS": "stepsize:interval=-1"}, "@stepsize(interval=-1) is no time"),
+    ],
+)
+def test_a_broken_setting_is_said_once_and_stops_nothing(
+    workplace: Workplace, environment: dict[str, str], said: str
+) -> None:
+    """A mistyped variable must not stop a flow: the launcher names it, its tasks are silent and not tracked."""
     script = workplace.directory / "quick_flow.py"
     script.write_text(QUICK)
-    finished = workplace.flow(script, STEPSIZE_INTERVAL="often")
+    finished = workplace.flow(script, **environment)
     assert finished.returncode == 0
-    assert "stepsize" not in finished.stdout + finished.stderr
+    (line,) = [line for line in finished.stderr.splitlines() if "stepsize" in line]
+    assert said in line
+    assert "stepsize" not in finished.stdout
+    assert not workplace.data.exists()
 
 
 def test_a_flow_never_seen_is_named_with_those_known(workplace: Workplace) -> None:

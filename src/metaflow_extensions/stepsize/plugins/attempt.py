@@ -37,11 +37,22 @@ def describe(flow: Any, run_id: str, step_name: str, task_id: str, attempt: int,
         item=_item(flow),
         project=current.get("project_name"),
         branch=current.get("branch_name") or ("prod" if production else None),
-        user=current.get("username"),
+        # A deployed flow runs as its orchestrator; who deployed it is its owner.
+        user=os.environ.get("METAFLOW_OWNER") or current.get("username"),
         code_version=_code_version(flow),
-        run_origin=run_origin(os.environ),
-        request=requested(decorators),
+        run_origin=_origin(flow),
+        request=requested(decorators, os.environ),
     )
+
+
+def _origin(flow: Any) -> str | None:
+    """Where the run came from; None leaves the word to ``OTEL_RESOURCE_ATTRIBUTES``, for whoever starts it knows."""
+    from stepsize.model import Attr  # noqa: PLC0415 - absent in isolated interpreters
+
+    if Attr.RUN_ORIGIN in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+        return None
+    scheduled = "schedule" in getattr(flow, "_flow_decorators", ())
+    return run_origin(os.environ, current.get("trigger"), scheduled=scheduled)
 
 
 def _item(flow: Any) -> str | None:

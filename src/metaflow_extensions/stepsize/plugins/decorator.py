@@ -1,24 +1,34 @@
 """``@stepsize``: a thin adapter from Metaflow's hooks to the client.
 
 What comes in: Metaflow's calls. What goes out: one registration at the start of each attempt and its outcome at the
-end. Never raises, prints or waits, and imports where the ``stepsize`` package is not there (the interpreter of a
-``@pypi`` step): such a step runs untracked. What the hooks do is in the modules beside this one.
+end. Never raises or waits, prints nothing but the launcher's notes, and imports where the ``stepsize`` package is not
+there (the interpreter of a ``@pypi`` step): such a step runs untracked. What the hooks do is in the modules beside this
+one.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from metaflow import current
 from metaflow.decorators import StepDecorator
 
 from metaflow_extensions.stepsize.plugins.attempt import describe
+from metaflow_extensions.stepsize.plugins.checkpoint import resumed_from
 from metaflow_extensions.stepsize.plugins.guard import never_raises
+from metaflow_extensions.stepsize.plugins.notes import launch_notes
+from metaflow_extensions.stepsize.plugins.remote import give_settings
 from metaflow_extensions.stepsize.plugins.request import REMOTE
+from metaflow_extensions.stepsize.plugins.shipped import package_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from stepsize.instrumentation.client import Registration
+    from stepsize.model import Identity
 
 
 class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow ships no types
@@ -31,23 +41,53 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow ships 
     """
 
     name = "stepsize"
-    defaults = {"interval": None}  # noqa: RUF012 - the form Metaflow reads
+    defaults: ClassVar[dict[str, Any]] = {"interval": None}
 
+    identity: Identity | None = None
+    """The attempt that this process is, once its step is about to begin."""
     _registration: Registration | None = None
-    _decorators: Iterable[Any] = ()
+    _decorators: Sequence[Any] = ()
     _failed = False
 
+    @never_raises
     def step_init(self, _flow: Any, _graph: Any, _step: str, decorators: Any, *_: Any) -> None:
-        """Remember the step's other decorators: they hold what it asks for."""
+        """Remember the step's decorators: they hold what it asks for. A remote step is given our settings."""
         self._decorators = decorators
+        give_settings(decorators, os.environ, sys.argv)
+
+    @never_raises
+    def package_init(self, flow: Any, _step: str, _environment: Any) -> None:
+        """In the launcher, of runs and of deployments: say what cannot work."""
+        from metaflow.cli import echo_always  # noqa: PLC0415 - a task has no use for it
+
+        tracked = {step.__name__: step.decorators for step in flow if _trackers(step.decorators)}
+        first = next(iter(tracked.values()), ())
+        if self is leader(first):  # of all those in the flow: the flow is told once
+            for decorators in tracked.values():  # once more: a deployment may have attached others since
+                give_settings(decorators, os.environ, sys.argv)
+            for line in launch_notes(tracked, os.environ, sys.argv):
+                echo_always(line)
+
+    def add_to_package(self) -> Sequence[tuple[str, str]]:
+        """In the launcher: the part of ``stepsize`` that interpreters without it need."""
+        with suppress(Exception):  # a flow without our files is better than none
+            return list(package_files())
+        return ()
 
     @never_raises
     def runtime_init(self, *_: Any) -> None:
-        """In the launcher: have the agent up before the first task needs it."""
+        """In the launcher of a run: have the agent up before the first task needs it."""
         from stepsize.instrumentation.client import start_agent  # noqa: PLC0415 - absent in isolated interpreters
 
         if not any(decorator.name in REMOTE for decorator in self._decorators):
-            start_agent(self._settings())
+            start_agent(self.settings())
+
+    @never_raises
+    def runtime_step_cli(self, cli_args: Any, *_: Any) -> None:
+        """In the launcher of a run: tell a task with an interpreter of its own which one has all of ``stepsize``."""
+        from stepsize.interpreter import handed_on  # noqa: PLC0415 - absent in isolated interpreters
+
+        cli_args.env.update(handed_on(os.environ))
 
     @never_raises
     def task_pre_step(
@@ -60,14 +100,23 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow ships 
         flow: Any,
         _graph: Any,
         retry_count: int,
+        max_user_code_retries: int,
         *_: Any,
     ) -> None:
         """In the task: say which attempt this process is."""
         from stepsize.instrumentation.client import register  # noqa: PLC0415 - absent in isolated interpreters
 
-        identity = describe(flow, str(run_id), step_name, str(task_id), retry_count, self._decorators)
+        # Beyond the retries of the step's own code there is `@catch`'s stand-in for it, which uses nothing.
+        if self is not leader(self._decorators) or retry_count > max_user_code_retries:
+            return
         self._failed = False
-        self._registration = register(identity, self._settings())
+        self.identity = describe(flow, str(run_id), step_name, str(task_id), retry_count, self._decorators)
+        self._registration = register(self.identity, self.settings())
+
+    def task_decorate(self, step_func: Any, *_: Any) -> Any:
+        """In the task, when every decorator is ready and the step about to begin: it is left as it is."""
+        self._say_what_it_continues()
+        return step_func
 
     @never_raises
     def task_exception(self, *_: Any) -> None:
@@ -82,8 +131,29 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow ships 
         if self._registration is not None:
             self._registration.end(Outcome.OK if is_task_ok and not self._failed else Outcome.FAILED)
 
-    def _settings(self) -> Any:
+    def settings(self) -> Any:
+        """This step's settings.
+
+        Raises:
+            ConfigError: one of them is wrong; the launcher has said so.
+        """
         from stepsize.settings import Settings  # noqa: PLC0415 - absent in isolated interpreters
 
-        interval = self.attributes["interval"]
-        return Settings.load(interval_s=None if interval is None else float(interval))
+        said = (tracker.attributes["interval"] for tracker in _trackers(self._decorators))
+        interval = next((value for value in said if value is not None), None)
+        return Settings.load(interval_s=None if interval is None else str(interval))
+
+    @never_raises
+    def _say_what_it_continues(self) -> None:
+        continued = resumed_from(current)
+        if continued and self._registration is not None:
+            self._registration.annotate(resumed_from=continued)
+
+
+def _trackers(decorators: Sequence[Any]) -> list[StepsizeDecorator]:
+    return [decorator for decorator in decorators if isinstance(decorator, StepsizeDecorator)]
+
+
+def leader(decorators: Sequence[Any]) -> StepsizeDecorator | None:
+    """The one of a step's tracking decorators that registers its attempts: two would count them twice."""
+    return next(iter(_trackers(decorators)), None)

@@ -1,56 +1,99 @@
 """What a step asks for, read from its Metaflow decorators.
 
-What comes in: the step's decorators, as they are once Metaflow has initialised them. What goes out: a `Request`.
-Touches nothing.
+What comes in: the step's decorators, once Metaflow has given them their values, and the environment. What goes out: a
+`Request`, or the variable that tells a remote task what it is. Touches nothing.
 """
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from stepsize.model import Request
 
 REMOTE = {"kubernetes": 10**6, "batch": 2**20}
-"""Compute decorators and what each takes for a MB."""
+"""Compute decorators and what each takes for a MB of memory."""
+VARIABLE = "STEPSIZE_REQUEST"
+"""Tells a pod what was asked for it; see `carried`."""
 _LOCAL_MB = 10**6
+_MIB, _GIB = 2**20, 2**30
 
 
-def requested(decorators: Iterable[Any]) -> Request:
+def requested(decorators: Iterable[Any], environ: Mapping[str, str]) -> Request:
     """What the step asks for, as Metaflow merges it.
 
-    ``@kubernetes`` and ``@batch`` hold the merged values by the time a task runs; elsewhere ``@resources`` is the
-    request, or Metaflow's defaults. A MB is 10^6 bytes, on Batch 2^20.
+    ``@kubernetes`` and ``@batch`` ask for the larger of their own value and that of ``@resources``; elsewhere
+    ``@resources`` is the request, or Metaflow's defaults. A MB is 10^6 bytes, on Batch 2^20. What is written as
+    something else than a number is not known.
+
+    Sources: the ``step_init`` of both decorators, and what they make of it in ``kube_utils.qos_requests_and_limits``
+    and ``batch_client``.
     """
+    by_name = {decorator.name: decorator.attributes for decorator in decorators}
+    target = next((name for name in REMOTE if name in by_name), None)
+    if target == "kubernetes" and VARIABLE in environ:
+        with suppress(ValueError, TypeError):
+            return _read(environ[VARIABLE])
+    return _merged(by_name, target)
+
+
+def carried(decorators: Iterable[Any], environ: Mapping[str, str]) -> dict[str, str]:
+    """The variable that a pod of the step needs; nothing for other steps.
+
+    A pod does not see the site's METAFLOW_KUBERNETES_CPU, _MEMORY, _DISK and _SHARED_MEMORY, so what it merges again
+    is not what was asked for it.
+    """
+    by_name = {decorator.name: decorator.attributes for decorator in decorators}
+    if "kubernetes" not in by_name:
+        return {}
+    known = {name: value for name, value in asdict(requested(decorators, environ)).items() if value is not None}
+    return {VARIABLE: json.dumps(known, separators=(",", ":"))}
+
+
+def _read(text: str) -> Request:
+    from stepsize.model import Request  # noqa: PLC0415 - absent in isolated interpreters
+
+    names = {row.name for row in fields(Request)}
+    return Request(**{name: value for name, value in json.loads(text).items() if name in names})
+
+
+def _merged(by_name: Mapping[str, Mapping[str, Any]], target: str | None) -> Request:
     from stepsize.model import (  # noqa: PLC0415 - absent in isolated interpreters
         METAFLOW_DEFAULT_CPU,
         METAFLOW_DEFAULT_MEMORY_MB,
         Request,
     )
 
-    by_name = {decorator.name: decorator.attributes for decorator in decorators}
-    target = next((name for name in REMOTE if name in by_name), "resources")
-    megabyte = REMOTE.get(target, _LOCAL_MB)
-    attributes = by_name.get(target, {})
+    sources = [by_name[name] for name in (target, "resources") if name and name in by_name]
+    megabyte = REMOTE[target] if target else _LOCAL_MB
 
-    def number(key: str, default: float | None = None) -> float | None:
-        value = attributes.get(key)
-        if value is None:
-            return default
-        with suppress(TypeError, ValueError):
-            return float(value)
-        return None  # it says something that is no number: not known, which is not the default
+    def given(key: str) -> list[Any]:
+        return [source[key] for source in sources if source.get(key) is not None]
 
-    def in_bytes(key: str, default: float | None = None) -> int | None:
-        value = number(key, default)
-        return None if value is None else round(value * megabyte)
+    def largest(values: list[Any], default: float | None = None) -> float | None:
+        try:
+            return max((float(value) for value in values), default=default)
+        except (TypeError, ValueError):
+            return None
 
+    def devices(key: str) -> float | None:
+        # On Kubernetes what `@resources` says of these replaces, it does not only raise.
+        return largest(given(key)[-1:] if target == "kubernetes" else given(key))
+
+    def in_bytes(value: float | None, unit: int) -> int | None:
+        return None if value is None else round(value * unit)
+
+    # Batch knows no disk but Fargate's ephemeral storage, in GiB.
+    disk = ("ephemeral_storage", _GIB) if target == "batch" else ("disk", megabyte)
     return Request(
-        cpu=number("cpu", METAFLOW_DEFAULT_CPU),
-        memory_bytes=in_bytes("memory", METAFLOW_DEFAULT_MEMORY_MB),
-        gpu=number("gpu"),
-        disk_bytes=in_bytes("disk"),
+        cpu=largest(given("cpu"), METAFLOW_DEFAULT_CPU),
+        memory_bytes=in_bytes(largest(given("memory"), METAFLOW_DEFAULT_MEMORY_MB), megabyte),
+        gpu=devices("gpu"),
+        disk_bytes=in_bytes(largest(given(disk[0])), disk[1]),
+        shared_memory_bytes=in_bytes(devices("shared_memory"), _MIB),
     )
