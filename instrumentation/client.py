@@ -197,6 +197,7 @@ class Registration:
             if self._mine:
                 self._ended = True
                 registered.remove(self)
+                self._mark(lives=False)
                 self._send(end)
                 wait_s = lifetime.end_wait_s(self._settings, os.environ)
                 if wait_s > 0 and registered.oldest() is None:  # else the attempt around this one will wait for both
@@ -215,6 +216,7 @@ class Registration:
             return
         if self._child is None:
             registered.add(self)
+            self._mark(lives=True)
         with contextlib.ExitStack() as stack:
             connection = None
             with contextlib.suppress(Exception):
@@ -224,6 +226,14 @@ class Registration:
                 self._register = self._registration()
                 if connection is not None:
                     self._deliver(connection)
+
+    def _mark(self, *, lives: bool) -> None:
+        """Have the Python programs that this one starts know that they are in its tree: they would register too."""
+        if self._settings.autostart and self._child is None:
+            from stepsize.instrumentation import lineage  # noqa: PLC0415 - only where programs register themselves
+
+            with contextlib.suppress(Exception):
+                (lineage.enter if lives else lineage.leave)(os.environ, self._identity)
 
     def _registration(self) -> wire.Register:
         interval_s = self._settings.interval_s

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from stepsize.instrumentation.lineage import is_tracked
+from stepsize.instrumentation.lineage import above, is_tracked
 from stepsize.instrumentation.orchestrators.evidence import Evidence
 from stepsize.instrumentation.orchestrators.rows import Found
 from stepsize.instrumentation.orchestrators.table import identify
@@ -45,14 +45,11 @@ def of_command(
     """The identity of a command: what was said, then `OTEL_RESOURCE_ATTRIBUTES`, the orchestrator, the command itself.
 
     The run of a command that nobody named is the microsecond at which it started, as Metaflow's is. A command below
-    an attempt that is tracked is a step of its own of the orchestrator's run: the attempt above has the names that the
-    orchestrator gave.
+    an attempt that is tracked is a step of its own of the same run: what it uses is in the attempt above already.
     """
     said = resource_attributes(environ)
-    found = identify(Evidence(environ)) or Found(orchestrator="")
     program = program_of(argv)
-    if found.step is not None and is_tracked(environ):
-        found = replace(found, step=f"{found.step}/{program}", task=f"{found.task or 0}.{os.getpid()}")
+    found = _below(identify(Evidence(environ)) or Found(orchestrator=""), program, environ)
 
     def name(given: str | None, attribute: str, *others: str | None) -> str:
         return next(text for text in (given, said.get(attribute), *others) if text)
@@ -73,6 +70,18 @@ def of_command(
     )
     said_first = with_resource_attributes(identity, environ)
     return replace(said_first, request=_merged(said_first.request, found.request))
+
+
+def _below(found: Found, program: str, environ: Mapping[str, str]) -> Found:
+    """``found``, told from the attempt above where there is one."""
+    if not is_tracked(environ):
+        return found
+    outer = above(environ)
+    if outer is not None:
+        found = replace(found, flow=outer.flow, run=outer.run, step=outer.step, task=outer.task)
+    if found.step is None:
+        return found
+    return replace(found, step=f"{found.step}/{program}", task=f"{found.task or 0}.{os.getpid()}")
 
 
 def of_settings(argv: Sequence[str], environ: Mapping[str, str], settings: Settings) -> Identity:

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from stepsize.errors import StepsizeError
-from stepsize.instrumentation import client, procfs, readings, wire
+from stepsize.instrumentation import client, lineage, procfs, readings, wire
 from stepsize.instrumentation.wire import Summary
 from stepsize.model import Outcome
 
@@ -76,7 +76,7 @@ def launch(argv: Sequence[str], identity: Identity, settings: Settings) -> Compl
         reports, report = os.pipe()
         pid = os.fork()
         if pid == 0:
-            _execute(argv, report, before, ignores_children=of_children is signal.SIG_IGN)
+            _execute(argv, identity, report, before, ignores_children=of_children is signal.SIG_IGN)
         os.close(report)
         baseline = _began(reports)
         registration = None
@@ -108,7 +108,12 @@ def _began(reports: int) -> wire.Reading | None:
 
 
 def _execute(
-    argv: Sequence[str], report: int, mask: set[signal.Signals] | set[int], *, ignores_children: bool
+    argv: Sequence[str],
+    identity: Identity,
+    report: int,
+    mask: set[signal.Signals] | set[int],
+    *,
+    ignores_children: bool,
 ) -> NoReturn:
     """In the child: say what it has used by now, then become the command; if that fails, say so in a second line."""
     code = NOT_EXECUTABLE
@@ -117,6 +122,7 @@ def _execute(
             signal.signal(number, signal.SIG_DFL)
         if ignores_children:
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        os.environ[lineage.MARK] = lineage.mark_of(os.getpid(), identity)
         os.write(report, json.dumps(asdict(readings.own_reading())).encode() + b"\n")
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.execvp(argv[0], list(argv))  # noqa: S606 - running the user's command is what this is for

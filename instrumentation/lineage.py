@@ -1,16 +1,17 @@
-"""Whether a process already belongs to an attempt: a mark in the environment, which children inherit.
+"""Whether a process already belongs to an attempt, and to which: a mark in the environment, which children inherit.
 
-What comes in: an environment, pids. What goes out: a yes or no, a mark. Whatever a tracked process starts is in its
-process tree, so that nothing below it has to be registered again. The mark names a process and when that started: one
-that has ended, or whose number is another's by now (in another container, say), marks nothing. Reads one small file of
-/proc; never raises. Standard library only: it is imported inside the user's process.
+What comes in: an environment, an identity. What goes out: a yes or no, a mark, names. Whatever a tracked process starts
+is in its process tree, so that nothing below it has to be registered again. The mark names a process and when that
+started: one that has ended, or whose number is another's by now (in another container, say), marks nothing. Reads one
+small file of /proc; never raises. Standard library only: it is imported inside the user's process.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, unquote
 
 from stepsize.instrumentation import procfs
 from stepsize.settings import parse_bool
@@ -18,15 +19,38 @@ from stepsize.settings import parse_bool
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
+    from stepsize.model import Identity
+
 MARK = "STEPSIZE_TRACKED"
-"""The variable that holds the mark."""
+"""The variable that holds the mark: ``PID:START:FLOW/RUN/STEP/TASK/ATTEMPT``, names percent-encoded."""
 _PROC = "/proc"
 
 
-def mark_of(pid: int, proc: str = _PROC) -> str:
-    """The mark of a process, for the environment of what it starts."""
+class Above(NamedTuple):
+    """The attempt that a process belongs to, as its mark names it."""
+
+    flow: str
+    run: str
+    step: str
+    task: str
+    attempt: int
+
+
+def mark_of(pid: int, identity: Identity | None = None, proc: str = _PROC) -> str:
+    """The mark of a process, for the environment of what it starts; without an identity it is not to be tracked."""
     stat = procfs.stat(proc, pid)
-    return f"{pid}:{stat.start if stat is not None else 0}"
+    names = () if identity is None else (identity.flow, identity.run, identity.step, identity.task)
+    attempt = () if identity is None else (str(identity.attempt),)
+    return f"{pid}:{stat.start if stat is not None else 0}:" + "/".join((*(quote(n, safe="") for n in names), *attempt))
+
+
+def above(environ: Mapping[str, str]) -> Above | None:
+    """The attempt that a process with this environment belongs to, where its mark names one and it lives."""
+    names = [unquote(name) for name in environ.get(MARK, "").rpartition(":")[2].split("/")]
+    if len(names) != len(Above._fields) or not names[-1].isdecimal() or not is_tracked(environ):
+        return None
+    flow, run, step, task, attempt = names
+    return Above(flow, run, step, task, int(attempt))
 
 
 def is_tracked(environ: Mapping[str, str], proc: str = _PROC) -> bool:
@@ -34,9 +58,9 @@ def is_tracked(environ: Mapping[str, str], proc: str = _PROC) -> bool:
 
     In a pod or job of Metaflow's it is where ``STEPSIZE=1`` has every step tracked.
     """
-    if environ.get("MF_PATHSPEC") and _is_on(environ.get("STEPSIZE", "")):
+    if environ.get("MF_PATHSPEC") and is_on(environ.get("STEPSIZE", "")):
         return True
-    pid, _, start = environ.get(MARK, "").partition(":")
+    pid, start, _ = (environ.get(MARK, "") + "::").split(":", 2)
     if not (pid.isdecimal() and start.isdecimal()):
         return False
     if not sys.platform.startswith("linux"):
@@ -45,15 +69,20 @@ def is_tracked(environ: Mapping[str, str], proc: str = _PROC) -> bool:
     return stat is not None and stat.state not in b"ZX" and stat.start == int(start)
 
 
-def enter(environ: MutableMapping[str, str]) -> bool:
-    """Mark this process; whether nobody above had done so."""
-    if is_tracked(environ):
-        return False
-    environ[MARK] = mark_of(os.getpid())
-    return True
+def enter(environ: MutableMapping[str, str], identity: Identity) -> None:
+    """Mark this process, unless it is marked or below one that is."""
+    if not is_tracked(environ):
+        environ[MARK] = mark_of(os.getpid(), identity)
 
 
-def _is_on(text: str) -> bool:
+def leave(environ: MutableMapping[str, str], identity: Identity) -> None:
+    """Take this process's mark away again."""
+    if environ.get(MARK) == mark_of(os.getpid(), identity):
+        del environ[MARK]
+
+
+def is_on(text: str) -> bool:
+    """Whether a switch such as ``STEPSIZE`` is on; a mistyped one is not."""
     try:
         return parse_bool(text)
     except ValueError:

@@ -91,13 +91,18 @@ class Annotate:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The attempt is over: its outcome and final reading."""
+    """The attempt is over: its outcome and final reading.
+
+    A ``tentative`` one is said by a process that is about to end and does not know how: the outcome counts where
+    nothing else tells, and the attempt lasts until the process is gone.
+    """
 
     instance_id: str
     outcome: Outcome
     final: Reading
     exit_code: int | None = None
     exit_signal: int | None = None
+    tentative: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepsize.instrumentation.identity import of_command, of_settings, program_of
-from stepsize.instrumentation.lineage import MARK, mark_of
+from stepsize.instrumentation.lineage import MARK, above, mark_of
 from stepsize.instrumentation.orchestrators.evidence import Evidence
 from stepsize.instrumentation.orchestrators.table import ORCHESTRATORS, identify
-from stepsize.model import Request
+from stepsize.model import Identity, Request
 from stepsize.settings import Settings
 
 if TYPE_CHECKING:
@@ -231,6 +231,15 @@ def test_a_command_below_a_tracked_attempt_is_a_step_of_its_own() -> None:
     identity = of_command(["python3", "-u", "part.py"], environ)
     assert (identity.flow, identity.step) == ("nightly", "load/part.py")
     assert of_command(["./part.sh"], {**environ, MARK: f"{os.getpid()}:1"}).step == "load"  # another's number
+
+
+def test_a_command_below_a_tracked_command_is_a_step_of_the_same_run() -> None:
+    """The mark that children inherit names the attempt that they belong to, whatever is in the names."""
+    outer = Identity("my flow/2", "7", "a:b", "0", 1)
+    identity = of_command(["./part.sh"], {MARK: mark_of(os.getpid(), outer)})
+    assert (identity.flow, identity.run, identity.step) == ("my flow/2", "7", "a:b/part.sh")
+    assert above({MARK: mark_of(os.getpid(), outer)}) == ("my flow/2", "7", "a:b", "0", 1)
+    assert above({MARK: mark_of(os.getpid())}) is None
 
 
 @pytest.mark.parametrize(
