@@ -18,7 +18,7 @@ from metaflow.plugins.kubernetes.kube_utils import qos_requests_and_limits
 from metaflow.plugins.kubernetes.kubernetes_decorator import KubernetesDecorator
 from metaflow.plugins.resources_decorator import ResourcesDecorator
 
-from metaflow_extensions.stepsize.plugins.request import VARIABLE, carried, requested
+from metaflow_extensions.stepsize.plugins.request import VARIABLE, carried_request, requested
 from stepsize.model import Request
 
 MB, MIB, GIB = 10**6, 2**20, 2**30
@@ -115,8 +115,8 @@ def test_a_pod_knows_the_sites_defaults_that_it_cannot_see() -> None:
     """METAFLOW_KUBERNETES_* reach the launcher alone; a variable tells the pod, and no other task believes it."""
     program = (
         "import json; from metaflow.plugins.kubernetes.kubernetes_decorator import KubernetesDecorator as K\n"
-        "from metaflow_extensions.stepsize.plugins.request import carried\n"
-        "k = K(); k.external_init(); print(json.dumps(carried([k], {})))"
+        "from metaflow_extensions.stepsize.plugins.request import carried_request\n"
+        "k = K(); k.external_init(); print(json.dumps(carried_request([k], {})))"
     )
     site = {
         "METAFLOW_KUBERNETES_CPU": "3",
@@ -133,5 +133,5 @@ def test_a_pod_knows_the_sites_defaults_that_it_cannot_see() -> None:
         cpu=3, memory_bytes=9000 * MB, disk_bytes=5000 * MB, shared_memory_bytes=128 * MIB
     )
     assert requested([], environment) == Request(cpu=1, memory_bytes=4096 * MB)
-    assert carried([], {}) == {}
+    assert carried_request([], {}) == {}
     assert requested(pod, {VARIABLE: "damaged"}) == requested(pod, {})

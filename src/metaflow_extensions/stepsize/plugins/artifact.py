@@ -28,7 +28,7 @@ def keep_from_merging(name: str) -> None:
     INTERNAL_ARTIFACTS_SET.add(name)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: a task may run Python 3.7, which imports this
 class Beginning:
     """What this process had used when its step began."""
 

@@ -32,6 +32,7 @@ def launch_notes(
         return
     for said, steps in _wrong_intervals(tracked, environ).items():
         yield f"stepsize: {said} is no time in seconds. Not tracked: {', '.join(steps)}."
+    yield from remote_notes(tracked, environ, argv)
 
 
 def _wrong_intervals(tracked: Mapping[str, Sequence[Any]], environ: Mapping[str, str]) -> dict[str, list[str]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from metaflow.plugins.environment_decorator import EnvironmentDecorator
 
-from metaflow_extensions.stepsize.plugins.request import REMOTE
+from metaflow_extensions.stepsize.plugins.request import REMOTE, carried_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ def give_settings(decorators: list[Any], environ: Mapping[str, str], argv: Seque
     if not is_remote(decorators, argv):
         return
     given = _environment(decorators)
-    variables = _carried(decorators, environ).variables
+    variables = {**carried_request(decorators, environ), **_carried(decorators, environ).variables}
     if given is not None:
         if not given.statically_defined and given.inserted_by is None:
             # Metaflow writes such a decorator on the command lines of tasks.

@@ -6,9 +6,8 @@ What comes in: the step's decorators, once Metaflow has given them their values,
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 REMOTE = {"kubernetes": 10**6, "batch": 2**20}
 """Compute decorators and what each takes for a MB of memory."""
 VARIABLE = "STEPSIZE_REQUEST"
-"""Tells a pod what was asked for it; see `carried`."""
+"""Tells a pod what was asked for it; see `carried_request`."""
 _LOCAL_MB = 10**6
 _MIB, _GIB = 2**20, 2**30
 
@@ -42,7 +41,7 @@ def requested(decorators: Iterable[Any], environ: Mapping[str, str]) -> Request:
     return _merged(by_name, target)
 
 
-def carried(decorators: Iterable[Any], environ: Mapping[str, str]) -> dict[str, str]:
+def carried_request(decorators: Iterable[Any], environ: Mapping[str, str]) -> dict[str, str]:
     """The variable that a pod of the step needs; nothing for other steps.
 
     A pod does not see the site's METAFLOW_KUBERNETES_CPU, _MEMORY, _DISK and _SHARED_MEMORY, so what it merges again
@@ -51,15 +50,17 @@ def carried(decorators: Iterable[Any], environ: Mapping[str, str]) -> dict[str, 
     by_name = {decorator.name: decorator.attributes for decorator in decorators}
     if "kubernetes" not in by_name:
         return {}
-    known = {name: value for name, value in asdict(requested(decorators, environ)).items() if value is not None}
-    return {VARIABLE: json.dumps(known, separators=(",", ":"))}
+    asked = asdict(requested(decorators, environ))
+    # Without commas, quotes and the like, which Metaflow's command lines do not bring through whole.
+    return {VARIABLE: "/".join(f"{name}:{value}" for name, value in asked.items() if value is not None)}
 
 
 def _read(text: str) -> Request:
     from stepsize.model import Request  # noqa: PLC0415 - absent in isolated interpreters
 
-    names = {row.name for row in fields(Request)}
-    return Request(**{name: value for name, value in json.loads(text).items() if name in names})
+    pairs = (pair.split(":") for pair in text.split("/"))
+    asked: dict[str, Any] = {name: int(value) if name.endswith("_bytes") else float(value) for name, value in pairs}
+    return Request(**asked)
 
 
 def _merged(by_name: Mapping[str, Mapping[str, Any]], target: str | None) -> Request:
