@@ -53,7 +53,7 @@ def test_a_wrong_value_is_refused_by_the_variables_name(name: str, text: str) ->
     ("name", "text", "field", "expected"),
     [
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "smoke", "protocol", "http/protobuf"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "protocol", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "protocol", "http/json"),
         ("OTEL_SDK_DISABLED", "TRUE", "sdk_disabled", True),
         ("OTEL_SDK_DISABLED", "1", "sdk_disabled", False),
         ("OTEL_SDK_DISABLED", "maybe", "sdk_disabled", False),

@@ -19,8 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stepsize.instrumentation.agent import otlp_json, otlp_protobuf
 from stepsize.instrumentation.agent.agent import Agent
-from stepsize.instrumentation.agent.delivery import Request
+from stepsize.instrumentation.agent.delivery import Encoding, Request
 from stepsize.instrumentation.agent.embedded import EmbeddedCollector
 from stepsize.instrumentation.agent.host import Host
 from stepsize.instrumentation.agent.probes.system import SystemProbe
@@ -92,19 +93,25 @@ def _serve(path: Path, listener: socket.socket, settings: Settings) -> None:
 
 
 def _seal(settings: Settings, resources: Sequence[ResourcePoints]) -> Request:
-    # In the sender's thread, as below.
-    from stepsize.instrumentation.agent import otlp_protobuf  # noqa: PLC0415
-
-    body = otlp_protobuf.encode(resources, point_attributes=settings.point_attributes)
-    return Request(body, sum(resource.size() for resource in resources))
+    points = sum(resource.size() for resource in resources)
+    if settings.metrics_protocol_in_use == "http/json":
+        body = otlp_json.encode(resources, point_attributes=settings.point_attributes)
+        return Request(body, points, Encoding.JSON)
+    return Request(otlp_protobuf.encode(resources, point_attributes=settings.point_attributes), points)
 
 
 def _destination(settings: Settings, path: Path, host: Host) -> Destination:
     # In the sender's thread: this imports requests and the SDK, 200 ms in which the agent samples already.
-    from stepsize.instrumentation.agent import destination  # noqa: PLC0415
+    try:
+        from stepsize.instrumentation.agent import destination  # noqa: PLC0415
 
-    if settings.has_endpoint:
-        return destination.Endpoint(settings)
+        if settings.has_endpoint:
+            return destination.Endpoint(settings)
+    except ImportError as missing:
+        from stepsize.instrumentation.agent import plain_http  # noqa: PLC0415 - where OpenTelemetry is not
+
+        logging.getLogger(__name__).info("sending by the standard library: %s", missing)
+        return plain_http.HttpEndpoint(plain_http.exporter(settings, os.environ))
     embedded = EmbeddedCollector(settings, path.with_suffix(".collector.log"), host.add_own)
     return destination.LocalCollector(settings, embedded)
 

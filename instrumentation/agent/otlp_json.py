@@ -1,8 +1,7 @@
 """Points as OTLP's JSON, for an agent whose interpreter has no OpenTelemetry.
 
 What comes in: the points of resources. What goes out: the bytes of an `ExportMetricsServiceRequest` that holds what
-`points.to_metrics_data` and OpenTelemetry's own encoder make of the same points. Never sends anything. Standard library
-only.
+`otlp_protobuf` makes of the same points. Never sends anything. Standard library only.
 
 Source: the OTLP specification, "JSON Protobuf Encoding" (camelCase names, enumerations as numbers), and protobuf's
 "ProtoJSON format" (64-bit integers as text; ``NaN`` and ``Infinity`` as text).

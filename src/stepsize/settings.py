@@ -77,11 +77,9 @@ def _data_directory(text: str) -> Path:
 
 
 def _protocol(text: str) -> str:
-    # JSON goes to the same endpoint as protobuf, which every receiver takes.
-    known = {"grpc": "grpc", "http/protobuf": "http/protobuf", "http/json": "http/protobuf"}
-    if text not in known:
-        raise ValueError("expected grpc or http/protobuf")
-    return known[text]
+    if text not in ("grpc", "http/protobuf", "http/json"):
+        raise ValueError("expected grpc, http/protobuf or http/json")
+    return text
 
 
 def _attempt(text: str) -> int:
@@ -195,7 +193,10 @@ class Settings:
         "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", str, "As OTEL_EXPORTER_OTLP_ENDPOINT, for metrics, used as it is.", None
     )
     protocol: str = _row(
-        "OTEL_EXPORTER_OTLP_PROTOCOL", _protocol, "grpc or http/protobuf (OpenTelemetry's default).", "http/protobuf"
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        _protocol,
+        "grpc, http/protobuf or http/json (OpenTelemetry's names).",
+        "http/protobuf",
     )
     metrics_protocol: str | None = _row(
         "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", _protocol, "As OTEL_EXPORTER_OTLP_PROTOCOL, for metrics.", None
@@ -257,7 +258,12 @@ class Settings:
         endpoint = self.metrics_endpoint or self.endpoint
         if not endpoint:
             return f"data {self.data.absolute()}"
-        return f"{self.metrics_protocol or self.protocol} {endpoint} {self.exporter_digest}"
+        return f"{self.metrics_protocol_in_use} {endpoint} {self.exporter_digest}"
+
+    @property
+    def metrics_protocol_in_use(self) -> str:
+        """The protocol of the metrics signal, whose own goes before the general one."""
+        return self.metrics_protocol or self.protocol
 
     @property
     def has_endpoint(self) -> bool:

@@ -64,16 +64,18 @@ class Exporter:
 
 
 def exporter(settings: Settings, environ: Mapping[str, str]) -> Exporter:
-    """What `settings`, which have an endpoint, and the other variables say.
+    """What `settings` and the other variables say.
 
     Raises:
-        ConfigError: the endpoint speaks gRPC, which the standard library does not, or is no URL of HTTP.
+        ConfigError: there is no endpoint, it speaks gRPC, which the standard library does not, or is no URL of HTTP.
     """
 
     def said(name: str) -> str:
         return environ.get(f"OTEL_EXPORTER_OTLP_METRICS_{name}") or environ.get(f"OTEL_EXPORTER_OTLP_{name}") or ""
 
-    if (settings.metrics_protocol or settings.protocol) == "grpc":
+    if not settings.has_endpoint:
+        raise ConfigError("set OTEL_EXPORTER_OTLP_ENDPOINT: this interpreter has no collector to bring")
+    if settings.metrics_protocol_in_use == "grpc":
         raise ConfigError(
             "OTEL_EXPORTER_OTLP_PROTOCOL=grpc needs the package opentelemetry-exporter-otlp, which this interpreter "
             "lacks; install it, or set http/protobuf and the endpoint's HTTP port (usually 4318)"
