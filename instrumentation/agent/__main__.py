@@ -23,6 +23,7 @@ from stepsize.instrumentation.agent import otlp_json, otlp_protobuf
 from stepsize.instrumentation.agent.agent import Agent
 from stepsize.instrumentation.agent.delivery import Encoding, Request
 from stepsize.instrumentation.agent.embedded import EmbeddedCollector
+from stepsize.instrumentation.agent.gpus import Gpus
 from stepsize.instrumentation.agent.host import Host
 from stepsize.instrumentation.agent.probes.system import SystemProbe
 from stepsize.instrumentation.agent.recorder import Recorder, common_attributes, host_attributes
@@ -85,7 +86,8 @@ def _serve(path: Path, listener: socket.socket, settings: Settings) -> None:
         spool = Spool(directory_of(settings), settings.spool_max_bytes) if settings.spool_max_bytes else None
         return Sender(destination, partial(_seal, settings), spool=spool, progress=progress)
 
-    agent = Agent(settings, path, listener, host=host, system=system, recorder=recorder, sender=sender)
+    gpus = Gpus(settings.interval_s, host_proc=None if settings.host_proc is None else str(settings.host_proc))
+    agent = Agent(settings, path, listener, host=host, system=system, gpus=gpus, recorder=recorder, sender=sender)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: agent.stop())

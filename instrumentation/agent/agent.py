@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from stepsize.instrumentation.agent.gpus import Gpus
     from stepsize.instrumentation.agent.host import Host
     from stepsize.instrumentation.agent.probes.observation import Probe
     from stepsize.instrumentation.agent.recorder import Recorder
@@ -56,7 +57,7 @@ class Agent:
         settings: as loaded from the environment that the client made.
         path: the socket's path.
         listener: the socket, listening.
-        host, system, recorder: what is shared by all attempts.
+        host, system, gpus, recorder: what is shared by all attempts.
         sender: makes the sender, given what to call when it got on.
     """
 
@@ -68,6 +69,7 @@ class Agent:
         *,
         host: Host,
         system: Probe | None,
+        gpus: Gpus,
         recorder: Recorder,
         sender: Callable[[Callable[[], None]], Sender],
     ) -> None:
@@ -79,7 +81,7 @@ class Agent:
         for end in (self._wake_read, self._wake_write):
             end.setblocking(False)
         self._selector.register(self._wake_read, selectors.EVENT_READ)
-        self._host, self._system, self._recorder = host, system, recorder
+        self._host, self._system, self._gpus, self._recorder = host, system, gpus, recorder
         self._sender = sender(self.wake)
         self._flushes = Flushes(self._sender)
         self._watched: dict[tuple[str, int], Watched] = {}
@@ -112,6 +114,7 @@ class Agent:
                 self._handle(received)
             self._see_ends()
             self._sample_due()
+            self._record_gpus()
             self._export_if_due()
             self._flushes.answer()
             if self._is_idle() and self._retirement.retire():
@@ -233,6 +236,15 @@ class Agent:
             self._task_s = now
         if self._watched or self._sender.unsent_points:
             self._busy_s = now
+
+    def _record_gpus(self) -> None:
+        live = [each.attempt for each in self._watched.values() if each.ended is None]
+        self._gpus.follow(len(live), self.wake)
+        points = self._gpus.take(live)
+        if points is not None:
+            self._recorder.record_host(points.time_unix_nano, points.host)
+            for attempt, observations in points.attempts:
+                self._recorder.record(attempt, points.time_unix_nano, observations)
 
     def _export_if_due(self) -> None:
         now = time.monotonic()

@@ -119,6 +119,10 @@ class Attempt:
         """What the attempt has used so far."""
         return self._summary
 
+    def pids(self) -> list[int]:
+        """Its processes, as the last sample saw them."""
+        return [] if self._tree is None else self._tree.pids()
+
     def used(self) -> Used:
         """What is known of its use since it was registered."""
         totals = self._totals

@@ -88,6 +88,9 @@ class TreeProbe(Protocol):
     def final_peak(self, root_peak_bytes: int) -> int:
         """The tree's peak in bytes, given what the root says its own was."""
 
+    def pids(self) -> list[int]:
+        """The tree's processes, as the last sample saw them."""
+
 
 class Probe(Protocol):
     """Samples anything else: a container, a network, the host."""

@@ -76,6 +76,10 @@ class PortableTree:
         """The tree's peak in bytes, given the root's own."""
         return self._memory.final(self._root_key, root_peak_bytes)
 
+    def pids(self) -> list[int]:
+        """The tree's processes, as the last sample saw them."""
+        return [pid for pid, _ in self._known]
+
     def _look(self) -> dict[tuple[int, int], _Seen]:
         try:
             if self._process is None:

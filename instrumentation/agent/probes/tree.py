@@ -130,6 +130,10 @@ class ProcessTree:
         """The tree's peak in bytes, given the root's own last VmHWM."""
         return self._memory.final((self._root, self._known.get(self._root, 0)), root_peak_bytes)
 
+    def pids(self) -> list[int]:
+        """The tree's processes, as the last sample saw them."""
+        return list(self._known)
+
     def _walk(self) -> dict[int, Stat]:
         """The tree's processes: the root's descendants, and those that are known or recognized though orphaned."""
         live: dict[int, Stat] = {}
