@@ -56,6 +56,10 @@ class ProcessAlone:
             disk_write_bytes=write_bytes,
         )
 
+    def pids(self) -> list[int]:
+        """The process."""
+        return [self._pid]
+
     def rest(self) -> Rest:
         """Nothing: no other process counts."""
         return Rest()
