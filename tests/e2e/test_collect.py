@@ -2,68 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import socket
-import subprocess
-import sys
-from typing import TYPE_CHECKING
-
 import pytest
 
+from tests.e2e.collecting import collector, free_ports
 from tests.e2e.conftest import EXAMPLES, Workplace
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
-CONFIG = """
-receivers:
-  otlp:
-    protocols:
-      grpc: {{endpoint: "127.0.0.1:{grpc}"}}
-      http: {{endpoint: "127.0.0.1:{http}"}}
-exporters:
-  parquet: {{directory: "{data}"}}
-service:
-  pipelines:
-    metrics: {{receivers: [otlp], exporters: [parquet]}}
-"""
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as two:
-        for each in (one, two):
-            each.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], two.getsockname()[1]
-
-
-@contextlib.contextmanager
-def _collector(workplace: Workplace, ports: tuple[int, int] | None = None) -> Iterator[dict[str, str]]:
-    """`stepsize collect` on two free ports; yields its endpoints by protocol once it serves."""
-    grpc, http = ports or _free_ports()
-    config = workplace.directory / "otel-config.yaml"
-    config.write_text(CONFIG.format(grpc=grpc, http=http, data=workplace.data))
-    with subprocess.Popen(
-        [sys.executable, "-m", "stepsize", "collect", "--config", str(config)],
-        env=workplace.environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        said = process.stderr.readline()
-        assert str(http) in said, said
-        try:
-            yield {"grpc": f"http://127.0.0.1:{grpc}", "http/protobuf": f"http://127.0.0.1:{http}"}
-        finally:
-            process.send_signal(signal.SIGTERM)
-            rest = process.stderr.read()
-    assert process.returncode == 0, rest
-
-
-@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf", "http/json"])
 def test_a_flow_that_sends_to_a_collector_is_reported_the_same(workplace: Workplace, protocol: str) -> None:
-    """Over either protocol, every attempt arrives with its outcome, and the report follows at once."""
-    with _collector(workplace) as endpoints:
+    """Over each protocol, every attempt arrives with its outcome, and the report follows at once."""
+    with collector(workplace) as endpoints:
         endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoints[protocol], "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
         finished = workplace.flow(EXAMPLES / "retry_flow.py", **endpoint)
         assert finished.returncode == 0, finished.stdout
@@ -80,7 +28,7 @@ def test_a_flow_that_sends_to_a_collector_is_reported_the_same(workplace: Workpl
 def test_a_collector_takes_over_from_an_embedded_one(workplace: Workplace) -> None:
     """Its lake, its write-ahead log and its agents' points go on with the one that was started by hand."""
     assert workplace.flow(EXAMPLES / "retry_flow.py").returncode == 0
-    with _collector(workplace):
+    with collector(workplace):
         assert workplace.flow(EXAMPLES / "retry_flow.py").returncode == 0
         workplace.report("RetryFlow")
         assert workplace.query("SELECT count(*), count(DISTINCT run) FROM tasks") == [(8, 2)]
@@ -88,7 +36,7 @@ def test_a_collector_takes_over_from_an_embedded_one(workplace: Workplace) -> No
 
 def test_a_second_collector_on_the_same_lake_is_refused(workplace: Workplace) -> None:
     """One line that names the first, exit code 1."""
-    with _collector(workplace):
+    with collector(workplace):
         second = workplace.stepsize("collect", "--config", str(workplace.directory / "otel-config.yaml"))
     assert second.returncode == 1
     assert len(second.stderr.splitlines()) == 1, second.stderr
@@ -96,10 +44,10 @@ def test_a_second_collector_on_the_same_lake_is_refused(workplace: Workplace) ->
 
 def test_what_an_agent_could_not_send_arrives_when_the_collector_is_back(workplace: Workplace) -> None:
     """An endpoint that is down costs the flow nothing, and nothing is lost while the agent lives."""
-    ports = _free_ports()
+    ports = free_ports()
     endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{ports[1]}"}
     assert workplace.flow(EXAMPLES / "retry_flow.py", **endpoint).returncode == 0
-    with _collector(workplace, ports):
+    with collector(workplace, ports):
         reported = workplace.stepsize("report", "RetryFlow", "--format", "csv", **endpoint)
         assert reported.returncode == 0, reported.stderr
         assert workplace.query("SELECT count(*) FROM tasks WHERE outcome IS NOT NULL") == [(4,)]
