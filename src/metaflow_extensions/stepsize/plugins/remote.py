@@ -54,9 +54,10 @@ def give_settings(decorators: list[Any], environ: Mapping[str, str], argv: Seque
 def remote_notes(
     tracked: Mapping[str, Sequence[Any]], environ: Mapping[str, str], argv: Sequence[str]
 ) -> Iterator[str]:
-    """What keeps the remote ones of the tracked steps from sending their points."""
+    """Lines about what keeps the remote ones of the tracked steps from sending their points."""
     remote = [decorators for decorators in tracked.values() if is_remote(decorators, argv)]
-    yield from dict.fromkeys(note for decorators in remote for note in _carried(decorators, environ).notes)
+    notes = dict.fromkeys(note for decorators in remote for note in _carried(decorators, environ).notes)
+    yield from (f"stepsize: {note}." for note in notes)
 
 
 def _carried(decorators: Sequence[Any], environ: Mapping[str, str]) -> Carried:
