@@ -63,6 +63,7 @@ TASK_FIELDS: tuple[Field, ...] = (
     Field("cpu_cores", model.TASK_CPU_USAGE),
     Field("memory_bytes", model.TASK_MEMORY_USAGE),
     Field("memory_peak_bytes", model.TASK_MEMORY_PEAK),
+    Field("memory_peak_sampled_bytes", model.TASK_MEMORY_PEAK, _by(model.Attr.MEMORY_SOURCE, "samples")),
     Field("processes", model.TASK_PROCESS_COUNT),
     Field("threads", model.TASK_THREAD_COUNT),
     Field("disk_read_bytes", model.TASK_DISK_IO, _by("disk.io.direction", "read")),

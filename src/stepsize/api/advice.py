@@ -1,0 +1,167 @@
+"""What the analyzer says of a recording: the same policies, catalogue and formats as the commands, without the lake.
+
+What comes in: a recording, and the history that is to count beside it. What goes out: a recommendation, servers, a
+report. An attempt that still runs counts as if it had ended well now, and the reasons say so. Reads the lake only where
+its history is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from stepsize.analyzer import formats
+from stepsize.analyzer.costs import Quotes
+from stepsize.analyzer.matching import Catalog, Need
+from stepsize.analyzer.report import report_step
+from stepsize.analyzer.sizing import policy as policies
+from stepsize.analyzer.usage import Attempt, CpuBucket, Query, StepEvidence, histories
+from stepsize.api.columns import MIB
+from stepsize.api.page import Page
+from stepsize.model import BYTES_PER_MB, Outcome
+from stepsize.store.lake import Lake
+from stepsize.store.layout import DATABASE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from stepsize.analyzer.matching import Offer
+    from stepsize.analyzer.report import StepReport
+    from stepsize.analyzer.sizing.policy import Recommendation
+    from stepsize.api.recorded import History, Recorded, Seen
+    from stepsize.model import Identity
+    from stepsize.settings import Settings
+
+
+def recommend(recorded: Recorded, history: History, policy: str) -> Recommendation:
+    """What the step should ask for."""
+    found = policies.load(policy).recommend(evidence(recorded, history))
+    return replace(found, reasons=(*found.reasons, *_so_far(recorded)))
+
+
+def need(recorded: Recorded, history: History, policy: str) -> Need | None:
+    """What a server has to have for what is recommended; ``None`` where that is not known."""
+    with Catalog.open() as catalog:
+        amounts = _report(recorded, history, policy, catalog).recommended
+    if amounts.cpu is None or amounts.memory_mb is None:
+        return None
+    gpu = -int(-(amounts.gpu or 0) // 1)
+    vram_mib = (amounts.vram_mb or 0) * BYTES_PER_MB / MIB if gpu else 0.0
+    return Need(cpu=amounts.cpu, memory_mib=amounts.memory_mb * BYTES_PER_MB / MIB, gpu=gpu, vram_mib=vram_mib)
+
+
+def offers(need: Need, limit: int, **constraints: Any) -> list[Offer]:
+    """The cheapest servers for it."""
+    with Catalog.open() as catalog:
+        return catalog.cheapest(replace(need, **constraints), limit)
+
+
+def report(recorded: Recorded, history: History, policy: str, format: str) -> Page:  # noqa: A002 - the option's name
+    """The report of the recording's step."""
+    with Catalog.open() as catalog:
+        found = _report(recorded, history, policy, catalog)
+    return Page(formats.render([replace(found, reasons=(*found.reasons, *_so_far(recorded)))], format))
+
+
+def _report(recorded: Recorded, history: History, policy: str, catalog: Catalog) -> StepReport:
+    return report_step(evidence(recorded, history), policies.load(policy), Quotes(catalog))
+
+
+def _so_far(recorded: Recorded) -> tuple[str, ...]:
+    if not recorded.running:
+        return ()
+    return (f"It still runs: this is what its first {recorded.duration_s:.0f} s say.",)
+
+
+def evidence(recorded: Recorded, history: History) -> StepEvidence:
+    """What is known of the recording's step: its own attempt, and the history that counts beside it.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    identity, seen = recorded.identity, recorded.seen()
+    own = _attempt(identity, seen)
+    earlier: Sequence[Attempt] = ()
+    seconds: dict[int, float] = {}
+    if isinstance(history, int):  # a bool is one
+        past = _of_lake(recorded.settings, identity, None if history is True else history) if history else None
+        if past is not None:
+            earlier = [attempt for attempt in past.attempts if not _is_same(attempt, own)]
+            seconds = {bucket.bucket: bucket.seconds for bucket in past.cpu_histogram}
+            if any(_is_same(attempt, own) and attempt.ended for attempt in past.attempts):
+                seen = replace(seen, cpu_histogram={})  # the lake's histogram holds it already
+    else:
+        earlier, seconds = _of_others(history, own)
+    for bucket, more in seen.cpu_histogram.items():
+        seconds[bucket] = seconds.get(bucket, 0.0) + more
+    return StepEvidence(
+        flow=identity.flow,
+        step=identity.step,
+        project=identity.project,
+        production=_is_production(identity),
+        attempts=tuple(sorted((*earlier, own), key=lambda attempt: attempt.started_at_s or 0.0)),
+        cpu_histogram=tuple(CpuBucket(bucket, spent) for bucket, spent in sorted(seconds.items())),
+    )
+
+
+def _of_lake(settings: Settings, identity: Identity, runs: int | None) -> StepEvidence | None:
+    """The step's history in the lake; ``None`` where there is no lake yet or it has not seen the step."""
+    if not (settings.data / DATABASE).is_file():
+        return None
+    with Lake(settings.data).reading() as connection:
+        for found in histories(connection, Query(flow=identity.flow, step=identity.step, runs=runs)):
+            if (found.project, found.production) == (identity.project, _is_production(identity)):
+                return found
+    return None
+
+
+def _of_others(others: Iterable[Recorded], own: Attempt) -> tuple[list[Attempt], dict[int, float]]:
+    attempts: list[Attempt] = []
+    seconds: dict[int, float] = {}
+    for other in others:
+        seen = other.seen()
+        attempt = _attempt(other.identity, seen)
+        if not _is_same(attempt, own):
+            attempts.append(attempt)
+            for bucket, more in seen.cpu_histogram.items():
+                seconds[bucket] = seconds.get(bucket, 0.0) + more
+    return attempts, seconds
+
+
+def _is_same(one: Attempt, other: Attempt) -> bool:
+    return (one.task_key, one.attempt) == (other.task_key, other.attempt)
+
+
+def _is_production(identity: Identity) -> bool:
+    """As ``evidence.sql`` has it."""
+    return identity.branch is not None and (identity.branch == "prod" or identity.branch.startswith("prod."))
+
+
+def _attempt(identity: Identity, seen: Seen) -> Attempt:
+    stats, request = seen.stats, identity.request
+    return Attempt(
+        run=identity.run,
+        task=identity.task,
+        attempt=identity.attempt,
+        owner="/".join(part for part in (identity.branch, identity.user) if part is not None),
+        outcome=seen.outcome or (Outcome.OK if seen.started_at_s is not None else None),
+        started_at_s=seen.started_at_s,
+        duration_s=stats.duration_s or None,
+        cpu_seconds=stats.cpu_seconds,
+        cpu_mean=stats.cpu_mean,
+        cpu_max=stats.cpu_max,
+        throttled_s=seen.throttled_s,
+        memory_peak_bytes=stats.memory_peak_bytes,
+        memory_source=seen.memory_source,
+        memory_limit_bytes=seen.memory_limit_bytes,
+        gpu_count=stats["process_gpu_utilized"].maximum,
+        gpu_utilization_mean=stats.gpu_utilization_mean,
+        gpu_utilization_max=stats["process_gpu_usage"].maximum,
+        gpu_memory_peak_bytes=stats.gpu_memory_peak_bytes,
+        disk_peak_bytes=seen.disk_peak_bytes,
+        requested_cpu=request.cpu,
+        requested_memory_bytes=request.memory_bytes,
+        requested_gpu=request.gpu,
+        requested_disk_bytes=request.disk_bytes,
+        host_cpus=seen.host_cpus,
+    )
