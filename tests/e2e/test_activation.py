@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tests.e2e.conftest import Workplace
 
 FLOW = """
@@ -84,6 +86,47 @@ def test_decorators_that_the_site_adds_stay(workplace: Workplace) -> None:
     """Metaflow ignores extensions where METAFLOW_DEFAULT_DECOSPECS is set: ours is appended to the site's."""
     _flow(workplace, METAFLOW_DEFAULT_DECOSPECS="retry:times=0,minutes_between_retries=0")
     assert workplace.query("SELECT count(*) FROM tasks") == [(13,)]
+
+
+QUICK = """
+import time
+from metaflow import FlowSpec, step
+class QuickFlow(FlowSpec):
+    @step
+    def start(self):
+        time.sleep(1)
+        self.next(self.end)
+    @step
+    def end(self):
+        pass
+if __name__ == "__main__":
+    QuickFlow()
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        (("run", "--with", "stepsize:interval=0.1"), {}),
+        (("--with", "stepsize:interval=0.1", "run"), {}),
+        (("run",), {"METAFLOW_DECOSPECS": "stepsize:interval=0.1"}),
+        (("run",), {"METAFLOW_DEFAULT_DECOSPECS": "stepsize:interval=0.1"}),
+        # What is said of one run wins over what is said of all.
+        (("run", "--with", "stepsize:interval=0.1"), {"STEPSIZE": "1", "STEPSIZE_INTERVAL": "5"}),
+    ],
+)
+def test_every_way_that_metaflow_has_to_decorate_steps(
+    workplace: Workplace, arguments: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    """Both steps once, at ten samples a second."""
+    script = workplace.directory / "quick_flow.py"
+    script.write_text(QUICK)
+    finished = workplace.flow(script, *arguments, **{"STEPSIZE": "0", **environment})
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    workplace.report()
+    (_, ended), (started, samples) = workplace.query("SELECT step, samples FROM tasks ORDER BY step")
+    assert (started, ended > 0) == ("start", True)
+    assert samples >= 8, "a second at ten a second, on a busy machine"
 
 
 def test_switched_off_nothing_is_tracked_and_nothing_is_started(workplace: Workplace) -> None:
