@@ -108,7 +108,7 @@ class Host:
     def _ancestors(self, pid: int) -> frozenset[int]:
         found: set[int] = set()
         stat = procfs.stat(self.proc, pid)
-        while stat is not None and stat.parent > 1 and len(found) < _GENERATIONS:
+        while stat is not None and stat.parent > 0 and len(found) < _GENERATIONS:
             found.add(stat.parent)
             stat = procfs.stat(self.proc, stat.parent)
         return frozenset(found)
