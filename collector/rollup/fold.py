@@ -6,11 +6,12 @@ states and facts about hosts. Never does I/O. A metric that no rule below names 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepsize import model
-from stepsize.collector.rollup.attempt import FROM_SAMPLES, Attempt
+from stepsize.collector.rollup.attempt import ALL_DEVICES, FROM_SAMPLES, Attempt
 from stepsize.collector.rollup.bounds import MOST, believed_samples, believed_starts, believed_times, figure
 from stepsize.model import Attr
 
@@ -40,6 +41,7 @@ _NUMBERS: Mapping[str, str] = {
     Attr.REQUEST_GPU: "requested_gpu",
     Attr.REQUEST_DISK: "requested_disk_bytes",
 }
+_BY_DEVICE = frozenset({model.TASK_GPU_UTILIZATION.name, model.TASK_GPU_MEMORY_USAGE.name})
 _OUTCOMES = frozenset(outcome.value for outcome in model.Outcome)
 
 
@@ -91,6 +93,7 @@ def fold(attempt: Attempt, series: list[Series], numbers: Mapping[Series, Number
         samples = believed_samples(numbers[one], when, MOST[one.metric.name]) if rule is not None else []
         if rule is not None and samples:
             rule(attempt, one, samples)
+    _sum_devices(attempt, series, numbers, times)
 
 
 def _see(attempt: Attempt, series: Series, points: NumberPoints, times: Sequence[int], clock: ClockBounds) -> None:
@@ -106,6 +109,8 @@ def _describe(described: dict[str, Any], attributes: Mapping[str, Any]) -> None:
     for name, column in _TEXTS.items():
         if (text := attributes.get(name)) is not None:
             described[column] = str(text)
+    if "cloud_vendor" in described:  # as the catalogue has it, so that prices can be found
+        described["cloud_vendor"] = model.CLOUD_VENDORS.get(described["cloud_vendor"], described["cloud_vendor"])
     for name, column in _NUMBERS.items():
         if (number := figure(name, attributes.get(name))) is not None:
             described[column] = round(number) if column.endswith("_bytes") else number
@@ -150,6 +155,32 @@ def _level(attempt: Attempt, series: Series, samples: list[Sample]) -> None:
     attempt.add_level(name if device is None else f"{name}|{device}", _values(samples))
 
 
+def _sum_devices(
+    attempt: Attempt, series: list[Series], numbers: Mapping[Series, NumberPoints], times: list[Sequence[int]]
+) -> None:
+    """Sum by moment what was sent by device: devices need not have been at their highest at once.
+
+    Points of one moment come in one batch, as whoever measures them sends them.
+    """
+    by_metric: dict[str, dict[int, dict[str, float]]] = {}
+    for one, when in zip(series, times, strict=True):
+        name, device = one.metric.name, one.attributes.get("hw.id")
+        if device is None or name not in _BY_DEVICE:
+            continue
+        for sample in believed_samples(numbers[one], when, MOST[name]):
+            moment = by_metric.setdefault(name, {}).setdefault(sample.time_ns, {})
+            moment[str(device)] = max(moment.get(str(device), 0.0), sample.value)
+    used: dict[int, set[str]] = {}
+    for name, moments in by_metric.items():
+        attempt.add_level(f"{name}{ALL_DEVICES}", [math.fsum(moment.values()) for moment in moments.values()])
+        for time_ns, moment in moments.items():
+            used.setdefault(time_ns, set()).update(device for device, value in moment.items() if value > 0)
+    if used:
+        attempt.add_level(
+            f"{model.TASK_GPU_COUNT.name}{ALL_DEVICES}", [float(len(devices)) for devices in used.values()]
+        )
+
+
 def _counter(attempt: Attempt, series: Series, samples: list[Sample]) -> None:
     which = "|".join(str(series.attributes.get(name, "")) for name in ("cpu.mode", "disk.io.direction"))
     if series.metric.temporality == "delta":
@@ -192,6 +223,7 @@ _RULES: Mapping[str, Callable[[Attempt, Series, list[Sample]], None]] = {
     model.TASK_NETWORK_IO_RATE.name: _network,
     model.TASK_GPU_UTILIZATION.name: _level,
     model.TASK_GPU_MEMORY_USAGE.name: _level,
+    model.TASK_GPU_MEMORY_PEAK.name: _level,
     model.TASK_GPU_COUNT.name: _level,
     model.TASK_END.name: _end,
     model.CONTAINER_CPU_THROTTLED_TIME.name: _counter,

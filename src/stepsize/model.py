@@ -194,6 +194,10 @@ class Attr:
     REQUEST_SHARED_MEMORY = "stepsize.request.shared_memory"
     OUTCOME = "stepsize.outcome"
     SCOPE = "stepsize.scope"
+    HOST_SPOT = "stepsize.host.spot"
+    """Whether the cloud may take the machine away at short notice."""
+    HOST_DEDICATED = "stepsize.host.dedicated"
+    """Whether the physical machine is one customer's alone."""
     PRESSURE = "stepsize.pressure"
     """On ``*.pressure.time``: whether ``some`` of the work stood still, or ``full``, all of it."""
     MEMORY_SOURCE = "stepsize.memory.source"
@@ -402,6 +406,9 @@ def cpu_quantile(histogram: Mapping[int, float], q: float) -> float | None:
                 return cpu_bucket_upper(bucket)
     return None
 
+
+CLOUD_VENDORS: Mapping[str, str] = {"alibaba_cloud": "alicloud", "hetzner": "hcloud"}
+"""Clouds that the catalogue names otherwise than OpenTelemetry's ``cloud.provider``; the others are the same."""
 
 METAFLOW_DEFAULT_CPU = 1.0
 METAFLOW_DEFAULT_MEMORY_MB = 4096

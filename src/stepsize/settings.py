@@ -165,6 +165,9 @@ class Settings:
         "Whose metadata service says where this runs: auto, off, aws, gcp, azure, hcloud, ovh, upcloud, alicloud.",
         "auto",
     )
+    cloud_metadata: str | None = _row(
+        "STEPSIZE_CLOUD_METADATA", str, "Address of the metadata service, where it is not the cloud's own.", None
+    )
     flow: str | None = _row(
         "STEPSIZE_FLOW", str, "Name of the workflow, for what is no Metaflow step.", None, travels=False
     )
