@@ -1,0 +1,35 @@
+"""Interpreters that have none of our packages, as a ``@pypi`` step's or a pod's may be."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def bare_python(directory: Path, distributions: tuple[str, ...] = ()) -> Path:
+    """The Python of a new virtual environment with these distributions of ours, what they need, and nothing else."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(directory)], check=True)
+    (site,) = (directory / "lib").glob("python*/site-packages")
+    for top in {top for name in distributions for top in _top_levels(name)}:
+        (site / top.name).symlink_to(top)
+    return directory / "bin" / "python"
+
+
+def _top_levels(name: str) -> Iterator[Path]:
+    """Modules and packages of a distribution and of those that it requires."""
+    found = metadata.distribution(name)
+    for file in found.files or ():
+        if file.parts[0] != ".." and not file.parts[0].endswith(".pth"):
+            yield Path(str(found.locate_file(file.parts[0])))
+    for requirement in found.requires or ():
+        if "extra ==" not in requirement:
+            required = re.match(r"[\w.-]+", requirement)
+            assert required is not None
+            yield from _top_levels(required.group())
