@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -85,6 +86,30 @@ def listen(path: Path) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def adopt(path: Path, listener: socket.socket, deadline: float) -> socket.socket | None:
+    """What an agent that was handed ``listener`` is to listen on; ``None`` where another one serves ``path``.
+
+    It is another socket where the agent before it had withdrawn the one that both were handed, and was killed after.
+
+    Raises:
+        OSError: there is no other to be had.
+    """
+    if not _is_withdrawn(listener):
+        return listener
+    with locked(path, deadline):
+        connection = connect(path, deadline)
+        if connection is not None:
+            connection.close()
+            return None
+        return listen(path)
+
+
+def _is_withdrawn(listener: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(listener, select.POLLRDHUP if hasattr(select, "POLLRDHUP") else select.POLLHUP)
+    return bool(poll.poll(0))
 
 
 def withdraw(path: Path, listener: socket.socket) -> None:

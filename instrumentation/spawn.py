@@ -6,6 +6,10 @@ has /dev/null on its three descriptors, inherits the listening socket as descrip
 ``/``, so that neither a module in the user's directory nor the directory itself matters to it. Never forks the user's
 interpreter: a program with threads would be warned about it. Standard library only.
 
+Beside the agent stays a shell, of a megabyte at most, that waits for it and holds the listening socket too: an agent
+that is killed is started again on it, and whoever spoke meanwhile waits in the socket's queue. An agent that crashes
+again and again is let go of: then the next client starts one, as for any socket that nobody listens on.
+
 Secrets stay out of the command line. Settings travel in the environment, as does (``PYTHONPATH``) the directory that
 holds the ``stepsize`` package where the interpreter would not find it by itself. The agent runs on the interpreter that
 has all of the package where this one has not (`interpreter.for_modules`).
@@ -15,7 +19,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stepsize import interpreter
 
@@ -28,6 +32,19 @@ AGENT_MODULE = "stepsize.instrumentation.agent"
 LISTENER_FD = 3
 _SHELL = "/bin/sh"
 _FIRST_FREE_FD = 10  # beyond what the file actions below overwrite
+_KEEP_RUNNING = """\
+cd /
+{
+    crashes=0
+    while "$@"; case $? in 1 | 13[2-9]) ;; *) false ;; esac; do
+        crashes=$((crashes + 1))
+        [ $crashes -le 5 ] || break
+        [ $crashes -eq 1 ] || sleep 1
+    done
+} &
+"""
+"""1 is a defect's exit code; 132 to 139 are a shell's for SIGILL to SIGSEGV, SIGKILL among them, but for no signal that
+asks to end."""
 
 
 def start(listener: socket.socket, settings: Settings) -> bool:
@@ -43,7 +60,7 @@ def start(listener: socket.socket, settings: Settings) -> bool:
     command = [python.executable, "-m", AGENT_MODULE, "--fd", str(LISTENER_FD)]
     handed = fcntl.fcntl(listener.fileno(), fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE_FD)
     try:
-        pid = os.posix_spawn(
+        pid = _spawn(
             *_detached(command),
             python.environment,
             file_actions=[
@@ -63,10 +80,18 @@ def start(listener: socket.socket, settings: Settings) -> bool:
         return True  # somebody else waited for it, or SIGCHLD is ignored
 
 
+def _spawn(*arguments: Any, **options: Any) -> int:
+    """``posix_spawn`` into a session of its own: what is meant for the program's terminal or group is not for us."""
+    try:
+        return os.posix_spawn(*arguments, setsid=True, **options)
+    except NotImplementedError:  # a C library without it; the agent itself still makes a session of its own
+        return os.posix_spawn(*arguments, setpgroup=0, **options)
+
+
 def _detached(command: list[str]) -> tuple[str, list[str]]:
     """Program and arguments that run ``command`` in the background in ``/`` and end at once."""
     if os.access(_SHELL, os.X_OK):
-        return _SHELL, [_SHELL, "-c", 'cd /; exec "$@" &', "sh", *command]
+        return _SHELL, [_SHELL, "-c", _KEEP_RUNNING, "sh", *command]
     fork = "import os, sys; os.chdir('/'); os.fork() and os._exit(0); os.execv(sys.argv[1], sys.argv[1:])"
     return sys.executable, [sys.executable, "-I", "-S", "-c", fork, *command]
 

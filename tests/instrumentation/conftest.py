@@ -17,6 +17,7 @@ import pytest
 
 from stepsize.errors import StepsizeError
 from stepsize.instrumentation import client, wire
+from stepsize.instrumentation.spawn import AGENT_MODULE
 from stepsize.settings import Settings
 from tests.instrumentation.receiver import TIMEOUT_S, Receiver, http_receiver
 from tests.places import short_directory
@@ -125,11 +126,21 @@ def is_running(pid: int) -> bool:
     return False
 
 
+def waiter_of(agent: int) -> list[int]:
+    """The shell that starts an agent again when it crashes."""
+    with contextlib.suppress(OSError):
+        parent = int(Path(f"/proc/{agent}/stat").read_bytes().rpartition(b")")[2].split()[1])
+        if AGENT_MODULE.encode() in Path(f"/proc/{parent}/cmdline").read_bytes():
+            return [parent]
+    return []
+
+
 def stop_agent(settings: Settings) -> None:
     """End the agent that serves these settings, by its pid."""
     with contextlib.suppress(StepsizeError):
         found = status(replace(settings, sdk_disabled=False))
         if found is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(found.pid, signal.SIGKILL)
+                for pid in (*waiter_of(found.pid), found.pid):  # else it would be started again
+                    os.kill(pid, signal.SIGKILL)
             wait_until(lambda: not is_running(found.pid))
