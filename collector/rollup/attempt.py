@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FROM_SAMPLES = "samples"
 """Source of a peak of memory that is no true one, but the highest sample."""
+ALL_DEVICES = "|*"
+"""After a metric's name: the level over all devices by moment, of what was sent by device."""
 MAX_GAP_NS = 120 * 10**9
 _USUAL_INTERVAL_NS = 10**9
 _START_SLACK_NS = 2 * 10**9
@@ -107,7 +109,7 @@ class Attempt:
         presumed: whether the outcome is concluded from silence, so that a further point takes it back.
         described: columns that its resource gives: item, request, host, cloud and so on.
         counters: ``metric|attribute|start`` → the sum's values.
-        levels: ``metric`` or ``metric|device`` → the gauge's mean and highest.
+        levels: ``metric``, ``metric|device`` or ``metric|*`` (`ALL_DEVICES`) → the gauge's mean and highest.
         rates: metric and direction → bytes.
         cpu: cores in use, integrated to core seconds.
         cpu_histogram: bucket of cores (`model.cpu_bucket`) → seconds.

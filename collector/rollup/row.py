@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepsize import model
 from stepsize.collector.decode.values import json_text
+from stepsize.collector.rollup.attempt import ALL_DEVICES
 from stepsize.collector.rollup.bounds import EARLIEST_NS, MOST_CORES
 from stepsize.model import cpu_quantile
 
@@ -108,19 +109,28 @@ def _memory(attempt: Attempt) -> dict[str, Any]:
 def _gpu(attempt: Attempt) -> dict[str, Any]:
     busy = list(_levels(attempt, model.TASK_GPU_UTILIZATION.name))
     memory = list(_levels(attempt, model.TASK_GPU_MEMORY_USAGE.name))
-    count = attempt.levels.get(model.TASK_GPU_COUNT.name)
+    peaks = [_sum(level.highest for level in memory), _highest(attempt, model.TASK_GPU_MEMORY_PEAK.name)]
+    count = _highest(attempt, model.TASK_GPU_COUNT.name)
     return {
-        "gpu_count": count.highest if count else _devices(attempt),
+        "gpu_count": _devices(attempt) if count is None else count,
         "gpu_utilization_mean": _sum(level.mean for level in busy),
         "gpu_utilization_max": _sum(level.highest for level in busy),
         "gpu_memory_mean_bytes": _sum(level.mean for level in memory),
-        "gpu_memory_peak_bytes": _bytes(_sum(level.highest for level in memory)),
+        "gpu_memory_peak_bytes": _bytes(max((peak for peak in peaks if peak is not None), default=None)),
     }
 
 
+def _highest(attempt: Attempt, name: str) -> float | None:
+    level = attempt.levels.get(name)
+    return None if level is None else level.highest
+
+
 def _devices(attempt: Attempt) -> float | None:
-    """How many devices were in use, where use was sent by device."""
-    used: dict[str, bool] = {}
+    """How many devices were in use at once, where use was sent by device."""
+    at_once = _highest(attempt, f"{model.TASK_GPU_COUNT.name}{ALL_DEVICES}")
+    if at_once is not None:
+        return at_once
+    used: dict[str, bool] = {}  # a state that an older collector wrote does not tell moments apart
     for metric in (model.TASK_GPU_UTILIZATION.name, model.TASK_GPU_MEMORY_USAGE.name):
         for name, level in attempt.levels.items():
             if name.startswith(f"{metric}|"):
@@ -143,8 +153,8 @@ def _traffic(attempt: Attempt) -> dict[str, Any]:
 
 
 def _levels(attempt: Attempt, metric: str) -> Iterator[Level]:
-    """The level over all devices where it was sent, else those of each device."""
-    whole = attempt.levels.get(metric)
+    """The level over all devices where it was sent, or could be summed by moment; else those of each device."""
+    whole = attempt.levels.get(metric) or attempt.levels.get(f"{metric}{ALL_DEVICES}")
     if whole is not None:
         yield whole
         return

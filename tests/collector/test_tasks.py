@@ -430,6 +430,28 @@ def test_devices_in_use_are_counted(log: Log) -> None:
     assert [row["gpu_count"] for row in log.tasks()] == [1.0, 2.0, 0.0, None]
 
 
+def test_devices_are_summed_at_each_moment(log: Log) -> None:
+    """Two devices that take turns are one that is busy all the time: their highest values are not added up."""
+    turns = attempt("1")
+    for device, values in (("GPU-0", [1.0, 0.0, 1.0, 0.0]), ("GPU-1", [0.0, 0.75, 0.0, 0.75])):
+        turns.gauge("stepsize.task.gpu.utilization", cpu_samples(T0, values), hw__id=device)
+    turns.gauge("stepsize.task.gpu.memory.usage", cpu_samples(T0, [3000, 1000, 0, 0]), hw__id="GPU-0")
+    turns.gauge("stepsize.task.gpu.memory.usage", cpu_samples(T0, [1000, 2000]), hw__id="GPU-1")
+    log.fold(turns)
+    row = log.tasks()[0]
+    assert (row["gpu_utilization_mean"], row["gpu_utilization_max"]) == (0.875, 1.0)
+    assert (row["gpu_memory_mean_bytes"], row["gpu_memory_peak_bytes"]) == (1750.0, 4000)
+    assert row["gpu_count"] == 2
+
+
+def test_the_true_peak_of_gpu_memory_counts_where_it_is_known(log: Log) -> None:
+    """The driver's accounts know of what lay between two samples; without them the highest sample is all there is."""
+    known = attempt("1").gauge("stepsize.task.gpu.memory.usage", [(T0, 1000)])
+    known.gauge("stepsize.task.gpu.memory.peak", [(T0, 5000)])
+    log.fold(known, attempt("2").gauge("stepsize.task.gpu.memory.usage", [(T0, 1000)]))
+    assert [row["gpu_memory_peak_bytes"] for row in log.tasks()] == [5000, 1000]
+
+
 @pytest.mark.parametrize("start", [0, 1, T0 + 10**6 * SECOND], ids=["none", "1970", "future"])
 def test_sums_whose_start_is_unknown(log: Log, start: int) -> None:
     """Of a sum that says not (or not credibly) since when it counts, what it gained since it was first seen counts."""
