@@ -163,7 +163,7 @@ def test_no_artifact_appears_in_the_users_flow(ran: tuple[Workplace, str]) -> No
 def test_the_users_own_card_is_made(ran: tuple[Workplace, str]) -> None:
     """A `@card` that is refreshed works beside ours."""
     workplace, _ = ran
-    (page,) = workplace.directory.rglob("blank-mine-*.html")
+    (page,) = workplace.directory.rglob("steps/shown/**/blank-mine-*.html")
     (content,) = re.findall(r'__MF_DATA__\["[\w-]+"\] = "([\w+/=]+)"', page.read_text())
     assert b"drawn by the user" in base64.b64decode(content)
 

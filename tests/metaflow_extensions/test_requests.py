@@ -29,7 +29,7 @@ def decorated(*kinds: tuple[Any, dict[str, Any]]) -> list[Any]:
     """A step's decorators with their values, before any of them has looked at the others."""
     decorators = [kind(attributes=attributes) for kind, attributes in kinds]
     for decorator in decorators:
-        decorator.external_init()
+        getattr(decorator, "external_init", decorator.init)()  # older Metaflows know `init` alone
     return decorators
 
 
@@ -116,7 +116,7 @@ def test_a_pod_knows_the_sites_defaults_that_it_cannot_see() -> None:
     program = (
         "import json; from metaflow.plugins.kubernetes.kubernetes_decorator import KubernetesDecorator as K\n"
         "from metaflow_extensions.stepsize.plugins.request import carried_request\n"
-        "k = K(); k.external_init(); print(json.dumps(carried_request([k], {})))"
+        "k = K(); getattr(k, 'external_init', k.init)(); print(json.dumps(carried_request([k], {})))"
     )
     site = {
         "METAFLOW_KUBERNETES_CPU": "3",
