@@ -51,13 +51,6 @@ class ContainerState:
     memory_peak_bytes: int | None = None
     oom_kills: int | None = None
 
-    @property
-    def memory_held_bytes(self) -> int | None:
-        """What the kernel cannot take back: processes' memory, tmpfs, and what the kernel keeps for them."""
-        if self.memory_usage_bytes is None or self.memory_cache_bytes is None:
-            return None
-        return max(0, self.memory_usage_bytes - self.memory_cache_bytes)
-
 
 @dataclass(frozen=True, slots=True)
 class Constraints:

@@ -21,6 +21,7 @@ from stepsize.instrumentation.agent.probes.observation import Observation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from stepsize.instrumentation.agent.probes.groups import Group
     from stepsize.instrumentation.agent.probes.observation import Attributes
@@ -49,6 +50,12 @@ class Container:
         self._read_s = self._slow_s = float("-inf")
         self._state = ContainerState()
         self._constraints = Constraints()
+
+    @property
+    def directories(self) -> list[Path]:
+        """Where its figures are read, each once."""
+        read = (self.accounts.memory, self.accounts.accounting)
+        return list(dict.fromkeys(group.directory for group in read if group is not None))
 
     def _attributes(self) -> dict[str, AttributeValue]:
         for group in (self.accounts.memory, self.accounts.accounting):
@@ -95,21 +102,41 @@ class _Window:
 
 
 class ContainerProbe:
-    """Samples the container of one attempt; sums count from the probe's first reading.
+    """Samples the container of one attempt; sums count from when it was first seen in there.
 
     Args:
         container: what is read, which other attempts may share.
         pid: the attempt's process.
         proc: the root of /proc.
+        containers: where to look for the process once it has moved, as what starts it may have it do.
     """
 
-    def __init__(self, container: Container, pid: int, proc: str = "/proc") -> None:
+    def __init__(
+        self, container: Container, pid: int, proc: str = "/proc", containers: Containers | None = None
+    ) -> None:
+        self._pid, self._proc, self._containers = pid, proc, containers
+        self._where = procfs.read(f"{proc}/{pid}/cgroup")
+        self._follow_s = self._begun_s = time.monotonic()
+        self._enter(container)
+
+    def _enter(self, container: Container) -> None:
         self.container = container
-        self._pid, self._proc = pid, proc
         self._first, self._held_back = container.read(time.monotonic(), whole=True)
         self._kills = self._first.oom_kills or 0
         self._window: _Window | None = None
         self._told_s = float("-inf")
+
+    def follow(self, monotonic_s: float) -> None:
+        """Look whether the process has moved to another container: often at first, now and then later on."""
+        if self._containers is None or monotonic_s < self._follow_s:
+            return
+        self._follow_s = monotonic_s if monotonic_s - self._begun_s < _SLOW_S else monotonic_s + _SLOW_S
+        where = procfs.read(f"{self._proc}/{self._pid}/cgroup")
+        if where and where != self._where:
+            self._where = where
+            container = self._containers.of(self._pid)
+            if container is not None and container is not self.container:
+                self._enter(container)
 
     def oom_kills(self) -> int:
         """How many kills for memory there were that may have been of the attempt's own process.
@@ -125,6 +152,7 @@ class ContainerProbe:
         What changes slowly, and sums, of which only the last counts, are told every few seconds, when an oom kill was
         counted, and at the ``last``.
         """
+        self.follow(monotonic_s)
         if not self.container.is_container:
             self._see_kills(self.container.accounts.oom_kills())
             return []

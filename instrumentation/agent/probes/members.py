@@ -1,0 +1,182 @@
+"""Who is in a container besides one attempt, and whether each of them can be explained.
+
+What comes in: the container's lists of processes, the attempt's root, the pids of its tree look by look. What goes out:
+whether nobody else is there, and the CPU time of those that are there and are not the attempt's. Reads
+``cgroup.procs`` and states of single processes; writes nothing.
+
+See `dedicated` for who may be there. Orphans go to the container's first process, which may be a shell or launcher that
+makes processes of its own: a new child of it that kept its session is taken to be its own, and one that did not is
+taken for the attempt's, which made itself a daemon.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stepsize.instrumentation import procfs
+from stepsize.instrumentation.agent.reaper import reaper
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from stepsize.instrumentation.procfs import Stat
+
+_GENERATIONS = 64
+"""Ancestors further up are not looked for."""
+_MOST_LOOKS = 2
+"""A child of the tree that the tree still does not know after so many looks is another attempt's."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Aside:
+    """One that is not the attempt's: when it was made, and the CPU seconds it had used when last looked at."""
+
+    start: int
+    used_s: float
+
+
+class Members:
+    """The processes of one container, told apart.
+
+    Args:
+        directories: the container's control groups.
+        root: the attempt's process.
+        ours: processes of the tracking; whatever they start belongs to it too.
+        launched: whether the root's parent does nothing but run the attempt, so that its children are the attempt's.
+        proc: the root of /proc.
+    """
+
+    def __init__(
+        self,
+        directories: Collection[Path],
+        root: int,
+        ours: Collection[int],
+        *,
+        launched: bool = False,
+        proc: str = "/proc",
+    ) -> None:
+        self._lists = [f"{directory}/cgroup.procs" for directory in directories]
+        self._ours, self._proc = ours, proc
+        stat = procfs.stat(proc, root)
+        self._root_start, self._session = (stat.start, stat.session) if stat is not None else (0, 0)
+        self._ancestors = _ancestors(proc, root)
+        # Where the agent's own orphans go; a namespace of pids has a first process of its own.
+        self._reapers = {reaper(proc), *(pid for pid in self._ancestors if _is_first(proc, pid))}
+        self._launcher = self._ancestors[0] if launched and self._ancestors else 0
+        self._aside: dict[int, _Aside] = {}
+        self._gone_s = 0.0
+        self._accepted: set[int] = set()
+        self._pending: dict[int, int] = {}
+        self._is_first = True
+        self.are_explained = bool(directories) and not any(_has_groups_below(one) for one in directories)
+        """Whether nobody was seen so far whose presence has no explanation."""
+
+    @property
+    def aside(self) -> Collection[int]:
+        """Pids of those that are not the attempt's."""
+        return self._aside.keys()
+
+    def look(self, tree: Collection[int]) -> bool:
+        """Look who is there now; whether all are explained."""
+        pids: set[int] = set()
+        for listed in self._lists:
+            pids.update(map(int, procfs.read_whole(listed).split()))
+        unknown = pids - self._aside.keys() - self._accepted
+        unknown.difference_update(tree)
+        self.are_explained = self.are_explained and all(self._explain(pid, pids, tree) for pid in unknown)
+        self._accepted &= pids
+        self._is_first = False
+        return self.are_explained
+
+    def aside_s(self) -> float:
+        """CPU seconds that those that are not the attempt's have used since they were made."""
+        for pid, known in list(self._aside.items()):
+            now = self._read(pid)
+            if now is None or now.start != known.start:
+                self._gone_s += self._aside.pop(pid).used_s
+            else:
+                self._aside[pid] = now
+        return self._gone_s + sum(one.used_s for one in self._aside.values())
+
+    def _explain(self, pid: int, pids: Collection[int], tree: Collection[int]) -> bool:
+        stat = procfs.stat(self._proc, pid) if pid else None
+        if stat is None:
+            return pid != 0  # gone already; zero is somebody of another namespace, from outside
+        if pid in self._ancestors or self._is_tracking(stat, pids) or (self._is_first and self._is_beside(stat)):
+            aside = self._read(pid)
+            if aside is not None:
+                self._aside[pid] = aside
+            return True
+        return stat.start >= self._root_start and self._is_of_the_attempt(stat, tree)
+
+    def _is_tracking(self, stat: Stat, pids: Collection[int]) -> bool:
+        """Whether it is the tracking's, or was started by it."""
+        here: Stat | None = stat
+        for _ in range(_GENERATIONS):
+            if here is None:
+                break
+            if here.pid in self._ours:
+                return True
+            here = procfs.stat(self._proc, here.parent) if here.parent in pids else None
+        return False
+
+    def _is_beside(self, stat: Stat) -> bool:
+        """Whether an ancestor had started it beside the root, in the same session: the rest of a pipeline."""
+        return stat.session == self._session and stat.parent in self._ancestors
+
+    def _is_of_the_attempt(self, stat: Stat, tree: Collection[int]) -> bool:
+        """Whether one that came since was just made by the tree, or orphaned by it."""
+        if stat.parent in tree:
+            self._pending[stat.pid] = self._pending.get(stat.pid, 0) + 1
+            return self._pending[stat.pid] <= _MOST_LOOKS
+        orphaned = stat.parent in self._reapers
+        if orphaned and stat.parent in self._ancestors:
+            parent = procfs.stat(self._proc, stat.parent)
+            orphaned = parent is not None and parent.session != stat.session
+        if orphaned or stat.parent == self._launcher or stat.parent in self._accepted:
+            self._accepted.add(stat.pid)
+            return True
+        return False
+
+    def _read(self, pid: int) -> _Aside | None:
+        stat = procfs.stat(self._proc, pid)
+        if stat is None:
+            return None
+        if pid == os.getpid():  # to the microsecond
+            own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+            used_s = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+            return _Aside(stat.start, used_s)
+        ticks = stat.user + stat.system
+        if pid not in self._ancestors:  # among whose children is the attempt
+            ticks += stat.children_user + stat.children_system
+        return _Aside(stat.start, ticks / procfs.TICKS_PER_S)
+
+
+def _ancestors(proc: str, pid: int) -> list[int]:
+    """A process's parent, its parent, and so on."""
+    found: list[int] = []
+    stat = procfs.stat(proc, pid)
+    while stat is not None and stat.parent > 0 and len(found) < _GENERATIONS:
+        found.append(stat.parent)
+        stat = procfs.stat(proc, stat.parent)
+    return found
+
+
+def _is_first(proc: str, pid: int) -> bool:
+    """Whether a process is the first of its namespace of pids, to which orphans go."""
+    status = procfs.read(f"{proc}/{pid}/status")
+    start = status.find(b"NSpid:")
+    return start >= 0 and status[start : status.index(b"\n", start)].split()[-1] == b"1"
+
+
+def _has_groups_below(directory: Path) -> bool:
+    """Whether there are further groups in it, whose processes its list leaves out."""
+    try:
+        with os.scandir(directory) as entries:
+            return any(entry.is_dir(follow_symlinks=False) for entry in entries)
+    except OSError:
+        return True
