@@ -69,13 +69,17 @@ def read_whole(path: str) -> bytes:
 
 def stat(proc: str, pid: int) -> Stat | None:
     """The process's state, or ``None`` when it is gone."""
-    content = read(f"{proc}/{pid}/stat")
+    return parse_stat(read(f"{proc}/{pid}/stat"))
+
+
+def parse_stat(content: bytes) -> Stat | None:
+    """What ``/proc/<pid>/stat`` says, or ``None`` where it is empty."""
     # The name may hold anything, parentheses and spaces too: the fields start after the last closing one.
     f = content[content.rfind(b")") + 2 :].split()
     if len(f) < 50:
         return None
     return Stat(
-        pid=pid,
+        pid=int(content[: content.find(b" ")]),
         state=f[0],
         parent=int(f[1]),
         session=int(f[3]),
@@ -123,7 +127,11 @@ def proportional_bytes(proc: str, pid: int) -> int | None:
 
 def disk_bytes(proc: str, pid: int | str) -> tuple[int, int] | None:
     """Bytes read from and written to storage by the process and the children that it waited for."""
-    content = read(f"{proc}/{pid}/io")
+    return parse_disk_bytes(read(f"{proc}/{pid}/io"))
+
+
+def parse_disk_bytes(content: bytes) -> tuple[int, int] | None:
+    """What ``/proc/<pid>/io`` says, or ``None`` where it is empty."""
     read_at, write_at = content.find(b"\nread_bytes: "), content.find(b"\nwrite_bytes: ")
     if read_at < 0 or write_at < 0:
         return None

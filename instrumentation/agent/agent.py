@@ -21,10 +21,10 @@ from stepsize.instrumentation.agent import ending, recording
 from stepsize.instrumentation.agent.flushes import Flushes
 from stepsize.instrumentation.agent.retirement import Retirement
 from stepsize.instrumentation.agent.server import Server
-from stepsize.instrumentation.agent.watch import watch
+from stepsize.instrumentation.agent.watch import next_due_s, watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
     from pathlib import Path
 
     from stepsize.instrumentation.agent.gpus import Gpus
@@ -107,12 +107,13 @@ class Agent:
         """Serve until there is nothing left to do."""
         self._sender.start()
         while not self._stopping:
-            self._selector.select(self._pause_s())
-            with contextlib.suppress(BlockingIOError):
-                self._wake_read.recv(4096)
-            for received in self._server.receive():
-                self._handle(received)
-            self._see_ends()
+            ready = {key.fd for key, _ in self._selector.select(self._pause_s())}
+            if ready:
+                with contextlib.suppress(BlockingIOError):
+                    self._wake_read.recv(4096)
+                for received in self._server.receive():
+                    self._handle(received)
+            self._see_ends(ready)
             self._sample_due()
             self._record_gpus()
             self._export_if_due()
@@ -182,13 +183,17 @@ class Agent:
     def _of(self, connection: Connection) -> Watched | None:
         return None if connection.instance_key is None else self._watched.get(connection.instance_key)
 
-    def _see_ends(self) -> None:
-        """Processes that ended without a last word. Whoever spoke before it ended has been heard by now."""
+    def _see_ends(self, ready: Container[int]) -> None:
+        """Processes that ended without a last word. Whoever spoke before it ended has been heard by now.
+
+        ``ready`` are the descriptors that had something to tell.
+        """
         now = time.monotonic()
         for watched in list(self._watched.values()):
             if watched.ended is None:
-                if watched.pidfd is None and now < watched.due_s:
-                    continue  # without a pidfd it is looked at when it is sampled
+                # Without a pidfd it is looked at when it is sampled.
+                if now < watched.due_s if watched.pidfd is None else watched.pidfd not in ready:
+                    continue
                 if not watched.has_ended(self._host.proc):
                     continue
                 # At once: whoever waits for the process takes the evidence away.
@@ -225,13 +230,15 @@ class Agent:
 
     def _sample_due(self, *, everything: bool = False) -> None:
         now = time.monotonic()
-        for watched in self._watched.values():
-            if watched.ended is None and (everything or now >= watched.due_s):
-                self._recorder.record(watched.attempt, *watched.attempt.sample())
-                watched.advance(now)
+        due = [each for each in self._watched.values() if each.ended is None and (everything or now >= each.due_s)]
+        if due:
+            with self._host.processes.round(sum(each.tree.expected for each in due if each.tree is not None)):
+                for watched in due:
+                    self._recorder.record(watched.attempt, *watched.attempt.sample())
+                    watched.advance(now)
         if self._watched and self._system is not None and (everything or now >= self._system_due_s):
             self._recorder.record_host(time.time_ns(), self._system.sample(now))
-            self._system_due_s = now + self._settings.interval_s
+            self._system_due_s = next_due_s(now, self._settings.interval_s)
         if self._watched:
             self._task_s = now
         if self._watched or self._sender.unsent_points:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from stepsize.instrumentation.wire import Reading, Register
     from stepsize.model import AttributeValue, Identity
 
+_USER, _SYSTEM = ((("cpu.mode", mode),) for mode in ("user", "system"))
+_READ, _WRITE = ((("disk.io.direction", direction),) for direction in ("read", "write"))
 MIN_WINDOW_S = 0.1
 """Rates over less than this would be mostly the clock tick."""
 
@@ -62,7 +64,7 @@ class Attempt:
         self._usage_told = False
         self._totals = _Totals()
         self._children_apart = False
-        self._summary = Summary(duration_s=0.0, cpu_seconds=0.0)
+        self._last_unix_nano = self.start_unix_nano
 
     @property
     def instance_id(self) -> str:
@@ -112,12 +114,23 @@ class Attempt:
         if ending.exit_signal is not None:
             attributes.append(("process.exit.signal", ending.exit_signal))
         found.append(Observation(model.TASK_END, 1, tuple(attributes)))
-        self._summarize(ended)
+        self._last_unix_nano = ended
         return ended, found
 
     def summary(self) -> Summary:
         """What the attempt has used so far."""
-        return self._summary
+        totals = self._totals
+        return Summary(
+            duration_s=(self._last_unix_nano - self.start_unix_nano) / 1e9,
+            cpu_seconds=totals.user_s + totals.system_s,
+            cpu_max=totals.cores_max or None,
+            memory_peak_bytes=totals.peak_bytes or None,
+            memory_source=totals.source if totals.peak_bytes else None,
+            disk_read_bytes=totals.read_bytes,
+            disk_write_bytes=totals.write_bytes,
+            processes_max=totals.processes_max or None,
+            samples=totals.samples,
+        )
 
     def pids(self) -> list[int]:
         """Its processes, as the last sample saw them."""
@@ -135,7 +148,7 @@ class Attempt:
         if self._totals.peak_bytes:
             source = (model.Attr.MEMORY_SOURCE, self._totals.source)
             found.append(Observation(model.TASK_MEMORY_PEAK, self._totals.peak_bytes, (source,)))
-        self._summarize(sample.time_unix_nano)
+        self._last_unix_nano = sample.time_unix_nano
         return found
 
     def _of_memory(self, sample: TreeSample) -> list[Observation]:
@@ -155,12 +168,12 @@ class Attempt:
         totals = self._totals
         found = []
         if totals.cpu_known:
-            found.append(Observation(model.TASK_CPU_TIME, totals.user_s, (("cpu.mode", "user"),)))
-            found.append(Observation(model.TASK_CPU_TIME, totals.system_s, (("cpu.mode", "system"),)))
+            found.append(Observation(model.TASK_CPU_TIME, totals.user_s, _USER))
+            found.append(Observation(model.TASK_CPU_TIME, totals.system_s, _SYSTEM))
             found += self._cpu_usage(time_unix_nano, last=last, exact=exact)
         if totals.read_bytes is not None and totals.write_bytes is not None:
-            found.append(Observation(model.TASK_DISK_IO, totals.read_bytes, (("disk.io.direction", "read"),)))
-            found.append(Observation(model.TASK_DISK_IO, totals.write_bytes, (("disk.io.direction", "write"),)))
+            found.append(Observation(model.TASK_DISK_IO, totals.read_bytes, _READ))
+            found.append(Observation(model.TASK_DISK_IO, totals.write_bytes, _WRITE))
             found += self._disk_rates(time_unix_nano, totals.read_bytes, totals.write_bytes)
         return found
 
@@ -192,10 +205,9 @@ class Attempt:
         self._disk_before = time_unix_nano, read_bytes, write_bytes
         if elapsed_s < 0:
             return []  # the clock was set back: begin anew
-        pairs = (("read", read_bytes - read_before), ("write", write_bytes - write_before))
         return [
-            Observation(model.TASK_DISK_IO_RATE, count / elapsed_s, (("disk.io.direction", direction),))
-            for direction, count in pairs
+            Observation(model.TASK_DISK_IO_RATE, (read_bytes - read_before) / elapsed_s, _READ),
+            Observation(model.TASK_DISK_IO_RATE, (write_bytes - write_before) / elapsed_s, _WRITE),
         ]
 
     def _of_others(self, *, last: bool = False) -> list[Observation]:
@@ -246,20 +258,6 @@ class Attempt:
     def _is_own(self, peak_bytes: int) -> bool:
         """Whether a peak of the process is one of the attempt's."""
         return not self._within or peak_bytes > (self._baseline.memory_peak_bytes or 0)
-
-    def _summarize(self, now_unix_nano: int) -> None:
-        totals = self._totals
-        self._summary = Summary(
-            duration_s=(now_unix_nano - self.start_unix_nano) / 1e9,
-            cpu_seconds=totals.user_s + totals.system_s,
-            cpu_max=totals.cores_max or None,
-            memory_peak_bytes=totals.peak_bytes or None,
-            memory_source=totals.source if totals.peak_bytes else None,
-            disk_read_bytes=totals.read_bytes,
-            disk_write_bytes=totals.write_bytes,
-            processes_max=totals.processes_max or None,
-            samples=totals.samples,
-        )
 
 
 class _Totals:

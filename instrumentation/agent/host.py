@@ -7,13 +7,13 @@ What comes in: the root of /proc. What goes out: answers for the tree probes. Re
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.probes.container import Containers
+from stepsize.instrumentation.agent.processes import Processes
 from stepsize.instrumentation.spawn import AGENT_MODULE
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from stepsize.instrumentation.agent.probes.observation import Used
     from stepsize.model import Identity
 
-_ROUND_S = 0.1
-"""One look serves everybody for so long."""
 _GENERATIONS = 64
 """Ancestors further up are not looked for."""
 
@@ -70,20 +68,16 @@ class Host:
         self.proc = proc
         self.containers = Containers(proc)
         listed = Path(proc, "thread-self", "children").exists() if lists_children is None else lists_children
-        self._lists_children = listed
-        self._families: tuple[float, dict[int, list[int]]] = (-1.0, {})
-        self._ours = {os.getpid()}
+        self.processes = Processes(proc, lists_children=listed)
+        self.ours = {os.getpid()}
+        """Processes that belong to the tracking."""
         self._sessions: dict[int, int] = {}
         self._lineages: dict[tuple[str, int], _Lineage] = {}
-        self._orphans: tuple[float, list[int]] = (-1.0, [])
+        self._orphans: frozenset[int] = frozenset()
 
     def add_own(self, pid: int) -> None:
         """A process that the agent started; whatever it starts is reached through it alone."""
-        self._ours.add(pid)
-
-    def is_ours(self, pid: int) -> bool:
-        """Whether a process belongs to the tracking."""
-        return pid in self._ours
+        self.ours.add(pid)
 
     def set_roots(self, roots: Iterable[Root]) -> None:
         """The roots of all live attempts: says which sessions are shared, and which attempt lies below which."""
@@ -129,32 +123,21 @@ class Host:
 
     def children(self, pid: int, threads: int) -> list[int]:
         """Children of every thread of a process."""
-        if self._lists_children:
-            return procfs.children(self.proc, pid, threads)
-        now = time.monotonic()
-        if now - self._families[0] > _ROUND_S:
-            self._families = now, self._scan()
-        return self._families[1].get(pid, [])
+        return self.processes.children(pid, threads)
 
-    def _scan(self) -> dict[int, list[int]]:
-        found: dict[int, list[int]] = {}
-        for name in os.listdir(self.proc):  # noqa: PTH208 - pathlib costs ten times as much
-            stat = procfs.stat(self.proc, int(name)) if name.isdigit() else None
-            if stat is not None:
-                found.setdefault(stat.parent, []).append(stat.pid)
-        return found
+    def orphans(self, since: int | None) -> frozenset[int]:
+        """Children of the process to which orphans go: the agent is an orphan itself, so it is its own parent.
 
-    def orphans(self) -> list[int]:
-        """Children of the process to which orphans go: the agent is an orphan itself, so it is its own parent."""
-        now = time.monotonic()
-        if now - self._orphans[0] > _ROUND_S:
-            pids = self.children(os.getppid(), 1)
-            self._mark_agents(set(pids) - set(self._orphans[1]))
-            self._orphans = now, pids
-        return self._orphans[1]
+        ``since`` is the round after which they are new to whoever asks.
+        """
+        pids = frozenset(self.processes.children(os.getppid(), 1, since))
+        if pids != self._orphans:
+            self._mark_agents(pids - self._orphans)
+            self._orphans = pids
+        return pids
 
     def _mark_agents(self, pids: Iterable[int]) -> None:
         """Agents of other destinations are orphans too, and where an attempt is the reaper they look like its own."""
         for pid in pids:
             if AGENT_MODULE.encode() in procfs.read(f"{self.proc}/{pid}/cmdline"):
-                self._ours.add(pid)
+                self.ours.add(pid)

@@ -64,7 +64,7 @@ def _metric(name: str, points: bytes) -> bytes:
 def _points(points: Sequence[tuple[int, int | float]], start: bytes, attributes: bytes) -> bytes:
     """A series: all its points have one length, and differ in their time and value alone."""
     before = b"\x0a" + _varint(len(start) + _VALUE_BYTES + len(attributes)) + start
-    parts = []
+    parts: list[bytes] = []
     for time_unix_nano, value in points:
         if isinstance(value, float):
             parts += (before, _AS_DOUBLE.pack(_TIME_TAG, time_unix_nano, _DOUBLE_TAG, value), attributes)

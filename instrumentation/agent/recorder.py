@@ -42,6 +42,7 @@ class Recorder:
     points: int = 0
     recordings: Recordings = field(default_factory=Recordings)
     _open: dict[str, ResourcePoints] = field(default_factory=dict)
+    _attempts: dict[str, Attempt] = field(default_factory=dict)
 
     def record(self, attempt: Attempt, time_unix_nano: int, observations: Sequence[Observation]) -> None:
         """Take one sample of an attempt."""
@@ -51,14 +52,7 @@ class Recorder:
         resource = self._open.get(attempt.instance_id)
         if resource is None:
             resource = self._open[attempt.instance_id] = ResourcePoints({}, attempt.start_unix_nano)
-        # Anew each time: the user may have said more of it since.
-        resource.resource = {
-            **self.common,
-            **self.host,
-            "process.pid": attempt.pid,
-            **({} if attempt.container is None else attempt.container.container.attributes),
-            **attempt.identity.attributes(),
-        }
+        self._attempts[attempt.instance_id] = attempt
         self.points += resource.add(time_unix_nano, observations)
 
     def record_host(self, time_unix_nano: int, observations: Sequence[Observation]) -> None:
@@ -73,9 +67,21 @@ class Recorder:
         """What has been gathered, to be sent; ``None`` where nothing has."""
         if not self.points:
             return None
+        for instance_id, attempt in self._attempts.items():
+            self._open[instance_id].resource = self._resource(attempt)
         batch = Batch(list(self._open.values()), self.points)
-        self._open, self.points = {}, 0
+        self._open, self._attempts, self.points = {}, {}, 0
         return batch
+
+    def _resource(self, attempt: Attempt) -> dict[str, AttributeValue]:
+        """Anew for each batch: the user may have said more of the attempt since."""
+        return {
+            **self.common,
+            **self.host,
+            "process.pid": attempt.pid,
+            **({} if attempt.container is None else attempt.container.container.attributes),
+            **attempt.identity.attributes(),
+        }
 
 
 def host_attributes() -> dict[str, AttributeValue]:

@@ -39,7 +39,7 @@ class Watched:
         attempt: the attempt.
         pidfd: readable once the process has ended; ``None`` where the system has none.
         start: start of the process in clock ticks since boot; ``None`` where it was gone already.
-        begun_s: monotonic time of the first sample.
+        begun_s: monotonic time at which it was first looked at.
         due_s: monotonic time of the next sample.
         tree: the process tree, where it is read from /proc.
         ended: what is known once the process is gone, while its launcher's word is waited for.
@@ -74,17 +74,25 @@ class Watched:
         return ending.from_status(ending.wait_status(last, self.pidfd), self.attempt.oom_kills())
 
     def advance(self, now_s: float) -> None:
-        """Set when the next sample is due. What was missed, by a suspended machine for one, is not made up for."""
-        interval_s = self.attempt.interval_s
-        passed_s = max(0.0, now_s - self.begun_s)
-        early = (self.begun_s + after_s for after_s in _EARLY_S if after_s > passed_s)
-        self.due_s = min([self.begun_s + (passed_s // interval_s + 1) * interval_s, *early])
+        """Set when the next sample is due. What was missed, by a suspended machine for one, is not made up for.
+
+        Attempts of one interval are due together, so that one look at the host serves them all.
+        """
+        self.due_s = next_due_s(now_s, self.attempt.interval_s)
+        passed_s = now_s - self.begun_s
+        if passed_s < _EARLY_S[-1]:
+            self.due_s = min(self.due_s, self.begun_s + next(early for early in _EARLY_S if early > passed_s))
 
     def close(self) -> None:
         """Let go of the process."""
         if self.pidfd is not None:
             os.close(self.pidfd)
             self.pidfd = None
+
+
+def next_due_s(now_s: float, interval_s: float) -> float:
+    """The next moment at which whatever has this interval is due."""
+    return (now_s // interval_s + 1) * interval_s
 
 
 def watch(register: Register, pid: int, pidfd: int | None, host: Host) -> Watched:

@@ -37,7 +37,9 @@ def test_a_spike_between_two_samples_is_in_the_peak(place: Place, receiver: Rece
     place.run(settings, "warm", "")  # an agent that is up looks at a task as soon as it registers
     receiver.end("warm")
     child = "import time; b = bytearray(300 << 20); time.sleep(.15); del b; time.sleep(9)"
-    body = f"time.sleep(0.5); child = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+    # All attempts of one interval are sampled at the multiples of it: the child comes a moment after one.
+    body = "time.sleep(3.2 - time.monotonic() % 1.5)\n"
+    body += f"child = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
     body += "time.sleep(1.5); child.kill()"
     place.run(settings, "spike", body)
     receiver.end("spike")

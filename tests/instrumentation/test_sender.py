@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from stepsize import model
 from stepsize.instrumentation.agent import otlp_json, otlp_protobuf
 from stepsize.instrumentation.agent.delivery import Answer, Delivery, Encoding, Request
-from stepsize.instrumentation.agent.points import Batch, ResourcePoints, to_metrics_data
+from stepsize.instrumentation.agent.points import Batch, ResourcePoints
 from stepsize.instrumentation.agent.probes.observation import Observation
 from stepsize.instrumentation.agent.sender import Bounds, Losses, Sender
 from stepsize.instrumentation.agent.spool import Spool
@@ -364,16 +364,25 @@ def _times_of_json(request: Request) -> list[str]:
     return [point["timeUnixNano"] for point in metric["gauge"]["dataPoints"]]
 
 
-def test_sums_start_with_their_resource_and_gauges_nowhere() -> None:
-    """Points become OpenTelemetry's with their own times; only sums have a start; units come from the one table."""
-    resource = ResourcePoints({"stepsize.flow.name": "f"}, start_unix_nano=5)
+def test_of_sums_and_peaks_only_the_last_point_is_kept() -> None:
+    """It holds what those before it did; gauges keep each point; what `add` says is how many points there are more."""
+    resource = ResourcePoints({}, start_unix_nano=5)
     mode = (("cpu.mode", "user"),)
-    for moment in (10, 20):
-        resource.add(moment, [Observation(model.TASK_CPU_TIME, 0.5, mode), Observation(model.TASK_MEMORY_USAGE, 7)])
-    data = to_metrics_data([resource], point_attributes=True)
-    metrics = {metric.name: metric for metric in data.resource_metrics[0].scope_metrics[0].metrics}
-    sums = metrics["stepsize.task.cpu.time"]
-    assert (sums.unit, sums.data.is_monotonic) == ("s", True)
-    assert [(p.start_time_unix_nano, p.time_unix_nano) for p in sums.data.data_points] == [(5, 10), (5, 20)]
-    assert sums.data.data_points[0].attributes == {"flow": "f", "cpu.mode": "user"}
-    assert metrics["stepsize.task.memory.usage"].data.data_points[0].start_time_unix_nano == 0
+    more = [
+        resource.add(
+            moment,
+            [
+                Observation(model.TASK_CPU_TIME, moment / 2, mode),
+                Observation(model.TASK_MEMORY_PEAK, moment),
+                Observation(model.TASK_MEMORY_USAGE, 7),
+            ],
+        )
+        for moment in (10, 20)
+    ]
+    assert more == [3, 1]
+    assert resource.size() == 4
+    assert resource.series == {
+        (model.TASK_CPU_TIME.name, mode): [(20, 10.0)],
+        (model.TASK_MEMORY_PEAK.name, ()): [(20, 20)],
+        (model.TASK_MEMORY_USAGE.name, ()): [(10, 7), (20, 7)],
+    }

@@ -1,12 +1,13 @@
 """What probes return: observations, and samples of a process tree.
 
-What comes in: nothing. What goes out: frozen value classes. Never does I/O.
+What comes in: nothing. What goes out: frozen value classes. Never does I/O. Those that are made at each sample are
+named tuples, which cost a third of what a frozen dataclass does.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from stepsize.model import AttributeValue, Metric
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 Attributes = tuple[tuple[str, "AttributeValue"], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """One value of one metric, with the attributes of its point."""
 
     metric: Metric
@@ -23,8 +23,7 @@ class Observation:
     attributes: Attributes = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TreeSample:
+class TreeSample(NamedTuple):
     """A process tree at one moment; ``None`` where it could not be read.
 
     Attributes:

@@ -38,6 +38,8 @@ class SharedMemory:
         self._proc = proc
         self._shares: dict[int, _Share] = {}
         self._due_s: dict[int, float] = {}  # address of the stack, which says whose copies they are
+        self.groups: dict[int, list[Stat]] = {}
+        """The copies of the last look, by the same."""
 
     def usage_bytes(self, live: Mapping[int, Stat], known: Collection[int]) -> dict[int, int]:
         """Bytes by pid; ``known`` holds those that were there at the sample before."""
@@ -45,7 +47,8 @@ class SharedMemory:
             pid: share for pid, share in self._shares.items() if pid in live and live[pid].start == share.start
         }
         usage = {}
-        for stack, copies in copies_of(live.values()).items():
+        self.groups = _copies_of(live.values())
+        for stack, copies in self.groups.items():
             self._enter(copies, known)
             self._measure(stack, [stat for stat in copies if stat.pid in known])
             for stat in copies:
@@ -78,7 +81,7 @@ class SharedMemory:
         self._due_s[stack] = now + (time.monotonic() - now) / COST_SHARE
 
 
-def copies_of(stats: Iterable[Stat]) -> dict[int, list[Stat]]:
+def _copies_of(stats: Iterable[Stat]) -> dict[int, list[Stat]]:
     """Groups of two and more that are copies of one program, by what shows it."""
     by_stack: dict[int, list[Stat]] = {}
     for stat in stats:

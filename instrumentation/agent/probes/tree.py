@@ -20,19 +20,18 @@ what the machine has to bear, and no advice is made from the two together.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.probes.cpu import CpuLedger, total
+from stepsize.instrumentation.agent.probes.disk import DiskLedger
+from stepsize.instrumentation.agent.probes.inner import InnerAttempts
 from stepsize.instrumentation.agent.probes.memory import MemoryLedger, ProcessMemory
 from stepsize.instrumentation.agent.probes.observation import Rest, TreeSample
-from stepsize.instrumentation.agent.probes.shared import SharedMemory, copies_of
+from stepsize.instrumentation.agent.probes.shared import SharedMemory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from stepsize.instrumentation.agent.host import Host, Root
+    from stepsize.instrumentation.agent.host import Host
     from stepsize.instrumentation.procfs import Stat
 
 
@@ -54,27 +53,48 @@ class ProcessTree:
         self._since = since_ticks
         self._host = host
         self._proc = host.proc
+        self._processes = host.processes
+        self._round: int | None = None  # of the last sample
+        self._live: dict[int, Stat] = {}  # as the last sample saw them
         self._known: dict[int, int] = {}  # pid → start
         self._stacks: set[int] = set()
-        self._orphans_seen: set[int] = set()
+        self._orphans_seen: frozenset[int] = frozenset()
         self._cpu = CpuLedger()
         self._earlier: tuple[int, int] | None = None
         self._memory = MemoryLedger()
         self._stood_bytes = stood_bytes
         self._peaks = _Peaks(host.proc)
         self._shared = SharedMemory(host.proc)
-        self._disk = _Disk(host.proc)
-        self._inner = _Inner(host, instance_id, root)
+        self._disk = DiskLedger(host.processes)
+        self._inner = InnerAttempts(host, instance_id, root)
         self._zombie: Stat | None = None
+        self._told: TreeSample | None = None
+
+    @property
+    def expected(self) -> int:
+        """How many processes the next sample is likely to read."""
+        return len(self._known) + 1
 
     def sample(self) -> TreeSample | None:
         """The tree now, or ``None`` when its root is gone."""
+        with self._processes.round(self.expected):
+            return self._sample()
+
+    def _sample(self) -> TreeSample | None:
         # First: whoever is gone before the walk is already in what the walk reads of the one who waited for it.
         self._inner.look(self._cpu, self._disk)
         live = self._walk()
-        root = live.get(self._root)
-        if root is None:
+        if self._root not in live:
             return None
+        disk = self._disk.update(live, self._inner.owed_bytes())
+        unchanged = live == self._live and not self._inner.pids and not self._shared.groups
+        self._live, self._round = live, self._processes.number
+        if not unchanged or self._told is None:
+            self._told = self._add_up(live)
+        # By position: for each tree at each sample.
+        return TreeSample(time.time_ns(), *self._told[1:-2], *disk)
+
+    def _add_up(self, live: dict[int, Stat]) -> TreeSample:
         user, system = self._cpu.update(live, self._inner.pids, self._inner.owed_ticks())
         if self._earlier is None:
             self._earlier = self._used_earlier(live)
@@ -82,21 +102,18 @@ class ProcessTree:
         if self._stood_bytes is not None and not self._known:
             self._memory.stand({m.key: self._stood_bytes if m.key[0] == self._root else m.peak_bytes for m in memories})
         usage = self._memory.update(memories)
-        disk = self._disk.update(live, self._inner.owed_bytes())
         self._known = {pid: stat.start for pid, stat in live.items()}
         self._stacks.update(stat.stack for stat in live.values() if stat.stack)
-        second = procfs.TICKS_PER_S
+        alive = [stat.threads for stat in live.values() if _is_alive(stat)]
         return TreeSample(
-            time_unix_nano=time.time_ns(),
-            cpu_user_s=(user - self._earlier[0]) / second,
-            cpu_system_s=(system - self._earlier[1]) / second,
+            time_unix_nano=0,
+            cpu_user_s=(user - self._earlier[0]) / procfs.TICKS_PER_S,
+            cpu_system_s=(system - self._earlier[1]) / procfs.TICKS_PER_S,
             memory_usage_bytes=usage,
             memory_peak_bytes=self._memory.peak_bytes,
             memory_source=self._memory.source,
-            processes=sum(_is_alive(stat) for stat in live.values()),
-            threads=sum(stat.threads for stat in live.values() if _is_alive(stat)),
-            disk_read_bytes=disk[0],
-            disk_write_bytes=disk[1],
+            processes=len(alive),
+            threads=sum(alive),
         )
 
     def see_zombie(self, stat: Stat) -> None:
@@ -108,6 +125,10 @@ class ProcessTree:
 
         A process that went since the last sample is taken to have been waited for by the root.
         """
+        with self._processes.round(self.expected):
+            return self._rest()
+
+    def _rest(self) -> Rest:
         walk = self._walk()
         live = {pid: stat for pid, stat in walk.items() if pid != self._root}
         (user, system), (lost_user, lost_system) = total(live.values()), self._cpu.lost
@@ -137,35 +158,40 @@ class ProcessTree:
     def _walk(self) -> dict[int, Stat]:
         """The tree's processes: the root's descendants, and those that are known or recognized though orphaned."""
         live: dict[int, Stat] = {}
-        ours, apart = self._host.is_ours, self._inner.pids
-        pending = [*self._known, self._root]
+        processes, known = self._processes, self._known
+        ours, apart = self._host.ours, self._inner.pids
+        pending = [*known, self._root]
         while pending:
             pid = pending.pop()
-            if pid in live or pid in apart or ours(pid):
+            if pid in live or pid in apart or pid in ours:
                 continue
-            stat = procfs.stat(self._proc, pid)
+            stat = processes.stat(pid)
             if stat is None and pid == self._root:
                 stat = self._zombie
-            if stat is None or self._known.get(pid, stat.start) != stat.start or stat.parent in apart:
+            start = known.get(pid)
+            if stat is None or start not in (None, stat.start) or stat.parent in apart:
                 continue
             live[pid] = stat
-            pending += self._host.children(pid, stat.threads)
+            # Of one that was not here before, all children may be new here.
+            pending += processes.children(pid, stat.threads, None if start is None else self._round)
             if not pending:
                 pending = self._orphans(live)
         return live
 
     def _orphans(self, live: dict[int, Stat]) -> list[int]:
         """Children of the reaper that nobody has looked at and that came from this tree."""
-        orphans = set(self._host.orphans()) - live.keys()
-        new = orphans - self._orphans_seen
-        self._orphans_seen = orphans
+        orphans = self._host.orphans(self._round)
+        if orphans == self._orphans_seen:
+            return []
+        new = orphans - self._orphans_seen - live.keys()
+        self._orphans_seen = orphans if self._processes.walks else self._orphans_seen | orphans
         if not new or self._root not in live:
             return []
         start, session = live[self._root].start, live[self._root].session
         stacks = self._stacks | {stat.stack for stat in live.values() if stat.stack}
         found = []
         for pid in new:
-            stat = procfs.stat(self._proc, pid)
+            stat = self._processes.stat(pid)
             if stat is not None and stat.start >= max(start, self._since):
                 alone = stat.session == session and self._host.is_sole_session(session)
                 if alone or stat.stack in stacks:
@@ -178,9 +204,8 @@ class ProcessTree:
         return total(stats)
 
     def _memories(self, live: dict[int, Stat]) -> list[ProcessMemory]:
-        known = self._known.keys() | {self._root}
-        usage = self._shared.usage_bytes(live, known)
-        copies = {stat.pid for group in copies_of(live.values()).values() for stat in group} - {self._root}
+        usage = self._shared.usage_bytes(live, self._known.keys() | {self._root})
+        copies = {stat.pid for group in self._shared.groups.values() for stat in group} - {self._root}
         self._peaks.keep(live)
         return [
             ProcessMemory(
@@ -199,65 +224,6 @@ def _is_alive(stat: Stat) -> bool:
     return stat.state not in b"ZX" and stat.rss_bytes > 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Below:
-    """Another attempt below the root, and what this tree had counted of its process before it was one."""
-
-    attempt: Root
-    start: int | None
-    ticks: tuple[int, int]
-    disk: tuple[int, int]
-
-
-class _Inner:
-    """Attempts of the same step below a root, which are counted for themselves."""
-
-    def __init__(self, host: Host, instance_id: str, root: int) -> None:
-        self._host = host
-        self._key = instance_id, root
-        self._noted = 0
-        self._live: list[_Below] = []
-        self._gone: list[_Below] = []
-        self.pids: frozenset[int] = frozenset()
-        """Their processes, as long as somebody can be seen under these numbers."""
-
-    def look(self, cpu: CpuLedger, disk: _Disk) -> None:
-        """See who came and who went; the ledgers say what was counted of those who came."""
-        attempts = self._host.inner_of(*self._key)
-        for attempt in attempts[self._noted :]:
-            stat = procfs.stat(self._host.proc, attempt.pid)
-            known = attempt.pid in self.pids  # the next attempt in the same process
-            counted = ((0, 0), (0, 0)) if known else (cpu.seen(attempt.pid), disk.seen(attempt.pid))
-            self._live.append(_Below(attempt, stat and stat.start, *counted))
-        self._noted = len(attempts)
-        if self._live:
-            starts = {each: procfs.stat(self._host.proc, each.attempt.pid) for each in self._live}
-            self._gone += [each for each, stat in starts.items() if stat is None or stat.start != each.start]
-            self._live = [each for each, stat in starts.items() if stat is not None and stat.start == each.start]
-            self.pids = frozenset(each.attempt.pid for each in self._live)
-
-    @property
-    def any_gone(self) -> bool:
-        """Whether any of them has ended."""
-        return bool(self._gone)
-
-    def owed_ticks(self) -> tuple[int, int]:
-        """User and system ticks that come to whoever waited for those that went, and that are not this tree's."""
-        used = [each.attempt.used() for each in self._gone]
-        return (
-            sum(each.ticks[0] for each in self._gone) + round(sum(u.cpu_user_s for u in used) * procfs.TICKS_PER_S),
-            sum(each.ticks[1] for each in self._gone) + round(sum(u.cpu_system_s for u in used) * procfs.TICKS_PER_S),
-        )
-
-    def owed_bytes(self) -> tuple[int, int]:
-        """The same of bytes read and written."""
-        used = [each.attempt.used() for each in self._gone]
-        return (
-            sum(each.disk[0] for each in self._gone) + sum(u.disk_read_bytes for u in used),
-            sum(each.disk[1] for each in self._gone) + sum(u.disk_write_bytes for u in used),
-        )
-
-
 class _Peaks:
     """VmHWM of processes, read again only after page faults: without one, nothing can have become resident."""
 
@@ -274,41 +240,3 @@ class _Peaks:
             peak = procfs.memory_peak_bytes(self._proc, stat.pid) or stat.rss_bytes
             self._read[stat.pid] = stat.start, stat.faults, peak
         return max(peak, stat.rss_bytes)
-
-
-class _Disk:
-    """Storage bytes of a tree, kept from falling when a process takes its own along (see `cpu`)."""
-
-    def __init__(self, proc: str) -> None:
-        self._proc = proc
-        self._lost = (0, 0)
-        self._last = (0, 0)
-        self._counts: dict[int, tuple[int, int] | None] = {}
-
-    def seen(self, pid: int) -> tuple[int, int]:
-        """Bytes of a process that the last sample counted."""
-        return self._counts.get(pid) or (0, 0)
-
-    def update(self, live: dict[int, Stat], owed: tuple[int, int]) -> tuple[int | None, int | None]:
-        """Bytes read and written; ``None`` where none can be read. A process of another user hides its own.
-
-        ``owed`` is what of it belongs to other attempts.
-        """
-        self._counts = {pid: procfs.disk_bytes(self._proc, pid) for pid in live}
-        if not any(self._counts.values()):
-            return None, None
-        now = _sum(self._counts.values(), owed)
-        lost, last = self._lost, self._last
-        self._lost = lost[0] + max(0, last[0] - now[0]), lost[1] + max(0, last[1] - now[1])
-        self._last = now
-        return now[0] + self._lost[0], now[1] + self._lost[1]
-
-    def rest(self, live: dict[int, Stat], owed: tuple[int, int]) -> tuple[int, int]:
-        """Bytes of these processes and of those that took theirs along, less what belongs to other attempts."""
-        now = _sum([procfs.disk_bytes(self._proc, pid) for pid in live], owed)
-        return now[0] + self._lost[0], now[1] + self._lost[1]
-
-
-def _sum(counts: Iterable[tuple[int, int] | None], owed: tuple[int, int]) -> tuple[int, int]:
-    known = [count for count in counts if count is not None]
-    return sum(count[0] for count in known) - owed[0], sum(count[1] for count in known) - owed[1]
