@@ -54,8 +54,7 @@ def derive(
                 values = pc.add(values, grown(fields[field], before.get(field)))
         if column.form is Form.RATE:
             elapsed = grown(fields[TIME], before.get(TIME))
-            # Two rows of one moment show one rate.
-            values = pc.fill_null_forward(pc.if_else(pc.greater(elapsed, 0), pc.divide(values, elapsed), None))
+            values = pc.if_else(pc.greater(elapsed, 0), pc.divide(values, elapsed), None)
         found[column.name] = pc.subtract(values, float(column.less)) if column.less else values
     return found
 

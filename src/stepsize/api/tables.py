@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stepsize.api.columns import HUMAN_NAMES, PID, PROCESS_COLUMNS, SYSTEM_COLUMNS, TIMESTAMP
+from stepsize.api.columns import HUMAN_NAMES, PID, PROCESS_COLUMNS, SYSTEM_COLUMNS, TIMESTAMP, Form
 from stepsize.api.derive import arrays, derive
 from stepsize.instrumentation.recording import TIME
 
@@ -76,10 +76,16 @@ def system_columns_at(task: Stream, host: Stream, names: Names) -> dict[str, pa.
     """The host's columns, a row for each sample of the attempt."""
     last = pa.array(latest_by(task.columns[TIME], host.columns[TIME]), pa.int64())
     rows = pc.if_else(pc.less(last, 0), None, last)
+    own = derive(SYSTEM_COLUMNS, arrays(host.columns), {})
     fields = {name: values.take(rows) for name, values in arrays(host.columns).items()}
+    # What grew, from row to row; all else, rates too, as the host's own sample has it.
+    at_rows = derive([row for row in SYSTEM_COLUMNS if row.form is Form.SINCE], fields, {})
+    values = {
+        row.name: at_rows[row.name] if row.name in at_rows else own[row.name].take(rows) for row in SYSTEM_COLUMNS
+    }
     return {
         names.of(TIMESTAMP): arrays({TIME: task.columns[TIME]})[TIME],
-        **names.columns(SYSTEM_COLUMNS, derive(SYSTEM_COLUMNS, fields, {})),
+        **names.columns(SYSTEM_COLUMNS, values),
     }
 
 
