@@ -69,7 +69,7 @@ def _double(value: float) -> float | str:
 
 
 def _attributes(attributes: Mapping[str, AttributeValue]) -> list[dict[str, Any]]:
-    return [{"key": key, "value": _value(value)} for key, value in attributes.items()]
+    return [{"key": _text(key), "value": _value(value)} for key, value in attributes.items()]
 
 
 def _value(value: AttributeValue) -> dict[str, Any]:
@@ -81,7 +81,11 @@ def _value(value: AttributeValue) -> dict[str, Any]:
         return {"doubleValue": _double(value)}
     # One user's attribute that no receiver could read must not cost everybody the request: a number beyond 64 bits is
     # sent as text, and half a surrogate pair (a file name of another encoding) is replaced.
-    return {"stringValue": str(value).encode("utf-8", "replace").decode()}
+    return {"stringValue": _text(str(value))}
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _is_int64(value: object) -> bool:

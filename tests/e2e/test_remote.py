@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.bare import bare_python
+from tests.bare import bare_python
 from tests.e2e.collecting import collector
 from tests.e2e.object_store import ObjectStore, object_store
 
