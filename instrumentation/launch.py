@@ -2,10 +2,11 @@
 
 What comes in: a command, an identity, settings. What goes out: the command's exit code, and what it used. The command
 is a child in the same process group, with the same terminal, standard streams, directory and signal dispositions, so
-that it behaves as if it had been run directly. It is registered the moment it has been executed, with what its process
-had used by then, so that nothing of the launcher, whose copy it began as, is taken for its own; a command that could
-not be executed is no attempt and leaves no trace. Never fails the command because tracking failed. Forks: call it where
-no other thread runs.
+that it behaves as if it had been run directly. What it leaves without a parent comes to this process, which waits for
+it and counts it (`orphans`) as long as the command runs; what goes on after that goes on without it. The command is
+registered the moment it has been executed, with what its process had used by then, so that nothing of the launcher,
+whose copy it began as, is taken for its own; a command that could not be executed is no attempt and leaves no trace.
+Never fails the command because tracking failed. Forks: call it where no other thread runs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from stepsize.errors import StepsizeError
-from stepsize.instrumentation import client, lineage, procfs, readings, wire
+from stepsize.instrumentation import client, lineage, orphans, procfs, readings, wire
 from stepsize.instrumentation.wire import Summary
 from stepsize.model import Outcome
 
@@ -72,6 +73,7 @@ def launch(argv: Sequence[str], identity: Identity, settings: Settings) -> Compl
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_FORWARDED, signal.SIGCHLD})
     # Whoever started us may have ignored it, as some supervisors do: no child would then ever be seen to end.
     of_children = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    with_orphans = orphans.adopt(True)  # this process alone: its child does not inherit it
     try:
         reports, report = os.pipe()
         pid = os.fork()
@@ -82,8 +84,9 @@ def launch(argv: Sequence[str], identity: Identity, settings: Settings) -> Compl
         registration = None
         if baseline is not None:
             registration = client.register(identity, settings, client.Child(pid, baseline))
-        ended = _wait(pid)
+        ended = _wait(pid, with_orphans=with_orphans)
     finally:
+        orphans.adopt(False)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL if of_children is None else of_children)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     code = os.waitstatus_to_exitcode(ended.status)
@@ -148,30 +151,35 @@ def _say(line: str) -> None:
     os.write(2, f"{line}\n".encode())
 
 
-def _wait(pid: int) -> _Ended:
+def _wait(pid: int, *, with_orphans: bool) -> _Ended:
     """Wait for the child, and pass on to it what this process is sent alone.
 
     What a terminal sends, the whole process group has got: the child would get it twice. What a program sends to the
     group cannot be told from what it sends to this process alone, and comes twice.
     """
+    left = orphans.Orphans(pid)
     while True:
         info = signal.sigwaitinfo({*_FORWARDED, signal.SIGCHLD})
         if info.si_signo != signal.SIGCHLD:
             if info.si_code != _SI_KERNEL:
                 os.kill(pid, info.si_signo)  # not reaped yet, so the number is still its own
             continue
+        left.collect()
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            continue  # stopped or continued
+            continue  # stopped or continued, or somebody else's end
         # A zombie still tells what it read and wrote.
         read_bytes, write_bytes = procfs.disk_bytes("/proc", pid) or (None, None)
         _, status, usage = os.wait4(pid, 0)
+        left.collect()  # of those that it left behind, who has ended by now
+        used = left.used
         final = wire.Reading(
             time_unix_nano=time.time_ns(),
-            cpu_user_s=usage.ru_utime,
-            cpu_system_s=usage.ru_stime,
-            children_peak_bytes=readings.maxrss_bytes(usage.ru_maxrss),
-            disk_read_bytes=read_bytes,
-            disk_write_bytes=write_bytes,
+            cpu_user_s=usage.ru_utime + used.user_s,
+            cpu_system_s=usage.ru_stime + used.system_s,
+            children_peak_bytes=max(readings.maxrss_bytes(usage.ru_maxrss), used.peak_bytes),
+            disk_read_bytes=None if read_bytes is None else read_bytes + used.read_bytes,
+            disk_write_bytes=None if write_bytes is None else write_bytes + used.write_bytes,
+            with_orphans=with_orphans,
         )
         return _Ended(status, final)
 

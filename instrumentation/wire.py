@@ -35,6 +35,7 @@ class Reading:
         children_peak_bytes: highest maximum RSS among its waited-for descendants (``ru_maxrss``). A child made by
             vfork is charged with its parent's, so it is evidence of a child only where it exceeds the parent's peak.
         disk_read_bytes, disk_write_bytes: bytes that reached storage.
+        with_orphans: whether the descendants that nobody in the tree waited for, and that have ended, are in it too.
     """
 
     time_unix_nano: int
@@ -44,6 +45,7 @@ class Reading:
     children_peak_bytes: int | None = None
     disk_read_bytes: int | None = None
     disk_write_bytes: int | None = None
+    with_orphans: bool = False
 
 
 class Measured(str, Enum):
@@ -151,13 +153,25 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class AgentStatus:
-    """How the agent is: its pid, live attempts, points not yet acknowledged, points lost at its bounds."""
+    """How the agent is.
+
+    Attributes:
+        pid: its process.
+        tasks: attempts that it watches.
+        unsent_points: points that nobody has taken yet, those in the spool too.
+        dropped_points: points that were given up.
+        instances: the attempts that it watches.
+        spooled_points: of the unsent ones, those that are safe on disk.
+        losses: of the dropped ones, how many for which reason.
+    """
 
     pid: int
     tasks: int
     unsent_points: int
     dropped_points: int
     instances: tuple[str, ...] = field(default_factory=tuple)
+    spooled_points: int = 0
+    losses: Mapping[str, int] = field(default_factory=dict)
 
 
 Message = Register | Annotate | End | Flush | Summarize | Status | Answer | Summary | AgentStatus

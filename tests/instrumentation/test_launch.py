@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stepsize.instrumentation import client
-from tests.instrumentation.conftest import status, wait_until
+from tests.instrumentation.conftest import is_running, status, wait_until
 from tests.instrumentation.receiver import TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -208,3 +208,58 @@ def test_advice_that_fails_does_not_touch_the_command(place: Place) -> None:
     assert done.returncode == 4
     assert b"stepsize: sh/run used" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+FORK_TWICE = """
+import os, sys, time
+def spin(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end: pass
+for _ in range(3):
+    if os.fork() == 0:
+        if os.fork() == 0:
+            os.setsid()
+            time.sleep(0.05)
+            spin(0.2)
+            open(sys.argv[1], "a").write("x")
+        os._exit(0)
+    os.wait()
+while not os.path.exists(sys.argv[1]) or os.path.getsize(sys.argv[1]) < 3: time.sleep(0.01)
+time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("interval_s", [0.2, 30.0])
+def test_what_a_command_leaves_without_a_parent_is_counted(place: Place, receiver: Receiver, interval_s: float) -> None:
+    """Children of children that are gone, in sessions of their own: seen by samples or not, each once."""
+    settings = place.settings(endpoint=receiver.endpoint, interval_s=interval_s)
+    done = _run(place, settings, sys.executable, "-c", FORK_TWICE, str(place.home / "done"))
+    assert done.returncode == 0
+    receiver.end("cmd")
+    assert receiver.cpu_s("cmd") == pytest.approx(0.65, abs=0.1)
+
+
+def test_a_daemon_outlives_the_command_and_its_launcher(place: Place, settings: Settings) -> None:
+    """The launcher waits for its command alone; what goes on finds another parent, as if it had been run directly."""
+    daemon = (
+        "import os, sys, time\n"
+        "if os.fork(): os._exit(3)\n"
+        "os.setsid()\n"
+        "open(sys.argv[1] + '.pid', 'w').write(str(os.getpid()))\n"
+        "while not os.path.exists(sys.argv[1]): time.sleep(0.01)\n"
+        "open(sys.argv[1] + '.parent', 'w').write(str(os.getppid()))\n"
+    )
+    mark = place.home / "mark"
+    with (place.home / "out").open("w") as out:  # a daemon that keeps a pipe open would keep its reader
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stepsize", "run", "-q", "--", sys.executable, "-c", daemon, str(mark)],
+            env=place.environment(settings),
+            stdout=out,
+            stderr=out,
+        )
+        assert process.wait(TIMEOUT_S) == 3
+    pid = int(wait_until(lambda: (place.home / "mark.pid").exists() and (place.home / "mark.pid").read_text()))
+    assert is_running(pid)
+    mark.touch()
+    parent = int(wait_until(lambda: (place.home / "mark.parent").exists() and (place.home / "mark.parent").read_text()))
+    assert parent != process.pid

@@ -60,7 +60,7 @@ class ProcessAlone:
         """The process."""
         return [self._pid]
 
-    def rest(self) -> Rest:
+    def rest(self, *, with_orphans: bool = False) -> Rest:  # noqa: ARG002 - it has none
         """Nothing: no other process counts."""
         return Rest()
 

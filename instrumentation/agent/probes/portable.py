@@ -67,7 +67,7 @@ class PortableTree:
             disk_write_bytes=root.write_bytes,
         )
 
-    def rest(self) -> Rest:
+    def rest(self, *, with_orphans: bool = False) -> Rest:  # noqa: ARG002 - nobody says who is one
         """What is not the root's: of processes that still live, as nobody says whom the root waited for."""
         others = [seen for seen in self._look().values() if seen.key[0] != self._root]
         return Rest(sum(seen.user_s for seen in others), sum(seen.system_s for seen in others))
