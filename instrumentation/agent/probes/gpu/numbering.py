@@ -58,7 +58,7 @@ class Numbering:
             if pid in among:
                 return pid
             stat = procfs.stat(self._proc, pid)
-            if stat is None or stat.parent <= 1:
+            if stat is None or stat.parent < 1:
                 return None
             pid = stat.parent
         return None

@@ -46,7 +46,7 @@ def _chosen(told: str, devices: list[Device], *, by_index: bool) -> list[Device]
     places = list(dict.fromkeys(device.index for device in devices))
     found: list[Device] = []
     for word in filter(None, (word.strip() for word in told.split(","))):
-        if word.lstrip("-").isdigit():
+        if word.lstrip("-").isdecimal():
             if not by_index:
                 return devices  # which ones these are cannot be told
             place = int(word)
