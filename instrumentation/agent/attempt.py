@@ -94,7 +94,7 @@ class Attempt:
         exact = final is not None
         if sample is not None:
             # By now the process may have gone on, to its next attempt even: its own word is of the right moment.
-            self._add_tree(sample, cpu=not exact)
+            self._add_tree(sample, cpu=not exact or not sample.processes)
         if final is not None:
             self._add_final(final)
         ended = final.time_unix_nano if final is not None else ended_unix_nano

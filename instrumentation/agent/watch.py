@@ -10,13 +10,16 @@ import os
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent import ending
 from stepsize.instrumentation.agent.attempt import Attempt
 from stepsize.instrumentation.agent.probes.alone import ProcessAlone
+from stepsize.instrumentation.agent.probes.contained import ContainedTree
 from stepsize.instrumentation.agent.probes.container import ContainerProbe
+from stepsize.instrumentation.agent.probes.dedicated import Tenancy
 from stepsize.instrumentation.agent.probes.network import NetworkProbe
 from stepsize.instrumentation.agent.probes.tree import ProcessTree
 from stepsize.instrumentation.wire import Measured
@@ -103,6 +106,7 @@ def watch(register: Register, pid: int, pidfd: int | None, host: Host) -> Watche
     alive = stat is not None and not (pidfd is not None and ending.is_gone(pidfd))
     begun_s = time.monotonic()
     tree: TreeProbe | None = None
+    processes: ProcessTree | None = None
     container: ContainerProbe | None = None
     others: tuple[Probe, ...] = ()
     if register.measured is Measured.HOST:
@@ -115,8 +119,12 @@ def watch(register: Register, pid: int, pidfd: int | None, host: Host) -> Watche
         if register.measured is Measured.PROCESS:
             tree = ProcessAlone(pid, proc, stood_bytes)
         else:
-            tree = ProcessTree(pid, since, host, register.identity.instance_id, stood_bytes)
+            tree = processes = ProcessTree(pid, since, host, register.identity.instance_id, stood_bytes)
             container = _container(host, pid)
+            if container is not None and not register.within:
+                launched = register.waited_for
+                tenancy = partial(Tenancy, root=pid, ours=host.ours, launched=launched, proc=proc)
+                tree = ContainedTree(processes, container, tenancy)
             others = (NetworkProbe(pid, proc),)
     return Watched(
         attempt=Attempt(register, pid, tree, container, others),
@@ -124,13 +132,13 @@ def watch(register: Register, pid: int, pidfd: int | None, host: Host) -> Watche
         start=stat.start if alive and stat is not None else None,
         begun_s=begun_s,
         due_s=begun_s,
-        tree=tree if isinstance(tree, ProcessTree) else None,
+        tree=processes,
     )
 
 
 def _container(host: Host, pid: int) -> ContainerProbe | None:
     container = host.containers.of(pid)
-    return None if container is None else ContainerProbe(container, pid, host.proc)
+    return None if container is None else ContainerProbe(container, pid, host.proc, host.containers)
 
 
 def _ticks_since_boot(unix_nano: int) -> int:

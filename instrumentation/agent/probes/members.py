@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.reaper import reaper
+from stepsize.instrumentation.agent.reaper import reaper
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -119,7 +120,7 @@ class Members:
         for _ in range(_GENERATIONS):
             if here is None:
                 break
-            if here.pid in self._ours:
+            if here.pid in self._ours or (here.pid == self._waiting and here.pid not in self._reapers):
                 return True
             here = procfs.stat(self._proc, here.parent) if here.parent in pids else None
         return False
