@@ -7,11 +7,13 @@ name it is.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from metaflow_extensions.stepsize.plugins.artifact import Beginning, keep_from_merging
 from metaflow_extensions.stepsize.plugins.decorator import StepsizeDecorator, leader
 from metaflow_extensions.stepsize.plugins.guard import never_raises
+
+if TYPE_CHECKING:
+    from metaflow_extensions.stepsize.plugins.artifact import Beginning
 
 
 class TrackResourcesDecorator(StepsizeDecorator):
@@ -38,6 +40,8 @@ class TrackResourcesDecorator(StepsizeDecorator):
         """In every process: have `merge_artifacts` leave our artifact out."""
         super().step_init(*arguments)
         if self._artifact:
+            from metaflow_extensions.stepsize.plugins.artifact import keep_from_merging  # noqa: PLC0415 - hardly used
+
             keep_from_merging(self._artifact)
 
     @never_raises
@@ -45,6 +49,8 @@ class TrackResourcesDecorator(StepsizeDecorator):
         """In the task: register the attempt, and what its process had used by then."""
         super().task_pre_step(*arguments)
         if self._artifact:
+            from metaflow_extensions.stepsize.plugins.artifact import Beginning  # noqa: PLC0415 - hardly used
+
             self._beginning = Beginning.now()
 
     @never_raises

@@ -3,7 +3,7 @@
 What comes in: Metaflow's calls. What goes out: one registration at the start of each attempt and its outcome at the
 end. Never raises or waits, prints nothing but the launcher's notes, and imports where the ``stepsize`` package is not
 there (the interpreter of a ``@pypi`` step): such a step runs untracked. What the hooks do is in the modules beside this
-one.
+one, and each imports what it needs: every ``import metaflow`` on the machine imports this module.
 """
 
 from __future__ import annotations
@@ -13,16 +13,9 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from metaflow import current
 from metaflow.decorators import StepDecorator
 
-from metaflow_extensions.stepsize.plugins.attempt import describe
-from metaflow_extensions.stepsize.plugins.checkpoint import resumed_from
 from metaflow_extensions.stepsize.plugins.guard import never_raises
-from metaflow_extensions.stepsize.plugins.notes import launch_notes
-from metaflow_extensions.stepsize.plugins.remote import give_settings
-from metaflow_extensions.stepsize.plugins.request import REMOTE
-from metaflow_extensions.stepsize.plugins.shipped import package_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,12 +46,17 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow ships 
     def step_init(self, _flow: Any, _graph: Any, _step: str, decorators: Any, *_: Any) -> None:
         """Remember the step's decorators: they hold what it asks for. A remote step is given our settings."""
         self._decorators = decorators
+        from metaflow_extensions.stepsize.plugins.remote import give_settings  # noqa: PLC0415 - see above
+
         give_settings(decorators, os.environ, sys.argv)
 
     @never_raises
     def package_init(self, flow: Any, _step: str, _environment: Any) -> None:
         """In the launcher, of runs and of deployments: say what cannot work."""
-        from metaflow.cli import echo_always  # noqa: PLC0415 - a task has no use for it
+        from metaflow.cli import echo_always  # noqa: PLC0415 - see above
+
+        from metaflow_extensions.stepsize.plugins.notes import launch_notes  # noqa: PLC0415 - see above
+        from metaflow_extensions.stepsize.plugins.remote import give_settings  # noqa: PLC0415 - see above
 
         tracked = {step.__name__: step.decorators for step in flow if _trackers(step.decorators)}
         first = next(iter(tracked.values()), ())
@@ -71,13 +69,16 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow ships 
     def add_to_package(self) -> Sequence[tuple[str, str]]:
         """In the launcher: the part of ``stepsize`` that interpreters without it need."""
         with suppress(Exception):  # a flow without our files is better than none
+            from metaflow_extensions.stepsize.plugins.shipped import package_files  # noqa: PLC0415 - see above
+
             return list(package_files())
         return ()
 
     @never_raises
     def runtime_init(self, *_: Any) -> None:
         """In the launcher of a run: have the agent up before the first task needs it."""
-        from stepsize.instrumentation.client import start_agent  # noqa: PLC0415 - absent in isolated interpreters
+        from metaflow_extensions.stepsize.plugins.request import REMOTE  # noqa: PLC0415 - see above
+        from stepsize.instrumentation.client import start_agent  # noqa: PLC0415 - see above
 
         if not any(decorator.name in REMOTE for decorator in self._decorators):
             start_agent(self.settings())
@@ -85,7 +86,7 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow ships 
     @never_raises
     def runtime_step_cli(self, cli_args: Any, *_: Any) -> None:
         """In the launcher of a run: tell a task with an interpreter of its own which one has all of ``stepsize``."""
-        from stepsize.interpreter import handed_on  # noqa: PLC0415 - absent in isolated interpreters
+        from stepsize.interpreter import handed_on  # noqa: PLC0415 - see above
 
         cli_args.env.update(handed_on(os.environ))
 
@@ -104,7 +105,8 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow ships 
         *_: Any,
     ) -> None:
         """In the task: say which attempt this process is."""
-        from stepsize.instrumentation.client import register  # noqa: PLC0415 - absent in isolated interpreters
+        from metaflow_extensions.stepsize.plugins.attempt import describe  # noqa: PLC0415 - see above
+        from stepsize.instrumentation.client import register  # noqa: PLC0415 - see above
 
         # Beyond the retries of the step's own code there is `@catch`'s stand-in for it, which uses nothing.
         if self is not leader(self._decorators) or retry_count > max_user_code_retries:
@@ -126,7 +128,7 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow ships 
     @never_raises
     def task_finished(self, _step: str, _flow: Any, _graph: Any, is_task_ok: bool, *_: Any) -> None:
         """In the task: the last word and the last readings."""
-        from stepsize.model import Outcome  # noqa: PLC0415 - absent in isolated interpreters
+        from stepsize.model import Outcome  # noqa: PLC0415 - see above
 
         if self._registration is not None:
             self._registration.end(Outcome.OK if is_task_ok and not self._failed else Outcome.FAILED)
@@ -137,7 +139,7 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow ships 
         Raises:
             ConfigError: one of them is wrong; the launcher has said so.
         """
-        from stepsize.settings import Settings  # noqa: PLC0415 - absent in isolated interpreters
+        from stepsize.settings import Settings  # noqa: PLC0415 - see above
 
         said = (tracker.attributes["interval"] for tracker in _trackers(self._decorators))
         interval = next((value for value in said if value is not None), None)
@@ -145,6 +147,10 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow ships 
 
     @never_raises
     def _say_what_it_continues(self) -> None:
+        from metaflow import current  # noqa: PLC0415 - see above
+
+        from metaflow_extensions.stepsize.plugins.checkpoint import resumed_from  # noqa: PLC0415 - see above
+
         continued = resumed_from(current)
         if continued and self._registration is not None:
             self._registration.annotate(resumed_from=continued)

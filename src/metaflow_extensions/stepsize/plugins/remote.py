@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _DEPLOYING = frozenset({"airflow", "argo-workflows", "step-functions"})
 """Commands after which every step runs remotely: Metaflow attaches the decorator that says so later than ours."""
-_PLAIN = re.compile(r"[\w.:/%+-]*")
+_PLAIN = r"[\w.:/%+-]*"
 """Values that come through Metaflow's writing of a decorator on a command line whole."""
 
 
@@ -40,7 +40,7 @@ def give_settings(decorators: list[Any], environ: Mapping[str, str], argv: Seque
     if given is not None:
         if not given.statically_defined and given.inserted_by is None:
             # Metaflow writes such a decorator on the command lines of tasks.
-            variables = {name: text for name, text in variables.items() if _PLAIN.fullmatch(text)}
+            variables = {name: text for name, text in variables.items() if re.fullmatch(_PLAIN, text)}
         # Never in place: without variables of its own it shares the dict of its class.
         given.attributes["vars"] = {**variables, **given.attributes["vars"]}
     elif variables:
