@@ -64,12 +64,14 @@ class Gpus:
 
     def follow(self, watched: int, ready: Callable[[], None]) -> None:
         """Say how many attempts are watched; ``ready`` is called, in a thread, when there is a reading to take."""
-        more, self._watched = watched > self._watched, watched
+        more, changed = watched > self._watched, watched != self._watched
+        self._watched = watched
         if self._reader is None and watched and (more or time.monotonic() >= self._look_due_s):
             self._look_due_s = time.monotonic() + _LOOK_EVERY_S
             if any(vendor.is_likely() for vendor in self._vendors):
                 self._reader = Reader(self._vendors, self._interval_s, ready)
-        if self._reader is not None:
+                changed = True
+        if self._reader is not None and changed:
             self._reader.want(watched > 0, at_once=more)
 
     def take(self, attempts: Sequence[Attempt]) -> GpuPoints | None:

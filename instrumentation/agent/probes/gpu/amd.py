@@ -9,6 +9,7 @@ memory of devices in MiB, of processes in bytes. It finds processes through /pro
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -33,21 +34,23 @@ class Amd:
         self._units: list[tuple[Any, str, str]] = []  # handle, id, name
 
     def is_likely(self) -> bool:
-        """Whether there is a driver or a library."""
-        return sys.platform.startswith("linux") and (any_exists(_SIGNS) or library_in(_LIBRARY))
+        """Whether there is a driver or a library, and the package: many a display is AMD's, and few have ROCm."""
+        is_there = sys.platform.startswith("linux") and (any_exists(_SIGNS) or library_in(_LIBRARY))
+        return is_there and importlib.util.find_spec("amdsmi") is not None
 
     def open(self) -> None:
         """Load AMD SMI; see `Vendor.open`."""
         try:
             import amdsmi  # type: ignore[import-not-found]  # noqa: PLC0415 - comes with ROCm, not with us
-        except (ImportError, KeyError, OSError) as error:
-            # KeyError: the package is there, its library is not.
+        except (ImportError, LookupError, AttributeError, OSError) as error:
+            # The package is there, and its library is not, or is another version's.
             raise NoAnswerError(f"amdsmi cannot be imported ({error}); it comes with ROCm") from None
         try:
             amdsmi.amdsmi_init()
             self._smi = amdsmi
             self._units = self._enumerate()
         except amdsmi.AmdSmiException as error:
+            self.close()
             raise NoAnswerError(f"AMD SMI cannot be used: {_line(error)}") from None
 
     def read(self) -> Sequence[Device]:

@@ -26,6 +26,8 @@ DEADLINE_S = 2.0
 """A reading that took longer is of no moment that could be named: it is dropped."""
 _LINGER_S = 10.0
 """So long after nobody wants readings any more the libraries are closed: a driver that is open cannot be reset."""
+_LEAST_S = 0.1
+"""One reading serves everybody for so long."""
 _RETRY_S, _RETRY_MOST_S = 1.0, 60.0
 """A library that fails is tried again after the first, then after twice as long, up to the second."""
 
@@ -45,6 +47,9 @@ class _Opened:
     def read(self, now_s: float) -> Sequence[Device]:
         """Its devices; none while it fails."""
         if now_s < self.due_s:
+            return ()
+        if not self.is_open and not self.vendor.is_likely():
+            self._wait(now_s)
             return ()
         try:
             if not self.is_open:
@@ -68,11 +73,14 @@ class _Opened:
 
     def _fail(self, now_s: float, complaint: str) -> None:
         self.close()
-        self.due_s = now_s + self.retry_s
-        self.retry_s = min(2 * self.retry_s, _RETRY_MOST_S)
+        self._wait(now_s)
         if complaint != self.complaint:
             _log.warning("%s: %s; GPU figures are absent until that changes", self.vendor.name, complaint)
         self.complaint = complaint
+
+    def _wait(self, now_s: float) -> None:
+        self.due_s = now_s + self.retry_s
+        self.retry_s = min(2 * self.retry_s, _RETRY_MOST_S)
 
 
 class Reader:
@@ -125,7 +133,7 @@ class Reader:
                     self._newest, self._late_said = Reading(taken_at, tuple(devices)), False
             if devices:
                 self._ready()
-            self._pause(begun_s + self._interval_s)
+            self._pause(begun_s)
 
     def _wait(self) -> float:
         """Until readings are wanted; the libraries are closed on the way where that takes long. When it was."""
@@ -140,6 +148,8 @@ class Reader:
             self._begun_s = time.monotonic()
             return self._begun_s
 
-    def _pause(self, until_s: float) -> None:
+    def _pause(self, begun_s: float) -> None:
+        """Until the interval is over, or somebody is in a hurry, of whom many may come at once."""
+        time.sleep(max(0.0, begun_s + min(_LEAST_S, self._interval_s) - time.monotonic()))
         with self._changed:
-            self._changed.wait_for(lambda: self._hurried, max(0.0, until_s - time.monotonic()))
+            self._changed.wait_for(lambda: self._hurried, max(0.0, begun_s + self._interval_s - time.monotonic()))
