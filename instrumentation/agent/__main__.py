@@ -78,7 +78,7 @@ def _log_to(path: Path) -> None:
 def _serve(path: Path, listener: socket.socket, settings: Settings) -> None:
     host = Host()
     linux = sys.platform.startswith("linux")
-    system = SystemProbe() if linux else None
+    system = SystemProbe(networks=host.networks) if linux else None
     recorder = Recorder(host_attributes(), common_attributes(), system.boot_unix_nano() if system else 0)
 
     def sender(progress: Callable[[], None]) -> Sender:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.probes.container import Containers
+from stepsize.instrumentation.agent.probes.network import Networks
 from stepsize.instrumentation.agent.processes import Processes
 from stepsize.instrumentation.spawn import AGENT_MODULE
 
@@ -67,6 +68,7 @@ class Host:
     def __init__(self, proc: str = "/proc", *, lists_children: bool | None = None) -> None:
         self.proc = proc
         self.containers = Containers(proc)
+        self.networks = Networks(proc)
         listed = Path(proc, "thread-self", "children").exists() if lists_children is None else lists_children
         self.processes = Processes(proc, lists_children=listed)
         self.ours = {os.getpid()}

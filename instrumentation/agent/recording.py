@@ -13,6 +13,7 @@ import math
 import os
 import stat
 import struct
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ FILES = 2
 _FRESH_NS = 2 * 10**9
 """The host as it was longer ago is no beginning of a recording."""
 _MAX_SERIES = 4096
+_SLOW_EVERY = 10
+"""Of so many samples of the host one has everything (`probes.system`)."""
 _PART = "hw.id"
 """A point with this attribute is of one device among several."""
 
@@ -148,6 +151,7 @@ class Recordings:
     _open: dict[str, Recording] = field(default_factory=dict)
     _host: Packer = field(default_factory=lambda: Packer(HOST_FIELDS))
     _latest: tuple[int, bytes] = (0, b"")
+    _recent: deque[tuple[int, Iterable[Observation]]] = field(default_factory=lambda: deque(maxlen=_SLOW_EVERY))
 
     def open(self, instance_id: str, time_unix_nano: int, descriptors: Sequence[int]) -> None:
         """Begin to write the recording of an attempt; the descriptors are this one's to close from now on."""
@@ -156,8 +160,9 @@ class Recordings:
                 os.close(descriptor)
             return
         recording = self._open[instance_id] = Recording(*descriptors)
+        latest = self._pack_recent()
         if time_unix_nano - self._latest[0] < _FRESH_NS:
-            recording.add_host(self._latest[1])  # what the host's sums are counted from
+            recording.add_host(latest)  # what the host's sums are counted from
 
     def add(self, instance_id: str, time_unix_nano: int, observations: Sequence[Observation]) -> None:
         """Take a sample of an attempt, whether it is recorded or not."""
@@ -167,10 +172,18 @@ class Recordings:
 
     def add_host(self, time_unix_nano: int, observations: Iterable[Observation]) -> None:
         """Take a sample of the host."""
-        record = self._host.pack(time_unix_nano, observations)  # always: what is slow holds until whoever records comes
-        self._latest = time_unix_nano, record
-        for recording in self._open.values():
-            recording.add_host(record)
+        self._recent.append((time_unix_nano, observations))
+        if self._open:
+            record = self._pack_recent()
+            for recording in self._open.values():
+                recording.add_host(record)
+
+    def _pack_recent(self) -> bytes:
+        """The latest record; what is slow holds from the samples before, which are packed once there is a need."""
+        for time_unix_nano, observations in self._recent:
+            self._latest = time_unix_nano, self._host.pack(time_unix_nano, observations)
+        self._recent.clear()
+        return self._latest[1]
 
     def close(self, instance_id: str) -> None:
         """The attempt is over."""

@@ -125,7 +125,7 @@ def watch(register: Register, pid: int, pidfd: int | None, host: Host) -> Watche
                 launched = register.waited_for
                 tenancy = partial(Tenancy, root=pid, ours=host.ours, launched=launched, proc=proc)
                 tree = ContainedTree(processes, container, tenancy)
-            others = (NetworkProbe(pid, proc),)
+            others = (NetworkProbe(pid, host.networks),)
     return Watched(
         attempt=Attempt(register, pid, tree, container, others),
         pidfd=pidfd,

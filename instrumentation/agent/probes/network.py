@@ -1,20 +1,30 @@
 """Network bytes: of an attempt's own network namespace, else of the host.
 
 What comes in: a pid and the roots of /proc and /sys. What goes out: bytes received and sent. Reads
-``/proc/<pid>/net/dev`` and which interfaces are devices. Never counts the loopback, and counts no byte twice where
-virtual interfaces sit upon devices.
+``/proc/<pid>/net/dev`` and which interfaces are devices; attempts of one namespace share a reading. Never counts the
+loopback, and counts no byte twice where virtual interfaces sit upon devices.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from stepsize import model
 from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.probes.observation import Observation
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _MIN_WINDOW_S = 0.1
+_ROUND_S = 0.05
+"""One reading serves everybody in a namespace for so long."""
+_MOST_NAMESPACES = 256
+_MOST_NAMES = 4096
+_RECEIVE, _TRANSMIT = ((("network.io.direction", direction),) for direction in ("receive", "transmit"))
+_HOST = ((model.Attr.SCOPE, "host"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,41 +35,71 @@ class Traffic:
     sent: int
 
 
-def traffic(proc: str, process: str, sys: str = "/sys") -> Traffic | None:
-    """Bytes of the network namespace of ``process`` (a pid, or ``self``); ``None`` where unreadable."""
-    rows: dict[str, tuple[int, int]] = {}
-    for line in procfs.read_whole(f"{proc}/{process}/net/dev").decode("ascii", "replace").splitlines()[2:]:
-        name, _, counts = line.partition(":")
-        fields = counts.split()
-        if len(fields) >= 9 and name.strip() != "lo":
-            rows[name.strip()] = int(fields[0]), int(fields[8])
-    if not rows:
-        return None
-    devices = [name for name in rows if os.path.exists(f"{sys}/class/net/{name}/device")]  # noqa: PTH110 - each sample
-    counted = [rows[name] for name in devices or rows]
-    return Traffic(sum(row[0] for row in counted), sum(row[1] for row in counted))
+class Networks:
+    """The network namespaces of the host, each read once a round."""
 
+    def __init__(self, proc: str = "/proc", sys: str = "/sys") -> None:
+        self._proc, self._sys = proc, sys
+        self.own = self.namespace("self")
+        """Number of the agent's own namespace; ``None`` where unreadable."""
+        self._readings: dict[int | None, tuple[float, Traffic | None]] = {}
+        self._names: set[str] = set()
+        self._devices: set[str] = set()
 
-def namespace(proc: str, process: str) -> int | None:
-    """Number of a process's network namespace; ``None`` where unreadable."""
-    try:
-        return os.stat(f"{proc}/{process}/ns/net").st_ino  # noqa: PTH116 - pathlib would follow the same link
-    except OSError:
-        return None
+    def namespace(self, process: str) -> int | None:
+        """Number of the network namespace of a process (a pid, or ``self``); ``None`` where unreadable."""
+        try:
+            return os.stat(f"{self._proc}/{process}/ns/net").st_ino  # noqa: PTH116 - pathlib would follow the same link
+        except OSError:
+            return None
+
+    def traffic(self, process: str, namespace: int | None, monotonic_s: float) -> Traffic | None:
+        """Bytes of the namespace that a process is in, now or a moment ago; ``None`` where unreadable."""
+        read_s, found = self._readings.get(namespace, (float("-inf"), None))
+        if namespace is None or monotonic_s - read_s >= _ROUND_S:
+            found = self._read(process)
+            if len(self._readings) >= _MOST_NAMESPACES:
+                self._readings.clear()
+            self._readings[namespace] = monotonic_s, found
+        return found
+
+    def _read(self, process: str) -> Traffic | None:
+        rows: dict[str, tuple[int, int]] = {}
+        for line in procfs.read_whole(f"{self._proc}/{process}/net/dev").decode("ascii", "replace").splitlines()[2:]:
+            name, _, counts = line.partition(":")
+            fields = counts.split()
+            if len(fields) >= 9 and name.strip() != "lo":
+                rows[name.strip()] = int(fields[0]), int(fields[8])
+        if not rows:
+            return None
+        self._look_for_devices(rows)
+        counted = [row for name, row in rows.items() if name in self._devices] or rows.values()
+        return Traffic(sum(row[0] for row in counted), sum(row[1] for row in counted))
+
+    def _look_for_devices(self, names: Iterable[str]) -> None:
+        """Which interfaces are devices, looked up when there is one with a name that was not there before."""
+        new = set(names) - self._names
+        if new:
+            if len(self._names) >= _MOST_NAMES:
+                self._names, self._devices, new = set(), set(), set(names)
+            self._names |= new
+            exists = os.path.exists  # pathlib costs ten times as much
+            self._devices |= {name for name in new if exists(f"{self._sys}/class/net/{name}/device")}
 
 
 class NetworkProbe:
     """Rates of one attempt's network. Where its namespace is the agent's, they are the host's and say so."""
 
-    def __init__(self, pid: int, proc: str = "/proc", sys: str = "/sys") -> None:
-        self._pid, self._proc, self._sys = str(pid), proc, sys
-        own = namespace(proc, self._pid)
-        self._is_own = own is not None and own != namespace(proc, "self")
+    def __init__(self, pid: int, networks: Networks) -> None:
+        self._pid, self._networks = str(pid), networks
+        self._namespace = networks.namespace(self._pid)
+        is_own = self._namespace is not None and self._namespace != networks.own
+        self._attributes = (_RECEIVE, _TRANSMIT) if is_own else (_RECEIVE + _HOST, _TRANSMIT + _HOST)
         self._previous: tuple[float, Traffic] | None = None
 
     def sample(self, monotonic_s: float) -> list[Observation]:
         """Bytes a second since the sample before."""
-        now = traffic(self._proc, self._pid, self._sys)
+        now = self._networks.traffic(self._pid, self._namespace, monotonic_s)
         previous = self._previous
         if now is None or (previous is not None and monotonic_s - previous[0] < _MIN_WINDOW_S):
             return []
@@ -67,11 +107,8 @@ class NetworkProbe:
         if previous is None:
             return []
         elapsed_s = monotonic_s - previous[0]
-        scope = () if self._is_own else ((model.Attr.SCOPE, "host"),)
-        pairs = (("receive", now.received - previous[1].received), ("transmit", now.sent - previous[1].sent))
+        counts = now.received - previous[1].received, now.sent - previous[1].sent
         return [
-            Observation(
-                model.TASK_NETWORK_IO_RATE, max(0, count) / elapsed_s, (("network.io.direction", direction), *scope)
-            )
-            for direction, count in pairs
+            Observation(model.TASK_NETWORK_IO_RATE, max(0, count) / elapsed_s, attributes)
+            for count, attributes in zip(counts, self._attributes, strict=True)
         ]

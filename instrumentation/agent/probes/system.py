@@ -11,13 +11,14 @@ import os
 from stepsize import model
 from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.probes import pressure
-from stepsize.instrumentation.agent.probes.network import traffic
+from stepsize.instrumentation.agent.probes.network import Networks
 from stepsize.instrumentation.agent.probes.observation import Observation
 
 _SLOW_EVERY = 10
 _STALE_S = 60.0
 _SECTOR_BYTES = 512  # of /proc/diskstats, whatever the device's are (Documentation/admin-guide/iostats.rst)
 _MAX_FILE_SYSTEMS = 8
+_MOST_NAMES = 4096
 _MODES = ("user", "nice", "system", "idle", "iowait", "interrupt", "softirq", "steal")
 _MEMORY_STATES = (
     ("free", b"MemFree"),
@@ -29,10 +30,17 @@ _MEMORY_STATES = (
 
 
 class SystemProbe:
-    """Samples the host."""
+    """Samples the host.
 
-    def __init__(self, proc: str = "/proc", sys: str = "/sys") -> None:
+    Args:
+        proc, sys: the roots of /proc and /sys.
+        networks: what others read of the network, too.
+    """
+
+    def __init__(self, proc: str = "/proc", sys: str = "/sys", networks: Networks | None = None) -> None:
         self._proc, self._sys = proc, sys
+        self._networks = networks or Networks(proc, sys)
+        self._disks: dict[bytes, bool] = {}
         self._calls = 0
         self._previous: list[float] | None = None
         self._previous_s = 0.0
@@ -42,7 +50,7 @@ class SystemProbe:
         if monotonic_s - self._previous_s > _STALE_S:
             self._previous = None  # no attempt ran in between: its mean says nothing of now
         self._previous_s = monotonic_s
-        found = [*self._cpu(), *self._memory(), *self._disk(), *self._network()]
+        found = [*self._cpu(), *self._memory(), *self._disk(), *self._network(monotonic_s)]
         if self._calls % _SLOW_EVERY == 0:
             found += [*self._processes(), *self._file_systems()]
             found += pressure.observations(pressure.HOST, pressure.of_host(self._proc))
@@ -98,9 +106,7 @@ class SystemProbe:
         lines = procfs.read_whole(f"{self._proc}/diskstats").splitlines()
         for line in lines:
             fields = line.split()
-            # Partitions and virtual devices would count the same bytes again.
-            name = fields[2].decode()
-            if os.path.exists(f"{self._sys}/block/{name}/device"):  # noqa: PTH110 - each sample
+            if self._is_disk(fields[2]):
                 read += int(fields[5])
                 written += int(fields[9])
         if not lines:
@@ -110,8 +116,18 @@ class SystemProbe:
             for direction, count in (("read", read), ("write", written))
         ]
 
-    def _network(self) -> list[Observation]:
-        now = traffic(self._proc, "self", self._sys)
+    def _is_disk(self, name: bytes) -> bool:
+        """Whether it is a device: partitions and virtual devices would count the same bytes again."""
+        found = self._disks.get(name)
+        if found is None:
+            if len(self._disks) >= _MOST_NAMES:
+                self._disks.clear()
+            path = f"{self._sys}/block/{name.decode()}/device"
+            found = self._disks[name] = os.path.exists(path)  # noqa: PTH110 - pathlib costs ten times as much
+        return found
+
+    def _network(self, monotonic_s: float) -> list[Observation]:
+        now = self._networks.traffic("self", self._networks.own, monotonic_s)
         if now is None:
             return []
         pairs = (("receive", now.received), ("transmit", now.sent))
