@@ -12,12 +12,10 @@ taken for the attempt's, which made itself a daemon.
 from __future__ import annotations
 
 import os
-import resource
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stepsize.instrumentation import procfs
-from stepsize.instrumentation.agent.reaper import reaper
 from stepsize.instrumentation.agent.reaper import reaper
 
 if TYPE_CHECKING:
@@ -65,7 +63,8 @@ class Members:
         stat = procfs.stat(proc, root)
         self._root_start, self._session = (stat.start, stat.session) if stat is not None else (0, 0)
         self._ancestors = _ancestors(proc, root)
-        # Where the agent's own orphans go; a namespace of pids has a first process of its own.
+        self._waiting = os.getppid()  # the shell that starts an agent again, unless it is where orphans go
+        # They go where the agent would; a namespace of pids has a first process of its own.
         self._reapers = {reaper(proc), *(pid for pid in self._ancestors if _is_first(proc, pid))}
         self._launcher = self._ancestors[0] if launched and self._ancestors else 0
         self._aside: dict[int, _Aside] = {}
@@ -148,6 +147,8 @@ class Members:
         if stat is None:
             return None
         if pid == os.getpid():  # to the microsecond
+            import resource  # noqa: PLC0415 - absent on Windows
+
             own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
             used_s = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
             return _Aside(stat.start, used_s)
