@@ -17,6 +17,7 @@ has all of the package where this one has not (`interpreter.for_modules`).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 AGENT_MODULE = "stepsize.instrumentation.agent"
 LISTENER_FD = 3
 _SHELL = "/bin/sh"
+_DESCRIPTORS = "/dev/fd"
 _FIRST_FREE_FD = 10  # beyond what the file actions below overwrite
 _KEEP_RUNNING = """\
 cd /
@@ -64,6 +66,7 @@ def start(listener: socket.socket, settings: Settings) -> bool:
             *_detached(command),
             python.environment,
             file_actions=[
+                *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _inheritable()),
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
@@ -78,6 +81,20 @@ def start(listener: socket.socket, settings: Settings) -> bool:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     except ChildProcessError:
         return True  # somebody else waited for it, or SIGCHLD is ignored
+
+
+def _inheritable() -> list[int]:
+    """Descriptors that a program would inherit: one that the shell kept open would be a pipe that never ends."""
+    try:
+        descriptors = [int(name) for name in os.listdir(_DESCRIPTORS)]  # noqa: PTH208 - pathlib is not imported here
+    except OSError:
+        return []  # the agent itself closes its own
+    found = []
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):  # the one that listed the directory, for one
+            if descriptor > 2 and os.get_inheritable(descriptor):
+                found.append(descriptor)
+    return found
 
 
 def _spawn(*arguments: Any, **options: Any) -> int:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stepsize.instrumentation.agent.delivery import Answer, Delivery
+from stepsize.instrumentation.agent.losses import Losses
 from stepsize.instrumentation.agent.split import split
 
 if TYPE_CHECKING:
@@ -53,30 +54,6 @@ class Bounds:
     max_points: int = 200_000
     spill_points: int = 20_000
     spill_after_s: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """Points that were given up, by why.
-
-    Attributes:
-        refused: the collector would never take them.
-        rejected: the collector took their request, but not them.
-        memory: they gave way at the bound of memory, where no disk would have them.
-        spool: they gave way at the bound of the spool, of bytes or of age.
-        damaged: their file could not be read any more.
-    """
-
-    refused: int = 0
-    rejected: int = 0
-    memory: int = 0
-    spool: int = 0
-    damaged: int = 0
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.refused + self.rejected + self.memory + self.spool + self.damaged
 
 
 @dataclass(slots=True)

@@ -168,6 +168,21 @@ HW_GPU_UTILIZATION = Metric("hw.gpu.utilization", _G, "1", "Share of time the GP
 HW_GPU_MEMORY_USAGE = Metric("hw.gpu.memory.usage", _G, "By", "GPU memory in use.", _GPU)
 HW_GPU_MEMORY_LIMIT = Metric("hw.gpu.memory.limit", _G, "By", "GPU memory there is.", _GPU)
 
+AGENT_POINTS_LOST = Metric(
+    "stepsize.agent.points.lost",
+    _S,
+    "{point}",
+    "Points that the agent gave up, refused by the collector, beyond the bounds of memory or spool, or damaged.",
+    ("stepsize.loss.reason",),
+)
+AGENT_POINTS_WAITING = Metric(
+    "stepsize.agent.points.waiting",
+    _G,
+    "{point}",
+    "Points that nobody has taken yet, where there are any in the spool.",
+    ("stepsize.waiting.place",),
+)
+
 METRICS: Mapping[str, Metric] = {m.name: m for m in list(globals().values()) if isinstance(m, Metric)}
 """Every metric by its name: the constants above, so that none can be left out."""
 

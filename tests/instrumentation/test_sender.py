@@ -15,9 +15,10 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from stepsize import model
 from stepsize.instrumentation.agent import otlp_json, otlp_protobuf
 from stepsize.instrumentation.agent.delivery import Answer, Delivery, Encoding, Request
+from stepsize.instrumentation.agent.losses import Losses
 from stepsize.instrumentation.agent.points import Batch, ResourcePoints
 from stepsize.instrumentation.agent.probes.observation import Observation
-from stepsize.instrumentation.agent.sender import Bounds, Losses, Sender
+from stepsize.instrumentation.agent.sender import Bounds, Sender
 from stepsize.instrumentation.agent.spool import Spool
 from tests.instrumentation.conftest import wait_until
 

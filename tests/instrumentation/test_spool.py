@@ -177,7 +177,7 @@ def test_what_an_agent_could_not_send_is_sent_by_the_next_one(place: Place) -> N
     agent = wait_until(lambda: (found := status(settings)) and found.tasks == 0 and found)
     os.kill(agent.pid, signal.SIGTERM)
     wait_until(lambda: not is_running(agent.pid))
-    assert pending_points(settings) >= 10
+    assert pending_points(settings)
     with http_receiver(port) as late:
         assert client.start_agent(settings)
         assert late.end("left").attributes["stepsize.outcome"] == "ok"

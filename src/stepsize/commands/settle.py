@@ -1,8 +1,9 @@
 """Have everything that was measured so far in the lake before it is read.
 
-What comes in: settings. What goes out: a line for each part that did not manage. The agent sends what it has, the
-collector makes it visible; where no collector lives, what a write-ahead log still holds is folded in here. Never fails
-a command for a part that does not answer: what is in the lake is read all the same, and the caller is told.
+What comes in: settings. What goes out: a line for each part that did not manage. The agent sends what it has, and is
+started where one that has ended left points on disk; the collector makes them visible; where no collector lives, what a
+write-ahead log still holds is folded in here. Never fails a command for a part that does not answer: what is in the
+lake is read all the same, and the caller is told.
 """
 
 from __future__ import annotations
@@ -12,12 +13,22 @@ from typing import TYPE_CHECKING
 from stepsize import discovery
 from stepsize.collector import control
 from stepsize.errors import LakeError, StepsizeError
-from stepsize.instrumentation import client
+from stepsize.instrumentation import client, wire
+from stepsize.instrumentation.agent.spool import pending_points
 
 if TYPE_CHECKING:
     from stepsize.settings import Settings
 
 TIMEOUT_S = 15.0
+_STATUS_S = 1.0
+_REASONS = {
+    "refused": "refused by the collector",
+    "rejected": "rejected by the collector",
+    "memory": "beyond the bound of memory",
+    "spool": "beyond the bound of the spool",
+    "damaged": "in damaged files",
+}
+"""Of `Losses`, as people say them."""
 _MISSING = "the newest tasks may be missing"
 
 
@@ -36,9 +47,25 @@ def _settle_agent(settings: Settings, timeout_s: float) -> str | None:
         discovery.agent_socket(settings)
     except LakeError as error:
         return str(error)  # the client, which runs beside user code, would keep it to itself
-    if client.flush(settings, timeout_s):
-        return None
+    if pending_points(settings):
+        client.start_agent(settings)  # an agent that has ended left them; where one lives, this does nothing
+    delivered = client.flush(settings, timeout_s)
+    lost = _lost(settings)
+    if delivered or lost:
+        return lost
     return f"the agent could not deliver everything within {timeout_s:g} s; {_MISSING}"
+
+
+def _lost(settings: Settings) -> str | None:
+    """What the agent, should one live, had to give up."""
+    try:
+        status = client.ask(settings, wire.Status(), _STATUS_S)
+    except (OSError, StepsizeError):
+        return None
+    if not isinstance(status, wire.AgentStatus) or not status.dropped_points:
+        return None
+    why = ", ".join(f"{count} {_REASONS.get(reason, reason)}" for reason, count in status.losses.items())
+    return f"{status.dropped_points} points were lost on the way here ({why}); see the agent's log"
 
 
 def _settle_collector(settings: Settings, timeout_s: float) -> str | None:
