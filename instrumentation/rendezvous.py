@@ -31,6 +31,8 @@ def connect(path: Path, deadline: float) -> socket.socket | None:
     Raises:
         TimeoutError: somebody listens but takes no more connections.
     """
+    if not hasattr(socket, "AF_UNIX"):
+        return None  # Python has none on Windows, so nobody can listen
     while True:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:

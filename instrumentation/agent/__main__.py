@@ -15,16 +15,21 @@ import os
 import signal
 import socket
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stepsize.discovery import machine_id
+from stepsize.instrumentation import rendezvous
 from stepsize.instrumentation.agent import otlp_json, otlp_protobuf
 from stepsize.instrumentation.agent.agent import Agent
 from stepsize.instrumentation.agent.delivery import Encoding, Request
 from stepsize.instrumentation.agent.embedded import EmbeddedCollector
 from stepsize.instrumentation.agent.gpus import Gpus
 from stepsize.instrumentation.agent.host import Host
+from stepsize.instrumentation.agent.journal import Journal
+from stepsize.instrumentation.agent.place.finder import chosen, find_in_background
 from stepsize.instrumentation.agent.probes.system import SystemProbe
 from stepsize.instrumentation.agent.recorder import Recorder, common_attributes, host_attributes
 from stepsize.instrumentation.agent.sender import Sender
@@ -34,10 +39,13 @@ from stepsize.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from stepsize.instrumentation.agent.probes.portable_system import PortableSystem
+
     from stepsize.instrumentation.agent.delivery import Destination
     from stepsize.instrumentation.agent.points import ResourcePoints
 
 _LOG_BYTES = 256 * 1024
+_LOCK_S = 5.0
 
 
 def main() -> int:
@@ -50,7 +58,9 @@ def main() -> int:
     path = Path(listener.getsockname())
     _log_to(path.with_suffix(".log"))
     try:
-        _serve(path, listener, Settings.load())
+        found = rendezvous.adopt(path, listener, time.monotonic() + _LOCK_S)
+        if found is not None:
+            _serve(path, found, Settings.load())
     except Exception:
         logging.getLogger(__name__).exception("the agent failed")
         return 1
@@ -76,22 +86,33 @@ def _log_to(path: Path) -> None:
 
 
 def _serve(path: Path, listener: socket.socket, settings: Settings) -> None:
-    host = Host()
-    linux = sys.platform.startswith("linux")
-    system = SystemProbe(networks=host.networks) if linux else None
-    recorder = Recorder(host_attributes(), common_attributes(), system.boot_unix_nano() if system else 0)
+    host = Host(portable=settings.probes == "portable")
+    system = _portable_system() if host.portable else SystemProbe(networks=host.networks)
+    recorder = Recorder(host_attributes(), common_attributes(), system.boot_unix_nano())
+    find_in_background(
+        chosen(settings.cloud, os.environ),
+        lambda place: recorder.learn(place.attributes()),
+        address=settings.cloud_metadata,
+    )
 
     def sender(progress: Callable[[], None]) -> Sender:
         destination = partial(_destination, settings, path, host)
         spool = Spool(directory_of(settings), settings.spool_max_bytes) if settings.spool_max_bytes else None
         return Sender(destination, partial(_seal, settings), spool=spool, progress=progress)
 
+    journal = Journal(path, machine_id())
     gpus = Gpus(settings.interval_s, host_proc=None if settings.host_proc is None else str(settings.host_proc))
-    agent = Agent(settings, path, listener, host=host, system=system, gpus=gpus, recorder=recorder, sender=sender)
+    agent = Agent(settings, path, listener, host=host, system=system, gpus=gpus, recorder=recorder, sender=sender, journal=journal)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: agent.stop())
     agent.run()
+
+
+def _portable_system() -> PortableSystem:
+    from stepsize.instrumentation.agent.probes.portable_system import PortableSystem  # noqa: PLC0415 - psutil: 30 ms
+
+    return PortableSystem()
 
 
 def _seal(settings: Settings, resources: Sequence[ResourcePoints]) -> Request:

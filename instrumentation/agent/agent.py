@@ -16,12 +16,14 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from stepsize.errors import StepsizeError
 from stepsize.instrumentation import wire
-from stepsize.instrumentation.agent import ending, recording
+from stepsize.instrumentation.agent import ending, losses, recording
 from stepsize.instrumentation.agent.flushes import Flushes
+from stepsize.instrumentation.agent.points import Batch
 from stepsize.instrumentation.agent.retirement import Retirement
 from stepsize.instrumentation.agent.server import Server
-from stepsize.instrumentation.agent.watch import next_due_s, watch
+from stepsize.instrumentation.agent.watch import next_due_s, watch, watch_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from stepsize.instrumentation.agent.gpus import Gpus
     from stepsize.instrumentation.agent.host import Host
+    from stepsize.instrumentation.agent.journal import Journal, Left
     from stepsize.instrumentation.agent.probes.observation import Probe
     from stepsize.instrumentation.agent.recorder import Recorder
     from stepsize.instrumentation.agent.sender import Sender
@@ -59,6 +62,7 @@ class Agent:
         listener: the socket, listening.
         host, system, gpus, recorder: what is shared by all attempts.
         sender: makes the sender, given what to call when it got on.
+        journal: what is left to whoever goes on should this agent be killed, and what a killed one left.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Agent:
         gpus: Gpus,
         recorder: Recorder,
         sender: Callable[[Callable[[], None]], Sender],
+        journal: Journal,
     ) -> None:
         self._settings = settings
         self._selector = selectors.DefaultSelector()
@@ -84,6 +89,7 @@ class Agent:
         self._host, self._system, self._gpus, self._recorder = host, system, gpus, recorder
         self._sender = sender(self.wake)
         self._flushes = Flushes(self._sender)
+        self._journal = journal
         self._watched: dict[tuple[str, int], Watched] = {}
         self._summaries: OrderedDict[str, wire.Summary] = OrderedDict()
         self._over: OrderedDict[tuple[str, int, int], None] = OrderedDict()
@@ -106,6 +112,7 @@ class Agent:
     def run(self) -> None:
         """Serve until there is nothing left to do."""
         self._sender.start()
+        self._take_up(self._journal.take())
         while not self._stopping:
             ready = {key.fd for key, _ in self._selector.select(self._pause_s())}
             if ready:
@@ -117,6 +124,7 @@ class Agent:
             self._sample_due()
             self._record_gpus()
             self._export_if_due()
+            self._note_if_due()
             self._flushes.answer()
             if self._is_idle() and self._retirement.retire():
                 break
@@ -147,7 +155,9 @@ class Agent:
                 named.attempt.annotate(dict(message.values))
         elif isinstance(message, wire.End):
             watched = self._of(connection)
-            if watched is not None:
+            if watched is not None and message.tentative:
+                watched.said = message
+            elif watched is not None:
                 self._finish(watched, ending.from_client(message, watched.attempt.oom_kills()), message.final)
         elif isinstance(message, wire.Flush):
             self._flush(connection, message.timeout_s)
@@ -172,10 +182,26 @@ class Agent:
             return
         if over:
             return
-        self._watched[key] = watch(message, pid, pidfd, self._host)
-        if pidfd is not None:
-            self._selector.register(pidfd, selectors.EVENT_READ)
+        self._begin(key, watch(message, pid, pidfd, self._host))
+
+    def _begin(self, key: tuple[str, int], watched: Watched) -> None:
+        self._watched[key] = watched
+        if watched.pidfd is not None:
+            self._selector.register(watched.pidfd, selectors.EVENT_READ)
         self._host.set_roots(each.attempt for each in self._watched.values())
+        self._journal.hasten()
+
+    def _take_up(self, left: Left) -> None:
+        """Go on where an agent that was killed had come. What clients said meanwhile waits at the socket."""
+        for resources in left.batches:
+            self._put(Batch(resources, sum(resource.size() for resource in resources)))
+        for live in left.attempts:
+            try:
+                watched = watch_again(live, self._host)
+            except StepsizeError as error:
+                _log.warning("an attempt is lost: %s", error)
+                continue
+            self._begin((watched.attempt.instance_id, watched.attempt.pid), watched)
 
     def _named(self, instance_id: str) -> list[Watched]:
         return [watched for (instance, _), watched in self._watched.items() if instance == instance_id]
@@ -204,7 +230,8 @@ class Agent:
                 for received in self._server.receive():
                     self._handle(received)
             if now >= watched.give_up_s and self._is_watched(watched):
-                self._finish(watched, watched.ended, None)
+                final = None if watched.said is None else watched.said.final
+                self._finish(watched, watched.conclusion(), final)
 
     def _is_watched(self, watched: Watched) -> bool:
         return any(each is watched for each in self._watched.values())
@@ -259,10 +286,26 @@ class Agent:
             self._seal()
 
     def _seal(self) -> None:
+        if self._recorder.points:
+            sender = self._sender
+            own = losses.observations(sender.losses, sender.held_points, sender.spooled_points)
+            self._recorder.record_own(time.time_ns(), own)
         batch = self._recorder.seal()
         if batch is not None:
-            self._sender.put(batch)
+            self._put(batch)
+            self._note()
         self._export_due_s = time.monotonic() + self._settings.export_interval_s
+
+    def _put(self, batch: Batch) -> None:
+        self._journal.seal(self._sender.put(batch), batch.resources)
+
+    def _note_if_due(self) -> None:
+        self._journal.settle(self._sender.settled)
+        if self._journal.is_due(time.monotonic()):
+            self._note()
+
+    def _note(self) -> None:
+        self._journal.write((each.noted() for each in self._watched.values()), self._recorder.snapshot())
 
     def _flush(self, connection: Connection, timeout_s: float) -> None:
         self._sample_due(everything=True)
@@ -282,6 +325,8 @@ class Agent:
             unsent_points=self._sender.unsent_points + self._recorder.points,
             dropped_points=self._sender.losses.total,
             instances=tuple(instance for instance, _ in self._watched),
+            spooled_points=self._sender.spooled_points,
+            losses=self._sender.losses.by_reason(),
         )
 
     def _is_idle(self) -> bool:
@@ -305,3 +350,4 @@ class Agent:
             with contextlib.suppress(BlockingIOError):
                 self._wake_read.recv(4096)
         self._sender.stop(1.0)
+        self._journal.close()

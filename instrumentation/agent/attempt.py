@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from stepsize import model
 from stepsize.instrumentation.agent.probes.observation import Observation, Rest, Used
+from stepsize.instrumentation.agent.progress import Progress
 from stepsize.instrumentation.wire import Measured, Summary
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Attempt:
         self._cpu_before = (self.start_unix_nano, 0.0)
         self._disk_before: tuple[int, int, int] | None = None
         self._usage_told = False
+        self._resumed = False
         self._totals = _Totals()
         self._children_apart = False
         self._last_unix_nano = self.start_unix_nano
@@ -141,6 +143,54 @@ class Attempt:
         totals = self._totals
         return Used(totals.user_s, totals.system_s, totals.read_bytes or 0, totals.write_bytes or 0)
 
+    def progress(self) -> Progress:
+        """How far it has come, for an agent that has to go on from here."""
+        totals = self._totals
+        known = totals.cpu_known
+        return Progress(
+            time_unix_nano=self._last_unix_nano,
+            user_s=totals.user_s if known else None,
+            system_s=totals.system_s if known else None,
+            read_bytes=totals.read_bytes,
+            write_bytes=totals.write_bytes,
+            peak_bytes=totals.peak_bytes,
+            peak_source=totals.source,
+            cores_max=totals.cores_max,
+            processes_max=totals.processes_max,
+            samples=totals.samples,
+        )
+
+    def resume(self, progress: Progress) -> None:
+        """Go on from where an agent that was killed had come; before the first sample."""
+        totals = self._totals
+        if progress.user_s is not None and progress.system_s is not None:
+            totals.add_cpu(progress.user_s, progress.system_s)
+        if progress.read_bytes is not None and progress.write_bytes is not None:
+            totals.add_disk(progress.read_bytes, progress.write_bytes)
+        totals.peak_bytes, totals.source = progress.peak_bytes, progress.peak_source
+        totals.cores_max, totals.processes_max = progress.cores_max, progress.processes_max
+        totals.samples = progress.samples
+        self._last_unix_nano = progress.time_unix_nano
+        self._cpu_before = progress.time_unix_nano, totals.user_s + totals.system_s
+        self._disk_before = progress.time_unix_nano, totals.read_bytes or 0, totals.write_bytes or 0
+        self._usage_told = True
+        self._resumed = True
+
+    def _carry(self, sample: TreeSample) -> None:
+        """Keep what only the killed agent knew of: processes that had gone and that nobody had waited for.
+
+        Whatever the tree shows less of now than was known then is theirs; sums go on from there.
+        """
+        totals, base = self._totals, self._baseline
+        self._baseline = replace(
+            base,
+            cpu_user_s=base.cpu_user_s - max(0.0, totals.user_s - (sample.cpu_user_s - base.cpu_user_s)),
+            cpu_system_s=base.cpu_system_s - max(0.0, totals.system_s - (sample.cpu_system_s - base.cpu_system_s)),
+            disk_read_bytes=_carried(base.disk_read_bytes, totals.read_bytes, sample.disk_read_bytes),
+            disk_write_bytes=_carried(base.disk_write_bytes, totals.write_bytes, sample.disk_write_bytes),
+        )
+        self._resumed = False
+
     def _of_tree(self, sample: TreeSample) -> list[Observation]:
         self._add_tree(sample)
         self._previous = sample
@@ -216,6 +266,8 @@ class Attempt:
         return found + [observation for probe in self._others for observation in probe.sample(now)]
 
     def _add_tree(self, sample: TreeSample, *, cpu: bool = True) -> None:
+        if self._resumed:
+            self._carry(sample)
         base = self._baseline
         if cpu:
             self._totals.add_cpu(sample.cpu_user_s - base.cpu_user_s, sample.cpu_system_s - base.cpu_system_s)
@@ -228,7 +280,7 @@ class Attempt:
     def _add_final(self, final: Reading) -> None:
         """The root's totals as it told them, which its waited-for children are in, and those of the rest."""
         base = self._baseline
-        rest = Rest() if self._tree is None else self._tree.rest()
+        rest = Rest() if self._tree is None else self._tree.rest(with_orphans=final.with_orphans)
         self._children_apart = rest.children_apart
         self._totals.add_cpu(
             final.cpu_user_s - base.cpu_user_s + rest.cpu_user_s,
@@ -258,6 +310,10 @@ class Attempt:
     def _is_own(self, peak_bytes: int) -> bool:
         """Whether a peak of the process is one of the attempt's."""
         return not self._within or peak_bytes > (self._baseline.memory_peak_bytes or 0)
+
+
+def _carried(base: int | None, known: int | None, seen: int | None) -> int | None:
+    return base if known is None or seen is None else (base or 0) - max(0, known - (seen - (base or 0)))
 
 
 class _Totals:

@@ -7,6 +7,7 @@ What comes in: the root of /proc. What goes out: answers for the tree probes. Re
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,6 +16,7 @@ from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.probes.container import Containers
 from stepsize.instrumentation.agent.probes.network import Networks
 from stepsize.instrumentation.agent.processes import Processes
+from stepsize.instrumentation.agent.reaper import reaper
 from stepsize.instrumentation.spawn import AGENT_MODULE
 
 if TYPE_CHECKING:
@@ -63,10 +65,12 @@ class Host:
         proc: the root of /proc.
         lists_children: whether the kernel lists a thread's children (``CONFIG_PROC_CHILDREN``; gVisor does not). Looked
             up by default; without, all of /proc is scanned once a round.
+        portable: whether psutil looks at trees in place of /proc, as it does everywhere but on Linux.
     """
 
-    def __init__(self, proc: str = "/proc", *, lists_children: bool | None = None) -> None:
+    def __init__(self, proc: str = "/proc", *, lists_children: bool | None = None, portable: bool = False) -> None:
         self.proc = proc
+        self.portable = portable or not sys.platform.startswith("linux")
         self.containers = Containers(proc)
         self.networks = Networks(proc)
         listed = Path(proc, "thread-self", "children").exists() if lists_children is None else lists_children
@@ -128,14 +132,21 @@ class Host:
         return self.processes.children(pid, threads)
 
     def orphans(self, since: int | None) -> frozenset[int]:
-        """Children of the process to which orphans go: the agent is an orphan itself, so it is its own parent.
+        """Children of the process to which orphans go.
 
         ``since`` is the round after which they are new to whoever asks.
         """
-        pids = frozenset(self.processes.children(os.getppid(), 1, since))
+        pids = frozenset(self.processes.children(reaper(self.proc), 1, since))
         if pids != self._orphans:
             self._mark_agents(pids - self._orphans)
             self._orphans = pids
+        return pids
+
+    def orphans_of(self, launcher: int, since: int | None) -> frozenset[int]:
+        """Children of a launcher: its command, and the orphans of it that come to the launcher."""
+        pids = frozenset(self.processes.children(launcher, 1, since))
+        if len(pids) > 1:  # an agent that is started meanwhile comes to it too
+            self._mark_agents(pids - self.ours)
         return pids
 
     def _mark_agents(self, pids: Iterable[int]) -> None:

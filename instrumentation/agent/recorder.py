@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 import socket
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from stepsize.instrumentation.agent.probes.observation import Observation
     from stepsize.model import AttributeValue
 
+_OWN = "agent"
+"""No attempt's name, which are UUIDs."""
 _MACHINE_ID = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 
@@ -42,6 +45,7 @@ class Recorder:
     points: int = 0
     recordings: Recordings = field(default_factory=Recordings)
     _open: dict[str, ResourcePoints] = field(default_factory=dict)
+    _begun_unix_nano: int = field(default_factory=time.time_ns)
     _attempts: dict[str, Attempt] = field(default_factory=dict)
 
     def record(self, attempt: Attempt, time_unix_nano: int, observations: Sequence[Observation]) -> None:
@@ -63,12 +67,34 @@ class Recorder:
             resource = self._open[""] = ResourcePoints({**self.common, **self.host}, self.boot_unix_nano)
         self.points += resource.add(time_unix_nano, observations)
 
+    def record_own(self, time_unix_nano: int, observations: Sequence[Observation]) -> None:
+        """Take what the agent says of itself, on the host's resource: its sums count since it began."""
+        if observations:
+            resource = self._open.get(_OWN)
+            if resource is None:
+                resource = self._open[_OWN] = ResourcePoints({**self.common, **self.host}, self._begun_unix_nano)
+            self.points += resource.add(time_unix_nano, observations)
+
+    def learn(self, attributes: Mapping[str, AttributeValue]) -> None:
+        """Take what has become known of the host into every resource from now on; may be called from any thread."""
+        self.host = {**self.host, **attributes}
+
+    def snapshot(self) -> list[ResourcePoints]:
+        """What has been gathered so far."""
+        for instance_id, attempt in self._attempts.items():
+            resource = self._open[instance_id]
+            if not resource.resource:
+                resource.resource = self._resource(attempt)
+        return list(self._open.values())
+
     def seal(self) -> Batch | None:
         """What has been gathered, to be sent; ``None`` where nothing has."""
         if not self.points:
             return None
         for instance_id, attempt in self._attempts.items():
             self._open[instance_id].resource = self._resource(attempt)
+        if "" in self._open:  # more may have become known of the host since
+            self._open[""].resource = {**self.common, **self.host}
         batch = Batch(list(self._open.values()), self.points)
         self._open, self._attempts, self.points = {}, {}, 0
         return batch
