@@ -23,7 +23,15 @@ _IDENTITY = st.builds(
     annotations=st.dictionaries(st.text(), _VALUE),
 )
 _MESSAGE = st.one_of(
-    st.builds(wire.Register, _IDENTITY, st.integers(0), _READING, st.floats(0.01, 60), st.booleans()),
+    st.builds(
+        wire.Register,
+        _IDENTITY,
+        st.integers(0),
+        _READING,
+        st.floats(0.01, 60),
+        measured=st.sampled_from(wire.Measured),
+        **{name: st.booleans() for name in ("waited_for", "within", "recorded")},
+    ),
     st.builds(wire.Annotate, st.text(), st.dictionaries(st.text(), _VALUE)),
     st.builds(wire.End, st.text(), st.sampled_from(Outcome), _READING, st.none() | st.integers(0, 255)),
     st.builds(wire.Flush, st.floats(0, 60)),

@@ -219,9 +219,8 @@ class Recorded:
         cpu_seconds = _sum(columns["process_utime"], columns["process_stime"])
         if facts.cpu_seconds is not None:
             cpu_seconds = facts.cpu_seconds
-        peaks = (self._task.highest("memory_peak_bytes"), facts.memory_peak_bytes)
-        memory_mean = columns["process_memory_mib"].mean
-        vram = columns["process_gpu_vram_mib"].maximum
+        peaks = (_bytes(columns["process_memory_peak_mib"].maximum), facts.memory_peak_bytes)
+        memory_mean_mib = columns["process_memory_mib"].mean
         return Stats(
             samples=self.samples,
             duration_s=duration_s,
@@ -229,12 +228,12 @@ class Recorded:
             cpu_mean=cpu_seconds / duration_s if cpu_seconds is not None and duration_s > 0 else None,
             cpu_p95=cpu_quantile(process.cpu_histogram, _P95),
             cpu_max=columns["process_cpu_usage"].maximum,
-            memory_mean_bytes=None if memory_mean is None else memory_mean * 2**20,
-            memory_peak_bytes=max((int(peak) for peak in peaks if peak is not None), default=None),
+            memory_mean_bytes=None if memory_mean_mib is None else memory_mean_mib * 2**20,
+            memory_peak_bytes=max((peak for peak in peaks if peak is not None), default=None),
             disk_read_bytes=_whole(self._task.latest("disk_read_bytes")),
             disk_write_bytes=_whole(self._task.latest("disk_write_bytes")),
             gpu_utilization_mean=columns["process_gpu_usage"].mean,
-            gpu_memory_peak_bytes=None if vram is None else round(vram * 2**20),
+            gpu_memory_peak_bytes=_bytes(columns["process_gpu_vram_mib"].maximum),
             columns=columns,
         )
 
@@ -381,6 +380,10 @@ def _as(table: pa.Table, to: str) -> Any:
 def _sum(*statistics: Statistic) -> float | None:
     known = [each.total for each in statistics if each.count]
     return math.fsum(known) if known else None
+
+
+def _bytes(mib: float | None) -> int | None:
+    return None if mib is None else round(mib * 2**20)
 
 
 def _whole(value: float | None) -> int | None:

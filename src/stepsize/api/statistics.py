@@ -130,7 +130,8 @@ class Statistics:
         logarithm = pc.log2(pc.max_element_wise(cores, at_least, skip_nulls=False))
         buckets = pc.ceil(pc.multiply(logarithm, float(CPU_BUCKETS_PER_OCTAVE)))
         buckets = pc.min_element_wise(buckets, float(CPU_BUCKET_MAX), skip_nulls=False)
-        spent = pa.table({"bucket": buckets, "seconds": weights}).group_by("bucket").aggregate([("seconds", "sum")])
+        rows = pa.table({"bucket": buckets, "seconds": weights})
+        spent = rows.group_by("bucket", use_threads=False).aggregate([("seconds", "sum")])
         for bucket, seconds in zip(spent["bucket"].to_pylist(), spent["seconds_sum"].to_pylist(), strict=True):
             if bucket is not None and seconds > 0:
                 self.cpu_histogram[int(bucket)] = self.cpu_histogram.get(int(bucket), 0.0) + seconds
