@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from metaflow_extensions.stepsize.plugins.shipped import package_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,3 +36,12 @@ def _top_levels(name: str) -> Iterator[Path]:
             required = re.match(r"[\w.-]+", requirement)
             assert required is not None
             yield from _top_levels(required.group())
+
+
+def shipped_package(directory: Path) -> Path:
+    """The part of our package that travels with a flow's code, unpacked; the directory to import it from."""
+    for here, there in package_files():
+        target = directory / there
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(here, target)  # nothing leads back to the whole package
+    return directory / "metaflow_extensions" / "stepsize" / "shipped"

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.protobuf import json_format
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as service
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as service_grpc
 
@@ -127,7 +128,11 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
             receiver.headers = {**{name.lower(): text for name, text in self.headers.items()}, "path": self.path}
-            status = receiver.take(service.ExportMetricsServiceRequest.FromString(body))
+            if self.headers["Content-Type"] == "application/json":
+                request = json_format.Parse(body, service.ExportMetricsServiceRequest())
+            else:
+                request = service.ExportMetricsServiceRequest.FromString(body)
+            status = receiver.take(request)
             self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()
