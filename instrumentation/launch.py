@@ -33,11 +33,17 @@ if TYPE_CHECKING:
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 _SUMMARY_S = 1.0
-_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_FORWARDED = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)  # Windows has two of them
+)
 _COPY_GROWTH_BYTES = 4 << 20
 """What the child may still grow by between its reading and its execution: four times what was seen."""
 _SI_KERNEL = 0x80  # asm-generic/siginfo.h: a terminal's signal, which the whole process group has got
-_RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores these; a command expects the default
+_RESTORED = tuple(  # Python ignores these; a command expects the default
+    getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,10 @@ def launch(argv: Sequence[str], identity: Identity, settings: Settings) -> Compl
     """
     if not argv:
         raise ValueError("expected a command")
+    if not _can_fork_and_wait():
+        from stepsize.instrumentation import launch_portable  # noqa: PLC0415 - psutil costs 30 ms
+
+        return Completed(*launch_portable.launch(argv, identity, settings))
     client.start_agent(settings)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_FORWARDED, signal.SIGCHLD})
     # Whoever started us may have ignored it, as some supervisors do: no child would then ever be seen to end.
@@ -95,6 +105,11 @@ def launch(argv: Sequence[str], identity: Identity, settings: Settings) -> Compl
         return Completed(exit_code, None)
     registration.end_with(_end(identity, ended))
     return Completed(exit_code, _summary(identity, settings) or _own_summary(baseline, ended.final))
+
+
+def _can_fork_and_wait() -> bool:
+    """Whether this system has what the launcher stands on: Windows has none of it, macOS no ``sigwaitinfo``."""
+    return all(hasattr(os, name) for name in ("fork", "waitid", "wait4")) and hasattr(signal, "sigwaitinfo")
 
 
 def _began(reports: int) -> wire.Reading | None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _READ_BYTES = 1 << 16
+_READ_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)  # Windows has no such flag, and no such files
 
 
 class Stat(NamedTuple):
@@ -39,7 +40,7 @@ class Stat(NamedTuple):
 def read(path: str) -> bytes:
     """A small file's content, empty where it cannot be read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, _READ_FLAGS)
     except OSError:
         return b""
     try:
@@ -54,7 +55,7 @@ def read_whole(path: str) -> bytes:
     """A file's content however long, empty where it cannot be read."""
     parts = []
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, _READ_FLAGS)
     except OSError:
         return b""
     try:

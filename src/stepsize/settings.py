@@ -100,6 +100,13 @@ def _cloud(text: str) -> str:
     return word
 
 
+def _probes(text: str) -> str:
+    word = text.strip().lower()
+    if word not in ("auto", "portable"):
+        raise ValueError("expected auto or portable")
+    return word
+
+
 def _otel_bool(text: str) -> bool:
     """As OpenTelemetry's specification has it: true is ``true`` in any case, everything else is false."""
     return text.strip().lower() == "true"
@@ -167,6 +174,9 @@ class Settings:
     )
     cloud_metadata: str | None = _row(
         "STEPSIZE_CLOUD_METADATA", str, "Address of the metadata service, where it is not the cloud's own.", None
+    )
+    probes: str = _row(
+        "STEPSIZE_PROBES", _probes, "`portable` measures through psutil, as on other systems than Linux.", "auto"
     )
     flow: str | None = _row(
         "STEPSIZE_FLOW", str, "Name of the workflow, for what is no Metaflow step.", None, travels=False

@@ -52,9 +52,11 @@ class ContainedTree:
             memory_source=source,
         )
 
-    def rest(self) -> Rest:
-        """What is not the root's, and what no process kept up to the last sample."""
-        rest, unseen = self._tree.rest(), self._unseen
+    def rest(self, *, with_orphans: bool = False) -> Rest:
+        """What is not the root's, and what no process kept up to the last sample: orphans that the root's has not."""
+        rest, unseen = self._tree.rest(with_orphans=with_orphans), self._unseen
+        if with_orphans:
+            return rest
         return replace(
             rest, cpu_user_s=rest.cpu_user_s + unseen.user_s, cpu_system_s=rest.cpu_system_s + unseen.system_s
         )

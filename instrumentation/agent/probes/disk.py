@@ -41,10 +41,10 @@ class DiskLedger:
         self._last = now
         return now[0] + self._lost[0], now[1] + self._lost[1]
 
-    def rest(self, live: Collection[int], owed: tuple[int, int]) -> tuple[int, int]:
+    def rest(self, live: Collection[int], owed: tuple[int, int], *, with_lost: bool = True) -> tuple[int, int]:
         """Bytes of these processes and of those that took theirs along, less what belongs to other attempts."""
         now = _sum([self._processes.disk_bytes(pid) for pid in live], owed)
-        return now[0] + self._lost[0], now[1] + self._lost[1]
+        return (now[0] + self._lost[0], now[1] + self._lost[1]) if with_lost else now
 
 
 def _sum(counts: Iterable[tuple[int, int] | None], owed: tuple[int, int]) -> tuple[int, int]:

@@ -81,8 +81,8 @@ class TreeProbe(Protocol):
     def sample(self) -> TreeSample | None:
         """The tree now, or ``None`` when its root is gone."""
 
-    def rest(self) -> Rest:
-        """What is not the root's, whether that lives or not."""
+    def rest(self, *, with_orphans: bool = False) -> Rest:
+        """What is not the root's, whether that lives or not; ``with_orphans`` the root's has those that ended."""
 
     def final_peak(self, root_peak_bytes: int) -> int:
         """The tree's peak in bytes, given what the root says its own was."""

@@ -44,11 +44,19 @@ class ProcessTree:
         host: what is shared by all trees of the host.
         instance_id: which attempt the tree is; without, everything below the root is of the tree.
         stood_bytes: VmHWM of the root when an attempt began that is a part of its life: only more is the attempt's.
+        launcher: the root's parent, where it was made for the root alone: orphans that it gets are the root's.
     """
 
     def __init__(
-        self, root: int, since_ticks: int, host: Host, instance_id: str = "", stood_bytes: int | None = None
+        self,
+        root: int,
+        since_ticks: int,
+        host: Host,
+        instance_id: str = "",
+        stood_bytes: int | None = None,
+        launcher: int | None = None,
     ) -> None:
+        self._launcher = launcher
         self._root = root
         self._since = since_ticks
         self._host = host
@@ -120,21 +128,24 @@ class ProcessTree:
         """Take the root's last state, read when it had just ended: its parent may leave no time for another look."""
         self._zombie = stat
 
-    def rest(self) -> Rest:
+    def rest(self, *, with_orphans: bool = False) -> Rest:
         """What is not the root's, whether that lives or not.
 
-        A process that went since the last sample is taken to have been waited for by the root.
+        A process that went since the last sample is taken to have been waited for by the root. Whoever reads the root
+        ``with_orphans`` has waited for them as well: then nothing of what went is left.
         """
         with self._processes.round(self.expected):
-            return self._rest()
+            return self._rest(with_orphans=with_orphans)
 
-    def _rest(self) -> Rest:
+    def _rest(self, *, with_orphans: bool) -> Rest:
         walk = self._walk()
         live = {pid: stat for pid, stat in walk.items() if pid != self._root}
         (user, system), (lost_user, lost_system) = total(live.values()), self._cpu.lost
+        if with_orphans:
+            lost_user, lost_system = (-taken for taken in self._cpu.taken)
         earlier_user, earlier_system = self._earlier or (0, 0)
         owed_bytes = self._inner.owed_bytes()
-        read, written = self._disk.rest(live, owed_bytes)
+        read, written = self._disk.rest(live, owed_bytes, with_lost=not with_orphans)
         if self._root not in walk:
             # No sample could tell what the root has waited for since: its own last reading has all of it.
             owed, taken = self._inner.owed_ticks(), self._cpu.taken
@@ -181,6 +192,8 @@ class ProcessTree:
     def _orphans(self, live: dict[int, Stat]) -> list[int]:
         """Children of the reaper that nobody has looked at and that came from this tree."""
         orphans = self._host.orphans(self._round)
+        if self._launcher is not None:
+            orphans |= self._host.orphans_of(self._launcher, self._round)
         if orphans == self._orphans_seen:
             return []
         new = orphans - self._orphans_seen - live.keys()
@@ -194,7 +207,7 @@ class ProcessTree:
             stat = self._processes.stat(pid)
             if stat is not None and stat.start >= max(start, self._since):
                 alone = stat.session == session and self._host.is_sole_session(session)
-                if alone or stat.stack in stacks:
+                if alone or stat.parent == self._launcher or stat.stack in stacks:
                     found.append(pid)
         return found
 
