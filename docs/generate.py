@@ -21,8 +21,8 @@ OTHER_VARIABLES = (
     "`otel-config.yaml`, which reads `STEPSIZE_LISTEN` for the address it listens on."
 )
 SENT_BY_WHOM = (
-    "Any OpenTelemetry SDK may send these. Our own agent does not send those of GPUs and of scratch space yet: they "
-    "are taken in and rolled up where others do."
+    "Any OpenTelemetry SDK may send these. Our own agent does not send those of scratch space yet: they are taken in "
+    "and rolled up where others do. Use of GPUs it sends as the sum over a task's devices; others may send it by device."
 )
 
 

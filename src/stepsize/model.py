@@ -216,7 +216,8 @@ class Attr:
     PRESSURE = "stepsize.pressure"
     """On ``*.pressure.time``: whether ``some`` of the work stood still, or ``full``, all of it."""
     MEMORY_SOURCE = "stepsize.memory.source"
-    """On `stepsize.task.memory.peak`: where the figure comes from (`vmhwm`, `cgroup`, `rusage`, `samples`)."""
+    """On `stepsize.task.memory.peak`: where the figure comes from (`vmhwm`, `cgroup`, `rusage`, `samples`); on
+    `stepsize.task.gpu.memory.peak` the driver's `accounting`."""
 
 
 @dataclass(frozen=True, slots=True)
