@@ -253,3 +253,31 @@ def test_resumed_runs_have_rows_for_what_ran_and_spins_have_none(workplace: Work
     assert "Ignoring Step decorator 'stepsize'" in spun.stdout + spun.stderr
     workplace.report()
     assert workplace.query("SELECT count(*) FROM tasks") == [(6,)]
+
+
+KEPT = """
+from metaflow import FlowSpec, step, track_resources
+class KeptFlow(FlowSpec):
+    @track_resources(artifact_name="used")
+    @step
+    def start(self):
+        self.next(self.end)
+    @step
+    def end(self):
+        print("USED", self.used["cpu_seconds"] > 0, self.used["memory_peak_bytes"] > 10**7)
+if __name__ == "__main__":
+    KeptFlow()
+"""
+
+
+@pytest.mark.parametrize("environment", [{"STEPSIZE_INTERVAL": "often"}, {"OTEL_SDK_DISABLED": "true"}])
+def test_an_artifact_that_was_asked_for_is_there_whatever_is_wrong(
+    workplace: Workplace, environment: dict[str, str]
+) -> None:
+    """A flow that reads it must not fail because of us: its process's own figures are in it."""
+    script = workplace.directory / "kept_flow.py"
+    script.write_text(KEPT)
+    finished = workplace.flow(script, **environment)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "USED True True" in finished.stdout
+    assert not workplace.data.exists()

@@ -116,7 +116,7 @@ def test_a_pod_knows_the_sites_defaults_that_it_cannot_see() -> None:
     program = (
         "import json; from metaflow.plugins.kubernetes.kubernetes_decorator import KubernetesDecorator as K\n"
         "from metaflow_extensions.stepsize.plugins.request import carried_request\n"
-        "k = K(); getattr(k, 'external_init', k.init)(); print(json.dumps(carried_request([k], {})))"
+        "k = K(); getattr(k, 'external_init', k.init)(); print(json.dumps(carried_request([k])))"
     )
     site = {
         "METAFLOW_KUBERNETES_CPU": "3",
@@ -133,5 +133,5 @@ def test_a_pod_knows_the_sites_defaults_that_it_cannot_see() -> None:
         cpu=3, memory_bytes=9000 * MB, disk_bytes=5000 * MB, shared_memory_bytes=128 * MIB
     )
     assert requested([], environment) == Request(cpu=1, memory_bytes=4096 * MB)
-    assert carried_request([], {}) == {}
+    assert carried_request([]) == {}
     assert requested(pod, {VARIABLE: "damaged"}) == requested(pod, {})

@@ -7,6 +7,7 @@ name it is.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from metaflow_extensions.stepsize.plugins.decorator import StepsizeDecorator, leader
@@ -72,4 +73,7 @@ class TrackResourcesDecorator(StepsizeDecorator):
     def _leave_artifact(self, flow: Any) -> None:
         registered = leader(self._decorators)
         if self._artifact and self._beginning and registered and registered.identity:
-            setattr(flow, self._artifact, self._beginning.used(registered.identity, registered.settings()))
+            settings = None
+            with suppress(Exception):  # they are wrong: the step is not tracked, and still finds its artifact
+                settings = registered.settings()
+            setattr(flow, self._artifact, self._beginning.used(registered.identity, settings))

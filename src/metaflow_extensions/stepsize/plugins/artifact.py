@@ -41,15 +41,15 @@ class Beginning:
 
         return cls(own_reading())
 
-    def used(self, identity: Identity, settings: Settings) -> dict[str, Any]:
+    def used(self, identity: Identity, settings: Settings | None) -> dict[str, Any]:
         """What has been used since: the agent's figures, and this process's own where they are newer.
 
-        Figures that nobody could read are None.
+        Figures that nobody could read are None; without settings there is no agent to ask.
         """
         from stepsize.instrumentation.readings import own_reading  # noqa: PLC0415 - absent in isolated interpreters
 
         now = own_reading(last=True)
-        figures = _asked(identity, settings)
+        figures = {} if settings is None else _asked(identity, settings)
         cpu_s = now.cpu_user_s + now.cpu_system_s - self.reading.cpu_user_s - self.reading.cpu_system_s
         figures["duration_s"] = (now.time_unix_nano - self.reading.time_unix_nano) / 1e9
         figures["cpu_seconds"] = max(cpu_s, figures.get("cpu_seconds", 0.0))

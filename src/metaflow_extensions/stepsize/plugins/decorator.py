@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stepsize.model import Identity
 
 
-class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow ships no types
+class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow has no types
     """Tracks what each attempt of the step's tasks really uses.
 
     Parameters
@@ -75,12 +75,13 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow ships 
         return ()
 
     @never_raises
-    def runtime_init(self, *_: Any) -> None:
-        """In the launcher of a run: have the agent up before the first task needs it."""
+    def runtime_init(self, flow: Any, *_: Any) -> None:
+        """In the launcher of a run: have the agent up before the first task on this machine needs it."""
         from metaflow_extensions.stepsize.plugins.request import REMOTE  # noqa: PLC0415 - see above
         from stepsize.instrumentation.client import start_agent  # noqa: PLC0415 - see above
 
-        if not any(decorator.name in REMOTE for decorator in self._decorators):
+        local = (step.decorators for step in flow if not any(one.name in REMOTE for one in step.decorators))
+        if self is next((first for first in map(leader, local) if first), None):
             start_agent(self.settings())
 
     @never_raises

@@ -36,7 +36,7 @@ def give_settings(decorators: list[Any], environ: Mapping[str, str], argv: Seque
     if not is_remote(decorators, argv):
         return
     given = _environment(decorators)
-    variables = {**carried_request(decorators, environ), **_carried(decorators, environ).variables}
+    variables = {**carried_request(decorators), **_carried(decorators, environ).variables}
     if given is not None:
         if not given.statically_defined and given.inserted_by is None:
             # Metaflow writes such a decorator on the command lines of tasks.

@@ -41,7 +41,7 @@ def requested(decorators: Iterable[Any], environ: Mapping[str, str]) -> Request:
     return _merged(by_name, target)
 
 
-def carried_request(decorators: Iterable[Any], environ: Mapping[str, str]) -> dict[str, str]:
+def carried_request(decorators: Iterable[Any]) -> dict[str, str]:
     """The variable that a pod of the step needs; nothing for other steps.
 
     A pod does not see the site's METAFLOW_KUBERNETES_CPU, _MEMORY, _DISK and _SHARED_MEMORY, so what it merges again
@@ -50,7 +50,7 @@ def carried_request(decorators: Iterable[Any], environ: Mapping[str, str]) -> di
     by_name = {decorator.name: decorator.attributes for decorator in decorators}
     if "kubernetes" not in by_name:
         return {}
-    asked = asdict(requested(decorators, environ))
+    asked = asdict(_merged(by_name, "kubernetes"))
     # Without commas, quotes and the like, which Metaflow's command lines do not bring through whole.
     return {VARIABLE: "/".join(f"{name}:{value}" for name, value in asked.items() if value is not None)}
 
