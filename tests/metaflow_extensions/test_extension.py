@@ -92,3 +92,30 @@ def test_track_resources_is_its_owners_where_that_is_installed(tmp_path: Path) -
     owner, *offered = python(program, PYTHONPATH=str(tmp_path)).split()
     assert owner == "metaflow_extensions.resource_tracker.plugins.owner"
     assert offered == ["stepsize"]
+
+
+HOOKS = (
+    "step_init",
+    "package_init",
+    "runtime_init",
+    "runtime_step_cli",
+    "task_pre_step",
+    "task_exception",
+    "task_finished",
+)
+
+
+@pytest.mark.parametrize(("kind", "hooks"), [("stepsize", HOOKS), ("track_resources", (*HOOKS, "task_post_step"))])
+def test_no_hook_raises_whatever_it_is_given(kind: str, hooks: tuple[str, ...]) -> None:
+    """A Metaflow that calls them otherwise than we know it must not fail a flow because of us."""
+    program = (
+        "import metaflow\n"
+        f"ours = metaflow.{kind}.args[0](attributes={{'interval': object()}})\n"
+        "ours.attributes['artifact_name'] = object()\n"
+        f"for hook in {hooks}:\n"
+        "    for count in (0, 3, 12): getattr(ours, hook)(*[None] * count)\n"
+        "step = lambda: 'untouched'\n"
+        "assert ours.task_decorate(step, None) is step\n"
+        "print('well')"
+    )
+    assert python(program) == "well"
