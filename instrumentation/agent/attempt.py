@@ -49,6 +49,8 @@ class Attempt:
         others: tuple[Probe, ...] = (),
     ) -> None:
         self.identity: Identity = register.identity
+        self.instance_id = register.identity.instance_id
+        """Which attempt this is."""
         self.pid = pid
         self.interval_s = register.interval_s
         self.waited_for = register.waited_for
@@ -67,11 +69,6 @@ class Attempt:
         self._totals = _Totals()
         self._children_apart = False
         self._last_unix_nano = self.start_unix_nano
-
-    @property
-    def instance_id(self) -> str:
-        """Which attempt this is."""
-        return self.identity.instance_id
 
     def annotate(self, values: dict[str, AttributeValue]) -> None:
         """Take what the user says of the attempt into its resource."""

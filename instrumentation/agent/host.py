@@ -80,6 +80,7 @@ class Host:
         self._sessions: dict[int, int] = {}
         self._lineages: dict[tuple[str, int], _Lineage] = {}
         self._orphans: frozenset[int] = frozenset()
+        self._reaper = (-1, 0)  # the round in which it was looked up, its pid
 
     def add_own(self, pid: int) -> None:
         """A process that the agent started; whatever it starts is reached through it alone."""
@@ -136,7 +137,9 @@ class Host:
 
         ``since`` is the round after which they are new to whoever asks.
         """
-        pids = frozenset(self.processes.children(reaper(self.proc), 1, since))
+        if self._reaper[0] != self.processes.number:
+            self._reaper = self.processes.number, reaper(self.proc)
+        pids = frozenset(self.processes.children(self._reaper[1], 1, since))
         if pids != self._orphans:
             self._mark_agents(pids - self._orphans)
             self._orphans = pids

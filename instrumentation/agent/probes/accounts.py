@@ -11,6 +11,7 @@ them. Sources: Linux ``Documentation/admin-guide/cgroup-v1/{memory,cpuacct}.rst`
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -172,6 +173,16 @@ _MEMORY = {
         inactive=b"inactive_file",
     ),
 }
+_KEYED = re.compile(
+    rb"^(%b) (\d+)$"
+    % b"|".join(
+        {name for names in _MEMORY.values() for name in (names.anonymous, names.shared, names.files, names.inactive)}
+        | {b"slab_reclaimable", b"oom_kill", b"user", b"system", b"user_usec", b"system_usec", b"usage_usec"}
+        | {b"throttled_usec", b"throttled_time"}
+    ),
+    re.MULTILINE,
+)
+"""The lines that are wanted of files with a name and a number a line: most have fifty that are not."""
 
 
 def memory_limit(group: Group | None) -> int | None:
@@ -214,8 +225,7 @@ def _count(path: str) -> int | None:
 
 
 def _keyed(path: str) -> dict[bytes, int]:
-    pairs = (line.split() for line in procfs.read(path).splitlines())
-    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+    return {name: int(count) for name, count in _KEYED.findall(procfs.read(path))}
 
 
 def _cpu_time(group: Group | None) -> tuple[float | None, float | None, float | None]:

@@ -7,6 +7,7 @@ systems and the number of processes only now and then, as they change slowly and
 from __future__ import annotations
 
 import os
+import re
 
 from stepsize import model
 from stepsize.instrumentation import procfs
@@ -26,6 +27,9 @@ _MEMORY_STATES = (
     ("buffers", b"Buffers"),
     ("active", b"Active"),
     ("inactive", b"Inactive"),
+)
+_MEMORY_LINES = re.compile(
+    rb"^(MemTotal|%b|SReclaimable): +(\d+)" % b"|".join(name for _, name in _MEMORY_STATES), re.MULTILINE
 )
 
 
@@ -86,8 +90,7 @@ class SystemProbe:
         return found
 
     def _memory(self) -> list[Observation]:
-        pairs = (line.split() for line in procfs.read_whole(f"{self._proc}/meminfo").splitlines())
-        kib = {pair[0].rstrip(b":"): int(pair[1]) for pair in pairs if len(pair) >= 2}
+        kib = {name: int(size) for name, size in _MEMORY_LINES.findall(procfs.read_whole(f"{self._proc}/meminfo"))}
         if b"MemTotal" not in kib:
             return []
         sizes = {state: kib[key] * 1024 for state, key in _MEMORY_STATES if key in kib}
