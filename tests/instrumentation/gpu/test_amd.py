@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.instrumentation.gpu.conftest import GIB, Host
+from tests.instrumentation.gpu.containers import CONTAINER, needs_namespaces
 
 UTILIZATION, MEMORY, COUNT = (f"stepsize.task.gpu.{name}" for name in ("utilization", "memory.usage", "count"))
 MIB = 1 << 20
@@ -85,3 +86,14 @@ def test_a_driver_that_cannot_be_used_is_tried_again(host: Host, amd: FakeAmd) -
     host.value("hw.gpu.utilization", 0.05, task=None)
     log = next(host.place.runtime.glob("*.log")).read_text()
     assert log.count("AMDSMI_STATUS_NOT_INIT") == 1
+
+
+@needs_namespaces
+def test_in_a_container_others_may_be_on_the_device_unseen(host: Host, amd: FakeAmd) -> None:
+    """The library lists whom it finds in our /proc: memory is the process's own, utilization the device's, marked."""
+    host.place.used.clear()  # as in test_containers
+    amd.say([_device(busy=35, processes=[[1, 3 * GIB]])])  # the task is process 1 in there
+    task = host.start(env=amd.environment(), through=CONTAINER)
+    host.value(UTILIZATION, 0.35, stepsize_scope="device")
+    host.value(MEMORY, 3 * GIB)
+    task.kill()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,16 +10,9 @@ import pytest
 
 from tests.instrumentation.conftest import wait_until
 from tests.instrumentation.gpu.conftest import GIB, Host, device, process
+from tests.instrumentation.gpu.containers import CONTAINER, UNSHARE, needs_namespaces
 
 UTILIZATION, MEMORY, COUNT = (f"stepsize.task.gpu.{name}" for name in ("utilization", "memory.usage", "count"))
-_UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
-# A /dev with a device's node in it, which whoever uses the device has open.
-_NODES = """
-new=$(mktemp -d) && mount -t tmpfs none "$new" && touch "$new/nvidia0"
-for node in null zero random urandom; do touch "$new/$node"; mount --bind "/dev/$node" "$new/$node"; done
-mount --bind "$new" /dev && exec "$@"
-"""
-CONTAINER = (*_UNSHARE, "sh", "-ec", _NODES, "sh")
 _USE = "node = open('/dev/nvidia0'); sys.stdin.read()"
 _SECOND = f"""
 second = '''
@@ -36,13 +27,7 @@ child = subprocess.Popen([sys.executable, "-c", second], stdin=subprocess.PIPE)
 {_USE}
 """
 
-
-def _can_unshare() -> bool:
-    found = shutil.which("unshare")
-    return found is not None and subprocess.run([*CONTAINER, "true"], capture_output=True, check=False).returncode == 0
-
-
-pytestmark = pytest.mark.skipif(not _can_unshare(), reason="needs unshare(1) and the right to make namespaces")
+pytestmark = needs_namespaces
 
 
 @pytest.fixture
@@ -96,7 +81,7 @@ def test_with_the_hosts_proc_processes_are_matched(container: Host, tmp_path: Pa
     """Where the host's /proc is mounted, `HOST_PROC` says where: the task's own memory, beside a neighbour's."""
     outer = tmp_path / "proc"
     outer.mkdir()
-    through = ("unshare", "--mount", "sh", "-ec", f'mount --bind /proc {outer}; exec "$@"', "sh", *_UNSHARE)
+    through = ("unshare", "--mount", "sh", "-ec", f'mount --bind /proc {outer}; exec "$@"', "sh", *UNSHARE)
     container.nvml.say(device(util=70, used=5 * GIB))
     task = container.start(body="sys.stdin.read()", through=through, env={"HOST_PROC": str(outer)})
     container.see(COUNT)

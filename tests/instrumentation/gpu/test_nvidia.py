@@ -105,10 +105,8 @@ def test_a_driver_that_comes_goes_and_comes_again(host: Host) -> None:
     seen = host.value(UTILIZATION, 0.4)
     host.nvml.say(device(error=1))  # uninitialized: the driver was taken out
     gone = time.time_ns()
-    cpu = host.see("stepsize.task.memory.usage", since=gone + 10**9)
-    assert [
-        p for p in host.receiver.of(COUNT, "gpu") if gone + 3 * 10**8 < p.time_unix_nano <= cpu.time_unix_nano
-    ] == []
+    cpu = host.see("stepsize.task.memory.usage", since=gone + 15 * 10**8)
+    assert [p for p in host.receiver.of(COUNT, "gpu") if gone + 10**9 < p.time_unix_nano <= cpu.time_unix_nano] == []
     host.nvml.say(*there)
     assert host.see(UTILIZATION, since=cpu.time_unix_nano).value == pytest.approx(0.4)
     assert seen.time_unix_nano < gone
@@ -127,9 +125,9 @@ def test_a_lost_device_is_absent_and_the_others_go_on(host: Host) -> None:
     host.value(COUNT, 2, "both")
     host.nvml.say(device(0, error=15), device(1, util=40), *on)
     lost = time.time_ns()
-    host.see("hw.gpu.utilization", None, since=lost + 6 * 10**8, hw_id="GPU-11")
-    host.see(UTILIZATION, "other", since=lost + 6 * 10**8)
-    settled = lost + 3 * 10**8
+    host.see("hw.gpu.utilization", None, since=lost + 15 * 10**8, hw_id="GPU-11")
+    host.see(UTILIZATION, "other", since=lost + 15 * 10**8)
+    settled = lost + 10**9
     assert [p for p in host.receiver.of("hw.gpu.utilization", hw_id="GPU-00") if p.time_unix_nano > settled] == []
     assert [p for p in host.receiver.of(COUNT, "both") if p.time_unix_nano > settled] == []
     host.nvml.say(device(0, util=30), device(1, util=40), *on)
@@ -147,9 +145,9 @@ def test_a_driver_that_hangs_delays_nothing(host: Host) -> None:
     host.see("stepsize.task.memory.usage", since=hung + 25 * 10**8)
     times = sorted(p.time_unix_nano for p in host.receiver.of("stepsize.task.memory.usage", "gpu"))
     gaps_s = [(after - before) / 1e9 for before, after in itertools.pairwise(times) if before > hung]
-    assert max(gaps_s) < 1.0
+    assert max(gaps_s) < 2.0
     last = max(p.time_unix_nano for p in host.receiver.of(COUNT, "gpu"))
-    assert last < hung + 3 * 10**8
+    assert last < hung + 10**9
     host.nvml.say(device(util=50))
     assert host.see(COUNT, since=last).time_unix_nano > hung + 25 * 10**8
     log = next(host.place.runtime.glob("*.log")).read_text()

@@ -45,8 +45,11 @@ class Usage:
     of_device: bool
 
 
-def share_of_processes(device: Device, own: frozenset[int]) -> Share | None:
-    """A task's share where it is known which processes on the device are its own (by their numbers there)."""
+def share_of_processes(device: Device, own: frozenset[int], *, all_listed: bool = True) -> Share | None:
+    """A task's share where it is known which processes on the device are its own (by their numbers there).
+
+    ``all_listed`` says whether nobody can be on the device who is not listed.
+    """
     listed = device.processes or ()
     ours = [process for process in listed if process.pid in own]
     if not ours:
@@ -54,11 +57,12 @@ def share_of_processes(device: Device, own: frozenset[int]) -> Share | None:
     alone = len(ours) == len(listed)
     memory_bytes = _sum(process.memory_bytes for process in ours)
     borrowed = memory_bytes is None and alone
+    utilization = _utilization(device, ours, alone=alone)
     return Share(
-        utilization=_utilization(device, ours, alone=alone),
+        utilization=utilization,
         memory_bytes=device.memory_bytes if borrowed else memory_bytes,
         memory_peak_bytes=_peak(ours),
-        of_device=borrowed,
+        of_device=borrowed or (alone and utilization is not None and not all_listed),
     )
 
 

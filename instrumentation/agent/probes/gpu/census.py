@@ -6,6 +6,7 @@ processes on devices and, where their numbers say nothing, what the tasks' own p
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Protocol
 
@@ -64,7 +65,8 @@ class Census:
             if told is None:
                 found = self._guessed(device, devices, tasks, pids)
             else:
-                found = [share_of_processes(device, _own(told, own)) for own in pids]
+                all_listed = self._lists_all(device)
+                found = [share_of_processes(device, _own(told, own), all_listed=all_listed) for own in pids]
             for index, share in enumerate(found):
                 mine = shares[index]
                 if share is _UNTOLD:
@@ -72,6 +74,10 @@ class Census:
                 elif share is not None and mine is not None:
                     mine[device.id] = share
         return [None if mine is None else usage(mine) for mine in shares]
+
+    def _lists_all(self, device: Device) -> bool:
+        """Whether who is on a device is told: a library that looks into our /proc sees whom we may see there."""
+        return not device.local_pids or (self._numbering.is_hosts and getattr(os, "geteuid", lambda: 0)() == 0)
 
     def _told(self, device: Device, everybody: frozenset[int]) -> Mapping[int, int | None] | None:
         """The device's number of each process on it → the task's process that it is, or descends from.
