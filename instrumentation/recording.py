@@ -44,6 +44,7 @@ class Field:
         where: attribute and values of the points that count; all of them where it is empty.
         fold: how several become one.
         slow: whether it is sampled now and then only, and holds until it is sampled again.
+        apart: whether it is read at moments of its own, and is in the record of the sample that follows.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Field:
     where: tuple[str, tuple[str, ...]] | None = None
     fold: Fold = Fold.TOTAL
     slow: bool = False
+    apart: bool = False
 
 
 def _by(attribute: str, *values: str) -> tuple[str, tuple[str, ...]]:
@@ -69,9 +71,10 @@ TASK_FIELDS: tuple[Field, ...] = (
     Field("disk_read_bytes", model.TASK_DISK_IO, _by("disk.io.direction", "read")),
     Field("disk_write_bytes", model.TASK_DISK_IO, _by("disk.io.direction", "write")),
     Field("disk_usage_bytes", model.TASK_DISK_USAGE),
-    Field("gpu_utilization", model.TASK_GPU_UTILIZATION),
-    Field("gpu_memory_bytes", model.TASK_GPU_MEMORY_USAGE),
-    Field("gpu_count", model.TASK_GPU_COUNT),
+    Field("gpu_utilization", model.TASK_GPU_UTILIZATION, apart=True),
+    Field("gpu_memory_bytes", model.TASK_GPU_MEMORY_USAGE, apart=True),
+    Field("gpu_memory_peak_bytes", model.TASK_GPU_MEMORY_PEAK, apart=True),
+    Field("gpu_count", model.TASK_GPU_COUNT, apart=True),
     Field("throttled_s", model.CONTAINER_CPU_THROTTLED_TIME),
     Field("memory_limit_bytes", model.CONTAINER_MEMORY_LIMIT),
     Field("ended", model.TASK_END),
@@ -97,10 +100,10 @@ HOST_FIELDS: tuple[Field, ...] = (
     Field("disk_total_bytes", model.SYSTEM_FILESYSTEM_LIMIT, slow=True),
     Field("net_received_bytes", model.SYSTEM_NETWORK_IO, _by("network.io.direction", "receive")),
     Field("net_sent_bytes", model.SYSTEM_NETWORK_IO, _by("network.io.direction", "transmit")),
-    Field("gpu_utilization", model.HW_GPU_UTILIZATION),
-    Field("gpu_memory_bytes", model.HW_GPU_MEMORY_USAGE),
-    Field("gpu_memory_total_bytes", model.HW_GPU_MEMORY_LIMIT),
-    Field("gpus_busy", model.HW_GPU_UTILIZATION, fold=Fold.BUSY),
+    Field("gpu_utilization", model.HW_GPU_UTILIZATION, apart=True),
+    Field("gpu_memory_bytes", model.HW_GPU_MEMORY_USAGE, apart=True),
+    Field("gpu_memory_total_bytes", model.HW_GPU_MEMORY_LIMIT, apart=True),
+    Field("gpus_busy", model.HW_GPU_UTILIZATION, fold=Fold.BUSY, apart=True),
 )
 """Of the host."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from stepsize.errors import DataError
 from stepsize.model import Identity, Outcome, Request
@@ -130,6 +130,18 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Locate:
+    """Answer (`Location`) what is known of the host by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """The host's resource attributes: ``host.*``, ``os.*``, and ``cloud.*`` where there is one."""
+
+    attributes: Mapping[str, AttributeValue]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """Whether what was asked for happened."""
 
@@ -174,10 +186,8 @@ class AgentStatus:
     losses: Mapping[str, int] = field(default_factory=dict)
 
 
-Message = Register | Annotate | End | Flush | Summarize | Status | Answer | Summary | AgentStatus
-_TYPES: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (Register, Annotate, End, Flush, Summarize, Status, Answer, Summary, AgentStatus)
-}
+Message = Register | Annotate | End | Flush | Summarize | Status | Locate | Answer | Summary | AgentStatus | Location
+_TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
 
 
 def encode(message: Message) -> bytes:

@@ -165,6 +165,8 @@ class Agent:
             connection.answer(self._summary(message.instance_id))
         elif isinstance(message, wire.Status):
             connection.answer(self._status())
+        elif isinstance(message, wire.Locate):
+            connection.answer(wire.Location(self._recorder.host))
 
     def _register(self, message: wire.Register, connection: Connection, handles: list[int]) -> None:
         pid = message.pid or connection.pid

@@ -30,6 +30,8 @@ FILES = 2
 _FRESH_NS = 2 * 10**9
 """The host as it was longer ago is no beginning of a recording."""
 _MAX_SERIES = 4096
+_APART_HOLDS = 2
+"""Readings come about as often as samples do: one that is late leaves no gap, a lost device is not seen for long."""
 _SLOW_EVERY = 10
 """Of so many samples of the host one has everything (`probes.system`)."""
 _PART = "hw.id"
@@ -53,10 +55,16 @@ class Packer:
             self._indexes.setdefault(row.metric.name, []).append(index)
         self._slow = tuple(index for index, row in enumerate(fields) if row.slow)
         self._held = [math.nan] * len(fields)
+        self._apart: dict[int, float] = {}
+        self._apart_left = 0
         self._places: dict[tuple[str, Attributes], tuple[tuple[int, bool], ...]] = {}
 
-    def pack(self, time_unix_nano: int, observations: Iterable[Observation]) -> bytes:
-        """The record of one sample. What is not among the observations is NaN, or as it was where it is slow."""
+    def pack(self, time_unix_nano: int, observations: Iterable[Observation]) -> bytes | None:
+        """The record of one sample; ``None`` where nothing of it makes one.
+
+        What is not among the observations is NaN, or as it was where it is slow. What is read apart waits for the next
+        sample, and holds for one more.
+        """
         wholes: dict[int, float] = {}
         parts: dict[int, float] = {}
         for observation in observations:
@@ -66,8 +74,17 @@ class Packer:
                     value = float(value > 0)
                 sums = parts if is_part else wholes
                 sums[index] = sums.get(index, 0.0) + value
+        found = parts | wholes
+        apart = {index: value for index, value in found.items() if self._fields[index].apart}
+        if apart:
+            self._apart, self._apart_left = apart, _APART_HOLDS
+        if len(apart) == len(found):
+            return None
+        if self._apart_left:
+            self._apart_left -= 1
+            found |= self._apart
         values = self._held.copy()
-        for index, value in (*parts.items(), *wholes.items()):
+        for index, value in found.items():
             values[index] = value
         for index in self._slow:
             self._held[index] = values[index]
@@ -132,7 +149,9 @@ class Recording:
 
     def add(self, time_unix_nano: int, observations: Iterable[Observation]) -> None:
         """Append a sample of the attempt."""
-        self._task.append(self._packer.pack(time_unix_nano, observations))
+        record = self._packer.pack(time_unix_nano, observations)
+        if record is not None:
+            self._task.append(record)
 
     def add_host(self, record: bytes) -> None:
         """Append a sample of the host."""
@@ -151,7 +170,7 @@ class Recordings:
     _open: dict[str, Recording] = field(default_factory=dict)
     _host: Packer = field(default_factory=lambda: Packer(HOST_FIELDS))
     _latest: tuple[int, bytes] = (0, b"")
-    _recent: deque[tuple[int, Iterable[Observation]]] = field(default_factory=lambda: deque(maxlen=_SLOW_EVERY))
+    _recent: deque[tuple[int, Iterable[Observation]]] = field(default_factory=lambda: deque(maxlen=2 * _SLOW_EVERY))
 
     def open(self, instance_id: str, time_unix_nano: int, descriptors: Sequence[int]) -> None:
         """Begin to write the recording of an attempt; the descriptors are this one's to close from now on."""
@@ -174,14 +193,17 @@ class Recordings:
         """Take a sample of the host."""
         self._recent.append((time_unix_nano, observations))
         if self._open:
+            before = self._latest
             record = self._pack_recent()
-            for recording in self._open.values():
+            for recording in self._open.values() if self._latest is not before else ():
                 recording.add_host(record)
 
     def _pack_recent(self) -> bytes:
         """The latest record; what is slow holds from the samples before, which are packed once there is a need."""
         for time_unix_nano, observations in self._recent:
-            self._latest = time_unix_nano, self._host.pack(time_unix_nano, observations)
+            record = self._host.pack(time_unix_nano, observations)
+            if record is not None:
+                self._latest = time_unix_nano, record
         self._recent.clear()
         return self._latest[1]
 

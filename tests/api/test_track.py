@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -282,6 +283,19 @@ def test_memory_that_the_process_held_before_is_not_the_attempt_s(program: Progr
     assert before is not None
     assert after is not None
     assert before - after > 150_000_000
+
+
+def test_a_handle_knows_where_it_runs(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host as the agent knows it, also from a recording that was saved."""
+    monkeypatch.setenv("STEPSIZE_CLOUD", "off")
+    with stepsize.track(step="where") as task:
+        task.wait_for_samples(2)
+        during = task.server()
+    assert (during.name, during.architecture) == (platform.node(), platform.machine())
+    assert during.cpus == os.cpu_count()
+    assert (during.memory_bytes or 0) > 10**8
+    assert (during.cloud_vendor, during.instance_type) == (None, None)
+    assert stepsize.loads(task.dumps()).server() == task.server()
 
 
 def test_a_block_that_is_over_at_once_is_complete(program: Program) -> None:

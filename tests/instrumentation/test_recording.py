@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 NOW = 1_790_000_000 * 10**9
 
 
-def values(fields: tuple[Field, ...], record: bytes) -> dict[str, float]:
+def values(fields: tuple[Field, ...], record: bytes | None) -> dict[str, float]:
     """The values of a record that could be read, by name."""
+    assert record is not None
     found = struct.unpack(f"={1 + len(fields)}d", record)
     names = (layout.TIME, *(field.name for field in fields))
     return {name: value for name, value in zip(names, found, strict=True) if not math.isnan(value)}
@@ -57,12 +58,24 @@ def test_the_parts_of_a_metric_add_up() -> None:
     """User time is what ran nicely too; devices and file systems are summed, unless their total is there as well."""
     found = values(HOST_FIELDS, Packer(HOST_FIELDS).pack(NOW, modes(model.SYSTEM_CPU_TIME, user=3, nice=4, idle=9)))
     assert found["cpu_user_s"] == 7
+    held = Observation(model.TASK_MEMORY_USAGE, 1)
     devices = [Observation(model.TASK_GPU_UTILIZATION, share, (("hw.id", share),)) for share in (0.25, 0.5)]
-    assert values(TASK_FIELDS, Packer(TASK_FIELDS).pack(NOW, devices))["gpu_utilization"] == 0.75
+    assert values(TASK_FIELDS, Packer(TASK_FIELDS).pack(NOW, [held, *devices]))["gpu_utilization"] == 0.75
     total = Observation(model.TASK_GPU_UTILIZATION, 1.5)
-    assert values(TASK_FIELDS, Packer(TASK_FIELDS).pack(NOW, [*devices, total]))["gpu_utilization"] == 1.5
+    assert values(TASK_FIELDS, Packer(TASK_FIELDS).pack(NOW, [held, *devices, total]))["gpu_utilization"] == 1.5
     busy = [Observation(model.HW_GPU_UTILIZATION, share, (("hw.id", str(share)),)) for share in (0.0, 0.5, 1.0)]
-    assert values(HOST_FIELDS, Packer(HOST_FIELDS).pack(NOW, busy))["gpus_busy"] == 2
+    limit = Observation(model.SYSTEM_MEMORY_LIMIT, 1)
+    assert values(HOST_FIELDS, Packer(HOST_FIELDS).pack(NOW, [limit, *busy]))["gpus_busy"] == 2
+
+
+def test_what_is_read_apart_is_in_the_samples_that_follow() -> None:
+    """A reading of the GPUs makes no record of its own; it holds for two samples, then it is not known any more."""
+    packer = Packer(TASK_FIELDS)
+    sample = [Observation(model.TASK_MEMORY_USAGE, 1)]
+    assert "gpu_count" not in values(TASK_FIELDS, packer.pack(NOW, sample))
+    assert packer.pack(NOW, [Observation(model.TASK_GPU_COUNT, 2)]) is None
+    found = [values(TASK_FIELDS, packer.pack(NOW, sample)).get("gpu_count") for _ in range(3)]
+    assert found == [2, 2, None]
 
 
 def test_what_is_sampled_now_and_then_holds_in_between() -> None:
@@ -71,7 +84,9 @@ def test_what_is_sampled_now_and_then_holds_in_between() -> None:
     slow = Observation(model.SYSTEM_PROCESS_COUNT, 200)
     quick = Observation(model.SYSTEM_MEMORY_LIMIT, 9)
     assert values(HOST_FIELDS, packer.pack(NOW, [slow, quick])).keys() == {"time_s", "processes", "memory_total_bytes"}
-    assert values(HOST_FIELDS, packer.pack(NOW, [])) == pytest.approx({"time_s": NOW / 1e9, "processes": 200})
+    cpus = Observation(model.SYSTEM_CPU_LOGICAL_COUNT, 8)
+    expected = {"time_s": NOW / 1e9, "processes": 200, "cpus": 8}
+    assert values(HOST_FIELDS, packer.pack(NOW, [cpus])) == pytest.approx(expected)
 
 
 @given(st.lists(st.sampled_from([field.metric for field in TASK_FIELDS]), max_size=30), st.data())
@@ -82,7 +97,8 @@ def test_a_record_has_its_size_whatever_is_observed(metrics: list[model.Metric],
         Observation(metric, data.draw(st.floats(0, 1e15)), tuple(data.draw(st.lists(pair, max_size=2))))
         for metric in metrics
     ]
-    assert len(Packer(TASK_FIELDS).pack(NOW, observations)) == record_bytes(TASK_FIELDS)
+    record = Packer(TASK_FIELDS).pack(NOW, observations)
+    assert record is None or len(record) == record_bytes(TASK_FIELDS)
 
 
 def files(tmp_path: Path) -> tuple[Path, Path, list[int]]:

@@ -36,6 +36,8 @@ _MESSAGE = st.one_of(
     st.builds(wire.End, st.text(), st.sampled_from(Outcome), _READING, st.none() | st.integers(0, 255)),
     st.builds(wire.Flush, st.floats(0, 60)),
     st.builds(wire.Summary, st.floats(0, 1e6), st.floats(0, 1e6)),
+    st.just(wire.Locate()),
+    st.builds(wire.Location, st.dictionaries(st.text(), _VALUE)),
     st.builds(wire.AgentStatus, *[st.integers(0)] * 4, st.lists(st.text()).map(tuple)),
 )
 

@@ -82,6 +82,7 @@ PROCESS_COLUMNS: tuple[Column, ...] = (
     _since("disk_write_bytes", "disk write", "disk_write_bytes"),
     _level("gpu_usage", "GPU usage", "gpu_utilization"),
     _level("gpu_vram_mib", "VRAM used", "gpu_memory_bytes", unit=MIB),
+    _level("gpu_vram_peak_mib", "VRAM peak", "gpu_memory_peak_bytes", unit=MIB),
     _count("gpu_utilized", "GPUs in use", "gpu_count"),
 )
 """Of an attempt, after its ``pid``."""

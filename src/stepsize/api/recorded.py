@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stepsize.api.page import Page
     from stepsize.api.statistics import Statistic, Statistics
     from stepsize.api.stream import Stream
-    from stepsize.model import Identity, Outcome
+    from stepsize.model import AttributeValue, Identity, Outcome
     from stepsize.settings import Settings
 
     History = bool | int | Iterable["Recorded"]
@@ -46,6 +46,7 @@ class Facts:
         outcome: how it ended; ``None`` while it runs.
         cpu_seconds, memory_peak_bytes: as the process itself told at its end; ``None`` where it did not.
         system_only: whether only the host was looked at.
+        host: its host's resource attributes, as far as the agent knew them.
     """
 
     identity: Identity
@@ -56,6 +57,31 @@ class Facts:
     cpu_seconds: float | None = None
     memory_peak_bytes: int | None = None
     system_only: bool = False
+    host: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where an attempt ran; ``None`` where that is not known.
+
+    Attributes:
+        name, architecture, system: ``host.name``, ``host.arch`` and ``os.type`` of OpenTelemetry's conventions.
+        cpus, memory_bytes: what the host has.
+        gpu_memory_bytes: what its GPUs hold together.
+        cloud_vendor, cloud_region, instance_type: ``cloud.provider``, ``cloud.region`` and ``host.type``.
+        shared: whether something else than the attempt used a good part of it.
+    """
+
+    name: str | None
+    architecture: str | None
+    system: str | None
+    cpus: int | None
+    memory_bytes: int | None
+    gpu_memory_bytes: int | None
+    cloud_vendor: str | None
+    cloud_region: str | None
+    instance_type: str | None
+    shared: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +246,7 @@ class Recorded:
         if facts.cpu_seconds is not None:
             cpu_seconds = facts.cpu_seconds
         peaks = (_bytes(columns["process_memory_peak_mib"].maximum), facts.memory_peak_bytes)
+        vram = [_bytes(columns[f"process_gpu_vram_{name}"].maximum) for name in ("mib", "peak_mib")]
         memory_mean_mib = columns["process_memory_mib"].mean
         return Stats(
             samples=self.samples,
@@ -233,8 +260,26 @@ class Recorded:
             disk_read_bytes=_whole(self._task.latest("disk_read_bytes")),
             disk_write_bytes=_whole(self._task.latest("disk_write_bytes")),
             gpu_utilization_mean=columns["process_gpu_usage"].mean,
-            gpu_memory_peak_bytes=_bytes(columns["process_gpu_vram_mib"].maximum),
+            gpu_memory_peak_bytes=max((peak for peak in vram if peak is not None), default=None),
             columns=columns,
+        )
+
+    def server(self) -> Server:
+        """Where it ran. The cloud's answers may take the agent a second."""
+        stats, host = self.stats(), self._host
+        used = ((stats.cpu_mean, stats["system_cpu_usage"].mean), _pair(stats, "process_memory_mib"))
+        known = {name: str(value) for name, value in self._facts.host.items()}
+        return Server(
+            name=known.get("host.name"),
+            architecture=known.get("host.arch"),
+            system=known.get("os.type"),
+            cpus=_whole(host.latest("cpus")),
+            memory_bytes=_whole(host.latest("memory_total_bytes")),
+            gpu_memory_bytes=_whole(host.latest("gpu_memory_total_bytes")),
+            cloud_vendor=known.get("cloud.provider"),
+            cloud_region=known.get("cloud.region"),
+            instance_type=known.get("host.type"),
+            shared=_is_shared(*used),
         )
 
     def seen(self) -> Seen:
@@ -364,6 +409,22 @@ class Recorded:
         for folded in self._folded:
             folded.refresh()
         return self._folded
+
+
+def _pair(stats: Stats, own: str) -> tuple[float | None, float | None]:
+    return stats[own].mean, stats["system_memory_used_mib"].mean
+
+
+def _is_shared(cores: tuple[float | None, float | None], memory_mib: tuple[float | None, float | None]) -> bool | None:
+    """Whether the host did more than the attempt, by a quarter and a quarter of a core, or held half as much again.
+
+    512 MiB more are the system's own. None where neither is known.
+    """
+    found = []
+    for (own, whole), share, least in ((cores, 1.25, 0.25), (memory_mib, 1.5, 512.0)):
+        if own is not None and whole is not None:
+            found.append(whole > own * share and whole > own + least)
+    return any(found) if found else None
 
 
 def _as(table: pa.Table, to: str) -> Any:

@@ -23,6 +23,7 @@ from stepsize.model import Outcome
 if TYPE_CHECKING:
     from typing import Any
 
+    from stepsize.api.recorded import Server
     from stepsize.model import Identity
     from stepsize.settings import Settings
 
@@ -30,6 +31,7 @@ _LAST_RECORD_S = 1.0
 """How long the first answer after the end waits for the agent's last record."""
 _SILENCE_S = 3.0
 """A recording that was silent for so long has lost its agent: another one is told of the attempt."""
+_LOCATE_S = 0.5
 _POLL_S = 0.005
 
 
@@ -119,6 +121,11 @@ class Tracked(Recorded):
         )
         return said and len(known) == len(values)
 
+    def server(self) -> Server:
+        """As `Recorded.server`, by what the agent knows of the host now."""
+        self._locate()
+        return super().server()
+
     def wait_for_samples(self, count: int = 1, timeout_s: float = 5.0) -> int:
         """Wait until there are so many samples; how many there are.
 
@@ -184,6 +191,15 @@ class Tracked(Recorded):
                 super()._refresh()
             for stream in (self._task, self._host):
                 stream.close()
+            self._locate()
+
+    def _locate(self) -> None:
+        if self._registration is None:
+            return
+        with contextlib.suppress(OSError, StepsizeError):
+            answer = client.ask(self._settings, wire.Locate(), _LOCATE_S)
+            if isinstance(answer, wire.Location):
+                self._facts = replace(self._facts, host=answer.attributes)
 
     def _renew_if_silent(self) -> None:
         silence_s = max(_SILENCE_S, 3 * self._settings.interval_s)
