@@ -81,6 +81,7 @@ class Tenancy:
     ) -> None:
         self._container = container
         self._members = Members(container.directories, root, ours, launched=launched, proc=proc)
+        self._looked = False
         self._start: _Start | None = None
         self._pages = _Pages(proc)
         self._floor_bytes = 0
@@ -103,7 +104,8 @@ class Tenancy:
         if not self._members.look(tree):
             self._ceiling_bytes = None
             return
-        state, _ = self._container.read(monotonic_s, whole=last or self._start is None)
+        state, _ = self._container.read(monotonic_s, whole=last or not self._looked)
+        self._looked = True
         self._of_cpu(state, seen_s)
         if tree and state.memory_anonymous_bytes is not None:
             self._pages.look(monotonic_s, tree, self._members.aside, self._container.accounts)
