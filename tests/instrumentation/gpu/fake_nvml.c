@@ -5,6 +5,7 @@
  *   device uuid= name= minor= util= used= total= reserved= error=CODE mig=0|1 accounts=0|1 hang=0|1 listing=CODE
  *   instance device= uuid= name= used= total=
  *   process device= [instance=] pid= memory= sm= peak= list=compute|graphics|mps
+ * A file of the same name and `.read` is made whenever processes are asked for.
  * `util=-1` and `memory=-1` are "not supported" and "not available". A device with `error` answers nothing but that.
  * Layouts of structures and numbers of errors: NVML API reference. Built with -DOLD_DRIVER it lacks what drivers of
  * 2021 lack: version 3 of the process lists and version 2 of the memory.
@@ -202,6 +203,9 @@ int nvmlDeviceGetMemoryInfo_v2(void *handle, memory_v2_t *memory) {
 typedef struct { unsigned pid; u64 memory; unsigned gpu_instance, compute_instance; } info_t;
 static int list(void *handle, unsigned *count, info_t *infos, const char *which) {
     FIND(handle);
+    char read[1024];
+    snprintf(read, sizeof read, "%s.read", getenv("FAKE_NVML"));
+    fclose(fopen(read, "w"));
     if (device.listing != OK) return device.listing;
     unsigned found = 0, room = *count;
     for (int each = 0; each < state.processes; each++) {

@@ -16,7 +16,6 @@ from stepsize.instrumentation.agent.probes.gpu.reading import Device, GpuProcess
 @dataclass
 class Task:
     pid: int
-    start_unix_nano: int = 0
     tree: list[int] = field(default_factory=list)
 
     def pids(self) -> list[int]:

@@ -10,7 +10,7 @@ from tests.e2e.conftest import make_workplace
 from tests.instrumentation.gpu.conftest import GIB, FakeNvml, device
 from tests.places import short_directory
 
-# Works for a second and a half, for the first third of it on two devices.
+# Is on two devices first, then on one, each until that has been read.
 _WORK = """
 import os, sys, time
 def say(*processes):
@@ -18,10 +18,13 @@ def say(*processes):
     with open(sys.argv[1] + ".new", "w") as file:
         file.write("\\n".join(lines) + "\\n")
     os.replace(sys.argv[1] + ".new", sys.argv[1])
+    for _ in range(18):  # more than three readings of two devices, each with three lists
+        if os.path.exists(sys.argv[1] + ".read"):
+            os.remove(sys.argv[1] + ".read")
+        while not os.path.exists(sys.argv[1] + ".read"):
+            time.sleep(0.001)
 say((0, 3 << 30), (1, 2 << 30))
-time.sleep(0.6)
 say((0, 1 << 30))
-time.sleep(0.9)
 """
 
 

@@ -7,7 +7,6 @@ processes on devices and, where their numbers say nothing, what the tasks' own p
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Protocol
 
 from stepsize.instrumentation import procfs
@@ -37,10 +36,6 @@ class Task(Protocol):
     @property
     def pid(self) -> int:
         """Its process, whose environment says which devices it may use."""
-
-    @property
-    def start_unix_nano(self) -> int:
-        """Since when it is watched."""
 
     def pids(self) -> Collection[int]:
         """Its processes, as its tree was last seen."""
@@ -98,6 +93,7 @@ class Census:
         """Shares by who can be on the device: who holds its node open or, where that cannot be seen, may use it."""
         holders = [self._holders(device, devices, task, own) for task, own in zip(tasks, pids, strict=True)]
         if any(one is None for one in holders):
+            # Whoever is on it may not be alone there; who is known not to be on it is not concerned.
             return [_UNTOLD if one is None or one else None for one in holders]
         everybody = frozenset().union(*(one or () for one in holders))
         return [
@@ -115,7 +111,7 @@ class Census:
         if opened and all(nodes is not None for nodes in opened.values()):
             return frozenset(pid for pid, nodes in opened.items() if nodes is not None and device.node in nodes)
         # A container has its devices for itself, as a rule; a host has not.
-        return own if not self._numbering.is_hosts and sys.platform.startswith("linux") else None
+        return None if self._numbering.is_hosts else own
 
     def _environment(self, pid: int) -> dict[str, str]:
         """What the process was executed with."""
