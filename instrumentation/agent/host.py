@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.probes.container import Containers
 from stepsize.instrumentation.agent.probes.network import Networks
+from stepsize.instrumentation.agent.probes.scratch import Scratches
 from stepsize.instrumentation.agent.processes import Processes
 from stepsize.instrumentation.agent.reaper import reaper
 from stepsize.instrumentation.spawn import AGENT_MODULE
@@ -73,6 +74,7 @@ class Host:
         self.portable = portable or not sys.platform.startswith("linux")
         self.containers = Containers(proc)
         self.networks = Networks(proc)
+        self.scratches = Scratches(proc)
         listed = Path(proc, "thread-self", "children").exists() if lists_children is None else lists_children
         self.processes = Processes(proc, lists_children=listed)
         self.ours = {os.getpid()}

@@ -150,7 +150,8 @@ def watch(register: Register, pid: int, pidfd: int | None, host: Host) -> Watche
                 launched = register.waited_for
                 tenancy = partial(Tenancy, root=pid, ours=host.ours, launched=launched, proc=proc)
                 tree = ContainedTree(processes, container, tenancy)
-            others = (NetworkProbe(pid, host.networks),)
+            scratch = host.scratches.of(pid, register.baseline.time_unix_nano)
+            others = (NetworkProbe(pid, host.networks), *(() if scratch is None else (scratch,)))
     return Watched(
         attempt=Attempt(register, pid, tree, container, others),
         register=register,
