@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 _EVERY_S = 1.0
 _BURST_S = 0.1
-_SHARE = 1000
-"""The journal costs at most one part in so many of a core."""
+_SHARE = 4000
+"""The journal costs at most one part in so many of a core: the budget of sampling is not much more (decision 0008)."""
 _FORMAT = ("stepsize journal", 1, sys.implementation.cache_tag)
 """What is written by one interpreter is read by the same one alone (the standard library's `marshal`)."""
 
