@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def bare_python(directory: Path, distributions: tuple[str, ...] = ()) -> Path:
+def bare_python(directory: Path, distributions: tuple[str, ...] = (), executable: str = sys.executable) -> Path:
     """The Python of a new virtual environment with these distributions of ours, what they need, and nothing else."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(directory)], check=True)
+    subprocess.run([executable, "-m", "venv", "--without-pip", str(directory)], check=True)
     (site,) = (directory / "lib").glob("python*/site-packages")
     for top in {top for name in distributions for top in _top_levels(name)}:
         (site / top.name).symlink_to(top)
