@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 _LOG_BYTES = 256 * 1024
 _LOCK_S = 5.0
+_OBJECT_INTERVAL_S = 30.0
 
 
 def main() -> int:
@@ -60,7 +62,7 @@ def main() -> int:
     try:
         found = rendezvous.adopt(path, listener, time.monotonic() + _LOCK_S)
         if found is not None:
-            _serve(path, found, Settings.load())
+            _serve(path, found, _paced(Settings.load()))
     except Exception:
         logging.getLogger(__name__).exception("the agent failed")
         return 1
@@ -83,6 +85,13 @@ def _log_to(path: Path) -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.raiseExceptions = False  # a full disk is no reason to end
+
+
+def _paced(settings: Settings) -> Settings:
+    """With fewer exports where each is an object of a datastore; ends are exported at once all the same."""
+    if not settings.uses_datastore:
+        return settings
+    return replace(settings, export_interval_s=max(settings.export_interval_s, _OBJECT_INTERVAL_S))
 
 
 def _serve(path: Path, listener: socket.socket, settings: Settings) -> None:
@@ -125,6 +134,10 @@ def _seal(settings: Settings, resources: Sequence[ResourcePoints]) -> Request:
 
 def _destination(settings: Settings, path: Path, host: Host) -> Destination:
     # In the sender's thread: this imports requests and the SDK, 200 ms in which the agent samples already.
+    if settings.uses_datastore:
+        from stepsize.instrumentation.agent.datastore import Datastore  # noqa: PLC0415 - imports Metaflow
+
+        return Datastore(settings.datastore or "")
     try:
         from stepsize.instrumentation.agent import destination  # noqa: PLC0415
 

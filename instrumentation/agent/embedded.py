@@ -8,6 +8,7 @@ otherwise goes to a file beside the agent's socket, written anew each time.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import selectors
@@ -82,6 +83,14 @@ class EmbeddedCollector:
                 pipe.close()
         self._process.poll()
         self._process = None
+
+    def end(self, timeout_s: float) -> None:
+        """As `close`, and wait until it has written everything and is gone, so that whoever comes next is not its."""
+        process = self._process
+        self.close()
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout_s)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         descriptor = os.open(self._output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)

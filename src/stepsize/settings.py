@@ -107,6 +107,17 @@ def _probes(text: str) -> str:
     return word
 
 
+DATASTORES = ("s3", "azure", "gs", "local")
+"""Metaflow's datastores that hold more than a run."""
+
+
+def _datastore(text: str) -> str:
+    kind, _, root = text.partition(":")
+    if text != "off" and (kind not in DATASTORES or not root):
+        raise ValueError(f"expected off, or TYPE:ROOT with a type of {', '.join(DATASTORES)}")
+    return text
+
+
 def _otel_bool(text: str) -> bool:
     """As OpenTelemetry's specification has it: true is ``true`` in any case, everything else is false."""
     return text.strip().lower() == "true"
@@ -151,6 +162,13 @@ class Settings:
         _size,
         "Points waiting on disk for one destination take no more than this; `0B` keeps none.",
         Size(256 << 20),
+    )
+    datastore: str | None = _row(
+        "STEPSIZE_DATASTORE",
+        _datastore,
+        "Where remote Metaflow steps without an endpoint leave their points, `TYPE:ROOT` or `off`; the flow's own.",
+        None,
+        travels=True,
     )
     agent_idle_s: float = _row("STEPSIZE_AGENT_IDLE", _seconds, "An agent without tasks ends after so long.", 30.0)
     end_wait_s: float | None = _row(
@@ -215,6 +233,8 @@ class Settings:
         "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", _protocol, "As OTEL_EXPORTER_OTLP_PROTOCOL, for metrics.", None
     )
     sdk_disabled: bool = _row("OTEL_SDK_DISABLED", _otel_bool, "`true` switches everything off.", False)
+    remote: bool = False
+    """Whether this is a remote task of Metaflow's; no row of the table."""
     exporter_digest: str = ""
     """Of headers, certificates and whatever else shapes an export; no row of the table."""
 
@@ -231,6 +251,7 @@ class Settings:
         environ = os.environ if environ is None else environ
         values = {name: value for name, value in arguments.items() if value is not None}
         values.setdefault("exporter_digest", _exporter_digest(environ))
+        values.setdefault("remote", bool(environ.get(_REMOTE_TASK)))
         for row in _rows():
             given = values.get(row.name)
             text = given if isinstance(given, str) else environ.get(row.metadata["env"])
@@ -244,6 +265,7 @@ class Settings:
                 if given is None and row.metadata["env"].startswith("OTEL_"):
                     continue
                 raise ConfigError(f"{row.metadata['env']}={text!r}: {error}") from None
+        values.setdefault("datastore", _own_datastore(environ))
         return cls(**values)
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
@@ -270,7 +292,7 @@ class Settings:
         """
         endpoint = self.metrics_endpoint or self.endpoint
         if not endpoint:
-            return f"data {self.data.absolute()}"
+            return f"datastore {self.datastore}" if self.uses_datastore else f"data {self.data.absolute()}"
         return f"{self.metrics_protocol_in_use} {endpoint} {self.exporter_digest}"
 
     @property
@@ -279,9 +301,25 @@ class Settings:
         return self.metrics_protocol or self.protocol
 
     @property
+    def uses_datastore(self) -> bool:
+        """Whether points are left in a datastore: those of a task whose machine ends with it, without an endpoint."""
+        return not self.has_endpoint and self.remote and self.datastore not in (None, "off")
+
+    @property
     def has_endpoint(self) -> bool:
         """Whether points leave for an OTLP endpoint rather than for the data directory's own collector."""
         return bool(self.metrics_endpoint or self.endpoint)
+
+
+_REMOTE_TASK = "MF_PATHSPEC"
+"""Set in Metaflow's pods and Batch jobs alone (metaflow/mflog/__init__.py, BASH_MFLOG)."""
+
+
+def _own_datastore(environ: Mapping[str, str]) -> str | None:
+    """The datastore that Metaflow's variables name, which its remote tasks are given."""
+    kind = environ.get("METAFLOW_DEFAULT_DATASTORE", "")
+    root = environ.get(f"METAFLOW_DATASTORE_SYSROOT_{kind.upper()}", "")
+    return f"{kind}:{root}" if kind in DATASTORES and kind != "local" and root else None
 
 
 def _rows() -> list[Field[Any]]:

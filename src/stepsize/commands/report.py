@@ -86,7 +86,7 @@ def command(
     policy = policies.load(policy_name)
     chosen = format_name or (formats.format_of(out) if out else formats.DEFAULT_FORMAT)
     settings = Settings.load(data=data)
-    for line in settle(settings):
+    for line in settle(settings, remote=True):
         click.echo(f"stepsize: {line}", err=True)
     with Lake(settings.data).reading() as connection, Catalog.open() as catalog:
         reports = report.build(connection, catalog, policy, query)

@@ -1,9 +1,9 @@
 """Have everything that was measured so far in the lake before it is read.
 
 What comes in: settings. What goes out: a line for each part that did not manage. The agent sends what it has, and is
-started where one that has ended left points on disk; the collector makes them visible; where no collector lives, what a
-write-ahead log still holds is folded in here. Never fails a command for a part that does not answer: what is in the
-lake is read all the same, and the caller is told.
+started where one that has ended left points on disk; what remote steps left in the flow's datastore is fetched; the
+collector makes it all visible; where no collector lives, what a write-ahead log still holds is folded in here. Never
+fails a command for a part that does not answer: what is in the lake is read all the same, and the caller is told.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from stepsize import discovery
 from stepsize.collector import control
+from stepsize.commands.remote_points import take_remote
 from stepsize.errors import LakeError, StepsizeError
 from stepsize.instrumentation import client, wire
 from stepsize.instrumentation.agent.spool import pending_points
@@ -32,13 +33,19 @@ _REASONS = {
 _MISSING = "the newest tasks may be missing"
 
 
-def settle(settings: Settings, timeout_s: float = TIMEOUT_S) -> list[str]:
+def settle(settings: Settings, timeout_s: float = TIMEOUT_S, *, remote: bool = False) -> list[str]:
     """Flush agent, collector and write-ahead log of ``settings``, each within ``timeout_s``.
+
+    ``remote`` has what remote steps left in the flow's datastore fetched too, which may be far away.
 
     Returns:
         What to tell the user: a line for each that did not manage, none where all is in the lake.
     """
-    lines = (_settle_agent(settings, timeout_s), _settle_collector(settings, timeout_s))
+    lines = (
+        _settle_agent(settings, timeout_s),
+        take_remote(settings, timeout_s) if remote else None,
+        _settle_collector(settings, timeout_s),
+    )
     return [line for line in lines if line is not None]
 
 
