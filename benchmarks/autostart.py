@@ -73,7 +73,8 @@ def main() -> None:
 
 
 def _environment(directory: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "STEPSIZE"))}
+    left_out = ("OTEL_", "STEPSIZE", "PYTHONDONTWRITEBYTECODE")  # the last would have every start compile us anew
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     places = {"STEPSIZE_DATA": str(directory / "lake"), "STEPSIZE_RUNTIME": str(directory / "run")}
     return {**kept, **places, "HOME": str(directory), "STEPSIZE_AGENT_IDLE": "2"}
 
