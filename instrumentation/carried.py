@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _PREFIX = "OTEL_EXPORTER_OTLP_"
 _ENDPOINTS = (f"{_PREFIX}METRICS_ENDPOINT", f"{_PREFIX}ENDPOINT")
+_DATASTORE = "STEPSIZE_DATASTORE"
 _PROTOCOLS = (f"{_PREFIX}METRICS_PROTOCOL", f"{_PREFIX}PROTOCOL")
 _SHAPING = tuple(
     f"{_PREFIX}{signal}{name}"
@@ -67,7 +68,9 @@ def carried(environ: Mapping[str, str], own: Mapping[str, str], *, has_secrets: 
     variables = {name: text for name, text in variables.items() if name not in own}
     notes += _withheld(environ, own, has_secrets=has_secrets)
     said = {**variables, **own}
-    if any(said.get(name) for name in _ENDPOINTS) and _protocol(said) == "grpc":
+    if not has_endpoint(said) and not has_secrets and said.get(_DATASTORE, environ.get(_DATASTORE)) == "off":
+        notes.append(f"remote steps have nowhere to send to: set {_ENDPOINTS[1]}, or leave {_DATASTORE} unset")
+    if has_endpoint(said) and _protocol(said) == "grpc":
         notes.append(
             f"{_PREFIX}PROTOCOL=grpc: remote steps whose Python lacks opentelemetry-exporter-otlp send nothing; "
             "http/protobuf (port 4318) works everywhere"

@@ -103,6 +103,17 @@ def test_what_secrets_may_bring_is_not_asked_for() -> None:
     assert carried(launcher, {}, has_secrets=True).notes == ()
 
 
+def test_steps_with_nowhere_to_send_to_are_talked_about() -> None:
+    """Neither an endpoint nor the flow's datastore; secrets may bring one."""
+    nowhere = {"STEPSIZE_DATASTORE": "off"}
+    (note,) = carried(nowhere, {}, has_secrets=False).notes
+    assert "nowhere to send" in note
+    assert len(carried({**nowhere, ENDPOINT: "http://localhost:4318"}, {}, has_secrets=False).notes) == 2
+    assert carried({**nowhere, ENDPOINT: "http://collector"}, {}, has_secrets=False).notes == ()
+    assert carried(nowhere, {}, has_secrets=True).notes == ()
+    assert carried({}, {}, has_secrets=False).notes == ()
+
+
 def test_grpc_is_said_to_need_its_package() -> None:
     """The standard library speaks no gRPC, and a remote step may have nothing else."""
     launcher = {ENDPOINT: "http://collector:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}

@@ -38,7 +38,7 @@ def give_settings(decorators: list[Any], environ: Mapping[str, str], argv: Seque
     given = _environment(decorators)
     variables = {**carried_request(decorators), **_carried(decorators, environ).variables}
     if given is not None:
-        if not given.statically_defined and given.inserted_by is None:
+        if not given.statically_defined and getattr(given, "inserted_by", None) is None:  # unknown before 2.16
             # Metaflow writes such a decorator on the command lines of tasks.
             variables = {name: text for name, text in variables.items() if re.fullmatch(_PLAIN, text)}
         # Never in place: without variables of its own it shares the dict of its class.
@@ -46,8 +46,9 @@ def give_settings(decorators: list[Any], environ: Mapping[str, str], argv: Seque
     elif variables:
         # Without @environment, pods are told the flow's file; with it, they are told what it says alone.
         variables = {"METAFLOW_FLOW_FILENAME": os.path.basename(argv[0]), **variables}  # noqa: PTH119 - as Metaflow has it
-        inserted = EnvironmentDecorator({"vars": variables}, inserted_by=["stepsize"])
-        inserted.external_init()
+        # As if it stood in the flow's file: Metaflow then leaves it off the command lines of tasks.
+        inserted = EnvironmentDecorator({"vars": variables}, statically_defined=True)
+        getattr(inserted, "external_init", inserted.init)()  # 2.15 has the latter alone
         decorators.append(inserted)
 
 
