@@ -28,10 +28,11 @@ _ANSWERS = {
 
 @dataclass
 class ObjectStore:
-    """Objects by key, and where they are served."""
+    """Objects by key, where they are served, and what Batch and Step Functions were asked."""
 
     url: str = ""
     objects: dict[str, tuple[bytes, dict[str, str]]] = field(default_factory=dict)
+    posted: list[tuple[str, bytes]] = field(default_factory=list)
 
     def environment(self) -> dict[str, str]:
         """What a launcher of remote steps is configured with."""
@@ -99,8 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
 
     def do_POST(self) -> None:
-        self.body()
-        self.answer(200, json.dumps(_ANSWERS[self.path]).encode())
+        self.server.store.posted.append((self.path, self.body()))
+        answer = _ANSWERS.get(self.path)
+        self.answer(200 if answer else 400, json.dumps(answer or {"message": "not here"}).encode())
 
     def body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -128,6 +128,22 @@ def test_an_airflow_deployment_carries_the_settings_and_no_secret(workplace: Wor
     assert str(workplace.directory) not in text
 
 
+def test_a_job_of_a_run_carries_the_settings_and_no_secret(workplace: Workplace, store: ObjectStore) -> None:
+    """`run --with batch`: the job as it is submitted, which nobody here takes, so that the run fails."""
+    script = workplace.directory / "remote_flow.py"
+    script.write_text(FLOW)
+    environment = {**store.environment(), **LAUNCHER}
+    ran = workplace.flow(script, "--datastore=s3", "run", "--with", "batch", **environment)
+    assert ran.returncode == 1
+    assert ran.stderr.count("\nstepsize: ") == 2, ran.stderr
+    (job,) = [body for path, body in store.posted if path == "/v1/submitjob"]
+    assert SECRET.encode() not in job
+    container = json.loads(job)["containerOverrides"]
+    variables = {variable["name"]: variable["value"] for variable in container["environment"]}
+    assert variables.items() >= {**CARRIED, "OTEL_SERVICE_NAME": "the launcher's"}.items()
+    assert "collector.example" not in " ".join(container["command"])
+
+
 def test_the_command_line_of_a_deployed_step_holds_no_setting(workplace: Workplace, store: ObjectStore) -> None:
     """Variables reach a step by its environment alone, whoever brought @environment."""
     template = _template(_compile(workplace, store, "argo-workflows", "create", "--only-json"))
