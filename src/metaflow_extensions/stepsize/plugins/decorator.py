@@ -2,9 +2,9 @@
 
 What comes in: Metaflow's calls. What goes out: one registration at the start of each attempt and its outcome at the
 end. Never raises, prints nothing but the launcher's notes, waits only where the host ends with the task, and imports
-where the ``stepsize`` package cannot be imported (a Python that is too old for it): such a step runs untracked. What the
-hooks do is in the modules beside this one, and each imports what it needs: every ``import metaflow`` on the machine
-imports this module.
+where ``stepsize`` cannot be imported (a Python that is too old for it): such a step runs untracked. What the hooks do
+is in the modules beside this one, and each imports what it needs: every ``import metaflow`` on the machine imports this
+module.
 """
 
 from __future__ import annotations
