@@ -79,7 +79,7 @@ class Host:
         self.processes = Processes(proc, lists_children=listed)
         self.ours = {os.getpid()}
         """Processes that belong to the tracking."""
-        self._sessions: dict[int, int] = {}
+        self._sessions: dict[int, set[int]] | None = None  # looked up once there is an orphan to tell of
         self._lineages: dict[tuple[str, int], _Lineage] = {}
         self._orphans: frozenset[int] = frozenset()
         self._reaper = (-1, 0)  # the round in which it was looked up, its pid
@@ -90,12 +90,9 @@ class Host:
 
     def set_roots(self, roots: Iterable[Root]) -> None:
         """The roots of all live attempts: says which sessions are shared, and which attempt lies below which."""
-        self._sessions = {}
+        self._sessions = None
         before, self._lineages = self._lineages, {}
         for root in roots:
-            stat = procfs.stat(self.proc, root.pid)
-            if stat is not None:
-                self._sessions[stat.session] = self._sessions.get(stat.session, 0) + 1
             key = root.identity.instance_id, root.pid
             lineage = before.get(key)
             if lineage is None:
@@ -127,8 +124,14 @@ class Host:
                 new.inner.append(other.root)
 
     def is_sole_session(self, session: int) -> bool:
-        """Whether one live attempt alone is in a session."""
-        return self._sessions.get(session) == 1
+        """Whether the process of one live attempt alone is in a session; it may be several attempts' at once."""
+        if self._sessions is None:
+            self._sessions = {}
+            for pid in {lineage.root.pid for lineage in self._lineages.values()}:
+                stat = procfs.stat(self.proc, pid)
+                if stat is not None:
+                    self._sessions.setdefault(stat.session, set()).add(pid)
+        return len(self._sessions.get(session, ())) == 1
 
     def children(self, pid: int, threads: int) -> list[int]:
         """Children of every thread of a process."""
