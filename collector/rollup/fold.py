@@ -42,6 +42,10 @@ _NUMBERS: Mapping[str, str] = {
     Attr.REQUEST_DISK: "requested_disk_bytes",
 }
 _BY_DEVICE = frozenset({model.TASK_GPU_UTILIZATION.name, model.TASK_GPU_MEMORY_USAGE.name})
+_FLAGS: Mapping[str, str] = {
+    Attr.HOST_SPOT: "instance_spot",
+    Attr.HOST_DEDICATED: "instance_dedicated",
+}
 _OUTCOMES = frozenset(outcome.value for outcome in model.Outcome)
 
 
@@ -114,6 +118,9 @@ def _describe(described: dict[str, Any], attributes: Mapping[str, Any]) -> None:
     for name, column in _NUMBERS.items():
         if (number := figure(name, attributes.get(name))) is not None:
             described[column] = round(number) if column.endswith("_bytes") else number
+    for name, column in _FLAGS.items():
+        if isinstance(flag := attributes.get(name), bool):
+            described[column] = flag
     notes = {
         name.removeprefix(Attr.ANNOTATION_PREFIX): value
         for name, value in attributes.items()

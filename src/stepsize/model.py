@@ -360,6 +360,8 @@ TASK_COLUMNS: tuple[Column, ...] = (
     Column("cloud_vendor", "VARCHAR", "Cloud provider."),
     Column("cloud_region", "VARCHAR", "Cloud region."),
     Column("instance_type", "VARCHAR", "Cloud server type."),
+    Column("instance_spot", "BOOLEAN", "Whether the cloud may take the server away at short notice."),
+    Column("instance_dedicated", "BOOLEAN", "Whether the physical machine is one customer's alone."),
 )
 
 POINT_COLUMNS: tuple[Column, ...] = (

@@ -104,6 +104,8 @@ def full_attempt() -> list[RequestBuilder]:
         "cloud.provider": "aws",
         "cloud.region": "eu-west-1",
         "host.type": "m5.large",
+        "stepsize.host.spot": True,
+        "stepsize.host.dedicated": False,
     }
     times = [T0 + i * SECOND for i in range(1, 11)]
     first = attempt(**described)
@@ -186,6 +188,8 @@ EXPECTED = {
     "cloud_vendor": "aws",
     "cloud_region": "eu-west-1",
     "instance_type": "m5.large",
+    "instance_spot": True,
+    "instance_dedicated": False,
 }
 
 
@@ -194,6 +198,13 @@ def test_every_column(log: Log) -> None:
     assert list(EXPECTED) == [column.name for column in TASK_COLUMNS]
     log.fold(*full_attempt())
     assert log.tasks() == [EXPECTED]
+
+
+def test_a_cloud_is_called_as_the_catalogue_calls_it(log: Log) -> None:
+    """OpenTelemetry has other names for some: prices are found by the catalogue's."""
+    for task, provider in (("1", "alibaba_cloud"), ("2", "hetzner"), ("3", "gcp")):
+        log.fold(attempt(task, **{"cloud.provider": provider}).gauge("stepsize.task.memory.usage", [(T0, 1)]))
+    assert [row["cloud_vendor"] for row in log.tasks()] == ["alicloud", "hcloud", "gcp"]
 
 
 @pytest.mark.parametrize("seed", range(4))

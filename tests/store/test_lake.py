@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from stepsize.errors import DataError, LakeError
@@ -222,3 +223,25 @@ def test_tables_cover_the_model() -> None:
     """`tasks` is stored with the columns of its view, in their order, and its state."""
     assert TASKS.names == [*(column.name for column in TASK_COLUMNS), "state"]
     assert set(SCHEMAS) == {"points", "histograms", "exponential_histograms", "summaries", "tasks"}
+
+
+def test_files_from_before_a_column_was_added_are_read_with_the_others(tmp_path: Path) -> None:
+    """What they do not hold is not known; they are merged into files that have it, and the view shows it."""
+    lake = Lake(tmp_path / "lake")
+    lake.create()
+    before = pa.schema([field for field in TASKS if field.name != "instance_spot"])
+    empty = lake.data / "tasks/month=1970-01/empty.parquet"
+    pq.write_table(before.empty_table(), empty)
+    writer = LakeWriter(lake.data, WRITER)
+    old, new = (
+        writer.write("tasks", "month=2026-09", pa.Table.from_pylist([{"flow": flow, "instance_spot": spot}], TASKS))
+        for flow, spot in (("Old", None), ("New", True))
+    )
+    path = lake.data / old.path
+    pq.write_table(pq.ParquetFile(path).read().select(before.names), path)
+    lake.create()
+    writer.commit(replace(writer.manifest, files=(old, new)))
+    with lake.connect() as connection:
+        rows = connection.execute("SELECT flow, instance_spot FROM tasks ORDER BY 1").fetchall()
+    assert rows == [("New", True), ("Old", None)]
+    assert writer.read([old, new], "tasks")["instance_spot"].to_pylist() == [None, True]

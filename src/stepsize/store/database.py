@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
+import pyarrow.parquet as pq
 
 from stepsize.discovery import sync_directory
 from stepsize.model import TASK_COLUMNS
@@ -40,10 +41,10 @@ def empty_file(table: str) -> str:
 
 
 def write_empty_files(data: Path) -> None:
-    """Leave the files without rows where they are missing."""
+    """Leave the files without rows where they are missing, or were made before a column was added."""
     for table, schema in SCHEMAS.items():
         path = data / empty_file(table)
-        if not path.exists():
+        if not path.exists() or pq.read_schema(path).names != schema.names:
             write_parquet(path, schema.empty_table(), table)
 
 

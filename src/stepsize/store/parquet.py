@@ -64,5 +64,13 @@ def write_parquet(path: Path, table: pa.Table, name: str) -> int:
 def read_parquet(paths: Sequence[Path], name: str) -> pa.Table:
     """The rows of table ``name`` in ``paths``, in their order."""
     schema = SCHEMAS[name]
-    tables = [pq.ParquetFile(path).read().cast(schema) for path in paths]
+    tables = [_widened(pq.ParquetFile(path).read(), schema) for path in paths]
     return pa.concat_tables(tables) if tables else schema.empty_table()
+
+
+def _widened(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The rows with every column of the schema: files written before a column was added have none of it."""
+    for field in schema:
+        if field.name not in table.schema.names:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table.select(schema.names).cast(schema)

@@ -24,6 +24,7 @@ _ARROW_TYPES: Mapping[str, pa.DataType] = {
     "INTEGER": pa.int32(),
     "BIGINT": pa.int64(),
     "DOUBLE": pa.float64(),
+    "BOOLEAN": pa.bool_(),
     "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
     "MAP(SMALLINT, DOUBLE)": pa.map_(pa.int16(), pa.float64()),
 }
