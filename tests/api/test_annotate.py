@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import stepsize
-from stepsize.api.notes import MAX_NOTES, MAX_TEXT_CHARACTERS
+from stepsize.api.values import MAX_NOTES, MAX_TEXT_CHARACTERS
 from stepsize.instrumentation import client
 from stepsize.model import Identity, Outcome
 from tests.api.conftest import Program

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import threading
@@ -158,6 +159,54 @@ def test_a_block_within_a_block_is_a_step_of_the_same_run(program: Program) -> N
     assert (inner.identity.flow, inner.identity.run, inner.identity.step) == ("Flow", "9", "inner")
     assert inner.identity.task != outer.identity.task
     assert program.receiver.end(outer.identity.task).attributes["stepsize.outcome"] == "ok"
+
+
+def test_a_block_within_a_block_takes_no_orphans_from_it(program: Program) -> None:
+    """What a shell leaves behind is known by its session, which both blocks share as one process."""
+    script = f"{shlex.quote(sys.executable)} -c 'import sys; sys.stdin.read()' <&3 &"
+    code = (
+        "import os, stepsize, subprocess, sys\n"
+        "read, write = os.pipe(); os.dup2(read, 3)\n"
+        "with stepsize.track(step='outer', task='outer') as outer, stepsize.track(step='inner') as inner:\n"
+        "    outer.wait_for_samples(1, 20)\n"
+        f"    subprocess.run(['/bin/sh', '-c', {script!r}], pass_fds=[3], check=True)\n"
+        "    before = outer.samples\n"
+        "    outer.wait_for_samples(before + 5, 20)\n"
+        "    os.close(write)\n"
+        "print(outer.stats()['process_children'].maximum)\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code],
+        env=program.environment(),
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=40,
+    )
+    assert (finished.stdout.strip(), finished.stderr) == ("1.0", "")
+    assert program.receiver.end("outer").attributes["stepsize.outcome"] == "ok"
+
+
+def test_threads_may_ask_at_the_same_time(program: Program) -> None:
+    """While samples come: every table is whole, and no row is counted twice."""
+    answers: list[tuple[int, int]] = []
+    with stepsize.track(step="asked") as task:
+        task.wait_for_samples(1)
+
+        def ask() -> None:
+            for _ in range(10):
+                table, stats = task.metrics(), task.stats()
+                answers.append((table.num_rows, len(set(table["timestamp"].to_pylist()))))
+                assert stats["process_memory_mib"].count <= stats.samples
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(answers) == 40
+    assert all(rows == different for rows, different in answers)
 
 
 def test_blocks_without_names_are_of_one_run_of_the_program(program: Program) -> None:

@@ -169,9 +169,15 @@ class ProcessTree:
     def _walk(self) -> dict[int, Stat]:
         """The tree's processes: the root's descendants, and those that are known or recognized though orphaned."""
         live: dict[int, Stat] = {}
+        self._descend([*self._known, self._root], live)
+        while orphans := self._orphans(live):
+            self._descend(orphans, live)
+        return live
+
+    def _descend(self, pending: list[int], live: dict[int, Stat]) -> None:
+        """Add these processes and their descendants."""
         processes, known = self._processes, self._known
         ours, apart = self._host.ours, self._inner.pids
-        pending = [*known, self._root]
         while pending:
             pid = pending.pop()
             if pid in live or pid in apart or pid in ours:
@@ -185,9 +191,6 @@ class ProcessTree:
             live[pid] = stat
             # Of one that was not here before, all children may be new here.
             pending += processes.children(pid, stat.threads, None if start is None else self._round)
-            if not pending:
-                pending = self._orphans(live)
-        return live
 
     def _orphans(self, live: dict[int, Stat]) -> list[int]:
         """Children of the reaper that nobody has looked at and that came from this tree."""

@@ -8,6 +8,7 @@ writes nothing but what ``save`` is told to. What answers need (pyarrow, the ana
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -144,6 +145,8 @@ class Recorded:
         self._task, self._host = task, host
         self._settings = settings
         self._folded: tuple[Statistics, Statistics] | None = None
+        self._lock = threading.RLock()
+        """Held while an answer is made: threads may ask at the same time."""
 
     @property
     def settings(self) -> Settings:
@@ -173,18 +176,16 @@ class Recorded:
     @property
     def samples(self) -> int:
         """How many samples there are by now."""
-        self._refresh()
-        return len(self._host if self._facts.system_only else self._task)
+        with self._lock:
+            self._refresh()
+            return self._rows
 
     @property
     def duration_s(self) -> float:
         """Seconds from its beginning to its end, or to its last sample."""
-        start_s, end_s = self._facts.started_s, self._facts.ended_s
-        if start_s is None:
-            return 0.0
-        self._refresh()
-        last = max((stream.last_s for stream in (self._task, self._host)), default=start_s)
-        return max(0.0, (last if end_s is None else end_s) - start_s)
+        with self._lock:
+            self._refresh()
+            return self._passed_s
 
     def metrics(
         self,
@@ -215,7 +216,6 @@ class Recorded:
 
         from stepsize.api import tables  # noqa: PLC0415 - as above
 
-        self._refresh()
         default = ("System ", "Process ") if human_names else ("system_", "process_")
         prefixes = (system_prefix, process_prefix) if of == "combined" else ("", "")
         system, process = (
@@ -225,23 +225,27 @@ class Recorded:
         pid, before = self._facts.pid, self._before
         if of not in ("combined", "process", "system"):
             raise UsageError(f"no table is called {of!r}; there are combined, process and system")
-        if of == "process":
-            columns = tables.process_columns(self._task, pid, before, process)
-        elif of == "system" or self._facts.system_only:
-            columns = tables.system_columns(self._host, system)
-        else:
-            columns = tables.system_columns_at(self._task, self._host, system)
-            columns |= tables.process_columns(self._task, pid, before, process)
+        with self._lock:
+            self._refresh()
+            if of == "process":
+                columns = tables.process_columns(self._task, pid, before, process)
+            elif of == "system" or self._facts.system_only:
+                columns = tables.system_columns(self._host, system)
+            else:
+                columns = tables.system_columns_at(self._task, self._host, system)
+                columns |= tables.process_columns(self._task, pid, before, process)
         return _as(pa.table(columns).slice(offset), to)
 
     def stats(self) -> Stats:
         """The samples in numbers. Only what is new since the last call is looked at."""
-        process, system = self._fold()
-        columns = {
-            **{f"process_{name}": value for name, value in process.all().items()},
-            **{f"system_{name}": value for name, value in system.all().items()},
-        }
-        duration_s, facts = self.duration_s, self._facts
+        with self._lock:
+            process, system = self._fold()
+            columns = {
+                **{f"process_{name}": value for name, value in process.all().items()},
+                **{f"system_{name}": value for name, value in system.all().items()},
+            }
+            samples, duration_s, facts = self._rows, self._passed_s, self._facts
+            cpu_p95 = cpu_quantile(process.cpu_histogram, _P95)
         cpu_seconds = _sum(columns["process_utime"], columns["process_stime"])
         if facts.cpu_seconds is not None:
             cpu_seconds = facts.cpu_seconds
@@ -249,16 +253,16 @@ class Recorded:
         vram = [_bytes(columns[f"process_gpu_vram_{name}"].maximum) for name in ("mib", "peak_mib")]
         memory_mean_mib = columns["process_memory_mib"].mean
         return Stats(
-            samples=self.samples,
+            samples=samples,
             duration_s=duration_s,
             cpu_seconds=cpu_seconds,
             cpu_mean=cpu_seconds / duration_s if cpu_seconds is not None and duration_s > 0 else None,
-            cpu_p95=cpu_quantile(process.cpu_histogram, _P95),
+            cpu_p95=cpu_p95,
             cpu_max=columns["process_cpu_usage"].maximum,
             memory_mean_bytes=None if memory_mean_mib is None else memory_mean_mib * 2**20,
             memory_peak_bytes=max((peak for peak in peaks if peak is not None), default=None),
-            disk_read_bytes=_whole(self._task.latest("disk_read_bytes")),
-            disk_write_bytes=_whole(self._task.latest("disk_write_bytes")),
+            disk_read_bytes=_whole(_sum(columns["process_disk_read_bytes"])),
+            disk_write_bytes=_whole(_sum(columns["process_disk_write_bytes"])),
             gpu_utilization_mean=columns["process_gpu_usage"].mean,
             gpu_memory_peak_bytes=max((peak for peak in vram if peak is not None), default=None),
             columns=columns,
@@ -284,6 +288,10 @@ class Recorded:
 
     def seen(self) -> Seen:
         """The samples as evidence."""
+        with self._lock:
+            return self._seen()
+
+    def _seen(self) -> Seen:
         stats, task = self.stats(), self._task
         sampled = task.highest("memory_peak_sampled_bytes")
         from_samples = sampled is not None and sampled >= (stats.memory_peak_bytes or 0)
@@ -372,8 +380,9 @@ class Recorded:
         """All of it as the bytes of one Parquet file, which `stepsize.loads` takes."""
         from stepsize.api import saved  # noqa: PLC0415 - pyarrow is heavy
 
-        self._refresh()
-        return saved.dumps(self._facts, self._task, self._host)
+        with self._lock:
+            self._refresh()
+            return saved.dumps(self._facts, self._task, self._host)
 
     def save(self, path: str | Path) -> Path:
         """Write all of it to one Parquet file, whole; `stepsize.load` takes it, and DuckDB or pandas read it.
@@ -391,6 +400,17 @@ class Recorded:
         start_s = self._facts.started_s
         fields = ("cpu_user_s", "cpu_system_s", "disk_read_bytes", "disk_write_bytes")
         return dict.fromkeys(fields, 0.0) | ({} if start_s is None else {TIME: start_s})
+
+    @property
+    def _rows(self) -> int:
+        return len(self._host if self._facts.system_only else self._task)
+
+    @property
+    def _passed_s(self) -> float:
+        start_s, end_s = self._facts.started_s, self._facts.ended_s
+        if start_s is None:
+            return 0.0
+        return max(0.0, (max(self._task.last_s, self._host.last_s) if end_s is None else end_s) - start_s)
 
     def _refresh(self) -> None:
         self._task.refresh()

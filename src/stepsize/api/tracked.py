@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from stepsize import discovery
 from stepsize.api.recorded import Facts, Recorded
 from stepsize.api.stream import Stream, nameless_file
+from stepsize.api.values import checked
 from stepsize.errors import StepsizeError, UnavailableError
 from stepsize.instrumentation import client, readings, wire
 from stepsize.instrumentation.recording import HOST_FIELDS, TASK_FIELDS
@@ -112,8 +113,6 @@ class Tracked(Recorded):
 
     def annotate(self, **values: Any) -> bool:
         """As `stepsize.annotate`, of this attempt."""
-        from stepsize.api.notes import checked  # noqa: PLC0415 - the two would import each other
-
         known = checked(values)
         said = self._registration is not None and bool(known) and self._registration.annotate(**known)
         self._facts = replace(

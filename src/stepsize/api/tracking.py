@@ -40,16 +40,16 @@ _UNNAMED_STEP = "run"
 class What:
     """What is to be tracked, as the user said it; see `track`."""
 
-    flow: str | None = None
-    run: str | None = None
-    step: str | None = None
-    task: str | None = None
-    attempt: int = 0
-    request: Request | None = None
-    interval_s: float | None = None
-    pid: int | None = None
-    children: bool = True
-    system_only: bool = False
+    flow: str | None
+    run: str | None
+    step: str | None
+    task: str | None
+    attempt: int
+    request: Request | None
+    interval_s: float | None
+    pid: int | None
+    children: bool
+    system_only: bool
 
 
 class Track:
@@ -171,7 +171,21 @@ def track(
 ) -> Track: ...
 
 
-def track(function: Callable[..., Any] | None = None, /, **what: Any) -> Any:
+def track(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    flow: str | None = None,
+    run: str | None = None,
+    step: str | None = None,
+    task: str | None = None,
+    attempt: int = 0,
+    request: Request | None = None,
+    interval_s: float | None = None,
+    pid: int | None = None,
+    children: bool = True,
+    system_only: bool = False,
+) -> Any:
     """Track a block (``with stepsize.track(step="train") as task:``) or every call of a function (``@stepsize.track``).
 
     What is tracked is the whole process with whatever it starts: blocks that overlap in one process each count all of
@@ -194,12 +208,23 @@ def track(function: Callable[..., Any] | None = None, /, **what: Any) -> Any:
     Raises:
         UsageError: an interval that is none, or a process that does not go with ``system_only``.
     """
-    said = What(**what)
-    if said.interval_s is not None and not said.interval_s > 0:
-        raise UsageError(f"interval_s={said.interval_s!r}: give seconds above 0")
-    if said.system_only and said.pid is not None:
+    if interval_s is not None and not interval_s > 0:
+        raise UsageError(f"interval_s={interval_s!r}: give seconds above 0")
+    if system_only and pid is not None:
         raise UsageError("system_only looks at no process: leave pid out")
-    found = Track(said)
+    what = What(
+        flow=flow,
+        run=run,
+        step=step,
+        task=task,
+        attempt=attempt,
+        request=request,
+        interval_s=interval_s,
+        pid=pid,
+        children=children,
+        system_only=system_only,
+    )
+    found = Track(what)
     return found if function is None else found(function)
 
 
