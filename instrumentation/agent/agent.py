@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from stepsize.errors import StepsizeError
 from stepsize.instrumentation import wire
 from stepsize.instrumentation.agent import ending, losses, recording
+from stepsize.instrumentation.agent.brink import Brink
 from stepsize.instrumentation.agent.flushes import Flushes
 from stepsize.instrumentation.agent.points import Batch
 from stepsize.instrumentation.agent.retirement import Retirement
@@ -26,13 +27,13 @@ from stepsize.instrumentation.agent.server import Server
 from stepsize.instrumentation.agent.watch import next_due_s, watch, watch_again
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Container, Sequence
     from pathlib import Path
 
     from stepsize.instrumentation.agent.gpus import Gpus
     from stepsize.instrumentation.agent.host import Host
     from stepsize.instrumentation.agent.journal import Journal, Left
-    from stepsize.instrumentation.agent.probes.observation import Probe
+    from stepsize.instrumentation.agent.probes.observation import Observation, Probe
     from stepsize.instrumentation.agent.recorder import Recorder
     from stepsize.instrumentation.agent.sender import Sender
     from stepsize.instrumentation.agent.server import Connection, Received
@@ -96,6 +97,8 @@ class Agent:
         now = time.monotonic()
         self._system_due_s = now
         self._export_due_s = now + settings.export_interval_s
+        self._sealed_s = now
+        self._brink = Brink(settings.export_interval_s)
         self._busy_s = self._task_s = now
         self._stopping = False
 
@@ -154,11 +157,7 @@ class Agent:
             for named in self._named(message.instance_id):
                 named.attempt.annotate(dict(message.values))
         elif isinstance(message, wire.End):
-            watched = self._of(connection)
-            if watched is not None and message.tentative:
-                watched.said = message
-            elif watched is not None:
-                self._finish(watched, ending.from_client(message, watched.attempt.oom_kills()), message.final)
+            self._end(self._of(connection), message)
         elif isinstance(message, wire.Flush):
             self._flush(connection, message.timeout_s)
         elif isinstance(message, wire.Summarize):
@@ -167,6 +166,12 @@ class Agent:
             connection.answer(self._status())
         elif isinstance(message, wire.Locate):
             connection.answer(wire.Location(self._recorder.host))
+
+    def _end(self, watched: Watched | None, message: wire.End) -> None:
+        if watched is not None and message.tentative:
+            watched.said = message
+        elif watched is not None:
+            self._finish(watched, ending.from_client(message, watched.attempt.oom_kills()), message.final)
 
     def _register(self, message: wire.Register, connection: Connection, handles: list[int]) -> None:
         pid = message.pid or connection.pid
@@ -243,6 +248,7 @@ class Agent:
         when, observations = attempt.finish(end, final, watched.ended_unix_nano or time.time_ns())
         self._recorder.record(attempt, when, observations)
         self._recorder.recordings.close(attempt.instance_id)
+        self._brink.forget(attempt.instance_id)
         self._summaries[attempt.instance_id] = attempt.summary()
         self._over[attempt.instance_id, attempt.pid, attempt.start_unix_nano] = None
         for remembered in (self._summaries, self._over):
@@ -263,8 +269,10 @@ class Agent:
         if due:
             with self._host.processes.round(sum(each.tree.expected for each in due if each.tree is not None)):
                 for watched in due:
-                    self._recorder.record(watched.attempt, *watched.attempt.sample())
+                    when, observations = watched.attempt.sample()
+                    self._recorder.record(watched.attempt, when, observations)
                     watched.advance(now)
+                    self._hasten(watched, when, observations)
         if self._watched and self._system is not None and (everything or now >= self._system_due_s):
             self._recorder.record_host(time.time_ns(), self._system.sample(now))
             self._system_due_s = next_due_s(now, self._settings.interval_s)
@@ -272,6 +280,14 @@ class Agent:
             self._task_s = now
         if self._watched or self._sender.unsent_points:
             self._busy_s = now
+
+    def _hasten(self, watched: Watched, when: int, observations: Sequence[Observation]) -> None:
+        """Look again and send sooner where the kernel may soon kill the task for memory, and this agent with it."""
+        attempt = watched.attempt
+        haste = self._brink.look(attempt.instance_id, attempt.interval_s, when, observations)
+        if haste is not None:
+            watched.due_s = min(watched.due_s, time.monotonic() + haste.sample_s)
+            self._export_due_s = min(self._export_due_s, self._sealed_s + haste.export_s)
 
     def _record_gpus(self) -> None:
         live = [each.attempt for each in self._watched.values() if each.ended is None]
@@ -296,7 +312,8 @@ class Agent:
         if batch is not None:
             self._put(batch)
             self._note()
-        self._export_due_s = time.monotonic() + self._settings.export_interval_s
+        self._sealed_s = time.monotonic()
+        self._export_due_s = self._sealed_s + self._settings.export_interval_s
 
     def _put(self, batch: Batch) -> None:
         self._journal.seal(self._sender.put(batch), batch.resources)
