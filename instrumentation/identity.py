@@ -25,6 +25,7 @@ from stepsize.model import Attr, Identity, Request
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from stepsize.instrumentation.lineage import Above
     from stepsize.model import AttributeValue
     from stepsize.settings import Settings
 
@@ -48,8 +49,10 @@ def of_command(
     an attempt that is tracked is a step of its own of the same run: what it uses is in the attempt above already.
     """
     said = resource_attributes(environ)
-    program = program_of(argv)
-    found = _below(identify(Evidence(environ)) or Found(orchestrator=""), program, environ)
+    program, outer = program_of(argv), above(environ)
+    found = identify(Evidence(environ)) or Found(orchestrator="")
+    if is_tracked(environ):
+        found = _below(found, outer, program)
 
     def name(given: str | None, attribute: str, *others: str | None) -> str:
         return next(text for text in (given, said.get(attribute), *others) if text)
@@ -68,15 +71,15 @@ def of_command(
         code_version=said.get(Attr.CODE_VERSION) or found.code_version or git_commit(Path.cwd()),
         run_origin=said.get(Attr.RUN_ORIGIN) or found.run_origin or ("adhoc" if not found.orchestrator else None),
     )
+    if outer == (identity.flow, identity.run, identity.step, identity.task, identity.attempt):
+        # What was said was said of the attempt above, whose environment this one has inherited.
+        identity = replace(identity, step=f"{identity.step}/{program}", task=f"{identity.task}.{os.getpid()}")
     said_first = with_resource_attributes(identity, environ)
     return replace(said_first, request=_merged(said_first.request, found.request))
 
 
-def _below(found: Found, program: str, environ: Mapping[str, str]) -> Found:
-    """``found``, told from the attempt above where there is one."""
-    if not is_tracked(environ):
-        return found
-    outer = above(environ)
+def _below(found: Found, outer: Above | None, program: str) -> Found:
+    """What an orchestrator says of a command below an attempt, whose names it gave to that."""
     if outer is not None:
         found = replace(found, flow=outer.flow, run=outer.run, step=outer.step, task=outer.task)
     if found.step is None:

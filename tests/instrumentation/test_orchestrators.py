@@ -238,6 +238,9 @@ def test_a_command_below_a_tracked_command_is_a_step_of_the_same_run() -> None:
     outer = Identity("my flow/2", "7", "a:b", "0", 1)
     identity = of_command(["./part.sh"], {MARK: mark_of(os.getpid(), outer)})
     assert (identity.flow, identity.run, identity.step) == ("my flow/2", "7", "a:b/part.sh")
+    inherited = {"STEPSIZE_FLOW": "my flow/2", "STEPSIZE_RUN": "7", "STEPSIZE_STEP": "a:b", "STEPSIZE_ATTEMPT": "1"}
+    environ = {MARK: mark_of(os.getpid(), outer), **inherited, "STEPSIZE_TASK": "0"}
+    assert of_settings(["./part.sh"], environ, Settings.load(environ)).step == "a:b/part.sh"
     assert above({MARK: mark_of(os.getpid(), outer)}) == ("my flow/2", "7", "a:b", "0", 1)
     assert above({MARK: mark_of(os.getpid())}) is None
 
