@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format test-peers soak bench-api bench-flow docs catalog lock clean
+.PHONY: help run test lint format test-peers soak bench-agent bench-api bench-flow docs catalog lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ test-peers: $(STAMP) ## Run the tests that need other toolchains, where they are
 
 soak: $(STAMP) ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m soak || [ $$? -eq 5 ]
+
+bench-agent: $(STAMP) ## Measure what sampling and sending cost, beside resource-tracker
+	$(BIN)/python benchmarks/agent_cost.py
 
 bench-api: $(STAMP) ## Measure what an answer costs after a day of samples, beside resource-tracker
 	$(BIN)/python benchmarks/api_day.py
