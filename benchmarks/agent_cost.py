@@ -3,8 +3,9 @@
 Measures, in one run: the CPU time per sample of the agent, and of the tracker processes of resource-tracker 0.5.0, with
 trees of 1, 20 and 200 processes; the agent's CPU time per second with 100 tasks of one process each; the memory (PSS)
 of both with 1 and 20 tasks; and what registering costs a task. Both track the same trees at one sample a second, one
-after the other, round by round, so that a drift of the machine meets both. Their starts are left out and told apart.
-Prints Markdown, each figure beside its target. Loopback only; the agent sends over HTTP to `stepsize collect`.
+after the other, round by round, so that a drift of the machine meets both. Their starts are left out. Memory is that of
+both beside Metaflow, where they are used. Prints Markdown, each figure beside its target. Loopback only; the agent
+sends over HTTP to `stepsize collect`.
 
 A tree is a root and its children, each an interpreter of its own; the root and every tenth child work for 20 ms of
 each second, the others sleep. CPU time is the kernel's CPU clock of each process (clock_getcpuclockid(3)), of all
@@ -68,6 +69,8 @@ exec(compile({worker!r}, "worker", "exec"))
 """
 _PEER = """
 import sys
+if sys.argv[2:]:
+    import metaflow
 from resource_tracker import ResourceTracker
 tracker = ResourceTracker(pid=int(sys.argv[1]), discover_server=False, discover_cloud=False)
 tracker.start()
@@ -175,7 +178,7 @@ def _print_memory(place: Place, seconds: float) -> None:
     for count, target in ((1, 1.0), (PARALLEL, 0.1)):
         with ExitStack() as stack:
             roots = [stack.enter_context(_tree(1)) for _ in range(count)]
-            with _peer(roots) as trackers:
+            with _peer(roots, in_metaflow=True) as trackers:
                 time.sleep(min(seconds, 5.0))
                 theirs = sum(_pss_mib(pid) for pid in trackers)
             with _agent(place, roots) as agent:
@@ -213,9 +216,9 @@ def _place() -> Iterator[Place]:
             port = free.getsockname()[1]
         configuration = directory / "collector.yaml"
         configuration.write_text(
-            "receivers: {otlp: {protocols: {http: {endpoint: '127.0.0.1:%d'}}}}\n"
-            "exporters: {parquet: {directory: '%s'}}\n"
-            "service: {pipelines: {metrics: {receivers: [otlp], exporters: [parquet]}}}\n" % (port, directory / "lake")
+            f"receivers: {{otlp: {{protocols: {{http: {{endpoint: '127.0.0.1:{port}'}}}}}}}}\n"
+            f"exporters: {{parquet: {{directory: '{directory / 'lake'}'}}}}\n"
+            "service: {pipelines: {metrics: {receivers: [otlp], exporters: [parquet]}}}\n"
         )
         command = [sys.executable, "-m", "stepsize", "collect", "--config", str(configuration)]
         collector = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -240,13 +243,16 @@ def _tree(size: int) -> Iterator[int]:
 
 
 @contextmanager
-def _peer(roots: list[int]) -> Iterator[list[int]]:
-    """resource-tracker on these trees, each of its own as its users have it; the pids of its trackers."""
-    python = peers.interpreter("resource-tracker")
+def _peer(roots: list[int], *, in_metaflow: bool = False) -> Iterator[list[int]]:
+    """resource-tracker on these trees, one each as its users have it; the pids of its trackers.
+
+    They are forked off the process that asks for them, and hold what that had imported: ``in_metaflow``, Metaflow too.
+    """
+    python = peers.interpreter("resource-tracker, Metaflow" if in_metaflow else "resource-tracker")
     with ExitStack() as stack:
         hosts = []
         for root in roots:
-            command = [str(python), "-c", _PEER, str(root)]
+            command = [str(python), "-c", _PEER, str(root), *(["metaflow"] if in_metaflow else [])]
             host = stack.enter_context(
                 subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             )
@@ -322,7 +328,8 @@ def _client_mib(place: Place) -> float:
     for body in ("import sys\nimport metaflow", _REGISTERING):
         command = [sys.executable, "-c", body + tail, "memory"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=place.environment()) as task:
-            assert task.stdout is not None and task.stdin is not None
+            assert task.stdout is not None
+            assert task.stdin is not None
             while task.stdout.readline() != b"ready\n":
                 pass
             rollup = Path(f"/proc/{task.pid}/smaps_rollup").read_text()

@@ -10,7 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-PEERS = {"resource-tracker": ("resource-tracker==0.5.0", "psutil>=5.9", "pynvml>=12")}
+_TRACKER = ("resource-tracker==0.5.0", "psutil>=5.9", "pynvml>=12")
+PEERS = {"resource-tracker": _TRACKER, "resource-tracker, Metaflow": (*_TRACKER, "metaflow>=2.19,<2.20")}
 """What each peer's environment is made of."""
 _ROOT = Path(__file__).resolve().parent.parent / ".peers"
 
