@@ -50,12 +50,12 @@ class Flushes:
 
     def answer(self) -> None:
         """Answer whoever need not wait any longer: points that were given up since the flush before are not well."""
-        now, settled = time.monotonic(), self._sender.settled
+        now, settled, looked = time.monotonic(), self._sender.settled, self._sender.has_looked
         # In this order: whatever was dealt with has been counted as lost, or as spooled, before.
         spooled, dropped = self._sender.spooled_points, self._sender.losses.total
         waiting = []
         for waiter in self._waiters:
-            taken = settled >= waiter.batch and not spooled
+            taken = settled >= waiter.batch and looked and not spooled
             if taken or now >= waiter.deadline_s:
                 ok = taken and dropped == waiter.dropped_points
                 waiter.connection.answer(wire.Answer(ok=ok))

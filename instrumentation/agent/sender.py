@@ -103,6 +103,7 @@ class Sender:
         self._losses = Losses()
         self._failing_since_s: float | None = None
         self._disk_not_before_s = 0.0
+        self._has_looked = spool is None
         self._hurried = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
@@ -151,6 +152,11 @@ class Sender:
         return self._points
 
     @property
+    def has_looked(self) -> bool:
+        """Whether it is known what an earlier agent left on disk."""
+        return self._has_looked
+
+    @property
     def spooled_points(self) -> int:
         """Points that wait on disk for this agent."""
         return 0 if self._spool is None else self._spool.points
@@ -180,6 +186,8 @@ class Sender:
 
     def _run(self) -> None:
         self._look_at_spool()
+        self._has_looked = True
+        self._progress()
         pause_s, bidden = 0.0, False
         while self._wait(pause_s, bidden=bidden):
             outgoing = self._next()
