@@ -100,6 +100,10 @@ class Host:
                 self._relate(lineage, [*before.values(), *self._lineages.values()])
             self._lineages[key] = lineage
 
+    def is_root(self, pid: int) -> bool:
+        """Whether a process is a live attempt's."""
+        return any(root == pid for _, root in self._lineages)
+
     def inner_of(self, instance_id: str, pid: int) -> Sequence[Root]:
         """Attempts of the same step that lie below this one, over or not, in the order in which they came."""
         lineage = self._lineages.get((instance_id, pid))

@@ -148,7 +148,9 @@ def watch(register: Register, pid: int, pidfd: int | None, host: Host) -> Watche
             container = _container(host, pid)
             if container is not None and not register.within:
                 launched = register.waited_for
-                tenancy = partial(Tenancy, root=pid, ours=host.ours, launched=launched, proc=proc)
+                tenancy = partial(
+                    Tenancy, root=pid, ours=host.ours, is_attempt=host.is_root, launched=launched, proc=proc
+                )
                 tree = ContainedTree(processes, container, tenancy)
             scratch = host.scratches.of(pid, register.baseline.time_unix_nano)
             others = (NetworkProbe(pid, host.networks), *(() if scratch is None else (scratch,)))

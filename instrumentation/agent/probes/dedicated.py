@@ -26,7 +26,7 @@ from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.probes.members import Members
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from stepsize.instrumentation.agent.probes.accounts import Accounts, ContainerState
     from stepsize.instrumentation.agent.probes.container import Container
@@ -66,6 +66,7 @@ class Tenancy:
         container: the attempt's.
         root: the attempt's process.
         ours: processes of the tracking; whatever they start belongs to it too.
+        is_attempt: whether a process is a live attempt's.
         launched: whether the root's parent does nothing but run the attempt (``stepsize run``).
         proc: the root of /proc.
     """
@@ -76,13 +77,15 @@ class Tenancy:
         root: int,
         ours: Collection[int],
         *,
+        is_attempt: Callable[[int], bool] = lambda _: False,
         launched: bool = False,
         proc: str = "/proc",
     ) -> None:
         self._container = container
-        self._members = Members(container.directories, root, ours, launched=launched, proc=proc)
+        self._members = Members(container.directories, root, ours, is_attempt=is_attempt, launched=launched, proc=proc)
         self._looked = False
         self._start: _Start | None = None
+        self._proc = proc
         self._pages = _Pages(proc)
         self._floor_bytes = 0
         self._ceiling_bytes: int | None = None
@@ -108,7 +111,7 @@ class Tenancy:
         self._looked = True
         self._of_cpu(state, seen_s)
         if tree and state.memory_anonymous_bytes is not None:
-            self._pages.look(monotonic_s, tree, self._members.aside, self._container.accounts)
+            self._pages.look(monotonic_s, tree, self._container.accounts)
         self._of_memory(state)
 
     def bounded(self, peak_bytes: int, source: str) -> tuple[int, str]:
@@ -137,7 +140,9 @@ class Tenancy:
     def _of_memory(self, now: ContainerState) -> None:
         if now.memory_anonymous_bytes is None or now.memory_peak_bytes is None:
             return
-        held = now.memory_anonymous_bytes + (now.memory_shared_bytes or 0) - self._pages.aside_bytes
+        held = now.memory_anonymous_bytes + (now.memory_shared_bytes or 0)
+        # Read after the container was: what grows meanwhile is not the attempt's.
+        held -= sum(_resident(self._proc, pid)[0] for pid in self._members.aside)
         pages = self._pages
         self._floor_bytes = max(self._floor_bytes, held + (pages.least_files_bytes or 0))
         self._ceiling_bytes = now.memory_peak_bytes + pages.most_files_bytes + pages.elsewhere_bytes
@@ -150,17 +155,16 @@ class _Pages:
         least_files_bytes, most_files_bytes: programs, libraries and other files that its largest reader has in memory,
             which are charged to whoever read them first.
         elsewhere_bytes: memory that is charged elsewhere: a process had it before it came here.
-        aside_bytes: memory of those that are not the attempt's.
     """
 
     def __init__(self, proc: str) -> None:
         self._proc = proc
         self._due_s = float("-inf")
         self.least_files_bytes: int | None = None
-        self.most_files_bytes = self.elsewhere_bytes = self.aside_bytes = 0
+        self.most_files_bytes = self.elsewhere_bytes = 0
 
-    def look(self, monotonic_s: float, tree: Collection[int], aside: Collection[int], accounts: Accounts) -> None:
-        """Look at the processes of both, and at what is charged to the container before and after."""
+    def look(self, monotonic_s: float, tree: Collection[int], accounts: Accounts) -> None:
+        """Look at the processes, and at what is charged to the container before and after."""
         if monotonic_s < self._due_s:
             return
         self._due_s = monotonic_s + _MEMORY_EVERY_S
@@ -172,7 +176,6 @@ class _Pages:
         own_bytes = sum(anonymous for anonymous, _ in resident)
         here_bytes = max(before, accounts.state().memory_anonymous_bytes or 0)
         self.elsewhere_bytes = max(self.elsewhere_bytes, own_bytes - here_bytes)
-        self.aside_bytes = sum(_resident(self._proc, pid)[0] for pid in aside)
 
 
 def _resident(proc: str, pid: int) -> tuple[int, int]:

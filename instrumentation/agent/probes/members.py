@@ -19,7 +19,7 @@ from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.reaper import reaper
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from stepsize.instrumentation.procfs import Stat
@@ -45,6 +45,7 @@ class Members:
         directories: the container's control groups.
         root: the attempt's process.
         ours: processes of the tracking; whatever they start belongs to it too.
+        is_attempt: whether a process is a live attempt's: beside this one it is no part of its pipeline.
         launched: whether the root's parent does nothing but run the attempt, so that its children are the attempt's.
         proc: the root of /proc.
     """
@@ -55,11 +56,12 @@ class Members:
         root: int,
         ours: Collection[int],
         *,
+        is_attempt: Callable[[int], bool] = lambda _: False,
         launched: bool = False,
         proc: str = "/proc",
     ) -> None:
         self._lists = [f"{directory}/cgroup.procs" for directory in directories]
-        self._ours, self._proc = ours, proc
+        self._ours, self._is_attempt, self._proc = ours, is_attempt, proc
         stat = procfs.stat(proc, root)
         self._root_start, self._session = (stat.start, stat.session) if stat is not None else (0, 0)
         self._ancestors = _ancestors(proc, root)
@@ -87,7 +89,12 @@ class Members:
             pids.update(map(int, procfs.read_whole(listed).split()))
         unknown = pids - self._aside.keys() - self._accepted
         unknown.difference_update(tree)
-        self.are_explained = self.are_explained and all(self._explain(pid, pids, tree) for pid in unknown)
+        beside = (pid for pid in self._aside if pid not in self._ancestors)
+        self.are_explained = (
+            self.are_explained
+            and not any(self._is_attempt(pid) for pid in beside)
+            and all(self._explain(pid, pids, tree) for pid in unknown)
+        )
         self._accepted &= pids
         self._is_first = False
         return self.are_explained

@@ -1,12 +1,18 @@
-"""Memory that copies of one program share: processes of which one was forked off another, none having executed since.
+"""Memory that the processes of a tree share.
 
 What comes in: the states of a tree's live processes. What goes out: what each holds, in bytes, so that their sum counts
-a shared page once. Reads PSS, and only of copies: it costs 20 ms for a process of 4 GiB. A group of copies is measured
-as often as its own measured cost allows; in between, what each has gained or lost since is added to its share.
+a shared page once.
+
+Copies are processes of which one was forked off another, none having executed since: they share all that neither has
+written to. Of them PSS is read, which costs 20 ms for a process of 4 GiB. A group of copies is measured as often as its
+own measured cost allows, more often while page faults tell that its copies diverge; in between, what each has gained
+or lost since is added to its share. Other processes of one program share its file and its libraries: those are counted
+for the one that has most of them.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +26,12 @@ if TYPE_CHECKING:
 
 COST_SHARE = 0.005
 """Of the time, what measuring one group may take."""
+DIVERGING_COST_SHARE = 0.03
+"""The same for a group whose copies diverge."""
+_DIVERGING = 0.02
+"""Of what a group has in memory, what its faults since the last look have to be able to have made its own."""
+_CHANGED = 0.2
+"""So much of a process's memory has to have changed for another look at how much of it is files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +43,31 @@ class _Share:
     resident_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """When a group of copies was measured, for how long, and how many page faults they had had by then."""
+
+    time_s: float
+    cost_s: float
+    faults: int
+
+    def is_due(self, now_s: float, copies: Iterable[Stat]) -> bool:
+        elapsed_s = now_s - self.time_s
+        if elapsed_s * COST_SHARE >= self.cost_s:
+            return True
+        made_bytes = (sum(stat.faults for stat in copies) - self.faults) * procfs.PAGE_BYTES
+        is_diverging = made_bytes >= _DIVERGING * sum(stat.rss_bytes for stat in copies)
+        return is_diverging and elapsed_s * DIVERGING_COST_SHARE >= self.cost_s
+
+
 class SharedMemory:
     """Works out what each process of one tree holds."""
 
     def __init__(self, proc: str) -> None:
         self._proc = proc
         self._shares: dict[int, _Share] = {}
-        self._due_s: dict[int, float] = {}  # address of the stack, which says whose copies they are
+        self._looks: dict[int, _Look] = {}  # by address of the stack, which says whose copies they are
+        self._programs = _Programs(proc)
         self.groups: dict[int, list[Stat]] = {}
         """The copies of the last look, by the same."""
 
@@ -54,11 +84,10 @@ class SharedMemory:
             for stat in copies:
                 share = self._shares[stat.pid]
                 usage[stat.pid] = max(0, share.held_bytes + stat.rss_bytes - share.resident_bytes)
-        for stat in live.values():
-            if stat.pid not in usage:
-                usage[stat.pid] = stat.rss_bytes
-                self._shares.pop(stat.pid, None)
-        return usage
+        others = [stat for stat in live.values() if stat.pid not in usage]
+        for stat in others:
+            self._shares.pop(stat.pid, None)
+        return usage | self._programs.usage_bytes(others)
 
     def _enter(self, copies: Iterable[Stat], known: Collection[int]) -> None:
         """Before it is measured, the original holds everything, and a copy what it has gained since it was seen.
@@ -71,14 +100,61 @@ class SharedMemory:
                 self._shares[stat.pid] = _Share(stat.start, held, stat.rss_bytes)
 
     def _measure(self, stack: int, copies: list[Stat]) -> None:
-        now = time.monotonic()
-        if len(copies) < 2 or now < self._due_s.get(stack, now):
+        now, look = time.monotonic(), self._looks.get(stack)
+        if len(copies) < 2 or (look is not None and not look.is_due(now, copies)):
             return
         for stat in copies:
             held = procfs.proportional_bytes(self._proc, stat.pid)
             if held is not None:
                 self._shares[stat.pid] = _Share(stat.start, held, stat.rss_bytes)
-        self._due_s[stack] = now + (time.monotonic() - now) / COST_SHARE
+        self._looks[stack] = _Look(now, time.monotonic() - now, sum(stat.faults for stat in copies))
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Of which program a process is, and how much of its files it had in memory when that was looked at."""
+
+    stack: int
+    program: str
+    files_bytes: int
+    resident_bytes: int
+
+
+class _Programs:
+    """Works out what processes that are no copies of one another hold."""
+
+    def __init__(self, proc: str) -> None:
+        self._proc = proc
+        self._known: dict[int, _Files] = {}
+
+    def usage_bytes(self, processes: list[Stat]) -> dict[int, int]:
+        """Bytes by pid: the files of a program are counted for the process that has most of them in memory."""
+        usage = {stat.pid: stat.rss_bytes for stat in processes}
+        if len(processes) < 2:
+            return usage
+        self._known = {stat.pid: self._files(stat) for stat in processes}
+        most: dict[str, int] = {}  # program → pid
+        for pid, known in self._known.items():
+            other = most.get(known.program)
+            if other is None or known.files_bytes > self._known[other].files_bytes:
+                most[known.program] = pid
+        for pid, known in self._known.items():
+            if most[known.program] != pid:
+                usage[pid] = max(0, usage[pid] - known.files_bytes)
+        return usage
+
+    def _files(self, stat: Stat) -> _Files:
+        known = self._known.get(stat.pid)
+        if known is not None and known.stack == stat.stack:
+            changed_bytes = abs(stat.rss_bytes - known.resident_bytes)
+            if changed_bytes <= _CHANGED * known.resident_bytes:
+                return known
+        try:
+            program = os.readlink(f"{self._proc}/{stat.pid}/exe")  # noqa: PTH115 - a text, not a path
+        except OSError:
+            return _Files(stat.stack, str(stat.pid), 0, stat.rss_bytes)  # another user's, or gone: nothing is known
+        files_bytes = procfs.resident_files_bytes(self._proc, stat.pid) or 0
+        return _Files(stat.stack, program, files_bytes, stat.rss_bytes)
 
 
 def _copies_of(stats: Iterable[Stat]) -> dict[int, list[Stat]]:
