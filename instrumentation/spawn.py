@@ -1,4 +1,4 @@
-"""Starts the agent so that nothing in the user's program can tell.
+"""Starts the agent, and what else of ours runs beside a task, so that nothing in the user's program can tell.
 
 What comes in: a listening socket and settings. What goes out: an agent that serves the socket. The agent is never a
 child of the user's process (a shell stands between and is gone before this returns), lives in a session of its own,
@@ -26,14 +26,20 @@ from stepsize import interpreter
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
 
     from stepsize.settings import Settings
 
 AGENT_MODULE = "stepsize.instrumentation.agent"
+CARD_MODULE = "stepsize.card"
 LISTENER_FD = 3
 _SHELL = "/bin/sh"
 _DESCRIPTORS = "/dev/fd"
 _FIRST_FREE_FD = 10  # beyond what the file actions below overwrite
+_IN_BACKGROUND = """\
+cd /
+"$@" &
+"""
 _KEEP_RUNNING = """\
 cd /
 {
@@ -55,15 +61,33 @@ def start(listener: socket.socket, settings: Settings) -> bool:
     Raises:
         OSError: no process could be made.
     """
+    arguments = ["-m", AGENT_MODULE, "--fd", str(LISTENER_FD)]
+    return _start(arguments, settings, listener.fileno(), _KEEP_RUNNING)
+
+
+def start_once(arguments: Sequence[str], settings: Settings, handed: int) -> bool:
+    """Start another module of ours as the agent is started, but once; it inherits ``handed`` as `LISTENER_FD`.
+
+    Args:
+        arguments: of the interpreter, ``-m`` and the module's name first.
+        settings: that it is to load.
+        handed: a descriptor that tells its end, once nobody else holds it.
+
+    Raises:
+        OSError: no process could be made.
+    """
+    return _start(arguments, settings, handed, _IN_BACKGROUND)
+
+
+def _start(arguments: Sequence[str], settings: Settings, handed: int, script: str) -> bool:
     import fcntl  # noqa: PLC0415 - absent on Windows, where nothing is started
     import signal  # noqa: PLC0415 - only the first task of a host comes here
 
     python = interpreter.for_modules(settings.environment(os.environ))
-    command = [python.executable, "-m", AGENT_MODULE, "--fd", str(LISTENER_FD)]
-    handed = fcntl.fcntl(listener.fileno(), fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE_FD)
+    handed = fcntl.fcntl(handed, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE_FD)
     try:
         pid = _spawn(
-            *_detached(command),
+            *_detached([python.executable, *arguments], script),
             python.environment,
             file_actions=[
                 *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _inheritable()),
@@ -105,10 +129,10 @@ def _spawn(*arguments: Any, **options: Any) -> int:
         return os.posix_spawn(*arguments, setpgroup=0, **options)
 
 
-def _detached(command: list[str]) -> tuple[str, list[str]]:
+def _detached(command: list[str], script: str) -> tuple[str, list[str]]:
     """Program and arguments that run ``command`` in the background in ``/`` and end at once."""
     if os.access(_SHELL, os.X_OK):
-        return _SHELL, [_SHELL, "-c", _KEEP_RUNNING, "sh", *command]
+        return _SHELL, [_SHELL, "-c", script, "sh", *command]
     fork = "import os, sys; os.chdir('/'); os.fork() and os._exit(0); os.execv(sys.argv[1], sys.argv[1:])"
     return sys.executable, [sys.executable, "-I", "-S", "-c", fork, *command]
 

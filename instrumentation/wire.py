@@ -125,6 +125,16 @@ class Summarize:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """Write what is sampled of a live attempt to the two files of a recording that come with this.
+
+    Said by another process than the attempt's, which wants to look on. Answered (`Answer`) by whether it lives.
+    """
+
+    instance_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Answer (`AgentStatus`) how the agent is."""
 
@@ -150,7 +160,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What an attempt has used; ``None`` where it could not be read."""
+    """What an attempt has used; ``None`` where it could not be read.
+
+    ``outcome`` is how it ended, ``None`` while it lives.
+    """
 
     duration_s: float
     cpu_seconds: float
@@ -161,6 +174,7 @@ class Summary:
     disk_write_bytes: int | None = None
     processes_max: int | None = None
     samples: int = 0
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +200,27 @@ class AgentStatus:
     losses: Mapping[str, int] = field(default_factory=dict)
 
 
-Message = Register | Annotate | End | Flush | Summarize | Status | Locate | Answer | Summary | AgentStatus | Location
+Message = (
+    Register
+    | Annotate
+    | End
+    | Flush
+    | Summarize
+    | Record
+    | Status
+    | Locate
+    | Answer
+    | Summary
+    | AgentStatus
+    | Location
+)
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
 
 
 def encode(message: Message) -> bytes:
     """A message as one line."""
     content = {"type": type(message).__name__, **asdict(message)}
-    if isinstance(message, End):
+    if isinstance(message, End | Summary) and message.outcome is not None:
         content["outcome"] = message.outcome.value
     return json.dumps(content, separators=(",", ":"), default=str).encode() + b"\n"
 
@@ -215,6 +242,8 @@ def decode(line: bytes) -> Message:
         elif kind is End:
             values["outcome"] = Outcome(values["outcome"])
             values["final"] = Reading(**_known(Reading, values["final"]))
+        elif kind is Summary and values.get("outcome") is not None:
+            values["outcome"] = Outcome(values["outcome"])
         elif kind is AgentStatus:
             values["instances"] = tuple(values.get("instances", ()))
         message: Message = kind(**values)

@@ -14,6 +14,7 @@ import selectors
 import socket
 import time
 from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stepsize.errors import StepsizeError
@@ -162,6 +163,8 @@ class Agent:
             self._flush(connection, message.timeout_s)
         elif isinstance(message, wire.Summarize):
             connection.answer(self._summary(message.instance_id))
+        elif isinstance(message, wire.Record):
+            connection.answer(wire.Answer(self._let_look_on(message.instance_id, received.handles)))
         elif isinstance(message, wire.Status):
             connection.answer(self._status())
         elif isinstance(message, wire.Locate):
@@ -190,6 +193,14 @@ class Agent:
         if over:
             return
         self._begin(key, watch(message, pid, pidfd, self._host))
+
+    def _let_look_on(self, instance_id: str, files: Sequence[int]) -> bool:
+        if self._named(instance_id):
+            self._recorder.recordings.open(instance_id, time.time_ns(), files)
+            return True
+        for handle in files:
+            os.close(handle)
+        return False
 
     def _begin(self, key: tuple[str, int], watched: Watched) -> None:
         self._watched[key] = watched
@@ -249,7 +260,7 @@ class Agent:
         self._recorder.record(attempt, when, observations)
         self._recorder.recordings.close(attempt.instance_id)
         self._brink.forget(attempt.instance_id)
-        self._summaries[attempt.instance_id] = attempt.summary()
+        self._summaries[attempt.instance_id] = replace(attempt.summary(), outcome=end.outcome)
         self._over[attempt.instance_id, attempt.pid, attempt.start_unix_nano] = None
         for remembered in (self._summaries, self._over):
             while len(remembered) > _REMEMBERED:

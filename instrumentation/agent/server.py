@@ -124,7 +124,7 @@ class Server:
             for line in lines:
                 with contextlib.suppress(DataError):
                     message = wire.decode(line)
-                    handles = connection.take_handles() if isinstance(message, wire.Register) else ()
+                    handles = connection.take_handles() if isinstance(message, wire.Register | wire.Record) else ()
                     yield Received(message, connection, handles)
             if not open_:
                 self._drop(connection)

@@ -64,5 +64,5 @@ def _asked(identity: Identity, settings: Settings) -> dict[str, Any]:
     with suppress(Exception):
         answer = client.ask(settings, wire.Summarize(identity.instance_id), _PATIENCE_S)
         if isinstance(answer, wire.Summary):
-            return asdict(answer)
+            return {name: value for name, value in asdict(answer).items() if name != "outcome"}  # not known yet
     return {}
