@@ -357,6 +357,19 @@ def test_a_block_that_is_over_at_once_is_complete(program: Program) -> None:
     assert stats.duration_s > 0
 
 
+def test_what_still_runs_at_the_end_is_counted_up_to_it(program: Program) -> None:
+    """A child that nobody has waited for: the process itself does not know what it has used."""
+    busy = "import sys, time\nd = time.process_time() + 0.4\nwhile time.process_time() < d: pass\nprint(flush=True)\n"
+    busy += "sys.stdin.read()"
+    with stepsize.track(step="left") as task:
+        child = subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        child.stdout.readline()
+        task.wait_for_samples(task.samples + 1)
+    child.communicate()
+    assert (task.stats().cpu_seconds or 0) >= 0.35  # it is told in clock ticks
+
+
 def test_a_forked_child_says_nothing_of_its_parent_s_attempt(program: Program) -> None:
     """It inherits the handle, and ends: the attempt goes on."""
     with stepsize.track(step="parent") as task:

@@ -246,9 +246,10 @@ class Recorded:
             }
             samples, duration_s, facts = self._rows, self._passed_s, self._facts
             cpu_p95 = cpu_quantile(process.cpu_histogram, _P95)
+            complete = self._task.latest("ended") is not None
         cpu_seconds = _sum(columns["process_utime"], columns["process_stime"])
-        if facts.cpu_seconds is not None:
-            cpu_seconds = facts.cpu_seconds
+        if facts.cpu_seconds is not None and not complete:
+            cpu_seconds = facts.cpu_seconds  # the agent's last record would have had it, and what still runs too
         peaks = (_bytes(columns["process_memory_peak_mib"].maximum), facts.memory_peak_bytes)
         vram = [_bytes(columns[f"process_gpu_vram_{name}"].maximum) for name in ("mib", "peak_mib")]
         memory_mean_mib = columns["process_memory_mib"].mean

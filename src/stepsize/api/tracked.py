@@ -125,7 +125,7 @@ class Tracked(Recorded):
         self._locate()
         return super().server()
 
-    def wait_for_samples(self, count: int = 1, timeout_s: float = 5.0) -> int:
+    def wait_for_samples(self, count: int = 1, timeout_s: float = 30.0) -> int:
         """Wait until there are so many samples; how many there are.
 
         Raises:
