@@ -18,6 +18,7 @@ from stepsize.instrumentation.identity import of_command, of_settings, program_o
 from stepsize.instrumentation.lineage import MARK, above, mark_of
 from stepsize.instrumentation.orchestrators.evidence import Evidence
 from stepsize.instrumentation.orchestrators.table import ORCHESTRATORS, identify
+from stepsize.interpreter import environment_for_python
 from stepsize.model import Identity, Request
 from stepsize.settings import Settings
 
@@ -276,7 +277,9 @@ def _told(tmp_path: Path, program: str, *options: str, **environ: str) -> Any:
     above = tmp_path / program
     above.write_text(f"import subprocess, sys; subprocess.run([sys.executable, {str(tmp_path / 'tell.py')!r}])")
     command = [sys.executable, str(above), *options]
-    done = subprocess.run(command, env=environ, capture_output=True, check=True, cwd=tmp_path, timeout=60)
+    done = subprocess.run(
+        command, env=environment_for_python(environ), capture_output=True, check=True, cwd=tmp_path, timeout=60
+    )
     return json.loads(done.stdout)
 
 
@@ -309,7 +312,13 @@ def test_a_metaflow_task_is_recognized_by_its_own_command_line(tmp_path: Path) -
     script = tmp_path / "train.py"
     script.write_text(TELL)
     task = ("--quiet", "step", "fit", "--run-id", "17", "--task-id", "3", "--retry-count", "1")
-    done = subprocess.run([sys.executable, str(script), *task], env={}, capture_output=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, str(script), *task],
+        env=environment_for_python({}),
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
     told = json.loads(done.stdout)
     assert [told[key] for key in ("flow", "run", "step", "task", "attempt")] == ["train", "17", "fit", "3", 1]
     assert _told(tmp_path, "flow.py", *task) is None

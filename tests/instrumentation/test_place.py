@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -125,7 +126,10 @@ def test_attempts_and_their_host_carry_the_place(place: Workplace, receiver: Rec
     """Found by the agent beside its sampling, in the resource of everything that it sends."""
     with serving(SERVICES["aws"]) as (address, _):
         settings = place.settings(endpoint=receiver.endpoint, cloud="aws", cloud_metadata=address)
-        place.run(settings, "placed", "time.sleep(0.8)")
+        process = place.start(settings, "placed", "sys.stdin.read()", stdin=subprocess.PIPE)
+        # Found a moment after the agent began: what was sealed before says nothing of it.
+        found = receiver.wait(lambda: [p for p in receiver.of("system.memory.limit") if "host.type" in p.resource])
+        process.communicate()
         resource = receiver.end("placed").resource
     expected = {
         "cloud.provider": "aws",
@@ -135,5 +139,4 @@ def test_attempts_and_their_host_carry_the_place(place: Workplace, receiver: Rec
         "stepsize.host.spot": True,
     }
     assert expected.items() <= resource.items()
-    hosts = receiver.wait(lambda: [p for p in receiver.of("system.memory.limit") if "host.type" in p.resource])
-    assert expected.items() <= hosts[0].resource.items()
+    assert expected.items() <= found[0].resource.items()
