@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING
 
 import peers
 
-from stepsize.instrumentation import client, wire
+from stepsize import discovery
+from stepsize.instrumentation import client, rendezvous, wire
 from stepsize.model import Identity
 from stepsize.settings import Settings
 
@@ -267,12 +268,13 @@ def _peer(roots: list[int], *, in_metaflow: bool = False) -> Iterator[list[int]]
 @contextmanager
 def _agent(place: Place, roots: list[int]) -> Iterator[int]:
     """An agent that watches these trees; its pid. It is past its start and its first seconds' samples."""
-    settings = place.settings()
+    settings = discovery.pinned(place.settings())
+    if not client.start_agent(settings):
+        raise RuntimeError("no agent can be started")
     now = wire.Reading(time.time_ns(), 0.0, 0.0)
-    registered = [
-        client.register(Identity("Flow", str(now.time_unix_nano), "step", str(n)), settings, client.Child(root, now))
-        for n, root in enumerate(roots)
-    ]
+    for number, root in enumerate(roots):
+        identity = Identity("Flow", str(now.time_unix_nano), "step", str(number))
+        _register(settings, wire.Register(identity, root, now, settings.interval_s))
     status: list[wire.AgentStatus] = []
 
     def all_watched() -> bool:
@@ -286,11 +288,19 @@ def _agent(place: Place, roots: list[int]) -> Iterator[int]:
     try:
         yield status[0].pid
     finally:
-        final = wire.Reading(time.time_ns(), 0.0, 0.0)
-        for registration in registered:
-            registration.end_with(wire.End(registration._identity.instance_id, "ok", final))  # noqa: SLF001
         os.kill(status[0].pid, signal.SIGTERM)
         _wait(lambda: not Path("/proc", str(status[0].pid)).exists())
+
+
+def _register(settings: Settings, message: wire.Register) -> None:
+    """Say of a tree's root what its own client would say."""
+    connection = rendezvous.connect(discovery.agent_socket(settings), time.monotonic() + 60.0)
+    if connection is None:
+        raise RuntimeError("the agent has gone")
+    pidfd = os.pidfd_open(message.pid)
+    with connection:
+        socket.send_fds(connection, [wire.encode(message)], [pidfd])
+    os.close(pidfd)
 
 
 def _measure_processes(cost: Cost, pids: list[int], seconds: float) -> None:

@@ -49,7 +49,8 @@ class Processes:
         self._known: dict[int, _Process] = {}
         self._files = _Files()
         self._newcomers = Newcomers(proc)
-        self._in_round = False
+        self.in_round = False
+        """Whether a round is under way."""
         self._scans = False
         self._cost = _Cost()
         self._families: dict[int, list[int]] | None = None
@@ -59,11 +60,11 @@ class Processes:
     @contextlib.contextmanager
     def round(self, expected: int) -> Iterator[None]:
         """One look at the host for some trees, of about ``expected`` processes together; a part of one within it."""
-        if self._in_round:
+        if self.in_round:
             yield
             return
         self.number += 1
-        self._in_round = True
+        self.in_round = True
         self._families = None
         self._scans = self._lists_children and self._cost.prefers_scan(expected, self.number)
         if self._scans:
@@ -73,7 +74,7 @@ class Processes:
         try:
             yield
         finally:
-            self._in_round = False
+            self.in_round = False
             if self.number % _FORGET_ROUNDS == 0:
                 self._forget()
 
@@ -84,7 +85,7 @@ class Processes:
 
     def stat(self, pid: int) -> Stat | None:
         """A process's state, or ``None`` when it is gone. The same object as before where nothing has changed."""
-        if not self._in_round:
+        if not self.in_round:
             return procfs.stat(self._proc, pid)
         process = self._known.get(pid)
         if process is None:
@@ -100,19 +101,19 @@ class Processes:
 
     def disk_bytes(self, pid: int) -> tuple[int, int] | None:
         """Bytes that a process read and wrote (see `procfs.disk_bytes`)."""
-        process = self._known.get(pid) if self._in_round else None
+        process = self._known.get(pid) if self.in_round else None
         return procfs.disk_bytes(self._proc, pid) if process is None else process.disk_bytes()
 
     def children(self, pid: int, threads: int, since: int | None = None) -> list[int]:
         """Children of every thread of a process; only those that came since a round, where that is cheaper to tell."""
         if not self._lists_children:
-            if self._families is None or not self._in_round:
+            if self._families is None or not self.in_round:
                 self._families = families(self._proc)
             return self._families.get(pid, [])
-        if self._scans and self._in_round and since is not None and self._newcomers.covers(since):
+        if self._scans and self.in_round and since is not None and self._newcomers.covers(since):
             return self._newcomers.of(pid, since)
         begun_ns = time.perf_counter_ns()
-        process = self._known.get(pid) if self._in_round and threads == 1 else None
+        process = self._known.get(pid) if self.in_round and threads == 1 else None
         found = procfs.children(self._proc, pid, threads) if process is None else process.children()
         self._cost.walked(time.perf_counter_ns() - begun_ns)
         return found

@@ -85,6 +85,8 @@ class ProcessTree:
 
     def sample(self) -> TreeSample | None:
         """The tree now, or ``None`` when its root is gone."""
+        if self._processes.in_round:  # a part of it, at less than the cost of another context
+            return self._sample()
         with self._processes.round(self.expected):
             return self._sample()
 
