@@ -18,7 +18,7 @@ from stepsize.instrumentation.agent.probes.network import Networks
 from stepsize.instrumentation.agent.probes.scratch import Scratches
 from stepsize.instrumentation.agent.processes import Processes
 from stepsize.instrumentation.agent.reaper import reaper
-from stepsize.instrumentation.spawn import AGENT_MODULE
+from stepsize.instrumentation.spawn import AGENT_MODULE, CARD_MODULE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _GENERATIONS = 64
 """Ancestors further up are not looked for."""
+_OURS = tuple(f"\0-m\0{module}\0".encode() for module in (AGENT_MODULE, CARD_MODULE))
 
 
 class Root(Protocol):
@@ -162,7 +163,9 @@ class Host:
         return pids
 
     def _mark_agents(self, pids: Iterable[int]) -> None:
-        """Agents of other destinations are orphans too, and where an attempt is the reaper they look like its own."""
+        """Agents of other destinations, and writers of cards, are orphans too; where an attempt is the reaper, they
+        look like its own."""
         for pid in pids:
-            if AGENT_MODULE.encode() in procfs.read(f"{self.proc}/{pid}/cmdline"):
+            told = procfs.read(f"{self.proc}/{pid}/cmdline")
+            if any(module in told for module in _OURS):
                 self.ours.add(pid)
