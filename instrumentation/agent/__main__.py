@@ -15,7 +15,6 @@ import logging.handlers
 import os
 import signal
 import socket
-import sys
 import time
 from dataclasses import replace
 from functools import partial
@@ -41,10 +40,9 @@ from stepsize.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stepsize.instrumentation.agent.probes.portable_system import PortableSystem
-
     from stepsize.instrumentation.agent.delivery import Destination
     from stepsize.instrumentation.agent.points import ResourcePoints
+    from stepsize.instrumentation.agent.probes.portable_system import PortableSystem
 
 _LOG_BYTES = 256 * 1024
 _GARBAGE_OBJECTS = 20_000
@@ -114,7 +112,17 @@ def _serve(path: Path, listener: socket.socket, settings: Settings) -> None:
 
     journal = Journal(path, machine_id())
     gpus = Gpus(settings.interval_s, host_proc=None if settings.host_proc is None else str(settings.host_proc))
-    agent = Agent(settings, path, listener, host=host, system=system, gpus=gpus, recorder=recorder, sender=sender, journal=journal)
+    agent = Agent(
+        settings,
+        path,
+        listener,
+        host=host,
+        system=system,
+        gpus=gpus,
+        recorder=recorder,
+        sender=sender,
+        journal=journal,
+    )
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: agent.stop())
