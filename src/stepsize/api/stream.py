@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 import tempfile
 import weakref
 from array import array
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from stepsize.instrumentation.recording import Field
 
+CAN_BE_WRITTEN_BY_OTHERS = hasattr(os, "pread") and hasattr(socket, "send_fds")
+"""Whether a file without a name can be handed to an agent here."""
 _PART_BYTES = 1 << 24
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from stepsize import discovery
 from stepsize.api.recorded import Facts, Recorded
-from stepsize.api.stream import Stream, nameless_file
+from stepsize.api.stream import CAN_BE_WRITTEN_BY_OTHERS, Stream, nameless_file
 from stepsize.api.values import checked
 from stepsize.errors import StepsizeError, UnavailableError
 from stepsize.instrumentation import client, readings, wire
@@ -142,8 +142,11 @@ class Tracked(Recorded):
         if self._settings.sdk_disabled:
             self._problem = self._problem or "tracking is switched off: OTEL_SDK_DISABLED"
             return
-        with contextlib.suppress(OSError):  # without a recording it is still tracked
-            self._task, self._host = Stream(TASK_FIELDS, nameless_file()), Stream(HOST_FIELDS, nameless_file())
+        if CAN_BE_WRITTEN_BY_OTHERS:
+            with contextlib.suppress(OSError):  # without a recording it is still tracked
+                self._task, self._host = Stream(TASK_FIELDS, nameless_file()), Stream(HOST_FIELDS, nameless_file())
+        else:
+            self._problem = "samples cannot be handed over on this system: it passes no descriptors"
         measured = wire.Measured.TREE if self._children else wire.Measured.PROCESS
         if self._facts.system_only:
             measured = wire.Measured.HOST
