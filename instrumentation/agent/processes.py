@@ -64,13 +64,13 @@ class Processes:
             yield
             return
         self.number += 1
-        self.in_round = True
         self._families = None
         self._scans = self._lists_children and self._cost.prefers_scan(expected, self.number)
         if self._scans:
             begun_ns = time.perf_counter_ns()
             self._newcomers.look(self.number)
             self._cost.scanned(time.perf_counter_ns() - begun_ns)
+        self.in_round = True
         try:
             yield
         finally:
