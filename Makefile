@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format test-peers soak bench-agent bench-api bench-flow docs catalog lock clean
+.PHONY: help run test lint format test-peers soak bench-agent bench-api bench-flow bench-truth docs catalog lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,11 @@ bench-api: $(STAMP) ## Measure what an answer costs after a day of samples, besi
 
 bench-flow: $(STAMP) ## Measure what tracking costs a flow
 	$(BIN)/python benchmarks/flow_overhead.py
+
+bench-truth: $(STAMP) ## Hold what is measured of odd workloads, kills and kills for memory against the truth (Linux, root)
+	$(BIN)/python benchmarks/truth/__main__.py
+	$(BIN)/python benchmarks/oom.py
+	$(BIN)/python benchmarks/kills.py
 
 docs: $(STAMP) ## Write docs/reference.md from the code
 	$(BIN)/python docs/generate.py
