@@ -55,7 +55,8 @@ print(json.dumps({"took": took, "cpu": cpu, "memory": memory}))
 OURS = """
 import json, os, sys, time
 from pathlib import Path
-from stepsize.api.recorded import Facts, Recorded
+from stepsize.api.facts import Facts
+from stepsize.api.recorded import Recorded
 from stepsize.api.stream import Stream
 from stepsize.instrumentation.recording import HOST_FIELDS, TASK_FIELDS
 from stepsize.model import Identity

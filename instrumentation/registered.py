@@ -7,29 +7,27 @@ registered as, whoever did so. Never does I/O. Standard library only.
 
 from __future__ import annotations
 
-import threading
+import contextlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stepsize.instrumentation.client import Registration
 
-_lock = threading.Lock()
+# Without a lock: each change is one operation of the list, and a fork would keep a lock that another thread held.
 _live: list[Registration] = []
 
 
 def add(registration: Registration) -> None:
     """It begins."""
-    with _lock:
-        _live.append(registration)
+    _live.append(registration)
 
 
 def remove(registration: Registration) -> None:
     """It ends; one that is not there has ended before."""
-    with _lock:
-        _live[:] = [each for each in _live if each is not registration]
+    with contextlib.suppress(ValueError):
+        _live.remove(registration)
 
 
 def oldest() -> Registration | None:
     """The registration that has been live for longest: the step or command that all others are a part of."""
-    with _lock:
-        return _live[0] if _live else None
+    return next(iter(_live), None)

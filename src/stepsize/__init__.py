@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stepsize.api.current import current
+    from stepsize.api.facts import Stats
     from stepsize.api.lake import OpenLake, open_lake
     from stepsize.api.loading import load, loads
     from stepsize.api.notes import annotate
-    from stepsize.api.recorded import Recorded, Stats
+    from stepsize.api.recorded import Recorded
     from stepsize.api.tracked import Tracked
     from stepsize.api.tracking import track
     from stepsize.model import Outcome, Request
@@ -41,7 +42,7 @@ _HOMES = {
     "Outcome": "stepsize.model",
     "Recorded": "stepsize.api.recorded",
     "Request": "stepsize.model",
-    "Stats": "stepsize.api.recorded",
+    "Stats": "stepsize.api.facts",
     "Tracked": "stepsize.api.tracked",
     "annotate": "stepsize.api.notes",
     "current": "stepsize.api.current",

@@ -6,7 +6,8 @@ import math
 from array import array
 from typing import TYPE_CHECKING, Any
 
-from stepsize.api.recorded import Facts, Recorded
+from stepsize.api.facts import Facts
+from stepsize.api.recorded import Recorded
 from stepsize.api.stream import Stream
 from stepsize.instrumentation.recording import HOST_FIELDS, TASK_FIELDS, TIME
 from stepsize.model import Identity, Outcome

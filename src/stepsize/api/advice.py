@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from stepsize.analyzer.matching import Offer
     from stepsize.analyzer.report import StepReport
     from stepsize.analyzer.sizing.policy import Recommendation
-    from stepsize.api.recorded import History, Recorded, Seen
+    from stepsize.api.facts import Seen
+    from stepsize.api.recorded import History, Recorded
     from stepsize.model import Identity
     from stepsize.settings import Settings
 

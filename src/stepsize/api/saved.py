@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stepsize.api.derive import arrays
-from stepsize.api.recorded import Facts
+from stepsize.api.facts import Facts
 from stepsize.api.stream import Stream
 from stepsize.errors import DataError
 from stepsize.instrumentation.recording import HOST_FIELDS, TASK_FIELDS, TIME

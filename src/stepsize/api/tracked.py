@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stepsize import discovery
-from stepsize.api.recorded import Facts, Recorded
+from stepsize.api.facts import Facts
+from stepsize.api.recorded import Recorded
 from stepsize.api.stream import CAN_BE_WRITTEN_BY_OTHERS, Stream, nameless_file
 from stepsize.api.values import checked
 from stepsize.errors import StepsizeError, UnavailableError
@@ -24,7 +25,7 @@ from stepsize.model import Outcome
 if TYPE_CHECKING:
     from typing import Any
 
-    from stepsize.api.recorded import Server
+    from stepsize.api.facts import Server
     from stepsize.model import Identity
     from stepsize.settings import Settings
 
