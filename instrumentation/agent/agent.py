@@ -91,6 +91,7 @@ class Agent:
         self._host, self._system, self._gpus, self._recorder = host, system, gpus, recorder
         self._sender = sender(self.wake)
         self._flushes = Flushes(self._sender)
+        self._asked: list[tuple[Connection, float]] = []
         self._journal = journal
         self._watched: dict[tuple[str, int], Watched] = {}
         self._summaries: OrderedDict[str, wire.Summary] = OrderedDict()
@@ -125,6 +126,7 @@ class Agent:
                 for received in self._server.receive():
                     self._handle(received)
             self._see_ends(ready)
+            self._flush_if_asked()
             self._sample_due()
             self._record_gpus()
             self._export_if_due()
@@ -160,7 +162,7 @@ class Agent:
         elif isinstance(message, wire.End):
             self._end(self._of(connection), message)
         elif isinstance(message, wire.Flush):
-            self._flush(connection, message.timeout_s)
+            self._asked.append((connection, message.timeout_s))
         elif isinstance(message, wire.Summarize):
             connection.answer(self._summary(message.instance_id))
         elif isinstance(message, wire.Record):
@@ -230,13 +232,14 @@ class Agent:
     def _see_ends(self, ready: Container[int]) -> None:
         """Processes that ended without a last word. Whoever spoke before it ended has been heard by now.
 
-        ``ready`` are the descriptors that had something to tell.
+        ``ready`` are the descriptors that had something to tell; a flush that was asked for looks at all.
         """
         now = time.monotonic()
         for watched in list(self._watched.values()):
             if watched.ended is None:
                 # Without a pidfd it is looked at when it is sampled.
-                if now < watched.due_s if watched.pidfd is None else watched.pidfd not in ready:
+                is_quiet = now < watched.due_s if watched.pidfd is None else watched.pidfd not in ready
+                if is_quiet and not self._asked:
                     continue
                 if not watched.has_ended(self._host.proc):
                     continue
@@ -337,11 +340,15 @@ class Agent:
     def _note(self) -> None:
         self._journal.write((each.noted() for each in self._watched.values()), self._recorder.snapshot())
 
-    def _flush(self, connection: Connection, timeout_s: float) -> None:
-        self._sample_due(everything=True)
-        self._seal()
-        self._sender.hurry()
-        self._flushes.add(connection, timeout_s)
+    def _flush_if_asked(self) -> None:
+        """Once the ends are seen: of a process that came and went while this agent began, its end is all there is."""
+        if self._asked:
+            self._sample_due(everything=True)
+            self._seal()
+            self._sender.hurry()
+            for connection, timeout_s in self._asked:
+                self._flushes.add(connection, timeout_s)
+            self._asked.clear()
 
     def _summary(self, instance_id: str) -> wire.Summary | wire.Answer:
         live = self._named(instance_id)
