@@ -11,6 +11,7 @@ import sys
 import time
 
 from stepsize.instrumentation import procfs
+from stepsize.instrumentation.rusage import standard_resource
 from stepsize.instrumentation.wire import Reading
 
 _PROC = "/proc"
@@ -22,9 +23,8 @@ def own_reading(*, last: bool = False, with_children: bool = True) -> Reading:
     Its time is from just before the CPU time was read, or from just after it for the ``last`` one: so the CPU seconds
     between the two are never more than the threads had time for, however short that was.
     """
-    try:
-        import resource  # noqa: PLC0415 - absent on Windows
-    except ImportError:
+    resource = standard_resource()
+    if resource is None:
         before, times, after = time.time_ns(), os.times(), time.time_ns()
         user_s, system_s = times.user, times.system
         if with_children:

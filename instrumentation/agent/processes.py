@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.newcomers import Newcomers, families
+from stepsize.instrumentation.rusage import standard_resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -234,9 +235,8 @@ class _Process:
 
 def _allowed_files() -> int:
     """Descriptors that this process may have open, after asking for as many as it may ask for."""
-    try:
-        import resource  # noqa: PLC0415 - absent on Windows
-    except ImportError:
+    resource = standard_resource()
+    if resource is None:
         return 0
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)

@@ -71,3 +71,18 @@ def test_the_parser_reads_this_process() -> None:
     assert peak is not None
     assert peak >= stat.rss_bytes - 4 * MIB  # the kernel keeps the two in step only roughly
     assert readings.own_reading().memory_peak_bytes == pytest.approx(peak, abs=4 * MIB)
+
+
+def test_a_module_of_the_users_called_resource_is_not_ours_to_run(tmp_path: Path) -> None:
+    """Beside the script it is found first; we read what the system says, and it runs when the program imports it."""
+    (tmp_path / "resource.py").write_text("print('the user', end=' ')\n", encoding="utf-8")
+    script = tmp_path / "flow.py"
+    script.write_text(
+        "from stepsize.instrumentation.readings import own_reading\n"
+        "print(own_reading().children_peak_bytes is not None, end=' ')\n"
+        "import resource\n"
+        "print(hasattr(resource, 'getrusage'), own_reading().children_peak_bytes is not None)\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)
+    assert done.stdout == "True the user False True\n"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.reaper import reaper
+from stepsize.instrumentation.rusage import standard_resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -153,9 +154,8 @@ class Members:
         stat = procfs.stat(self._proc, pid)
         if stat is None:
             return None
-        if pid == os.getpid():  # to the microsecond
-            import resource  # noqa: PLC0415 - absent on Windows
-
+        resource = standard_resource() if pid == os.getpid() else None
+        if resource is not None:  # to the microsecond
             own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
             used_s = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
             return _Aside(stat.start, used_s)
