@@ -143,21 +143,24 @@ time.sleep(1)
     Workload(
         "double fork",
         """
+ended, end = os.pipe()
 if os.fork() == 0:
     if os.fork() == 0: spin(1.5); time.sleep(1.2)
     os._exit(0)
-os.wait(); time.sleep(4)
+os.close(end); os.wait(); os.read(ended, 1); time.sleep(1.2)
 """,
         cpu=EXACT,
     ),
     Workload(
         "double fork, setsid, exec",
         """
+ended, end = os.pipe()
+os.set_inheritable(end, True)
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0: time.sleep(1.2); os.execv(sys.executable, python("spin(1.5); time.sleep(1.2)"))
     os._exit(0)
-os.wait(); time.sleep(5)
+os.close(end); os.wait(); os.read(ended, 1); time.sleep(1.2)
 """,
         cpu=EXACT,
     ),
@@ -167,7 +170,11 @@ os.wait(); time.sleep(5)
     Workload("the same in a container of its own", _IGNORED, cpu=EXACT, contained=True),
     Workload(
         "3 zombies that nobody waits for",
-        "for _ in range(3): subprocess.Popen(python('spin(0.8)'))\ntime.sleep(3); os._exit(0)",
+        """
+for child in [subprocess.Popen(python("spin(0.8)")) for _ in range(3)]:
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+time.sleep(1.2); os._exit(0)
+""",
         cpu=EXACT,
     ),
     Workload(

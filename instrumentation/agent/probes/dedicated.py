@@ -87,7 +87,7 @@ class Tenancy:
         self._start: _Start | None = None
         self._proc = proc
         self._pages = _Pages(proc)
-        self._floor_bytes = 0
+        self._aside_bytes = self._floor_bytes = 0
         self._ceiling_bytes: int | None = None
         self.unseen = Unseen()
 
@@ -141,8 +141,10 @@ class Tenancy:
         if now.memory_anonymous_bytes is None or now.memory_peak_bytes is None:
             return
         held = now.memory_anonymous_bytes + (now.memory_shared_bytes or 0)
-        # Read after the container was: what grows meanwhile is not the attempt's.
-        held -= sum(_resident(self._proc, pid)[0] for pid in self._members.aside)
+        aside_bytes = sum(_resident(self._proc, pid)[0] for pid in self._members.aside)
+        # Not read at the moment at which the container was: what they gain or lose meanwhile is not the attempt's.
+        held -= max(aside_bytes, self._aside_bytes)
+        self._aside_bytes = aside_bytes
         pages = self._pages
         self._floor_bytes = max(self._floor_bytes, held + (pages.least_files_bytes or 0))
         self._ceiling_bytes = now.memory_peak_bytes + pages.most_files_bytes + pages.elsewhere_bytes
