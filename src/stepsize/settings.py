@@ -193,6 +193,10 @@ class Settings:
     cloud_metadata: str | None = _row(
         "STEPSIZE_CLOUD_METADATA", str, "Address of the metadata service, where it is not the cloud's own.", None
     )
+    card: bool = _row("STEPSIZE_CARD", parse_bool, "Give each task of a Metaflow flow that is tracked a card.", False)
+    card_refresh_s: float = _row(
+        "STEPSIZE_CARD_REFRESH", _seconds, "Seconds between two states of a card, at least.", 5.0
+    )
     probes: str = _row(
         "STEPSIZE_PROBES", _probes, "`portable` measures through psutil, as on other systems than Linux.", "auto"
     )

@@ -21,6 +21,7 @@ from metaflow_extensions.stepsize.plugins.guard import never_raises
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from stepsize.card.start import CardWriter
     from stepsize.instrumentation.client import Registration
     from stepsize.model import Identity
 
@@ -32,21 +33,29 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow has no
     ----------
     interval : float, optional, default None
         Seconds between samples; ``STEPSIZE_INTERVAL``, or 1, where it is not given.
+    card : bool, optional, default None
+        Whether the task gets a card; ``STEPSIZE_CARD``, or not, where it is not given.
+    refresh_interval : float, optional, default None
+        Seconds between two states of the card, at least; ``STEPSIZE_CARD_REFRESH``, or 5, where it is not given.
     """
 
     name = "stepsize"
-    defaults: ClassVar[dict[str, Any]] = {"interval": None}
+    defaults: ClassVar[dict[str, Any]] = {"interval": None, "card": None, "refresh_interval": None}
 
     identity: Identity | None = None
     """The attempt that this process is, once its step is about to begin."""
     _registration: Registration | None = None
+    _card: CardWriter | None = None
+    _flow_datastore: Any = None
     _decorators: Sequence[Any] = ()
     _failed = False
 
     @never_raises
-    def step_init(self, _flow: Any, _graph: Any, _step: str, decorators: Any, *_: Any) -> None:
+    def step_init(
+        self, _flow: Any, _graph: Any, _step: str, decorators: Any, _environment: Any, flow_datastore: Any, *_: Any
+    ) -> None:
         """Remember the step's decorators: they hold what it asks for. A remote step is given our settings."""
-        self._decorators = decorators
+        self._decorators, self._flow_datastore = decorators, flow_datastore
         from metaflow_extensions.stepsize.plugins.remote import give_settings  # noqa: PLC0415 - see above
 
         give_settings(decorators, os.environ, sys.argv)
@@ -97,7 +106,7 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow has no
         self,
         step_name: str,
         _task_datastore: Any,
-        _metadata: Any,
+        metadata: Any,
         run_id: Any,
         task_id: Any,
         flow: Any,
@@ -108,6 +117,7 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow has no
     ) -> None:
         """In the task: say which attempt this process is."""
         from metaflow_extensions.stepsize.plugins.attempt import describe  # noqa: PLC0415 - see above
+        from metaflow_extensions.stepsize.plugins.card import order_card  # noqa: PLC0415 - see above
         from stepsize.instrumentation.client import register  # noqa: PLC0415 - see above
 
         # Beyond the retries of the step's own code there is `@catch`'s stand-in for it, which uses nothing.
@@ -115,7 +125,11 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow has no
             return
         self._failed = False
         self.identity = describe(flow, str(run_id), step_name, str(task_id), retry_count, self._decorators)
-        self._registration = register(self.identity, self.settings())
+        settings = self.settings()
+        with suppress(Exception):  # an attempt without a card is better than none
+            # First: what its start costs is then no part of the attempt.
+            self._card = order_card(self.identity, settings, self._flow_datastore, metadata)
+        self._registration = register(self.identity, settings)
 
     def task_decorate(self, step_func: Any, *_: Any) -> Any:
         """In the task, when every decorator is ready and the step about to begin: it is left as it is."""
@@ -134,6 +148,8 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow has no
 
         if self._registration is not None:
             self._registration.end(Outcome.OK if is_task_ok and not self._failed else Outcome.FAILED)
+        if self._card is not None:
+            self._card.wait()
 
     def settings(self) -> Any:
         """This step's settings.
@@ -143,9 +159,16 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow has no
         """
         from stepsize.settings import Settings  # noqa: PLC0415 - see above
 
-        said = (tracker.attributes["interval"] for tracker in _trackers(self._decorators))
-        interval = next((value for value in said if value is not None), None)
-        return Settings.load(interval_s=None if interval is None else str(interval))
+        return Settings.load(
+            interval_s=self._said("interval"),
+            card=self._said("card", "create_card"),
+            card_refresh_s=self._said("refresh_interval"),
+        )
+
+    def _said(self, *names: str) -> str | None:
+        """What the first of the step's tracking decorators that says anything says under one of these names."""
+        said = (tracker.attributes.get(name) for tracker in _trackers(self._decorators) for name in names)
+        return next((str(value) for value in said if value is not None), None)
 
     @never_raises
     def _say_what_it_continues(self) -> None:

@@ -1,0 +1,1 @@
+"""Queries of the card, as they stand in files."""
