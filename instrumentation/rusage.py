@@ -1,8 +1,8 @@
 """The standard library's ``resource``, whatever else is called that.
 
 What comes in: nothing. What goes out: the module, or ``None`` on systems that have none. ``import resource`` would run
-a file of that name beside the user's script or in ``PYTHONPATH``. It is the one module of the client's that Metaflow has
-not imported before, so no other name is worth this. Standard library only: it runs inside the user's process.
+a file of that name beside the user's script or in ``PYTHONPATH``. It is the one module of the client's that Metaflow
+has not imported before, so no other name is worth this. Standard library only: it runs inside the user's process.
 """
 
 from __future__ import annotations
