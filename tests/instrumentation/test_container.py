@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stepsize.instrumentation.agent.probes.container import Container, ContainerProbe
+from stepsize.instrumentation.agent.probes.container import Container, ContainerProbe, Containers
 from stepsize.instrumentation.agent.probes.groups import groups
 from tests.instrumentation.cgroups import real_group, write
 
@@ -236,3 +236,23 @@ def test_a_real_container_says_what_its_task_used(place: Place, receiver: Receiv
     assert 150 * MIB <= receiver.last("container.memory.peak", "contained") <= 250 * MIB
     cpu_s = sum(receiver.last("container.cpu.time", "contained", cpu_mode=mode) for mode in ("user", "system"))
     assert 0.4 <= cpu_s <= receiver.cpu_s("contained") + 0.1
+
+
+def test_a_process_that_moves_is_followed_until_it_ends() -> None:
+    """What a task's starter puts into a container late is found there, and stays there when it is gone."""
+    with real_group("memory") as group:
+        if group is None:
+            pytest.skip("no control group can be made here")
+        (directory,) = group.directories.values()
+        containers = Containers()
+        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+            container = containers.of(process.pid)
+            assert container is not None
+            probe = ContainerProbe(container, process.pid, containers=containers)
+            (directory / "cgroup.procs").write_text(str(process.pid))
+            probe.follow(time.monotonic())
+            assert probe.container.directories == [directory]
+            process.kill()
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # a zombie
+            probe.follow(time.monotonic())
+            assert probe.container.directories == [directory]

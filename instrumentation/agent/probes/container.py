@@ -132,7 +132,8 @@ class ContainerProbe:
             return
         self._follow_s = monotonic_s if monotonic_s - self._begun_s < _SLOW_S else monotonic_s + _SLOW_S
         where = procfs.read(f"{self._proc}/{self._pid}/cgroup")
-        if where and where != self._where:
+        # Of one on its way out, version 1 says the root (kernel/cgroup/cgroup.c, proc_cgroup_show).
+        if where and where != self._where and self._lives():
             self._where = where
             container = self._containers.of(self._pid)
             if container is not None and container is not self.container:
