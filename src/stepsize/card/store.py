@@ -83,5 +83,8 @@ class CardStore:
             told = MetaDatum(
                 field=self.hash, value=json.dumps(value), type="card-info", tags=[f"attempt_id:{identity.attempt}"]
             )
-            said = provider(SimpleNamespace(), SimpleNamespace(name=identity.flow), None, None)
+            # A provider asks who runs it before it says anything; nothing of that is in what we say.
+            about = {"runtime": "", "python_version_code": "", "metaflow_version": ""}
+            environment = SimpleNamespace(get_environment_info=lambda: about)
+            said = provider(environment, SimpleNamespace(name=identity.flow), None, None)
             said.register_metadata(identity.run, identity.step, identity.task, [told])
