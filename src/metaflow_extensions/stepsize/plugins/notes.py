@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metaflow_extensions.stepsize.plugins.remote import remote_notes
+from metaflow_extensions.stepsize.plugins.remote import is_remote, remote_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _OURS = ("stepsize", "track_resources")
+_OPTIONS = (
+    ("interval", "interval_s", "no time in seconds"),
+    ("refresh_interval", "card_refresh_s", "no time in seconds"),
+    ("card", "card", "neither True nor False"),
+    ("create_card", "card", "neither True nor False"),
+)
+"""Options of our decorators, the setting that each stands for, and what a wrong one is."""
 
 
 def launch_notes(
@@ -30,19 +37,38 @@ def launch_notes(
     if wrong:
         yield f"stepsize: {wrong}. Nothing is tracked."
         return
-    for said, steps in _wrong_intervals(tracked, environ).items():
-        yield f"stepsize: {said} is no time in seconds. Not tracked: {', '.join(steps)}."
+    for said, steps in _wrong_options(tracked, environ).items():
+        yield f"stepsize: {said}. Not tracked: {', '.join(steps)}."
+    unreachable = _no_place_for_sockets(environ)
+    if unreachable and not all(is_remote(decorators, argv) for decorators in tracked.values()):
+        yield f"stepsize: {unreachable}. Steps on this machine are not tracked."
     yield from remote_notes(tracked, environ, argv)
 
 
-def _wrong_intervals(tracked: Mapping[str, Sequence[Any]], environ: Mapping[str, str]) -> dict[str, list[str]]:
-    """The steps of each interval that is none."""
+def _no_place_for_sockets(environ: Mapping[str, str]) -> str | None:
+    """Why steps on this machine would find no agent, ever."""
+    from stepsize.discovery import agent_socket  # noqa: PLC0415 - absent in isolated interpreters
+    from stepsize.errors import LakeError  # noqa: PLC0415 - absent in isolated interpreters
+    from stepsize.settings import Settings  # noqa: PLC0415 - absent in isolated interpreters
+
+    settings = Settings.load(environ)
+    try:
+        if not settings.sdk_disabled:
+            agent_socket(settings)
+    except LakeError as error:
+        return str(error)
+    return None
+
+
+def _wrong_options(tracked: Mapping[str, Sequence[Any]], environ: Mapping[str, str]) -> dict[str, list[str]]:
+    """The steps of each option that is wrong."""
     wrong: dict[str, list[str]] = {}
     for step, decorators in tracked.items():
         for decorator in decorators:
-            interval = decorator.attributes.get("interval") if decorator.name in _OURS else None
-            if interval is not None and _wrong_setting(environ, interval_s=str(interval)):
-                wrong.setdefault(f"@{decorator.name}(interval={interval!r})", []).append(step)
+            for option, setting, meant in _OPTIONS if decorator.name in _OURS else ():
+                value = decorator.attributes.get(option)
+                if value is not None and _wrong_setting(environ, **{setting: str(value)}):
+                    wrong.setdefault(f"@{decorator.name}({option}={value!r}) is {meant}", []).append(step)
     return wrong
 
 
