@@ -106,6 +106,7 @@ def test_an_endpoint_that_is_down_changes_nothing_the_user_sees(workplace: Workp
     ("environment", "said"),
     [
         ({"STEPSIZE_INTERVAL": "often"}, "STEPSIZE_INTERVAL='often'"),
+        ({"STEPSIZE_RUNTIME": "/proc/nowhere"}, "/proc/nowhere"),
         ({"STEPSIZE": "indeed"}, "STEPSIZE='indeed'"),
         ({"METAFLOW_DEFAULT_DECOSPECS": "stepsize:interval=-1"}, "@stepsize(interval=-1) is no time"),
     ],
