@@ -47,7 +47,6 @@ class Watched(Recorded):
         self._pidfd = _pidfd(order.pid)
         self._silence_s = max(_SILENCE_S, 3 * order.interval_s)
         self._asked_s = -self._silence_s
-        self._heard = False
 
     @property
     def task(self) -> Stream:
@@ -65,18 +64,18 @@ class Watched(Recorded):
         return self._facts.started_s or 0.0
 
     def look_on(self) -> bool:
-        """Ask the agent for its samples; whether it knows the attempt as one that lives."""
+        """Ask the agent for its samples; whether it knows the attempt, as one that lives or one that is over."""
         self._asked_s = time.monotonic()
-        self._heard = False
         with contextlib.suppress(OSError, StepsizeError):
             files = [each.descriptor for each in (self._task, self._host) if each.descriptor is not None]
-            self._heard = _record(self._settings, self.identity.instance_id, files)
-        return self._heard
+            if _record(self._settings, self.identity.instance_id, files):
+                return True
+        return self.conclude()
 
     def has_ended(self) -> bool:
         """Whether the attempt, or its process, is over."""
         self._refresh()
-        return self._task.latest("ended") is not None or self.is_gone()
+        return not self.running or self._task.latest("ended") is not None or self.is_gone()
 
     def is_gone(self) -> bool:
         """Whether its process is."""
@@ -101,6 +100,8 @@ class Watched(Recorded):
 
     def conclude(self) -> bool:
         """Take how it ended, and its last figures; whether the agent has told them."""
+        if not self.running:
+            return True
         self._refresh()
         with contextlib.suppress(OSError, StepsizeError):
             answer = client.ask(self._settings, wire.Summarize(self.identity.instance_id), _PATIENCE_S)
