@@ -68,7 +68,7 @@ def of_command(
         project=said.get(Attr.PROJECT) or found.project,
         branch=said.get(Attr.BRANCH) or found.branch,
         user=said.get(Attr.USER) or found.user or user(environ),
-        code_version=said.get(Attr.CODE_VERSION) or found.code_version or git_commit(Path.cwd()),
+        code_version=said.get(Attr.CODE_VERSION) or found.code_version or git_commit(_here()),
         run_origin=said.get(Attr.RUN_ORIGIN) or found.run_origin or ("adhoc" if not found.orchestrator else None),
     )
     if outer == (identity.flow, identity.run, identity.step, identity.task, identity.attempt):
@@ -167,6 +167,13 @@ def user(environ: Mapping[str, str]) -> str | None:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # which of them depends on the version of Python
         return None
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:  # somebody has removed it, or it cannot be seen
+        return Path()
 
 
 def git_commit(directory: Path) -> str | None:

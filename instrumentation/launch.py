@@ -11,6 +11,7 @@ Never fails the command because tracking failed. Forks: call it where no other t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
+_NOT_EXECUTED = b"not executed"
 _SUMMARY_S = 1.0
 _FORWARDED = tuple(
     getattr(signal, name)
@@ -119,7 +121,7 @@ def _began(reports: int) -> wire.Reading | None:
     """
     with os.fdopen(reports, "rb") as pipe:
         said = pipe.read().splitlines()
-    if len(said) != 1:
+    if len(said) != 1 or said[0] == _NOT_EXECUTED:
         return None
     own = wire.Reading(**json.loads(said[0]))
     return replace(own, memory_peak_bytes=None, children_peak_bytes=(own.memory_peak_bytes or 0) + _COPY_GROWTH_BYTES)
@@ -140,8 +142,9 @@ def _execute(
             signal.signal(number, signal.SIG_DFL)
         if ignores_children:
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        os.environ[lineage.MARK] = lineage.mark_of(os.getpid(), identity)
-        os.write(report, json.dumps(asdict(readings.own_reading())).encode() + b"\n")
+        with contextlib.suppress(Exception):  # then it is not tracked, but run all the same
+            os.environ[lineage.MARK] = lineage.mark_of(os.getpid(), identity)
+            os.write(report, json.dumps(asdict(readings.own_reading())).encode() + b"\n")
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.execvp(argv[0], list(argv))  # noqa: S606 - running the user's command is what this is for
     except FileNotFoundError:
@@ -152,7 +155,7 @@ def _execute(
             _execute_script(argv)
         _say(f"stepsize: {argv[0]}: {error.strerror}")
     finally:
-        os.write(report, b"not executed\n")
+        os.write(report, _NOT_EXECUTED + b"\n")
         os._exit(code)
 
 

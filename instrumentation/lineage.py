@@ -41,7 +41,9 @@ def mark_of(pid: int, identity: Identity | None = None, proc: str = _PROC) -> st
     stat = procfs.stat(proc, pid)
     names = () if identity is None else (identity.flow, identity.run, identity.step, identity.task)
     attempt = () if identity is None else (str(identity.attempt),)
-    return f"{pid}:{stat.start if stat is not None else 0}:" + "/".join((*(quote(n, safe="") for n in names), *attempt))
+    return f"{pid}:{stat.start if stat is not None else 0}:" + "/".join(
+        (*(quote(n, safe="", errors="replace") for n in names), *attempt)
+    )
 
 
 def above(environ: Mapping[str, str]) -> Above | None:

@@ -8,6 +8,7 @@ a socket, a file or a clock. Standard library only: it is imported inside the us
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any, get_args
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_LINE_BYTES = 1 << 20
 """A line longer than this is not one of ours."""
+_PIDS = 1 << 31
+_COUNTS = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,18 +204,7 @@ class AgentStatus:
 
 
 Message = (
-    Register
-    | Annotate
-    | End
-    | Flush
-    | Summarize
-    | Record
-    | Status
-    | Locate
-    | Answer
-    | Summary
-    | AgentStatus
-    | Location
+    Register | Annotate | End | Flush | Summarize | Record | Status | Locate | Answer | Summary | AgentStatus | Location
 )
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
 
@@ -247,9 +239,51 @@ def decode(line: bytes) -> Message:
         elif kind is AgentStatus:
             values["instances"] = tuple(values.get("instances", ()))
         message: Message = kind(**values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        is_sound = _is_sound(message)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"not a message of the agent's protocol: {error}") from None
+    if not is_sound:
+        raise DataError(f"a value of {kind.__name__} is none of its field")
     return message
+
+
+def _is_sound(message: Message) -> bool:
+    """Whether what the agent is told is of its fields' kinds: the rest would end it, and with it everybody's attempts."""
+    if isinstance(message, Register):
+        count = _is_count(message.pid, _PIDS) and message.interval_s > 0
+        return count and _is_plain_identity(message.identity) and _is_sound_reading(message.baseline)
+    if isinstance(message, End):
+        codes = all(code is None or isinstance(code, int) for code in (message.exit_code, message.exit_signal))
+        return codes and isinstance(message.instance_id, str) and _is_sound_reading(message.final)
+    if isinstance(message, Annotate):
+        return isinstance(message.instance_id, str) and _are_plain(message.values)
+    if isinstance(message, Summarize | Record):
+        return isinstance(message.instance_id, str)
+    return not isinstance(message, Flush) or math.isfinite(message.timeout_s)
+
+
+def _is_sound_reading(reading: Reading) -> bool:
+    counts = (reading.memory_peak_bytes, reading.children_peak_bytes, reading.disk_read_bytes, reading.disk_write_bytes)
+    known = (reading.time_unix_nano, *(count for count in counts if count is not None))
+    seconds = (reading.cpu_user_s, reading.cpu_system_s)
+    return all(_is_count(count, _COUNTS) for count in known) and all(math.isfinite(each) for each in seconds)
+
+
+def _is_count(value: object, end: int) -> bool:
+    return isinstance(value, int) and 0 <= value < end
+
+
+def _is_plain_identity(identity: Identity) -> bool:
+    mappings = (identity.annotations, identity.resource)
+    parts = {row.name: getattr(identity, row.name) for row in fields(Identity)}
+    names = {name: part for name, part in parts.items() if name not in ("request", "annotations", "resource")}
+    asked = {row.name: getattr(identity.request, row.name) for row in fields(Request)}
+    return all(_are_plain(each) for each in (names, asked, *mappings))
+
+
+def _are_plain(values: Mapping[str, Any]) -> bool:
+    """Whether they can be attributes' values, or are absent."""
+    return all(value is None or isinstance(value, str | bool | int | float) for value in values.values())
 
 
 def _known(kind: type[Any], content: Mapping[str, Any]) -> dict[str, Any]:

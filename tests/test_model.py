@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from hypothesis import given
@@ -21,9 +22,9 @@ from stepsize.model import (
 
 
 def test_metric_names_follow_the_conventions() -> None:
-    """Lower case, dots between name spaces, and only the four roots that the contract names."""
+    """Lower case, dots between name spaces, and only the roots that the contract names, and the agent's own."""
     for name in METRICS:
-        assert re.fullmatch(r"(stepsize\.task|container|system|hw)(\.[a-z_]+)+", name), name
+        assert re.fullmatch(r"(stepsize\.(task|agent)|container|system|hw)(\.[a-z_]+)+", name), name
 
 
 def test_columns_are_named_once() -> None:
@@ -45,6 +46,11 @@ def test_identity_leaves_out_what_is_not_known() -> None:
         "service.name": "Flow",
         "service.instance.id": Identity("Flow", "1", "train", "7", 2).instance_id,
     }
+
+
+def test_a_name_that_is_no_text_has_an_instance() -> None:
+    """Bytes of a file's name that are no UTF-8 come as halves of characters."""
+    assert Identity(os.fsdecode(b"caf\xe9"), "1", "s", "t").instance_id == Identity("caf?", "1", "s", "t").instance_id
 
 
 def test_instances_differ_by_attempt() -> None:

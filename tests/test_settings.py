@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,12 @@ def test_the_state_directory_follows_the_data_directory(tmp_path: Path) -> None:
 def test_every_setting_has_a_row_with_a_meaning() -> None:
     """The table is the documentation."""
     assert all(name and meaning for name, _, meaning in table())
+
+
+def test_who_has_no_home_has_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's user may have neither HOME nor an account: what we cannot know must not end the user's program."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    assert Settings.load({}).data == Path("/.stepsize")
+    with pytest.raises(ConfigError, match="STEPSIZE_SPOOL"):
+        Settings.load({"STEPSIZE_SPOOL": "~/spool"})

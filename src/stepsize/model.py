@@ -273,7 +273,9 @@ class Identity:
     @property
     def instance_id(self) -> str:
         """``service.instance.id``: the same for the same attempt wherever it is computed."""
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"stepsize:{self.pathspec}/{self.attempt}"))
+        name = f"stepsize:{self.pathspec}/{self.attempt}"
+        # A file's name may hold bytes that are no text, which Python keeps as halves of characters.
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, name.encode("utf-8", "replace").decode()))
 
     def attributes(self) -> dict[str, AttributeValue]:
         """The attempt's resource attributes, unknown ones left out."""

@@ -65,7 +65,17 @@ def _wait(text: str) -> float:
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(text).expanduser().absolute()
+    except (RuntimeError, OSError) as error:  # nobody's home is known, or the working directory is gone
+        raise ValueError(f"{error}; give a full path") from None
+
+
+def _home_data() -> Path:
+    try:
+        return Path("~/.stepsize").expanduser()
+    except RuntimeError:  # a container's user that has neither HOME nor an account: as where HOME is /
+        return Path("/.stepsize")
 
 
 def _data_directory(text: str) -> Path:
@@ -145,9 +155,7 @@ class Settings:
     enabled: bool = _row("STEPSIZE", parse_bool, "Track every step of every Metaflow flow.", False)
     interval_s: float = _row("STEPSIZE_INTERVAL", _seconds, "Seconds between samples.", 1.0)
     export_interval_s: float = _row("STEPSIZE_EXPORT_INTERVAL", _seconds, "Seconds between exports.", 5.0)
-    data: Path = _row(
-        "STEPSIZE_DATA", _data_directory, "The lake's directory.", lambda: Path("~/.stepsize").expanduser()
-    )
+    data: Path = _row("STEPSIZE_DATA", _data_directory, "The lake's directory.", _home_data)
     state: Path | None = _row(
         "STEPSIZE_STATE", _path, "The collector's write-ahead log and identity; `wal/` in the data directory.", None
     )

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -155,6 +156,29 @@ def test_a_terminal_interrupts_the_command_once(place: Place, settings: Settings
         os.close(leader)  # its other end is closed
     assert process.wait(TIMEOUT_S) == 0
     assert b"hits 1" in said
+
+
+def test_a_command_whose_name_is_no_text_runs_and_is_tracked(
+    place: Place, settings: Settings, receiver: Receiver, tmp_path: Path
+) -> None:
+    """A file's name is bytes: one in Latin-1 is a command like any other, here and where the agent reads its name."""
+    script = tmp_path / os.fsdecode(b"caf\xe9")
+    script.write_text("#!/bin/sh\nexit 7\n", encoding="ascii")
+    script.chmod(0o700)
+    done = _run(place, settings, str(script))
+    assert done.returncode == 7
+    assert receiver.end("cmd").resource["stepsize.flow.name"] == "caf?"
+
+
+def test_a_command_in_a_directory_that_is_gone_runs(place: Place, settings: Settings, tmp_path: Path) -> None:
+    """What can be done without a working directory, the command does."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    source = Path(__file__).parents[2] / "src"
+    script = f"cd {gone} && rmdir {gone} && exec {sys.executable} -m stepsize run -- /bin/sh -c 'exit 7'"
+    environment = place.environment(settings, PYTHONPATH=str(source))
+    done = subprocess.run(["/bin/sh", "-c", script], env=environment, timeout=TIMEOUT_S, check=False)
+    assert done.returncode == 7
 
 
 def test_signals_that_python_ignores_are_restored(place: Place, settings: Settings) -> None:
