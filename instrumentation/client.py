@@ -6,8 +6,8 @@ agent that it starts and connects at once: the kernel queues what it says until 
 
 Never raises, prints, blocks, starts a thread, touches a signal handler or leaves a descriptor open: each message is a
 connection of its own, and each carries all that an agent that has just been started needs to know. Whatever fails
-costs at most 50 ms and is forgotten; where the host ends with the task (`lifetime`), its end alone waits longer, until
-the points are sent. Standard library only.
+costs at most 50 ms and is forgotten, but for what a signal handler of the program's raises meanwhile (`quiet`); where
+the host ends with the task (`lifetime`), its end alone waits longer, until the points are sent. Standard library only.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from stepsize import discovery
 from stepsize.errors import UnavailableError
 from stepsize.instrumentation import lifetime, readings, registered, rendezvous, spawn, wire
+from stepsize.instrumentation.quiet import came_by_signal, quietly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,7 +36,7 @@ _PATIENCE_S = 0.05
 
 def start_agent(settings: Settings) -> bool:
     """Make sure that an agent runs for these settings; whether one does. Never raises, takes a few ms."""
-    with contextlib.suppress(Exception):
+    with quietly():
         if not settings.sdk_disabled:
             _connect(discovery.pinned(settings), time.monotonic() + _PATIENCE_S).close()
             return True
@@ -86,7 +87,7 @@ def register(
 
 def annotate(settings: Settings, instance_id: str, values: Mapping[str, AttributeValue]) -> bool:
     """Say something of an attempt that another process registered; whether an agent heard it. Never raises."""
-    with contextlib.suppress(Exception):
+    with quietly():
         connection = rendezvous.connect(discovery.agent_socket(settings), time.monotonic() + _PATIENCE_S)
         if connection is not None:
             with connection:
@@ -104,7 +105,9 @@ def flush(settings: Settings, timeout_s: float) -> bool:
         return True
     try:
         answer = ask(settings, wire.Flush(timeout_s), timeout_s + _PATIENCE_S)
-    except Exception:  # noqa: BLE001 - the user's program goes on whatever happens
+    except Exception as error:
+        if came_by_signal(error):
+            raise
         return False
     return answer is None or (isinstance(answer, wire.Answer) and answer.ok)
 
@@ -146,7 +149,7 @@ class Registration:
     ) -> None:
         self._identity = identity
         self._settings = settings
-        with contextlib.suppress(Exception):  # what the program does to its environment later changes nothing for us
+        with quietly():  # what the program does to its environment later changes nothing for us
             self._settings = discovery.pinned(settings)
         self._child = child
         self._watch = watch
@@ -170,7 +173,7 @@ class Registration:
         Returns:
             Whether an agent heard it. A process that was forked off may say it too.
         """
-        with contextlib.suppress(Exception):
+        with quietly():
             if self._mine:
                 self._identity = replace(self._identity, annotations={**self._identity.annotations, **values})
                 self._send(wire.Annotate(self._identity.instance_id, values))
@@ -180,20 +183,20 @@ class Registration:
 
     def renew(self) -> None:
         """Say it again, to an agent that has been started since."""
-        with contextlib.suppress(Exception):
+        with quietly():
             if self._mine:
                 self._send()
 
     def end(self, outcome: Outcome, exit_code: int | None = None) -> None:
         """Say how the attempt, which is this process, ended and what it has used. The first call counts."""
-        with contextlib.suppress(Exception):
+        with quietly():
             if self._mine:
                 final = readings.own_reading(last=True, with_children=self._with_children)
                 self.end_with(wire.End(self._identity.instance_id, outcome, final, exit_code))
 
     def end_with(self, end: wire.End) -> None:
         """As `end`, with readings that the caller took (``stepsize run`` has them from ``wait4``)."""
-        with contextlib.suppress(Exception):
+        with quietly():
             if self._mine:
                 self._ended = True
                 registered.remove(self)
@@ -219,10 +222,10 @@ class Registration:
             self._mark(lives=True)
         with contextlib.ExitStack() as stack:
             connection = None
-            with contextlib.suppress(Exception):
+            with quietly():
                 # First: an agent that has to be started costs CPU, which the baseline then leaves out.
                 connection = stack.enter_context(_connect(self._settings, time.monotonic() + _PATIENCE_S))
-            with contextlib.suppress(Exception):
+            with quietly():
                 self._register = self._registration()
                 if connection is not None:
                     self._deliver(connection)
@@ -232,7 +235,7 @@ class Registration:
         if self._settings.autostart and self._child is None:
             from stepsize.instrumentation import lineage  # noqa: PLC0415 - only where programs register themselves
 
-            with contextlib.suppress(Exception):
+            with quietly():
                 (lineage.enter if lives else lineage.leave)(os.environ, self._identity)
 
     def _registration(self) -> wire.Register:
@@ -267,7 +270,7 @@ def _described(identity: Identity) -> Identity:
     """With what the environment says of this process alone: one agent serves many."""
     if not (os.environ.get("OTEL_RESOURCE_ATTRIBUTES") or os.environ.get("OTEL_SERVICE_NAME")):
         return identity
-    with contextlib.suppress(Exception):
+    with quietly():
         from stepsize.instrumentation.identity import with_resource_attributes  # noqa: PLC0415 - hardly ever needed
 
         return with_resource_attributes(identity, os.environ)

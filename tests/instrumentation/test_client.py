@@ -395,3 +395,38 @@ def test_an_agent_that_is_asked_to_end_sends_what_it_has(place: Place, receiver:
     assert receiver.of("stepsize.task.memory.usage", "term")
     process.communicate(timeout=TIMEOUT_S)
     assert receiver.end("term").attributes["stepsize.outcome"] == "ok"
+
+
+class _TooLate(Exception):  # noqa: N818 - as programs name theirs
+    pass
+
+
+class _Alarm:
+    """A program's handler, which need not be a function."""
+
+    def __call__(self, *_: object) -> None:
+        raise _TooLate
+
+
+def test_an_alarm_of_the_programs_that_goes_off_in_our_code_is_not_swallowed(settings: Settings) -> None:
+    """The program bounds its step by it; a socket that takes no more connections keeps us busy until it does."""
+    path = discovery.agent_socket(settings)
+    waiting: list[socket.socket] = []
+    before = signal.signal(signal.SIGALRM, _Alarm())
+    try:
+        with socket.socket(socket.AF_UNIX) as full:
+            full.bind(str(path))
+            full.listen(0)
+            for _ in range(2):
+                waiting.append(socket.socket(socket.AF_UNIX))
+                waiting[-1].setblocking(False)
+                waiting[-1].connect_ex(str(path))
+            assert not client.annotate(settings, "x", {})  # what goes wrong with us is
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+            with pytest.raises(_TooLate):
+                client.annotate(settings, "x", {})
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        for each in waiting:
+            each.close()

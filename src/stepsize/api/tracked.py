@@ -19,6 +19,7 @@ from stepsize.api.stream import CAN_BE_WRITTEN_BY_OTHERS, Stream, nameless_file
 from stepsize.api.values import checked
 from stepsize.errors import StepsizeError, UnavailableError
 from stepsize.instrumentation import client, readings, wire
+from stepsize.instrumentation.quiet import came_by_signal, quietly
 from stepsize.instrumentation.recording import HOST_FIELDS, TASK_FIELDS
 from stepsize.model import Outcome
 
@@ -93,7 +94,9 @@ class Tracked(Recorded):
             self._renewed_s = time.monotonic()
             try:
                 self._register()
-            except Exception as error:  # noqa: BLE001 - the user's program goes on whatever happens
+            except Exception as error:
+                if came_by_signal(error):
+                    raise
                 self._problem = f"it could not be registered: {error}"
         return self
 
@@ -103,7 +106,7 @@ class Tracked(Recorded):
             return
         self._ended_s = time.monotonic()
         final = None
-        with contextlib.suppress(Exception):
+        with quietly():
             final = self._reading(last=True)
             if final is not None and self._registration is not None:
                 end = wire.End(self.identity.instance_id, outcome, final, exit_signal=exit_signal)
