@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
+
+from tests.instrumentation.conftest import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,21 +48,17 @@ if __name__ == "__main__":
     CardFlow()
 """
 PATIENCE_S = 30
-
-
-def card(workplace: Workplace, command: str, step: str, *options: str) -> str:
-    finished = workplace.flow(workplace.directory / "flow.py", "card", command, step, *options, "--type", "stepsize")
-    return finished.stdout
+LAST = 'METAFLOW_RELOAD_TOKEN = "final"'
 
 
 def last_state(workplace: Workplace, step: str, attempt: int = 0) -> str:
     """The card's page once it is the last one, by Metaflow's own command."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        page = card(workplace, "get", step, "--id", f"attempt_{attempt}")
-        if 'METAFLOW_RELOAD_TOKEN = "final"' in page:
-            return page
-        assert time.monotonic() < deadline, page
+    file = f"mf.cards/CardFlow/runs/*/steps/{step}/tasks/*/cards/stepsize-attempt_{attempt}-*.html"
+    wait_until(lambda: any(LAST in page.read_text() for page in workplace.directory.rglob(file)), PATIENCE_S)
+    which = ("--type", "stepsize", "--id", f"attempt_{attempt}")
+    got = workplace.flow(workplace.directory / "flow.py", "card", "get", step, *which)
+    assert got.returncode == 0, got.stderr
+    return got.stdout
 
 
 def runtime_data(workplace: Workplace, step: str) -> list[dict[str, Any]]:
@@ -105,7 +102,7 @@ LONG = """
 import os, time
 from metaflow import FlowSpec, step, stepsize
 
-class LongFlow(FlowSpec):
+class CardFlow(FlowSpec):
     @stepsize(card=True, refresh_interval=0.5, interval=0.2)
     @step
     def start(self):
@@ -119,7 +116,7 @@ class LongFlow(FlowSpec):
         pass
 
 if __name__ == "__main__":
-    LongFlow()
+    CardFlow()
 """
 
 
@@ -136,13 +133,11 @@ def test_a_card_is_live_while_its_step_runs(workplace: Workplace) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + PATIENCE_S
-        states: set[str] = set()
-        while len(states) < 2 and time.monotonic() < deadline:
-            states |= {data["reload_token"] for data in runtime_data(workplace, "start")}
-            if written(workplace, lambda page: ">running<" in page and "<svg" in page):
-                states |= {"drawn"}
-        assert len(states) >= 2, states
+        wait_until(lambda: written(workplace, lambda page: ">running<" in page and "<svg" in page), PATIENCE_S)
+        first = wait_until(lambda: runtime_data(workplace, "start"), PATIENCE_S)
+        wait_until(lambda: runtime_data(workplace, "start") != first, PATIENCE_S)
+        states = [data["reload_token"] for data in (*first, *runtime_data(workplace, "start"))]
+        assert len(set(states)) == 2
         assert "final" not in states
     finally:
         (workplace.directory / "seen").touch()

@@ -99,7 +99,7 @@ class Contents:
             mood="live" if watched.running else "good" if outcome is Outcome.OK else "bad",
             facts=tuple(_facts(watched.started_s, stats, server)),
             rows=rows(stats, self._task.envelopes, identity.request, self._findings),
-            pictures=pictures(sources, watched.seen().memory_limit_bytes, self._interval_s),
+            pictures=pictures(sources, watched.task.latest("memory_limit_bytes"), self._interval_s),
             findings=self._findings,
             notes=tuple(_notes(stats, running=watched.running)),
             updated=_clock(time.time()),

@@ -78,7 +78,7 @@ _GPU = _Kind("gpu", "GPU", "devices busy")
 _VRAM = _Kind("vram", "GPU memory", "")
 
 
-def pictures(sources: Sources, memory_limit_bytes: int | None, interval_s: float) -> tuple[Picture, ...]:
+def pictures(sources: Sources, memory_limit_bytes: float | None, interval_s: float) -> tuple[Picture, ...]:
     """Every chart of which there is anything to see."""
     request, server = sources.request, sources.server
     of_memory = _lines(

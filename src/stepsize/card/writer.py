@@ -34,7 +34,7 @@ _ADVICE_EVERY = 10
 _TOLD_S = 3.0
 """How long it waits for the agent's word on how a process that is gone ended."""
 _LAST_S = 10
-_NICE = 10
+_NICE = 19
 
 
 def main(arguments: Sequence[str]) -> int:
