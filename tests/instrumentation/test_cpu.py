@@ -113,6 +113,20 @@ def test_what_was_seen_of_a_lost_process_is_kept() -> None:
     assert ledger.lost == (30, 0)
 
 
+def test_a_child_that_is_waited_for_during_a_look_is_counted_once() -> None:
+    """A parent that was read just before it waited, and a child that was gone when it was looked for: no tick is lost
+    and none counted twice."""
+    tree, ledger = Tree(), CpuLedger()
+    tree.fork(0)
+    tree.burn(1, 30)
+    ledger.update(tree.stats())
+    parent = tree.stats()[ROOT]
+    tree.end(1, waited_for=True)
+    assert sum(ledger.update({ROOT: parent}, again=tree.stats().get)) == 30
+    assert sum(ledger.update(tree.stats(), again=tree.stats().get)) == 30
+    assert ledger.lost == (0, 0)
+
+
 def test_a_number_that_is_given_out_again_is_another_process() -> None:
     """A new process under the pid of one that is gone does not take its time over."""
     tree, ledger = Tree(), CpuLedger()

@@ -73,7 +73,7 @@ class ContainedTree:
         last = self._last
         if last is None or not self._tenancy.is_sole:
             return None
-        unseen = self._look(last, is_over=True)
+        unseen = self._look(last)
         return last._replace(
             time_unix_nano=time.time_ns(),
             cpu_user_s=last.cpu_user_s + unseen.user_s,
@@ -84,12 +84,12 @@ class ContainedTree:
             disk_write_bytes=None,
         )
 
-    def _look(self, sample: TreeSample, *, is_over: bool = False) -> Unseen:
+    def _look(self, sample: TreeSample) -> Unseen:
         now_s = time.monotonic()
         self._probe.follow(now_s)
         if self._probe.container is not self._container:
             self._container = self._probe.container
             self._earlier = self._earlier + self._tenancy.unseen
             self._tenancy = self._make_tenancy(self._container)
-        self._tenancy.look(now_s, self._tree.pids(), sample.cpu_user_s + sample.cpu_system_s, last=is_over)
+        self._tenancy.look(now_s, self._tree.pids(), sample.cpu_user_s + sample.cpu_system_s)
         return self._earlier + self._tenancy.unseen

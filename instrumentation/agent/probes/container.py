@@ -47,6 +47,8 @@ class Container:
         self.is_container = self.accounts.is_container
         self.attributes = self._attributes()
         """What a container adds to the resource of its attempts: its id, where its runtime's names hold one."""
+        self.tenants = 0
+        """How many attempts have come so far, of which each might have been alone."""
         self._read_s = self._slow_s = float("-inf")
         self._state = ContainerState()
         self._constraints = Constraints()

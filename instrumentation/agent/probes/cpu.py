@@ -6,7 +6,8 @@ fall. Pure: no I/O.
 A process that was waited for hands its time to its parent (``cutime``), where it is counted from then on. One that
 was not (``SIGCHLD`` ignored, or its parent gone, so that init reaped it) takes its time along: what was last seen of
 it is kept. Which of the two happened is told by how much the parent's ``cutime`` grew (``kernel/exit.c``,
-wait_task_zombie).
+wait_task_zombie). A parent that was read before it waited and a child that was looked for afterwards show neither: then
+the parent is read again.
 
 An attempt below this one that is watched for itself is not counted here. What it used arrives in the ``cutime`` of
 whoever waits for it all the same, and is taken off there: never more than what grew beyond what other processes that
@@ -18,7 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from stepsize.instrumentation.procfs import Stat
 
@@ -34,20 +35,25 @@ class CpuLedger:
         self._total = (0, 0)
 
     def update(
-        self, live: Mapping[int, Stat], apart: Collection[int] = (), owed: tuple[int, int] = (0, 0)
+        self,
+        live: Mapping[int, Stat],
+        apart: Collection[int] = (),
+        owed: tuple[int, int] = (0, 0),
+        again: Callable[[int], Stat | None] | None = None,
     ) -> tuple[int, int]:
         """User and system ticks of the tree, given those of its processes that are still there.
 
-        ``apart`` are the pids of other attempts, and ``owed`` the ticks that those that went have used so far.
+        ``apart`` are the pids of other attempts, and ``owed`` the ticks that those that went have used so far;
+        ``again`` reads a process once more.
         """
         families = self._gone(live, apart)
         self._take(live, families, owed)
         for heir, gone in families.items():
             user, system = total(gone)
             if heir is not None:
-                before, now = self._last[heir], live[heir]
-                user -= now.children_user - before.children_user
-                system -= now.children_system - before.children_system
+                user, system = self._kept(heir, live[heir], (user, system))
+                if again is not None and (user > 0 or system > 0):
+                    user, system = self._kept(heir, again(heir), total(gone))
             self._lost_user += max(0, user)
             self._lost_system += max(0, system)
         user, system = total(live.values())
@@ -57,6 +63,14 @@ class CpuLedger:
             max(self._total[1], system + self.lost[1]),
         )
         return self._total
+
+    def _kept(self, heir: int, now: Stat | None, gone: tuple[int, int]) -> tuple[int, int]:
+        """What of the time of those that went did not go to an heir, as it is ``now``; none where that is gone too."""
+        before = self._last[heir]
+        if now is None or not _same(before, now):
+            return 0, 0
+        got = now.children_user - before.children_user, now.children_system - before.children_system
+        return gone[0] - got[0], gone[1] - got[1]
 
     @property
     def lost(self) -> tuple[int, int]:

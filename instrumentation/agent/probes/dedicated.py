@@ -82,8 +82,8 @@ class Tenancy:
         proc: str = "/proc",
     ) -> None:
         self._container = container
+        self._number = container.tenants = container.tenants + 1
         self._members = Members(container.directories, root, ours, is_attempt=is_attempt, launched=launched, proc=proc)
-        self._looked = False
         self._start: _Start | None = None
         self._proc = proc
         self._pages = _Pages(proc)
@@ -94,21 +94,19 @@ class Tenancy:
     @property
     def is_sole(self) -> bool:
         """Whether the container has been the attempt's alone so far."""
-        return self._container.is_container and self._members.are_explained
+        is_last = self._container.tenants == self._number
+        return is_last and self._container.is_container and self._members.are_explained
 
-    def look(self, monotonic_s: float, tree: Collection[int], seen_s: float, *, last: bool = False) -> None:
+    def look(self, monotonic_s: float, tree: Collection[int], seen_s: float) -> None:
         """Compare with what the tree's processes account for, who were read a moment before.
 
-        ``seen_s`` is the CPU time that was seen of the attempt since it was registered; ``last`` says that its root
-        has ended.
+        ``seen_s`` is the CPU time that was seen of the attempt since it was registered.
         """
-        if not self.is_sole:
-            return
-        if not self._members.look(tree):
+        if not (self.is_sole and self._members.look(tree)):
             self._ceiling_bytes = None
             return
-        state, _ = self._container.read(monotonic_s, whole=last or not self._looked)
-        self._looked = True
+        # Anew: an attempt that was here when others had it read may be gone by now.
+        state = self._container.accounts.state()
         self._of_cpu(state, seen_s)
         if tree and state.memory_anonymous_bytes is not None:
             self._pages.look(monotonic_s, tree, self._container.accounts)

@@ -45,7 +45,7 @@ class _Share:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """When a group of copies was measured, for how long, and how many page faults they had had by then."""
+    """When a group of copies was measured, what CPU time that took, and how many page faults they had had by then."""
 
     time_s: float
     cost_s: float
@@ -100,14 +100,14 @@ class SharedMemory:
                 self._shares[stat.pid] = _Share(stat.start, held, stat.rss_bytes)
 
     def _measure(self, stack: int, copies: list[Stat]) -> None:
-        now, look = time.monotonic(), self._looks.get(stack)
+        now, begun, look = time.monotonic(), time.thread_time(), self._looks.get(stack)
         if len(copies) < 2 or (look is not None and not look.is_due(now, copies)):
             return
         for stat in copies:
             held = procfs.proportional_bytes(self._proc, stat.pid)
             if held is not None:
                 self._shares[stat.pid] = _Share(stat.start, held, stat.rss_bytes)
-        self._looks[stack] = _Look(now, time.monotonic() - now, sum(stat.faults for stat in copies))
+        self._looks[stack] = _Look(now, time.thread_time() - begun, sum(stat.faults for stat in copies))
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ class ProcessTree:
         return TreeSample(time.time_ns(), *self._told[1:-2], *disk)
 
     def _add_up(self, live: dict[int, Stat]) -> TreeSample:
-        user, system = self._cpu.update(live, self._inner.pids, self._inner.owed_ticks())
+        user, system = self._cpu.update(live, self._inner.pids, self._inner.owed_ticks(), self._read_again)
         if self._earlier is None:
             self._earlier = self._used_earlier(live)
         memories = self._memories(live)
@@ -125,6 +125,10 @@ class ProcessTree:
             processes=len(alive),
             threads=sum(alive),
         )
+
+    def _read_again(self, pid: int) -> Stat | None:
+        """A process as it is now, not as it was in this round."""
+        return procfs.stat(self._host.proc, pid)
 
     def see_zombie(self, stat: Stat) -> None:
         """Take the root's last state, read when it had just ended: its parent may leave no time for another look."""
