@@ -35,10 +35,19 @@ NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 _NOT_EXECUTED = b"not executed"
 _SUMMARY_S = 1.0
-_FORWARDED = tuple(
+_OF_TERMINALS = tuple(
     getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
-    if hasattr(signal, name)  # Windows has two of them
+    for name in ("SIGINT", "SIGQUIT", "SIGHUP", "SIGCONT", "SIGWINCH")
+    if hasattr(signal, name)  # Windows has one of them
+)
+_FORWARDED = (  # what stops a process is not among them: a stopped job is stopped with its launcher
+    *_OF_TERMINALS,
+    *(
+        getattr(signal, name)
+        for name in ("SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGIO", "SIGPWR")
+        if hasattr(signal, name)
+    ),
+    *(range(signal.SIGRTMIN, signal.SIGRTMAX + 1) if hasattr(signal, "SIGRTMIN") else ()),
 )
 _COPY_GROWTH_BYTES = 4 << 20
 """What the child may still grow by between its reading and its execution: four times what was seen."""
@@ -179,7 +188,7 @@ def _wait(pid: int, *, with_orphans: bool) -> _Ended:
     while True:
         info = signal.sigwaitinfo({*_FORWARDED, signal.SIGCHLD})
         if info.si_signo != signal.SIGCHLD:
-            if info.si_code != _SI_KERNEL:
+            if info.si_code != _SI_KERNEL or info.si_signo not in _OF_TERMINALS:
                 os.kill(pid, info.si_signo)  # not reaped yet, so the number is still its own
             continue
         left.collect()

@@ -248,7 +248,7 @@ def decode(line: bytes) -> Message:
 
 
 def _is_sound(message: Message) -> bool:
-    """Whether what the agent is told is of its fields' kinds: the rest would end it, and with it everybody's attempts."""
+    """Whether what the agent is told is of its fields' kinds: the rest would end it, and everybody's attempts."""
     if isinstance(message, Register):
         count = _is_count(message.pid, _PIDS) and message.interval_s > 0
         return count and _is_plain_identity(message.identity) and _is_sound_reading(message.baseline)

@@ -17,6 +17,7 @@ import hashlib
 import logging
 import os
 import re
+import stat
 import threading
 import time
 import uuid
@@ -279,10 +280,12 @@ def _entries(directory: Path) -> list[_Entry]:
                 if match is None:
                     continue
                 with contextlib.suppress(FileNotFoundError):
-                    size_bytes = file.stat().st_size
+                    found_as = file.stat(follow_symlinks=False)
+                    if not stat.S_ISREG(found_as.st_mode):
+                        continue  # reading a pipe, or what a link leads to, may never end
                     encoding = _ENCODINGS[match["suffix"]]
                     found.append(
-                        _Entry(Path(file.path), int(match["time"]), int(match["points"]), encoding, size_bytes)
+                        _Entry(Path(file.path), int(match["time"]), int(match["points"]), encoding, found_as.st_size)
                     )
     except (FileNotFoundError, NotADirectoryError):
         return []

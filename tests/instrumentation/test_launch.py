@@ -107,7 +107,13 @@ def test_a_script_without_a_first_line_is_run_by_the_shell(place: Place, setting
     assert _run(place, settings, str(script), "it").stdout == b"ran it\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1),
+        *(signal.SIGALRM, signal.SIGCONT, signal.SIGWINCH, signal.SIGXCPU, signal.SIGRTMIN + 3),
+    ],
+)
 def test_signals_are_the_commands(place: Place, settings: Settings, number: signal.Signals) -> None:
     """A signal that `stepsize run` alone is sent reaches the command, which decides what becomes of it."""
     code = f"import signal, sys; signal.signal({int(number)}, lambda *_: sys.exit(5)); print('up', flush=True)\n"
@@ -117,6 +123,15 @@ def test_signals_are_the_commands(place: Place, settings: Settings, number: sign
     process.send_signal(number)
     process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 5
+
+
+def test_an_alarm_that_was_set_before_is_the_commands(place: Place, settings: Settings) -> None:
+    """`alarm` and then `exec` is how some put a limit on a command: it ends by it, as it would without us."""
+    script = "import os, signal, sys; signal.setitimer(signal.ITIMER_REAL, 1); os.execv(sys.executable, sys.argv[1:])"
+    command = [sys.executable, "-m", "stepsize", "run", "-q", "--", "sleep", "60"]
+    environment = place.environment(settings)
+    done = subprocess.run([sys.executable, "-c", script, *command], env=environment, timeout=TIMEOUT_S, check=False)
+    assert done.returncode == 128 + signal.SIGALRM
 
 
 def test_a_terminal_interrupts_the_command_once(place: Place, settings: Settings) -> None:
@@ -207,12 +222,13 @@ def test_a_parent_that_ignores_children_does_not_keep_the_command(place: Place, 
 
 
 def test_tracking_that_cannot_work_does_not_touch_the_command(place: Place) -> None:
-    """Without a place for sockets the command runs, and what `wait4` knows is said."""
+    """Without a place for sockets the command runs; what `wait4` knows is said, and that it is nowhere else."""
     (place.home / "file").touch()
     settings = place.settings()
     done = _run(place, settings, "sh", "-c", "exit 4", env={"STEPSIZE_RUNTIME": str(place.home / "file" / "x")})
     assert done.returncode == 4
     assert b"stepsize: sh/run used" in done.stderr
+    assert b"not recorded: cannot use" in done.stderr
     assert all(line.startswith(b"stepsize: ") for line in done.stderr.splitlines())
     assert not list(place.runtime.iterdir())
 

@@ -124,6 +124,19 @@ def test_a_damaged_file_is_set_aside_and_counted(tmp_path: Path, damage: str) ->
     assert len(list((tmp_path / "spool").glob("*.damaged"))) == 1
 
 
+def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
+    """A pipe, a link or a directory of such a name keeps nothing else from being sent."""
+    spool, directory = Spool(tmp_path / "spool", ROOMY), tmp_path / "spool"
+    request = _noise(100)
+    spool.add(request)
+    os.mkfifo(directory / f"{1:020d}-5-aaaaaaaa.pb.gz")
+    (directory / f"{2:020d}-5-aaaaaaaa.pb.gz").symlink_to("/dev/zero")
+    (directory / f"{3:020d}-5-aaaaaaaa.pb.gz").mkdir()
+    spool.look()
+    assert spool.points == request.points
+    assert _drain(spool) == [request]
+
+
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 KiB."""

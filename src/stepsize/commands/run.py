@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stepsize.discovery import agent_socket
+from stepsize.errors import StepsizeError
 from stepsize.instrumentation.identity import of_settings
 from stepsize.instrumentation.launch import Completed, launch
 from stepsize.settings import Settings
@@ -60,7 +62,7 @@ def execute(
     """Run ``argv`` to its end and say on standard error what it used, and what ``advice`` makes of its history."""
     completed = launch(argv, identity, settings)
     if completed.summary is not None and not quiet and not settings.sdk_disabled:
-        lines = [describe(identity, completed.summary)]
+        lines = [describe(identity, completed.summary), *_unseen(settings)]
         if advice is not None:
             try:
                 said = advice(identity, settings)
@@ -70,6 +72,15 @@ def execute(
         for line in lines:
             click.echo(f"stepsize: {line}", err=True)
     return completed
+
+
+def _unseen(settings: Settings) -> list[str]:
+    """Why nobody could be told of the command, in a line; none where somebody was."""
+    try:
+        agent_socket(settings)
+    except StepsizeError as error:
+        return [f"not recorded: {error}"]
+    return []
 
 
 def _advise(identity: Identity, settings: Settings) -> str | None:
