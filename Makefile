@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format test-peers soak bench-agent bench-api bench-flow bench-truth docs catalog lock clean
+.PHONY: help run test lint format test-peers soak bench-agent bench-api bench-card bench-flow bench-truth docs catalog lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ bench-agent: $(STAMP) ## Measure what sampling and sending cost, beside resource
 
 bench-api: $(STAMP) ## Measure what an answer costs after a day of samples, beside resource-tracker
 	$(BIN)/python benchmarks/api_day.py
+
+bench-card: $(STAMP) ## Measure what a card costs, beside Metaflow's own
+	$(BIN)/python benchmarks/card_cost.py
 
 bench-flow: $(STAMP) ## Measure what tracking costs a flow
 	$(BIN)/python benchmarks/flow_overhead.py

@@ -1,4 +1,4 @@
-"""What a card costs: ``python benchmarks/card_cost.py [--rounds 5] [--seconds 60]``.
+"""What a card costs: ``python benchmarks/card_cost.py [--rounds 5] [--seconds 60]`` (``make bench-card``).
 
 Two sides, apart. The task: wall and CPU time of ordering a card, the shell between task and writer included. The
 writer: CPU time of a card of an attempt that lasts a second, and what one that lasts a minute more adds. Beside them
