@@ -254,11 +254,11 @@ def _is_sound(message: Message) -> bool:
         return count and _is_plain_identity(message.identity) and _is_sound_reading(message.baseline)
     if isinstance(message, End):
         codes = all(code is None or isinstance(code, int) for code in (message.exit_code, message.exit_signal))
-        return codes and isinstance(message.instance_id, str) and _is_sound_reading(message.final)
+        return codes and _is_text(message.instance_id) and _is_sound_reading(message.final)
     if isinstance(message, Annotate):
-        return isinstance(message.instance_id, str) and _are_plain(message.values)
+        return _is_text(message.instance_id) and _are_plain(message.values)
     if isinstance(message, Summarize | Record):
-        return isinstance(message.instance_id, str)
+        return _is_text(message.instance_id)
     return not isinstance(message, Flush) or math.isfinite(message.timeout_s)
 
 
@@ -267,6 +267,10 @@ def _is_sound_reading(reading: Reading) -> bool:
     known = (reading.time_unix_nano, *(count for count in counts if count is not None))
     seconds = (reading.cpu_user_s, reading.cpu_system_s)
     return all(_is_count(count, _COUNTS) for count in known) and all(math.isfinite(each) for each in seconds)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _is_count(value: object, end: int) -> bool:
