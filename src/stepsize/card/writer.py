@@ -20,9 +20,6 @@ from stepsize.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stepsize.card.content import Contents
-    from stepsize.card.store import CardStore
-
 _LOOK_S = 0.2
 """How often it looks whether the attempt is over."""
 _KNOWN_S = 2.0
@@ -61,8 +58,8 @@ class _Writer:
         from stepsize.card.store import CardStore  # noqa: PLC0415 - as above
 
         self._order, self._watched = order, watched
-        self._contents: Contents = Contents(watched, order.interval_s)
-        self._store: CardStore = CardStore(order)
+        self._contents = Contents(watched, order.interval_s)
+        self._store = CardStore(order)
         self._pages = 0
 
     def run(self) -> None:
@@ -85,16 +82,16 @@ class _Writer:
         self._page(last=True)
 
     def _page(self, *, last: bool = False) -> float:
-        """Write a page; the pause after it in seconds. A datastore that takes none may take the next."""
+        """Write a page; the pause after it in seconds. One that cannot be made or kept is left to the next."""
         from stepsize.card import page  # noqa: PLC0415 - with the contents
         from stepsize.card.store import LAST_TOKEN  # noqa: PLC0415 - as above
 
         began_s = time.process_time()
         token = LAST_TOKEN if last else f"page-{self._pages}"
-        content = self._contents.now(advise=last or self._pages % _ADVICE_EVERY == 0)
+        advise = last or self._pages % _ADVICE_EVERY == 0
         self._pages += 1
         with contextlib.suppress(Exception):
-            self._store.save(page.render(content, token), token)
+            self._store.save(page.render(self._contents.now(advise=advise), token), token)
         used_s = time.process_time() - began_s
         if self._pages == 1:
             return self._order.refresh_s  # the start's imports are in it
