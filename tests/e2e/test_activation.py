@@ -79,7 +79,7 @@ def test_the_decorator_tracks_one_step_at_its_own_interval(workplace: Workplace)
     _flow(workplace, imports="from metaflow import stepsize", decorator="@stepsize(interval=0.1)", STEPSIZE="0")
     ((step, samples),) = workplace.query("SELECT step, samples FROM tasks")
     assert step == "timed"
-    assert samples >= 8, "a second at ten a second, on a busy machine"
+    assert samples >= 9, "25 are due at ten a second, 7 at one a second"
 
 
 def test_decorators_that_the_site_adds_stay(workplace: Workplace) -> None:
@@ -94,7 +94,7 @@ from metaflow import FlowSpec, step
 class QuickFlow(FlowSpec):
     @step
     def start(self):
-        time.sleep(1)
+        time.sleep(2.5)
         self.next(self.end)
     @step
     def end(self):
@@ -126,7 +126,7 @@ def test_every_way_that_metaflow_has_to_decorate_steps(
     workplace.report()
     (_, ended), (started, samples) = workplace.query("SELECT step, samples FROM tasks ORDER BY step")
     assert (started, ended > 0) == ("start", True)
-    assert samples >= 8, "a second at ten a second, on a busy machine"
+    assert samples >= 9, "25 are due at ten a second, 7 at one a second"
 
 
 def test_switched_off_nothing_is_tracked_and_nothing_is_started(workplace: Workplace) -> None:

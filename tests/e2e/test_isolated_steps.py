@@ -30,7 +30,7 @@ class IsolatedFlow(FlowSpec):
         except ImportError:
             self.found = ""
         self.packages = [name for name in ("opentelemetry", "psutil", "duckdb") if name in sys.modules]
-        total = sum(range(10_000_000))
+        total = sum(range(40_000_000))
         self.next(self.end)
     @step
     def end(self):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from stepsize.settings import Settings
 from tests.instrumentation.conftest import Place
-from tests.instrumentation.receiver import Receiver
+from tests.instrumentation.receiver import TIMEOUT_S, Receiver
 
 MIB = 1 << 20
+WAIT = "print('registered', flush=True)\nsys.stdin.readline()\n"
 
 
 def _told(receiver: Receiver, task: str) -> list[float]:
@@ -48,11 +50,12 @@ def test_where_it_is_not_sure_nothing_is_said(place: Place, settings: Settings, 
     other = None
     if why == "somebody else's too":
         place.run(settings, "warm", "")
-        other = place.start(settings, "other", "time.sleep(0.8)", env=environment)
+        other = place.start(settings, "other", WAIT, env=environment, stdin=PIPE, stdout=PIPE)
+        other.stdout.readline()
     place.run(settings, "task", "time.sleep(0.4)", env=environment)
     receiver.end("task")
     assert _told(receiver, "task") == []
     if other is not None:
-        other.wait()
+        other.communicate(b"\n", timeout=TIMEOUT_S)
         receiver.end("other")
         assert len(_told(receiver, "other")) <= 1  # until the second attempt came
