@@ -64,6 +64,7 @@ def locked(path: Path, deadline: float) -> Iterator[None]:
 
     descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        os.fchmod(descriptor, 0o600)  # a user's umask may have left nothing, and then nobody could open it again
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,6 +84,7 @@ def listen(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(os.fspath(path))
+        path.chmod(0o600)  # whatever the umask: its user, and nobody else
         listener.listen(_BACKLOG)
     except BaseException:
         listener.close()

@@ -10,6 +10,9 @@ import pytest
 
 from stepsize.commands.settle import settle
 from stepsize.discovery import read_address
+from stepsize.instrumentation import client
+from stepsize.model import Identity, Outcome
+from stepsize.settings import Settings
 from stepsize.store.manifest import manifest_path
 from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import Place, RunningCollector, wait_for
@@ -116,3 +119,11 @@ def test_what_cannot_be_folded_fails_no_command(place: Place) -> None:
     assert f"{writer}.json is damaged" in line
     assert line.endswith("the newest tasks may be missing")
     assert visible(place) == [1]
+
+
+def test_a_data_directory_that_cannot_be_written_is_named(place: Place) -> None:
+    """Nothing can arrive there, and the reader is told why instead of how long was waited."""
+    settings = Settings.load({}, data=Path("/proc/nowhere"), runtime=place.runtime, agent_idle_s=0.5)
+    client.register(Identity("Flow", "1", "step", "1"), settings).end(Outcome.OK)
+    (line,) = settle(settings, IMPATIENCE_S)
+    assert line.startswith("STEPSIZE_DATA='/proc/nowhere' cannot be written (")

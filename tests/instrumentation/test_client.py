@@ -70,7 +70,11 @@ def _agents(settings: Settings) -> list[int]:
             command, environment = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
         except OSError:
             continue
-        if b"python" in command.split(b"\0")[0] and b"instrumentation.agent" in command and str(settings.runtime).encode() in environment:
+        if (
+            b"python" in command.split(b"\0")[0]
+            and b"instrumentation.agent" in command
+            and str(settings.runtime).encode() in environment
+        ):
             found.append(int(folder.name))
     return found
 

@@ -60,3 +60,15 @@ def test_a_full_backlog_is_not_waited_for_long(place: Place) -> None:
         rendezvous.connect(place.runtime / "a.sock", time.monotonic() + 0.02)
     held.close()
     listener.close()
+
+
+def test_lock_and_socket_are_their_users_whatever_the_umask(place: Place) -> None:
+    """A program that takes all permissions from what it makes can be followed by another; nobody else gets in."""
+    path = place.runtime / "a.sock"
+    before = os.umask(0o777)
+    try:
+        with rendezvous.locked(path, _soon()), rendezvous.listen(path):
+            modes = [each.stat().st_mode & 0o777 for each in (path, path.with_suffix(".lock"))]
+    finally:
+        os.umask(before)
+    assert modes == [0o600, 0o600]

@@ -8,6 +8,7 @@ fails a command for a part that does not answer: what is in the lake is read all
 
 from __future__ import annotations
 
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from stepsize import discovery
@@ -18,6 +19,8 @@ from stepsize.instrumentation import client, wire
 from stepsize.instrumentation.agent.spool import pending_points
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from stepsize.settings import Settings
 
 TIMEOUT_S = 15.0
@@ -60,7 +63,18 @@ def _settle_agent(settings: Settings, timeout_s: float) -> str | None:
     lost = _lost(settings)
     if delivered or lost:
         return lost
-    return f"the agent could not deliver everything within {timeout_s:g} s; {_MISSING}"
+    why = None if settings.has_endpoint else _unwritable(settings.data)
+    return f"{why or f'the agent could not deliver everything within {timeout_s:g} s'}; {_MISSING}"
+
+
+def _unwritable(data: Path) -> str | None:
+    """Why nothing can be kept in the data directory, if so; asked only once something did not arrive there."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=data):
+            return None
+    except OSError as error:
+        return f"STEPSIZE_DATA={str(data)!r} cannot be written ({error.strerror})"
 
 
 def _lost(settings: Settings) -> str | None:
