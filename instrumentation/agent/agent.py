@@ -120,7 +120,7 @@ class Agent:
         self._take_up(self._journal.take())
         while not self._stopping:
             ready = {key.fd for key, _ in self._selector.select(self._pause_s())}
-            if ready:
+            if ready or self._server.is_full:
                 with contextlib.suppress(BlockingIOError):
                     self._wake_read.recv(4096)
                 for received in self._server.receive():

@@ -8,6 +8,7 @@ should have kept them out.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import selectors
@@ -97,6 +98,8 @@ class Server:
     def __init__(self, listener: socket.socket, selector: selectors.BaseSelector) -> None:
         self._selector = selector
         self._connections: dict[Connection, None] = {}  # in the order in which they came
+        self.is_full = False
+        """Whether somebody waits for whom there is no descriptor: the selector, which would not rest, is not told."""
         self.listener = listener
         self.listen_on(listener)
 
@@ -108,7 +111,9 @@ class Server:
 
     def forget_listener(self) -> None:
         """Accept no more."""
-        self._selector.unregister(self.listener)
+        if not self.is_full:
+            self._selector.unregister(self.listener)
+        self.is_full = False
         self.listener.close()
 
     @property
@@ -131,6 +136,9 @@ class Server:
 
     def accept(self) -> int:
         """Let in whoever is waiting; how many there were."""
+        if self.is_full:
+            self.is_full = False
+            self._selector.register(self.listener, selectors.EVENT_READ)
         count = 0
         while True:
             try:
@@ -139,6 +147,9 @@ class Server:
                 return count
             except OSError as error:  # out of descriptors, or withdrawn with nobody waiting
                 _log.debug("cannot accept: %s", error)
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    self.is_full = True
+                    self._selector.unregister(self.listener)
                 return count
             count += 1
             pid, uid = _peer(channel)
