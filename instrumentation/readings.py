@@ -68,6 +68,12 @@ def reading_of(pid: int, *, with_children: bool = True) -> Reading | None:
     )
 
 
+def has_ended(pid: int) -> bool:
+    """Whether another process is gone, waited for or not; so is one that cannot be seen."""
+    stat = procfs.stat(_PROC, pid)
+    return stat is None or stat.state in b"ZX"
+
+
 def maxrss_bytes(ru_maxrss: int) -> int:
     """``ru_maxrss`` in bytes, which is what macOS counts in; all others count kibibytes (getrusage(2))."""
     return ru_maxrss if sys.platform == "darwin" else ru_maxrss * 1024

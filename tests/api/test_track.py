@@ -280,6 +280,21 @@ def test_another_process_is_tracked(program: Program) -> None:
     assert task.outcome is stepsize.Outcome.OK
 
 
+def test_how_another_process_ended_within_the_block_is_what_the_agent_saw(program: Program) -> None:
+    """Nobody waits for it before the block is left, so that every kernel tells."""
+    body = "import sys; print(flush=True); sys.stdin.read(); sys.exit(3)"
+    other = subprocess.Popen([sys.executable, "-c", body], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout is not None
+    assert other.stdin is not None
+    other.stdout.readline()
+    with stepsize.track(step="other", pid=other.pid) as task:
+        task.wait_for_samples(1)
+        other.stdin.close()
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+    other.wait()
+    assert task.outcome is stepsize.Outcome.FAILED
+
+
 def test_a_process_that_is_not_there_is_a_problem_in_words(program: Program) -> None:
     """The block runs all the same."""
     ended = subprocess.Popen([sys.executable, "-c", ""])

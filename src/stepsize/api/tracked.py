@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _LAST_RECORD_S = 1.0
 """How long the first answer after the end waits for the agent's last record."""
+_SEEN_S = 0.05
 _SILENCE_S = 3.0
 """A recording that was silent for so long has lost its agent: another one is told of the attempt."""
 _LOCATE_S = 0.5
@@ -105,14 +106,15 @@ class Tracked(Recorded):
         if not self.running or os.getpid() != self._owner:
             return
         self._ended_s = time.monotonic()
-        final = None
+        final, lives = None, True
         with quietly():
             final = self._reading(last=True)
-            if final is not None and self._registration is not None:
+            lives = not self._other or (final is not None and not readings.has_ended(self.pid))
+            if lives and final is not None and self._registration is not None:
                 end = wire.End(self.identity.instance_id, outcome, final, exit_signal=exit_signal)
                 self._registration.end_with(end)
-        if final is None and self._other:
-            outcome = Outcome.UNKNOWN  # the process has ended before, and only the agent may have seen how
+        if not lives:
+            outcome = self._seen_end()
         self._facts = replace(self._facts, outcome=outcome, **self._told(final))
 
     def annotate(self, **values: Any) -> bool:
@@ -120,7 +122,7 @@ class Tracked(Recorded):
         known = checked(values)
         said = self._registration is not None and bool(known) and self._registration.annotate(**known)
         self._facts = replace(
-            self._facts, identity=replace(self.identity, annotations={**self.identity.annotations, **known})
+            self._facts, identity=self.identity._replace(annotations={**self.identity.annotations, **known})
         )
         return said and len(known) == len(values)
 
@@ -172,6 +174,19 @@ class Tracked(Recorded):
         if self._other:
             return readings.reading_of(self.pid, with_children=self._children)
         return readings.own_reading(last=last, with_children=self._children)
+
+    def _seen_end(self) -> Outcome:
+        """How the agent saw the other process end, which it did a moment ago at the latest."""
+        deadline_s = time.monotonic() + _SEEN_S
+        with quietly():
+            while (left_s := deadline_s - time.monotonic()) > 0:
+                answer = client.ask(self._settings, wire.Summarize(self.identity.instance_id), left_s)
+                if not isinstance(answer, wire.Summary):
+                    break
+                if answer.outcome is not None:
+                    return answer.outcome
+                time.sleep(_SEEN_S / 10)
+        return Outcome.UNKNOWN
 
     def _told(self, final: wire.Reading | None) -> dict[str, Any]:
         """What the process's own readings say of the attempt."""
