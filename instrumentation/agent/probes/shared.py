@@ -6,8 +6,8 @@ a shared page once.
 Copies are processes of which one was forked off another, none having executed since: they share all that neither has
 written to. Of them PSS is read, which costs 20 ms for a process of 4 GiB. A group of copies is measured as often as its
 own measured cost allows, more often while page faults tell that its copies diverge; in between, what each has gained
-or lost since is added to its share. Other processes of one program share its file and its libraries: those are counted
-for the one that has most of them.
+or lost since is added to its share: of files and shared memory only what the largest of them has gained. Other
+processes of one program share its file and its libraries: those are counted for the one that has most of them.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class _Share:
     start: int
     held_bytes: int
     resident_bytes: int
+    anonymous_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,14 @@ class SharedMemory:
         for stack, copies in self.groups.items():
             self._enter(copies, known)
             self._measure(stack, [stat for stat in copies if stat.pid in known])
+            most = max(copies, key=lambda stat: stat.rss_bytes).pid
             for stat in copies:
                 share = self._shares[stat.pid]
-                usage[stat.pid] = max(0, share.held_bytes + stat.rss_bytes - share.resident_bytes)
+                gained_bytes = stat.rss_bytes - share.resident_bytes
+                if gained_bytes > 0 and stat.pid != most:
+                    # Files and shared memory that it has taken up since are likely to be those that another has.
+                    gained_bytes = min(gained_bytes, self._anonymous_bytes(stat) - share.anonymous_bytes)
+                usage[stat.pid] = max(0, share.held_bytes + gained_bytes)
         others = [stat for stat in live.values() if stat.pid not in usage]
         for stat in others:
             self._shares.pop(stat.pid, None)
@@ -97,7 +103,11 @@ class SharedMemory:
         for stat in copies:
             if stat.pid not in self._shares:
                 held = stat.rss_bytes if stat.pid in known else 0
-                self._shares[stat.pid] = _Share(stat.start, held, stat.rss_bytes)
+                self._shares[stat.pid] = _Share(stat.start, held, stat.rss_bytes, self._anonymous_bytes(stat))
+
+    def _anonymous_bytes(self, stat: Stat) -> int:
+        shared = procfs.shared_bytes(self._proc, stat.pid)
+        return stat.rss_bytes if shared is None else max(0, stat.rss_bytes - shared)
 
     def _measure(self, stack: int, copies: list[Stat]) -> None:
         now, begun, look = time.monotonic(), time.thread_time(), self._looks.get(stack)
@@ -106,7 +116,7 @@ class SharedMemory:
         for stat in copies:
             held = procfs.proportional_bytes(self._proc, stat.pid)
             if held is not None:
-                self._shares[stat.pid] = _Share(stat.start, held, stat.rss_bytes)
+                self._shares[stat.pid] = _Share(stat.start, held, stat.rss_bytes, self._anonymous_bytes(stat))
         self._looks[stack] = _Look(now, time.thread_time() - begun, sum(stat.faults for stat in copies))
 
 
