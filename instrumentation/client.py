@@ -16,8 +16,7 @@ import contextlib
 import os
 import socket
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stepsize import discovery
 from stepsize.errors import UnavailableError
@@ -43,8 +42,7 @@ def start_agent(settings: Settings) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
+class Child(NamedTuple):
     """Another process than this one, which the caller started and will wait for, or merely looks at.
 
     Attributes:
@@ -59,8 +57,7 @@ class Child:
     waited_for: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(NamedTuple):
     """How an attempt is looked at that is a part of its process's life.
 
     Attributes:
@@ -175,7 +172,7 @@ class Registration:
         """
         with quietly():
             if self._mine:
-                self._identity = replace(self._identity, annotations={**self._identity.annotations, **values})
+                self._identity = self._identity._replace(annotations={**self._identity.annotations, **values})
                 self._send(wire.Annotate(self._identity.instance_id, values))
                 return True
             return not self._ended and annotate(self._settings, self._identity.instance_id, values)
@@ -248,7 +245,7 @@ class Registration:
             message = wire.Register(self._identity, child.pid, child.baseline, interval_s, waited_for=child.waited_for)
         if watch is None:
             return message
-        return replace(message, measured=watch.measured, within=True, recorded=bool(watch.files))
+        return message._replace(measured=watch.measured, within=True, recorded=bool(watch.files))
 
     def _send(self, *messages: wire.Message) -> None:
         with _connect(self._settings, time.monotonic() + _PATIENCE_S) as connection:
@@ -256,7 +253,7 @@ class Registration:
 
     def _deliver(self, connection: socket.socket, *messages: wire.Message) -> None:
         """Send the registration, then ``messages``; the pidfd travels with the first byte."""
-        first = replace(self._register or self._registration(), identity=self._identity)
+        first = (self._register or self._registration())._replace(identity=self._identity)
         content = b"".join(wire.encode(message) for message in (first, *messages))
         files = () if self._watch is None else self._watch.files
         with _pidfd(self._owner if self._child is None else self._child.pid) as pidfd:

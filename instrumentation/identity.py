@@ -11,7 +11,7 @@ import getpass
 import os
 import re
 import time
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -73,9 +73,9 @@ def of_command(
     )
     if outer == (identity.flow, identity.run, identity.step, identity.task, identity.attempt):
         # What was said was said of the attempt above, whose environment this one has inherited.
-        identity = replace(identity, step=f"{identity.step}/{program}", task=f"{identity.task}.{os.getpid()}")
+        identity = identity._replace(step=f"{identity.step}/{program}", task=f"{identity.task}.{os.getpid()}")
     said_first = with_resource_attributes(identity, environ)
-    return replace(said_first, request=_merged(said_first.request, found.request))
+    return said_first._replace(request=_merged(said_first.request, found.request))
 
 
 def _below(found: Found, outer: Above | None, program: str) -> Found:
@@ -110,9 +110,7 @@ def program_of(argv: Sequence[str]) -> str:
 
 
 def _merged(first: Request, second: Request) -> Request:
-    values = {row.name: getattr(first, row.name) for row in fields(Request)}
-    known = {name: value for name, value in values.items() if value is not None}
-    return replace(second, **known)
+    return second._replace(**{name: value for name, value in first._asdict().items() if value is not None})
 
 
 def with_resource_attributes(identity: Identity, environ: Mapping[str, str]) -> Identity:
@@ -135,8 +133,7 @@ def with_resource_attributes(identity: Identity, environ: Mapping[str, str]) -> 
         gpu=_number(said.get(Attr.REQUEST_GPU)) if request.gpu is None else request.gpu,
         disk_bytes=_integer(said.get(Attr.REQUEST_DISK)) if request.disk_bytes is None else request.disk_bytes,
     )
-    return replace(
-        identity,
+    return identity._replace(
         item=identity.item or said.get(Attr.ITEM),
         project=identity.project or said.get(Attr.PROJECT),
         branch=identity.branch or said.get(Attr.BRANCH),

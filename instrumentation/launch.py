@@ -17,7 +17,7 @@ import json
 import os
 import signal
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from stepsize.errors import StepsizeError
@@ -133,7 +133,7 @@ def _began(reports: int) -> wire.Reading | None:
     if len(said) != 1 or said[0] == _NOT_EXECUTED:
         return None
     own = wire.Reading(**json.loads(said[0]))
-    return replace(own, memory_peak_bytes=None, children_peak_bytes=(own.memory_peak_bytes or 0) + _COPY_GROWTH_BYTES)
+    return own._replace(memory_peak_bytes=None, children_peak_bytes=(own.memory_peak_bytes or 0) + _COPY_GROWTH_BYTES)
 
 
 def _execute(
@@ -153,7 +153,7 @@ def _execute(
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         with contextlib.suppress(Exception):  # then it is not tracked, but run all the same
             os.environ[lineage.MARK] = lineage.mark_of(os.getpid(), identity)
-            os.write(report, json.dumps(asdict(readings.own_reading())).encode() + b"\n")
+            os.write(report, json.dumps(readings.own_reading()._asdict()).encode() + b"\n")
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.execvp(argv[0], list(argv))  # noqa: S606 - running the user's command is what this is for
     except FileNotFoundError:

@@ -9,7 +9,6 @@ attributes of that attempt for the resource of the program's own telemetry (`Ste
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.resources import Resource, ResourceDetector
@@ -48,7 +47,7 @@ class StepsizeResourceDetector(ResourceDetector):
         identity = autostart.own_identity() if own is None else own.identity
         above = lineage.above(os.environ)
         if above is not None and own is None:
-            identity = replace(identity, **above._asdict())
+            identity = identity._replace(**above._asdict())
         attributes = identity.attributes()
         # The service is the program's to name, and its instances are not our attempts.
         return Resource({name: value for name, value in attributes.items() if not name.startswith("service.")})

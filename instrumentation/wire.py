@@ -1,34 +1,28 @@
 """What client and agent say to each other over the agent's socket: one JSON object a line.
 
 What comes in: frozen messages, or the bytes of a line. What goes out: the bytes of a line, or a message. Never touches
-a socket, a file or a clock. Standard library only: it is imported inside the user's process. The protocol's version is
-`discovery.AGENT_PROTOCOL_VERSION`, which is part of the socket's name, so both ends always speak the same one.
+a socket, a file or a clock. Standard library only, and no dataclass (`docs/decisions/0008`): it is imported inside the
+user's process. The protocol's version is `discovery.AGENT_PROTOCOL_VERSION`, which is part of the socket's name, so
+both ends always speak the same one.
 """
-
-from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from stepsize.errors import DataError
-from stepsize.model import Identity, Outcome, Request
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from stepsize.model import AttributeValue
+from stepsize.model import AttributeValue, Identity, Outcome, Request
 
 MAX_LINE_BYTES = 1 << 20
 """A line longer than this is not one of ours."""
 _PIDS = 1 << 31
 _COUNTS = 1 << 63
+_NONE: Mapping[str, int] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What a process has used since it was made, its waited-for children included; ``None`` where unreadable.
 
     Attributes:
@@ -62,8 +56,7 @@ class Measured(str, Enum):
     """The host alone: a recording is all that comes of it, no point of the attempt is sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Register:
+class Register(NamedTuple):
     """A process is this attempt. Said again with every later message, so that an agent that is new knows it too.
 
     Attributes:
@@ -86,16 +79,14 @@ class Register:
     recorded: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Annotate:
+class Annotate(NamedTuple):
     """What the user says of the attempt, which may be another process's: a command's of its ``stepsize run``."""
 
     instance_id: str
     values: Mapping[str, AttributeValue]
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """The attempt is over: its outcome and final reading.
 
     A ``tentative`` one is said by a process that is about to end and does not know how: the outcome counts where
@@ -110,8 +101,7 @@ class End:
     tentative: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Flush:
+class Flush(NamedTuple):
     """Answer (`Answer`) once everything sampled up to now is acknowledged.
 
     Not ok where that took longer than ``timeout_s``, or where points were refused or dropped since the flush before.
@@ -120,15 +110,13 @@ class Flush:
     timeout_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Summarize:
+class Summarize(NamedTuple):
     """Answer (`Summary`) what an attempt has used so far; asked after its `End` it is final."""
 
     instance_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """Write what is sampled of a live attempt to the two files of a recording that come with this.
 
     Said by another process than the attempt's, which wants to look on. Answered (`Answer`) by whether it lives.
@@ -137,32 +125,27 @@ class Record:
     instance_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """Answer (`AgentStatus`) how the agent is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Locate:
+class Locate(NamedTuple):
     """Answer (`Location`) what is known of the host by now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """The host's resource attributes: ``host.*``, ``os.*``, and ``cloud.*`` where there is one."""
 
     attributes: Mapping[str, AttributeValue]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """Whether what was asked for happened."""
 
     ok: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """What an attempt has used; ``None`` where it could not be read.
 
     ``outcome`` is how it ended, ``None`` while it lives.
@@ -180,8 +163,7 @@ class Summary:
     outcome: Outcome | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AgentStatus:
+class AgentStatus(NamedTuple):
     """How the agent is.
 
     Attributes:
@@ -198,9 +180,9 @@ class AgentStatus:
     tasks: int
     unsent_points: int
     dropped_points: int
-    instances: tuple[str, ...] = field(default_factory=tuple)
+    instances: tuple[str, ...] = ()
     spooled_points: int = 0
-    losses: Mapping[str, int] = field(default_factory=dict)
+    losses: Mapping[str, int] = _NONE
 
 
 Message = (
@@ -211,10 +193,15 @@ _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message
 
 def encode(message: Message) -> bytes:
     """A message as one line."""
-    content = {"type": type(message).__name__, **asdict(message)}
+    content = {"type": type(message).__name__, **_content(message)}
     if isinstance(message, End | Summary) and message.outcome is not None:
         content["outcome"] = message.outcome.value
     return json.dumps(content, separators=(",", ":"), default=str).encode() + b"\n"
+
+
+def _content(value: Any) -> dict[str, Any]:
+    """The fields of a message, and of the named tuples in it, by their names: JSON would make lists of them."""
+    return {name: _content(part) if hasattr(part, "_fields") else part for name, part in value._asdict().items()}
 
 
 def decode(line: bytes) -> Message:
@@ -279,10 +266,10 @@ def _is_count(value: object, end: int) -> bool:
 
 def _is_plain_identity(identity: Identity) -> bool:
     mappings = (identity.annotations, identity.resource)
-    parts = {row.name: getattr(identity, row.name) for row in fields(Identity)}
-    names = {name: part for name, part in parts.items() if name not in ("request", "annotations", "resource")}
-    asked = {row.name: getattr(identity.request, row.name) for row in fields(Request)}
-    return all(_are_plain(each) for each in (names, asked, *mappings))
+    names = {
+        name: part for name, part in identity._asdict().items() if name not in ("request", "annotations", "resource")
+    }
+    return all(_are_plain(each) for each in (names, identity.request._asdict(), *mappings))
 
 
 def _are_plain(values: Mapping[str, Any]) -> bool:
@@ -291,7 +278,7 @@ def _are_plain(values: Mapping[str, Any]) -> bool:
 
 
 def _known(kind: type[Any], content: Mapping[str, Any]) -> dict[str, Any]:
-    return {row.name: content[row.name] for row in fields(kind) if row.name in content}
+    return {name: content[name] for name in kind._fields if name in content}
 
 
 def _identity(content: Mapping[str, Any]) -> Identity:

@@ -14,7 +14,6 @@ import selectors
 import socket
 import time
 from collections import OrderedDict
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stepsize.errors import StepsizeError
@@ -263,7 +262,7 @@ class Agent:
         self._recorder.record(attempt, when, observations)
         self._recorder.recordings.close(attempt.instance_id)
         self._brink.forget(attempt.instance_id)
-        self._summaries[attempt.instance_id] = replace(attempt.summary(), outcome=end.outcome)
+        self._summaries[attempt.instance_id] = attempt.summary()._replace(outcome=end.outcome)
         self._over[attempt.instance_id, attempt.pid, attempt.start_unix_nano] = None
         for remembered in (self._summaries, self._over):
             while len(remembered) > _REMEMBERED:

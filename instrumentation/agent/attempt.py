@@ -8,7 +8,6 @@ client itself said last is exact and replaces what was sampled of its process.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stepsize import model
@@ -72,7 +71,7 @@ class Attempt:
 
     def annotate(self, values: dict[str, AttributeValue]) -> None:
         """Take what the user says of the attempt into its resource."""
-        self.identity = replace(self.identity, annotations={**self.identity.annotations, **values})
+        self.identity = self.identity._replace(annotations={**self.identity.annotations, **values})
 
     def oom_kills(self) -> int:
         """How often the attempt's container was short of memory."""
@@ -179,8 +178,7 @@ class Attempt:
         Whatever the tree shows less of now than was known then is theirs; sums go on from there.
         """
         totals, base = self._totals, self._baseline
-        self._baseline = replace(
-            base,
+        self._baseline = base._replace(
             cpu_user_s=base.cpu_user_s - max(0.0, totals.user_s - (sample.cpu_user_s - base.cpu_user_s)),
             cpu_system_s=base.cpu_system_s - max(0.0, totals.system_s - (sample.cpu_system_s - base.cpu_system_s)),
             disk_read_bytes=_carried(base.disk_read_bytes, totals.read_bytes, sample.disk_read_bytes),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,7 @@ class Watched:
         """What another agent needs to know to go on in this one's place."""
         identity = self.attempt.identity
         if self._registration is None or self._registration[0] is not identity:
-            self._registration = identity, wire.encode(replace(self.register, identity=identity))
+            self._registration = identity, wire.encode(self.register._replace(identity=identity))
         return LiveAttempt(self._registration[1], self.attempt.pid, self.start, self.attempt.progress())
 
     def has_ended(self, proc: str) -> bool:

@@ -267,7 +267,7 @@ from dataclasses import asdict
 from stepsize.instrumentation.orchestrators.evidence import Evidence
 from stepsize.instrumentation.orchestrators.table import identify
 found = identify(Evidence(os.environ))
-print(json.dumps(found and asdict(found)))
+print(json.dumps(found and {**asdict(found), "request": found.request._asdict()}))
 """
 
 

@@ -14,14 +14,16 @@ from stepsize.model import Identity, Outcome, Request
 
 _VALUE = st.one_of(st.text(), st.booleans(), st.integers(), st.floats(allow_nan=False))
 _COUNT = st.integers(0, (1 << 63) - 1)
-_READING = st.builds(wire.Reading, _COUNT, st.floats(0, 1e9), st.floats(0, 1e9))
+_READING = st.builds(wire.Reading, _COUNT, *[st.floats(0, 1e9)] * 2, *[st.none() | _COUNT] * 4, st.booleans())
+_NAMED = st.dictionaries(st.text(), _VALUE)
 _IDENTITY = st.builds(
     Identity,
     *[st.text()] * 4,
     attempt=st.integers(0, 9),
     item=st.none() | st.text(),
     request=st.builds(Request, cpu=st.none() | st.floats(0, 1e3), memory_bytes=st.none() | st.integers(0)),
-    annotations=st.dictionaries(st.text(), _VALUE),
+    annotations=_NAMED,
+    resource=_NAMED,
 )
 _MESSAGE = st.one_of(
     st.builds(
@@ -33,13 +35,18 @@ _MESSAGE = st.one_of(
         measured=st.sampled_from(wire.Measured),
         **{name: st.booleans() for name in ("waited_for", "within", "recorded")},
     ),
-    st.builds(wire.Annotate, st.text(), st.dictionaries(st.text(), _VALUE)),
+    st.builds(wire.Annotate, st.text(), _NAMED),
     st.builds(wire.End, st.text(), st.sampled_from(Outcome), _READING, st.none() | st.integers(0, 255)),
     st.builds(wire.Flush, st.floats(0, 60)),
     st.builds(wire.Summary, st.floats(0, 1e6), st.floats(0, 1e6)),
     st.just(wire.Locate()),
-    st.builds(wire.Location, st.dictionaries(st.text(), _VALUE)),
-    st.builds(wire.AgentStatus, *[st.integers(0)] * 4, st.lists(st.text()).map(tuple)),
+    st.builds(wire.Location, _NAMED),
+    st.builds(
+        wire.AgentStatus,
+        *[st.integers(0)] * 4,
+        instances=st.lists(st.text()).map(tuple),
+        losses=st.dictionaries(st.text(), st.integers(0)),
+    ),
 )
 
 

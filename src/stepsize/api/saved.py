@@ -38,7 +38,8 @@ def dumps(facts: Facts, task: Stream, host: Stream) -> bytes:
     names = dict.fromkeys((TIME, *(field.name for field in (*TASK_FIELDS, *HOST_FIELDS))))
     schema = pa.schema([(_OF, pa.dictionary(pa.int8(), pa.string())), *((name, pa.float64()) for name in names)])
     parts = [_rows(of, stream, schema) for of, stream in (("task", task), ("host", host))]
-    described = json.dumps({"version": _VERSION, **asdict(facts)}, default=lambda outcome: outcome.value)
+    known = {"version": _VERSION, **asdict(facts), "identity": facts.identity.by_name()}
+    described = json.dumps(known, default=lambda outcome: outcome.value)
     table = pa.concat_tables(parts).replace_schema_metadata({_KEY: described.encode()})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")

@@ -122,7 +122,7 @@ class Tracked(Recorded):
         known = checked(values)
         said = self._registration is not None and bool(known) and self._registration.annotate(**known)
         self._facts = replace(
-            self._facts, identity=replace(self.identity, annotations={**self.identity.annotations, **known})
+            self._facts, identity=self.identity._replace(annotations={**self.identity.annotations, **known})
         )
         return said and len(known) == len(values)
 

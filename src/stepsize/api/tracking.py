@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -262,8 +262,7 @@ def _identity(what: What, name: str | None) -> Identity:
     program = _program(os.getpid())
     base = program if around is None else around.identity
     step = None if program.step == _UNNAMED_STEP else program.step
-    return replace(
-        base,
+    return base._replace(
         flow=what.flow or base.flow,
         run=what.run or base.run,
         step=what.step or name or step or Path(program.flow).stem,

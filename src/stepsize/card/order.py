@@ -38,7 +38,7 @@ class Order:
 
     def dumps(self) -> str:
         """One line."""
-        return json.dumps(asdict(self), separators=(",", ":"), default=str)
+        return json.dumps({**asdict(self), "identity": self.identity.by_name()}, separators=(",", ":"), default=str)
 
     @classmethod
     def loads(cls, text: str) -> Order:

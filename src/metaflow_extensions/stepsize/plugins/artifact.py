@@ -7,7 +7,7 @@ none of our packages is. Asks the agent once and waits for it at most 50 ms.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -64,5 +64,5 @@ def _asked(identity: Identity, settings: Settings) -> dict[str, Any]:
     with suppress(Exception):
         answer = client.ask(settings, wire.Summarize(identity.instance_id), _PATIENCE_S)
         if isinstance(answer, wire.Summary):
-            return {name: value for name, value in asdict(answer).items() if name != "outcome"}  # not known yet
+            return {name: value for name, value in answer._asdict().items() if name != "outcome"}  # not known yet
     return {}

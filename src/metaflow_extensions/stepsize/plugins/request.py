@@ -7,7 +7,6 @@ What comes in: the step's decorators, once Metaflow has given them their values,
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def carried_request(decorators: Iterable[Any]) -> dict[str, str]:
     by_name = {decorator.name: decorator.attributes for decorator in decorators}
     if "kubernetes" not in by_name:
         return {}
-    asked = asdict(_merged(by_name, "kubernetes"))
+    asked = _merged(by_name, "kubernetes")._asdict()
     # Without commas, quotes and the like, which Metaflow's command lines do not bring through whole.
     return {VARIABLE: "/".join(f"{name}:{value}" for name, value in asked.items() if value is not None)}
 
