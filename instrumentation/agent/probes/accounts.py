@@ -1,7 +1,7 @@
 """What the files of a container's control groups say, in one form for both versions.
 
 What comes in: groups by controller. What goes out: a `ContainerState`, ``None`` for whatever they do not say. Reads a
-few files of the cgroup file systems; writes nothing, keeps nothing. What is not limited has no limit, rather than a
+few files of the cgroup file systems; writes nothing. What is not limited has no limit, rather than a
 large one.
 
 Counters that the kernel charges in batches (memory, in steps of up to 256 KiB for each CPU) are as exact as it keeps
@@ -12,7 +12,7 @@ them. Sources: Linux ``Documentation/admin-guide/cgroup-v1/{memory,cpuacct}.rst`
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stepsize.instrumentation import procfs
@@ -20,7 +20,7 @@ from stepsize.instrumentation.agent.probes import pressure
 from stepsize.instrumentation.agent.probes.groups import NO_LIMIT, Group, number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from stepsize.instrumentation.agent.probes.pressure import Stall
@@ -70,15 +70,17 @@ class Accounts:
     Attributes:
         memory, cpu, accounting: one for each controller; of version 2 they are one.
         unified: the group of version 2, which alone has pressure, beside whatever version 1 has.
+        read: reads a file of theirs that is wanted at each sample.
     """
 
     memory: Group | None
     cpu: Group | None
     accounting: Group | None
     unified: Group | None
+    read: Callable[[str], bytes] = field(default=procfs.read, compare=False)
 
     @classmethod
-    def of(cls, by_controller: Mapping[str, Group]) -> Accounts:
+    def of(cls, by_controller: Mapping[str, Group], read: Callable[[str], bytes] = procfs.read) -> Accounts:
         """The groups that can be used, out of those of a process."""
         unified = by_controller.get("")
         return cls(
@@ -86,6 +88,7 @@ class Accounts:
             cpu=_usable(by_controller.get("cpu"), unified, "cpu.max"),
             accounting=_usable(by_controller.get("cpuacct"), unified, "cpu.stat"),
             unified=None if unified is None or unified.is_root else unified,
+            read=read,
         )
 
     @property
@@ -100,14 +103,15 @@ class Accounts:
         if self.memory is not None:
             names = _MEMORY[self.memory.version]
             directory = str(self.memory.directory)
-            usage, peak = _count(f"{directory}/{names.usage}"), _count(f"{directory}/{names.peak}")
-            keyed = _keyed(f"{directory}/memory.stat")
+            usage = _count(self.read(f"{directory}/{names.usage}"))
+            peak = _count(self.read(f"{directory}/{names.peak}"))
+            keyed = _keyed(self.read(f"{directory}/memory.stat"))
             anonymous, shared = keyed.get(names.anonymous), keyed.get(names.shared)
             inactive, files = keyed.get(names.inactive), keyed.get(names.files)
             working_set = None if usage is None or inactive is None else max(0, usage - inactive)
             # The kernel counts tmpfs as files, though it has nowhere to put it but memory.
             cache = None if files is None else max(0, files - (shared or 0)) + keyed.get(b"slab_reclaimable", 0)
-        user_s, system_s, cpu_s = _cpu_time(self.accounting)
+        user_s, system_s, cpu_s = _cpu_time(self.accounting, self.read)
         return ContainerState(
             cpu_user_s=user_s,
             cpu_system_s=system_s,
@@ -134,7 +138,8 @@ class Accounts:
         """How many of the group's processes the kernel has killed for memory."""
         if self.memory is None:
             return None
-        return _keyed(f"{self.memory.directory}/{_MEMORY[self.memory.version].events}").get(b"oom_kill")
+        events = self.read(f"{self.memory.directory}/{_MEMORY[self.memory.version].events}")
+        return _keyed(events).get(b"oom_kill")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,32 +224,32 @@ def _usable(group: Group | None, unified: Group | None, file: str) -> Group | No
     return unified
 
 
-def _count(path: str) -> int | None:
-    text = procfs.read(path).strip()
+def _count(content: bytes) -> int | None:
+    text = content.strip()
     return int(text) if text.isdigit() else None
 
 
-def _keyed(path: str) -> dict[bytes, int]:
-    return {name: int(count) for name, count in _KEYED.findall(procfs.read(path))}
+def _keyed(content: bytes) -> dict[bytes, int]:
+    return {name: int(count) for name, count in _KEYED.findall(content)}
 
 
-def _cpu_time(group: Group | None) -> tuple[float | None, float | None, float | None]:
+def _cpu_time(group: Group | None, read: Callable[[str], bytes]) -> tuple[float | None, float | None, float | None]:
     """User and system seconds, and both: version 1 keeps the two by clock ticks, and their sum by the nanosecond."""
     if group is None:
         return None, None, None
     if group.version == 2:
-        keyed = _keyed(f"{group.directory}/cpu.stat")
+        keyed = _keyed(read(f"{group.directory}/cpu.stat"))
         user, system, both = (_scaled(keyed.get(name), 1e6) for name in (b"user_usec", b"system_usec", b"usage_usec"))
         return user, system, both
-    keyed = _keyed(f"{group.directory}/cpuacct.stat")
+    keyed = _keyed(read(f"{group.directory}/cpuacct.stat"))
     user, system = (_scaled(keyed.get(name), procfs.TICKS_PER_S) for name in (b"user", b"system"))
-    return user, system, _scaled(_count(f"{group.directory}/cpuacct.usage"), 1e9)
+    return user, system, _scaled(_count(read(f"{group.directory}/cpuacct.usage")), 1e9)
 
 
 def _throttled(group: Group | None) -> float | None:
     if group is None:
         return None
-    keyed = _keyed(f"{group.directory}/cpu.stat")
+    keyed = _keyed(procfs.read(f"{group.directory}/cpu.stat"))
     if group.version == 2:
         return _scaled(keyed.get(b"throttled_usec"), 1e6)
     return _scaled(keyed.get(b"throttled_time"), 1e9)

@@ -17,10 +17,11 @@ from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.probes import groups as control_groups
 from stepsize.instrumentation.agent.probes import pressure
 from stepsize.instrumentation.agent.probes.accounts import Accounts, Constraints, ContainerState
+from stepsize.instrumentation.agent.probes.kept import KeptFiles
 from stepsize.instrumentation.agent.probes.observation import Observation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from stepsize.instrumentation.agent.probes.groups import Group
@@ -40,10 +41,10 @@ _EXITING = 0x4
 
 
 class Container:
-    """Reads the groups of one container, for every attempt in it."""
+    """Reads the groups of one container, for every attempt in it; ``read`` reads a file that is wanted each time."""
 
-    def __init__(self, by_controller: Mapping[str, Group]) -> None:
-        self.accounts = Accounts.of(by_controller)
+    def __init__(self, by_controller: Mapping[str, Group], read: Callable[[str], bytes] = procfs.read) -> None:
+        self.accounts = Accounts.of(by_controller, read)
         self.is_container = self.accounts.is_container
         self.attributes = self._attributes()
         """What a container adds to the resource of its attempts: its id, where its runtime's names hold one."""
@@ -74,6 +75,11 @@ class Container:
             self._slow_s, self._constraints = monotonic_s, self.accounts.constraints()
         return self._state, self._constraints
 
+    def state(self, monotonic_s: float) -> ContainerState:
+        """Its state now, of which `read` then tells others."""
+        self._read_s, self._state = monotonic_s, self.accounts.state()
+        return self._state
+
 
 class Containers:
     """The containers of this host whose attempts are watched, each read once a round."""
@@ -81,6 +87,7 @@ class Containers:
     def __init__(self, proc: str = "/proc") -> None:
         self._proc = proc
         self._known: dict[tuple[tuple[str, Group], ...], Container] = {}
+        self._files = KeptFiles()
 
     def of(self, pid: int) -> Container | None:
         """The container of a process, or ``None`` where that cannot be told."""
@@ -93,7 +100,8 @@ class Containers:
         if key not in self._known:
             if len(self._known) >= _MOST_GROUPS:
                 self._known.clear()
-            self._known[key] = Container(found)
+                self._files.close()
+            self._known[key] = Container(found, self._files.read)
         return self._known[key]
 
 

@@ -106,7 +106,7 @@ class Tenancy:
             self._ceiling_bytes = None
             return
         # Anew: an attempt that was here when others had it read may be gone by now.
-        state = self._container.accounts.state()
+        state = self._container.state(monotonic_s)
         self._of_cpu(state, seen_s)
         if tree and state.memory_anonymous_bytes is not None:
             self._pages.look(monotonic_s, tree, self._container.accounts)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from stepsize import model
 from stepsize.instrumentation import procfs
+from stepsize.instrumentation.agent.probes.kept import KeptFiles
 from stepsize.instrumentation.agent.probes.observation import Observation
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Networks:
         self._readings: dict[int | None, tuple[float, Traffic | None]] = {}
         self._names: set[str] = set()
         self._devices: set[str] = set()
+        self._files = KeptFiles()
 
     def namespace(self, process: str) -> int | None:
         """Number of the network namespace of a process (a pid, or ``self``); ``None`` where unreadable."""
@@ -57,15 +59,21 @@ class Networks:
         """Bytes of the namespace that a process is in, now or a moment ago; ``None`` where unreadable."""
         read_s, found = self._readings.get(namespace, (float("-inf"), None))
         if namespace is None or monotonic_s - read_s >= _ROUND_S:
-            found = self._read(process)
+            found = self._parse(self._content(process, namespace))
             if len(self._readings) >= _MOST_NAMESPACES:
                 self._readings.clear()
             self._readings[namespace] = monotonic_s, found
         return found
 
-    def _read(self, process: str) -> Traffic | None:
+    def _content(self, process: str, namespace: int | None) -> bytes:
+        if namespace is not None and namespace == self.own:
+            return self._files.read_whole(f"{self._proc}/self/net/dev")
+        # Not kept: an open one keeps its namespace, and whatever is in there.
+        return procfs.read_whole(f"{self._proc}/{process}/net/dev")
+
+    def _parse(self, content: bytes) -> Traffic | None:
         rows: dict[str, tuple[int, int]] = {}
-        for line in procfs.read_whole(f"{self._proc}/{process}/net/dev").decode("ascii", "replace").splitlines()[2:]:
+        for line in content.decode("ascii", "replace").splitlines()[2:]:
             name, _, counts = line.partition(":")
             fields = counts.split()
             if len(fields) >= 9 and name.strip() != "lo":

@@ -12,6 +12,7 @@ import re
 from stepsize import model
 from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.probes import pressure
+from stepsize.instrumentation.agent.probes.kept import KeptFiles
 from stepsize.instrumentation.agent.probes.network import Networks
 from stepsize.instrumentation.agent.probes.observation import Observation
 
@@ -44,6 +45,7 @@ class SystemProbe:
     def __init__(self, proc: str = "/proc", sys: str = "/sys", networks: Networks | None = None) -> None:
         self._proc, self._sys = proc, sys
         self._networks = networks or Networks(proc, sys)
+        self._files = KeptFiles()
         self._disks: dict[bytes, bool] = {}
         self._calls = 0
         self._previous: list[float] | None = None
@@ -68,7 +70,7 @@ class SystemProbe:
         return int(content[start + 6 : content.find(b"\n", start)]) * 10**9 if start >= 0 else 0
 
     def _cpu(self) -> list[Observation]:
-        content = procfs.read_whole(f"{self._proc}/stat")
+        content = self._files.read(f"{self._proc}/stat")
         lines = content[: content.find(b"intr")].splitlines()
         if not lines:
             return []
@@ -90,7 +92,7 @@ class SystemProbe:
         return found
 
     def _memory(self) -> list[Observation]:
-        kib = {name: int(size) for name, size in _MEMORY_LINES.findall(procfs.read_whole(f"{self._proc}/meminfo"))}
+        kib = {name: int(size) for name, size in _MEMORY_LINES.findall(self._files.read(f"{self._proc}/meminfo"))}
         if b"MemTotal" not in kib:
             return []
         sizes = {state: kib[key] * 1024 for state, key in _MEMORY_STATES if key in kib}
@@ -106,7 +108,7 @@ class SystemProbe:
 
     def _disk(self) -> list[Observation]:
         read = written = 0
-        lines = procfs.read_whole(f"{self._proc}/diskstats").splitlines()
+        lines = self._files.read_whole(f"{self._proc}/diskstats").splitlines()
         for line in lines:
             fields = line.split()
             if self._is_disk(fields[2]):
