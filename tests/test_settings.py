@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import pwd
 from pathlib import Path
 
@@ -105,3 +107,14 @@ def test_who_has_no_home_has_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings.load({}).data == Path("/.stepsize")
     with pytest.raises(ConfigError, match="STEPSIZE_SPOOL"):
         Settings.load({"STEPSIZE_SPOOL": "~/spool"})
+
+
+def test_settings_can_be_copied_and_are_told_by_name_alone(tmp_path: Path) -> None:
+    """A copy, also one that went through another process, is the same; what is no setting is refused."""
+    settings = Settings(data=tmp_path, interval_s=2.0)
+    assert pickle.loads(pickle.dumps(settings)) == copy.deepcopy(settings) == settings
+    assert settings._replace(interval_s=1.0) == Settings(data=tmp_path)
+    with pytest.raises(TypeError, match="intervals"):
+        Settings(intervals=2.0)
+    with pytest.raises(TypeError):
+        Settings(tmp_path)  # type: ignore[call-arg] # what it is about

@@ -16,7 +16,6 @@ import os
 import signal
 import socket
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,7 +91,7 @@ def _paced(settings: Settings) -> Settings:
     """With fewer exports where each is an object of a datastore; ends are exported at once all the same."""
     if not settings.uses_datastore:
         return settings
-    return replace(settings, export_interval_s=max(settings.export_interval_s, _OBJECT_INTERVAL_S))
+    return settings._replace(export_interval_s=max(settings.export_interval_s, _OBJECT_INTERVAL_S))
 
 
 def _serve(path: Path, listener: socket.socket, settings: Settings) -> None:

@@ -5,17 +5,14 @@ directory. Never talks to anybody: a file that is there says who was there, only
 Standard library only.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
 import os
 import stat
 import tempfile
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stepsize.errors import LakeError
 
@@ -27,8 +24,7 @@ DISCOVERY_FILE = "collector.json"
 _MAX_SOCKET_PATH = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
 
 
-@dataclass(frozen=True, slots=True)
-class CollectorAddress:
+class CollectorAddress(NamedTuple):
     """Who serves a data directory. Every collector leaves one; an embedded one is reachable by its socket alone.
 
     Attributes:
@@ -53,7 +49,7 @@ def machine_id() -> str:
     return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
 
 
-def runtime_dir(settings: Settings) -> Path:
+def runtime_dir(settings: "Settings") -> Path:
     """The directory of sockets, made if missing, which only this user can enter.
 
     A directory that is there already and open to others (``STEPSIZE_RUNTIME=/tmp``) is left as it is: the sockets go
@@ -98,17 +94,17 @@ def _mode_of_own(directory: Path, owners: tuple[int, ...]) -> int:
     return found.st_mode
 
 
-def pinned(settings: Settings) -> Settings:
+def pinned(settings: "Settings") -> "Settings":
     """``settings`` with the directory of sockets as it is found now: what a program does to its environment later
     leaves it where it was.
 
     Raises:
         LakeError: as `runtime_dir`.
     """
-    return replace(settings, runtime=runtime_dir(settings))
+    return settings._replace(runtime=runtime_dir(settings))
 
 
-def _socket(settings: Settings, kind: str, key: str) -> Path:
+def _socket(settings: "Settings", kind: str, key: str) -> Path:
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     path = runtime_dir(settings) / f"{kind}-{digest}.sock"
     if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
@@ -116,32 +112,32 @@ def _socket(settings: Settings, kind: str, key: str) -> Path:
     return path
 
 
-def agent_socket(settings: Settings) -> Path:
+def agent_socket(settings: "Settings") -> Path:
     """The socket of the agent that serves this user, destination and protocol version on this host."""
     return _socket(settings, "agent", f"{AGENT_PROTOCOL_VERSION} {settings.destination}")
 
 
-def collector_socket(settings: Settings) -> Path:
+def collector_socket(settings: "Settings") -> Path:
     """The socket of the collector that owns the state directory."""
     return _socket(settings, "collector", str(settings.state_dir.absolute()))
 
 
-def write_address(settings: Settings, address: CollectorAddress) -> None:
+def write_address(settings: "Settings", address: CollectorAddress) -> None:
     """Leave the discovery file, whole and readable by its user alone."""
-    write_whole(settings.data / DISCOVERY_FILE, json.dumps(asdict(address)).encode(), mode=0o600)
+    write_whole(settings.data / DISCOVERY_FILE, json.dumps(address._asdict()).encode(), mode=0o600)
 
 
-def remove_address(settings: Settings, address: CollectorAddress) -> None:
+def remove_address(settings: "Settings", address: CollectorAddress) -> None:
     """Take the discovery file away if it is still ours."""
     if read_address(settings) == address:
         (settings.data / DISCOVERY_FILE).unlink(missing_ok=True)
 
 
-def read_address(settings: Settings) -> CollectorAddress | None:
+def read_address(settings: "Settings") -> CollectorAddress | None:
     """The collector that last said it serves the data directory, or None where none of this machine did."""
     try:
         fields = json.loads((settings.data / DISCOVERY_FILE).read_bytes())
-        address = CollectorAddress(**{name: fields[name] for name in CollectorAddress.__dataclass_fields__})
+        address = CollectorAddress(**{name: fields[name] for name in CollectorAddress._fields})
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return address if address.machine == machine_id() else None

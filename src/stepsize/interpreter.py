@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import site
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +22,7 @@ _OWN = ("PYTHONPATH", "PYTHONHOME", "PYTHONNOUSERSITE")
 """What says where one interpreter finds its modules, and means nothing to another."""
 
 
-@dataclass(frozen=True, slots=True)
-class Interpreter:
+class Interpreter(NamedTuple):
     """A Python that runs modules of ours, and the environment that it needs for that."""
 
     executable: str

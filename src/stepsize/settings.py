@@ -2,21 +2,17 @@
 
 What comes in: a mapping of environment variables and keyword arguments. What goes out: a frozen :class:`Settings`.
 Never reads a file, never keeps state: whoever needs a setting is given a ``Settings``. Standard library only, since
-the client reads it inside the user's process. Collector components are configured in ``otel-config.yaml`` instead.
+the client reads it inside the user's process, and no dataclass (`docs/decisions/0008`). Collector components are
+configured in ``otel-config.yaml`` instead.
 """
-
-from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import Field, dataclass, field, fields
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from stepsize.errors import ConfigError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
@@ -141,16 +137,23 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+class _Row(NamedTuple):
+    """A row of the table; ``default`` may be a function that tells it."""
+
+    env: str
+    parse: Callable[[str], Any]
+    help: str
+    default: Any
+    travels: bool
+
+
 def _row(env: str, parse: Callable[[str], Any], help_: str, default: Any, *, travels: bool = True) -> Any:
     """A row of the table; ``travels`` says whether it holds on another machine too, which no path does."""
-    factory = default if callable(default) else lambda: default
-    travels = travels and parse not in (_path, _data_directory)
-    return field(default_factory=factory, metadata={"env": env, "parse": parse, "help": help_, "travels": travels})
+    return _Row(env, parse, help_, default, travels and parse not in (_path, _data_directory))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What stepsize was told. Each field is a row of the table: its environment variable, parser and meaning."""
+class _Table(NamedTuple):
+    """The fields of `Settings`, each with its row in place of its default."""
 
     enabled: bool = _row("STEPSIZE", parse_bool, "Track every step of every Metaflow flow.", False)
     interval_s: float = _row("STEPSIZE_INTERVAL", _seconds, "Seconds between samples.", 1.0)
@@ -250,8 +253,31 @@ class Settings:
     exporter_digest: str = ""
     """Of headers, certificates and whatever else shapes an export; no row of the table."""
 
+
+class Settings(_Table):
+    """What stepsize was told. Each field is a row of the table: its environment variable, parser and meaning.
+
+    Fields are given by name; those that are not have their row's default.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, **values: Any) -> "Settings":  # noqa: PYI034 - `typing.Self` is younger than Python 3.10
+        """Settings of these values.
+
+        Raises:
+            TypeError: there is no such setting.
+        """
+        if not values.keys() <= cls._field_defaults.keys():
+            raise TypeError(f"no settings: {', '.join(values.keys() - cls._field_defaults.keys())}")
+        return cls._make(values[name] if name in values else _default(row) for name, row in cls._field_defaults.items())
+
+    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, Any]]:
+        """What `pickle` and `copy` make it anew from: names, as `__new__` takes them."""
+        return (), self._asdict()
+
     @classmethod
-    def load(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Settings:
+    def load(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> "Settings":
         """Settings from ``arguments`` (``None`` means not given), then ``environ``, then the defaults.
 
         An argument that is text, as an option of a command is, is read as the variable would be.
@@ -264,25 +290,25 @@ class Settings:
         values = {name: value for name, value in arguments.items() if value is not None}
         values.setdefault("exporter_digest", _exporter_digest(environ))
         values.setdefault("remote", bool(environ.get(_REMOTE_TASK)))
-        for row in _rows():
-            given = values.get(row.name)
-            text = given if isinstance(given, str) else environ.get(row.metadata["env"])
+        for name, row in _rows().items():
+            given = values.get(name)
+            text = given if isinstance(given, str) else environ.get(row.env)
             if text is None or (given is not None and not isinstance(given, str)):
                 continue
-            if text == "" and given is None and row.metadata["parse"] is not parse_bool:
+            if text == "" and given is None and row.parse is not parse_bool:
                 continue  # OpenTelemetry: an empty variable is one that is not set
             try:
-                values[row.name] = row.metadata["parse"](text)
+                values[name] = row.parse(text)
             except ValueError as error:
-                if given is None and row.metadata["env"].startswith("OTEL_"):
+                if given is None and row.env.startswith("OTEL_"):
                     continue
-                raise ConfigError(f"{row.metadata['env']}={text!r}: {error}") from None
+                raise ConfigError(f"{row.env}={text!r}: {error}") from None
         values.setdefault("datastore", _own_datastore(environ))
         return cls(**values)
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """``environ`` for a process that is to load these same settings, whatever ``environ`` said of them."""
-        rows = {row.metadata["env"]: getattr(self, row.name) for row in _rows()}
+        rows = {row.env: getattr(self, name) for name, row in _rows().items()}
         kept = {name: text for name, text in environ.items() if name not in rows}
         return kept | {name: _text(value) for name, value in rows.items() if value is not None}
 
@@ -334,19 +360,25 @@ def _own_datastore(environ: Mapping[str, str]) -> str | None:
     return f"{kind}:{root}" if kind in DATASTORES and kind != "local" and root else None
 
 
-def _rows() -> list[Field[Any]]:
-    return [row for row in fields(Settings) if row.metadata]
+def _rows() -> dict[str, _Row]:
+    """The table: rows by the names of their fields."""
+    return {name: row for name, row in Settings._field_defaults.items() if isinstance(row, _Row)}
+
+
+def _default(row: Any) -> Any:
+    value = row.default if isinstance(row, _Row) else row
+    return value() if callable(value) else value
 
 
 def travelling(environ: Mapping[str, str]) -> dict[str, str]:
     """What ``environ`` says of the settings that hold on another machine too, as it says it."""
-    names = (row.metadata["env"] for row in _rows() if row.metadata["travels"])
+    names = (row.env for row in _rows().values() if row.travels)
     return {name: environ[name] for name in names if environ.get(name)}
 
 
 def _exporter_digest(environ: Mapping[str, str]) -> str:
     """Of the exporters' variables that are no rows of the table: headers, certificates, compression, timeouts."""
-    own = {row.metadata["env"] for row in _rows()}
+    own = {row.env for row in _rows().values()}
     shaping = sorted(
         pair for pair in environ.items() if pair[1] and pair[0].startswith(_EXPORTER_PREFIX) and pair[0] not in own
     )
@@ -357,8 +389,8 @@ def table() -> list[tuple[str, str, str]]:
     """Every setting as (environment variable, default, meaning), for the documentation."""
     defaults = Settings()
     rows = []
-    for row in _rows():
-        value = getattr(defaults, row.name)
+    for name, row in _rows().items():
+        value = getattr(defaults, name)
         text = "" if value is None else _text(value)
-        rows.append((row.metadata["env"], text.replace(str(Path.home()), "~"), row.metadata["help"]))
+        rows.append((row.env, text.replace(str(Path.home()), "~"), row.help))
     return rows

@@ -229,7 +229,6 @@ def test_socket_requests_survive(place: Place) -> None:
 
 FAILING = """
 import os, pathlib, sys
-from dataclasses import replace
 from stepsize.collector.config.service import load
 from stepsize.collector.server.collector import run
 from stepsize.errors import RetryableError
@@ -242,7 +241,7 @@ class Failing(type(pathlib.Path())):
         return pathlib.Path(str(self), name)
 
 data, config = map(pathlib.Path, sys.argv[1:])
-settings = replace(Settings.load(data=data), state=Failing(data / "wal"))
+settings = Settings.load(data=data)._replace(state=Failing(data / "wal"))
 def say(text):
     print(text, file=sys.stderr, flush=True)
 try:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +138,7 @@ def waiter_of(agent: int) -> list[int]:
 def stop_agent(settings: Settings) -> None:
     """End the agent that serves these settings, by its pid."""
     with contextlib.suppress(StepsizeError):
-        found = status(replace(settings, sdk_disabled=False))
+        found = status(settings._replace(sdk_disabled=False))
         if found is not None:
             with contextlib.suppress(ProcessLookupError):
                 for pid in (*waiter_of(found.pid), found.pid):  # else it would be started again

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +43,7 @@ def _rows(settings: Settings) -> list[tuple[str, str, float]]:
 def _run_remotely(place: Place, root: Path, name: str) -> Settings:
     """A task in a pod whose flow has this datastore, the end of which waits until its points are there."""
     settings = place.settings(datastore=f"local:{root}", remote=True, agent_idle_s=0.3)
-    settings = replace(settings, data=place.home / "pod")
+    settings = settings._replace(data=place.home / "pod")
     spin = "e = time.process_time() + 0.2\nwhile time.process_time() < e: pass\n"
     assert place.run(settings, name, spin, env={**POD, "HOME": str(place.home)}).returncode == 0
     return settings

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stepsize.instrumentation import spawn
@@ -29,7 +28,7 @@ class CardWriter:
     def __init__(self, order: Order, settings: Settings, *, waited_for: bool) -> None:
         self._ended: int | None = None
         # The writer is ours: neither does it register itself, nor does it print.
-        settings = replace(settings, autostart=False)
+        settings = settings._replace(autostart=False)
         arguments = ["-m", spawn.CARD_MODULE, order.dumps()]
         with contextlib.suppress(Exception):
             reading, writing = os.pipe()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,4 +58,4 @@ def _settings(config: CollectorConfig, data: str | None) -> Settings:
     settings = Settings.load(data=data)
     parquet = config.parquet
     directory = settings.data if data is not None else parquet.directory
-    return replace(settings, data=directory or settings.data, state=parquet.state_directory or settings.state)
+    return settings._replace(data=directory or settings.data, state=parquet.state_directory or settings.state)
