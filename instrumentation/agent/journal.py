@@ -2,12 +2,12 @@
 
 What comes in: live attempts, and points that nobody has taken or spooled yet. What goes out: the same, to the next
 agent of the same socket, once this one is gone without having cleaned up. Files beside the socket, each there as a
-whole (temporary file, rename) and the user's alone; they are not synced: what they survive is the end of the process,
-not that of the machine, which the spool is for. Never sends or samples; never raises: an agent without a journal is as
+whole and the user's alone; they are not synced: what they survive is the end of the process, not that of the machine,
+which the spool is for. Never sends or samples; never raises: an agent without a journal is as
 good as any until it is killed.
 
-One file holds the attempts and what has been sampled since the last export, and is written about once a second; each
-batch that was sealed has a file until it is taken or spooled. An agent holds a lock as long as it lives, so that the
+The attempts, what has been sampled since the last export and what was sealed just now are written about once a second,
+in two files by turns (`slots`); a batch that is not taken soon has a file of its own until it is, or until it is spooled. An agent holds a lock as long as it lives, so that the
 files of one that does are left alone.
 """
 
@@ -19,22 +19,26 @@ import marshal
 import os
 import sys
 import time
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stepsize.instrumentation.agent import slots
 from stepsize.instrumentation.agent.points import ResourcePoints
 from stepsize.instrumentation.agent.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 _EVERY_S = 1.0
 _BURST_S = 0.1
 _SHARE = 4000
 """The journal costs at most one part in so many of a core: the budget of sampling is not much more (decision 0008)."""
-_FORMAT = ("stepsize journal", 1, sys.implementation.cache_tag)
+_FORMAT = ("stepsize journal", 2, sys.implementation.cache_tag)
 """What is written by one interpreter is read by the same one alone (the standard library's `marshal`)."""
+
+_LIVE = ("0.live", "1.live")
 
 _log = logging.getLogger(__name__)
 
@@ -74,9 +78,13 @@ class Journal:
     def __init__(self, socket: Path, boot: str) -> None:
         self._prefix = socket.with_suffix("")
         self._boot = boot
-        self._own = f"{self._prefix.name}.{os.getpid()}"
+        # Not the pid alone: in a container that is started again, the next agent may have the same one.
+        self._own = f"{self._prefix.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._lock = _try_lock(self._path("lock"))
-        self._sealed: list[int] = []
+        self._slots = slots.Slots([self._path(suffix) for suffix in _LIVE])
+        self._fresh: dict[int, Sequence[ResourcePoints]] = {}  # sealed, and in no file of their own
+        self._noted: set[int] = set()  # of them, those that were written with the attempts
+        self._sealed: list[int] = []  # in a file of their own
         self._due_s = self._written_s = 0.0
         self._is_empty = True
 
@@ -85,13 +93,19 @@ class Journal:
         attempts: list[LiveAttempt] = []
         batches: list[list[ResourcePoints]] = []
         for stem, lock in self._abandoned():
-            for path in sorted(self._prefix.parent.glob(f"{stem}.*.batch")):
-                batches += [_points(rows) for rows in _read(path)]
-            for found in _read(self._prefix.parent / f"{stem}.live"):
-                boot, open_attempts, open_points = found
+            numbered: dict[int, list[ResourcePoints]] = {}
+            for path in self._prefix.parent.glob(f"{stem}.*.batch"):
+                for number, rows in _read(path.read_bytes):
+                    numbered[number] = _points(rows)
+            found = slots.last([self._prefix.parent / f"{stem}.{suffix}" for suffix in _LIVE])
+            content, settled = (b"", 0) if found is None else found
+            for boot, open_attempts, open_points, fresh in _read(lambda content=content: content):
+                numbered |= {number: _points(rows) for number, rows in fresh if number > settled}
+                batches += [numbered.pop(number) for number in sorted(numbered)]
                 batches.append(_points(open_points))
                 if boot == self._boot:
                     attempts += _attempts(open_attempts)
+            batches += [numbered[number] for number in sorted(numbered)]
             for path in self._prefix.parent.glob(f"{stem}.*"):
                 path.unlink(missing_ok=True)
             os.close(lock)
@@ -109,21 +123,32 @@ class Journal:
         """Note the attempts that live, and what was sampled of them since the last batch was sealed."""
         started_s = time.thread_time()
         rows = [(each.registration, each.pid, each.start, tuple(each.progress)) for each in attempts]
-        if rows or points or not self._is_empty:
-            self._is_empty = not rows and not points
-            self._write(self._path("live"), (self._boot, rows, _rows(points)))
+        for number in self._noted:
+            self._write(self._path(f"{number:012d}.batch"), (number, _rows(self._fresh.pop(number))))
+            self._sealed.append(number)
+        if rows or points or self._fresh or not self._is_empty:
+            self._is_empty = not (rows or points or self._fresh)
+            fresh = [(number, _rows(batch)) for number, batch in self._fresh.items()]
+            self._write_live((self._boot, rows, _rows(points), fresh))
+        self._noted = set(self._fresh)
         cost_s = time.thread_time() - started_s
         self._written_s = time.monotonic()
         self._due_s = self._written_s + max(_EVERY_S, cost_s * _SHARE)
 
     def seal(self, number: int, points: Sequence[ResourcePoints]) -> None:
-        """Note a batch, by its number, until it is settled."""
+        """Have the next `write` note a batch, by its number, until it is settled."""
         if self._lock is not None:
-            self._write(self._path(f"{number:012d}.batch"), _rows(points))
-            self._sealed.append(number)
+            self._fresh[number] = points
 
     def settle(self, number: int) -> None:
         """Forget the batches up to this one: they are taken, or safer elsewhere."""
+        settled = [each for each in self._fresh if each <= number]
+        for each in settled:
+            del self._fresh[each]
+        if not self._noted.isdisjoint(settled):
+            self._noted.difference_update(settled)
+            with contextlib.suppress(OSError):
+                self._slots.mark(number)
         while self._sealed and self._sealed[0] <= number:
             with contextlib.suppress(OSError):
                 self._path(f"{self._sealed.pop(0):012d}.batch").unlink(missing_ok=True)
@@ -132,6 +157,7 @@ class Journal:
         """Leave nothing: this agent ends of itself."""
         if self._lock is None:
             return
+        self._slots.close()
         with contextlib.suppress(OSError):
             for path in self._prefix.parent.glob(f"{self._own}.*"):
                 path.unlink(missing_ok=True)
@@ -140,6 +166,12 @@ class Journal:
 
     def _path(self, suffix: str) -> Path:
         return self._prefix.with_name(f"{self._own}.{suffix}")
+
+    def _write_live(self, content: Any) -> None:
+        try:
+            self._slots.write(marshal.dumps((_FORMAT, content)))
+        except (OSError, ValueError) as error:
+            _log.debug("no journal: %s", error)
 
     def _write(self, path: Path, content: Any) -> None:
         temporary = path.with_suffix(".tmp")
@@ -179,10 +211,10 @@ def _try_lock(path: Path) -> int | None:
     return descriptor
 
 
-def _read(path: Path) -> list[Any]:
-    """What a file holds, alone in a list; an empty one where it cannot be read or is not ours."""
+def _read(content: Callable[[], bytes]) -> list[Any]:
+    """What was written, alone in a list; an empty one where it cannot be read or is not ours."""
     try:
-        written_by, content = marshal.loads(path.read_bytes())  # noqa: S302 - this user's, in a closed directory
+        written_by, content = marshal.loads(content())  # noqa: S302 - this user's, in a closed directory
     except (OSError, ValueError, EOFError, TypeError):
         return []
     return [content] if written_by == _FORMAT else []

@@ -441,6 +441,8 @@ def test_wrong_use_is_said_where_it_is_written(program: Program) -> None:
     """An interval that is none, a process that nobody looks at, a table or an option that is not there."""
     with pytest.raises(UsageError, match="interval_s"):
         stepsize.track(interval_s=0)
+    with pytest.raises(UsageError, match="interval_s"):
+        stepsize.track(interval_s="1")
     with pytest.raises(UsageError, match="pid"):
         stepsize.track(system_only=True, pid=1)
     with pytest.raises(TypeError):

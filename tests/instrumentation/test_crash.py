@@ -223,6 +223,23 @@ assert Journal(Path({str(socket_path)!r}), "boot").take() == Left()
     living.close()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a process 1 of its own")
+def test_the_next_agent_may_have_the_same_pid(socket_path: Path) -> None:
+    """As in a container that is started again: what the one before it left is taken up all the same."""
+    code = f"""
+import os, sys
+from pathlib import Path
+from stepsize.instrumentation.agent.journal import Journal
+from tests.instrumentation.test_crash import LIVE, POINTS
+journal = Journal(Path({str(socket_path)!r}), "boot")
+print(os.getpid(), len(journal.take().attempts))
+journal.write([LIVE], POINTS)
+"""
+    command = ["unshare", "--pid", "--fork", sys.executable, "-c", code]
+    said = [subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(2)]
+    assert said == ["1 0\n", "1 1\n"]
+
+
 def test_a_damaged_journal_is_none(socket_path: Path) -> None:
     """Nothing of it is taken, and it is gone."""
     _abandoned(socket_path)

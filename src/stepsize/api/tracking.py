@@ -208,7 +208,7 @@ def track(
     Raises:
         UsageError: an interval that is none, or a process that does not go with ``system_only``.
     """
-    if interval_s is not None and not interval_s > 0:
+    if interval_s is not None and not (isinstance(interval_s, int | float) and interval_s > 0):
         raise UsageError(f"interval_s={interval_s!r}: give seconds above 0")
     if system_only and pid is not None:
         raise UsageError("system_only looks at no process: leave pid out")
