@@ -208,7 +208,11 @@ def track(
     Raises:
         UsageError: an interval that is none, or a process that does not go with ``system_only``.
     """
-    if interval_s is not None and not (isinstance(interval_s, int | float) and interval_s > 0):
+    try:
+        is_interval = interval_s is None or interval_s > 0
+    except TypeError:
+        is_interval = False
+    if not is_interval:
         raise UsageError(f"interval_s={interval_s!r}: give seconds above 0")
     if system_only and pid is not None:
         raise UsageError("system_only looks at no process: leave pid out")
