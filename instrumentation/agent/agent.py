@@ -221,6 +221,7 @@ class Agent:
                 _log.warning("an attempt is lost: %s", error)
                 continue
             self._begin((watched.attempt.instance_id, watched.attempt.pid), watched)
+        self._note()
 
     def _named(self, instance_id: str) -> list[Watched]:
         return [watched for (instance, _), watched in self._watched.items() if instance == instance_id]

@@ -7,8 +7,8 @@ which the spool is for. Never sends or samples; never raises: an agent without a
 good as any until it is killed.
 
 The attempts, what has been sampled since the last export and what was sealed just now are written about once a second,
-in two files by turns (`slots`); a batch that is not taken soon has a file of its own until it is, or until it is spooled. An agent holds a lock as long as it lives, so that the
-files of one that does are left alone.
+in two files by turns (`slots`); a batch that is not taken soon has a file of its own until it is taken or spooled. An
+agent holds a lock as long as it lives, so that the files of one that does are left alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from stepsize.instrumentation.agent.points import ResourcePoints
 from stepsize.instrumentation.agent.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 _EVERY_S = 1.0
@@ -93,19 +93,16 @@ class Journal:
         attempts: list[LiveAttempt] = []
         batches: list[list[ResourcePoints]] = []
         for stem, lock in self._abandoned():
-            numbered: dict[int, list[ResourcePoints]] = {}
-            for path in self._prefix.parent.glob(f"{stem}.*.batch"):
-                for number, rows in _read(path.read_bytes):
-                    numbered[number] = _points(rows)
-            found = slots.last([self._prefix.parent / f"{stem}.{suffix}" for suffix in _LIVE])
-            content, settled = (b"", 0) if found is None else found
-            for boot, open_attempts, open_points, fresh in _read(lambda content=content: content):
-                numbered |= {number: _points(rows) for number, rows in fresh if number > settled}
-                batches += [numbered.pop(number) for number in sorted(numbered)]
-                batches.append(_points(open_points))
+            files = self._prefix.parent.glob(f"{stem}.*.batch")
+            numbered = {number: rows for path in files for number, rows in _read(_content(path))}
+            content, settled = slots.last([self._prefix.parent / f"{stem}.{suffix}" for suffix in _LIVE])
+            open_points: list[Any] = []
+            for boot, open_attempts, open_points, fresh in _read(content):  # noqa: B007 - one at most, used below
+                numbered |= {number: rows for number, rows in fresh if number > settled}
                 if boot == self._boot:
                     attempts += _attempts(open_attempts)
-            batches += [numbered[number] for number in sorted(numbered)]
+            batches += [_points(numbered[number]) for number in sorted(numbered)]
+            batches.append(_points(open_points))
             for path in self._prefix.parent.glob(f"{stem}.*"):
                 path.unlink(missing_ok=True)
             os.close(lock)
@@ -121,6 +118,8 @@ class Journal:
 
     def write(self, attempts: Iterable[LiveAttempt], points: Sequence[ResourcePoints]) -> None:
         """Note the attempts that live, and what was sampled of them since the last batch was sealed."""
+        if self._lock is None:
+            return
         started_s = time.thread_time()
         rows = [(each.registration, each.pid, each.start, tuple(each.progress)) for each in attempts]
         for number in self._noted:
@@ -145,8 +144,8 @@ class Journal:
         settled = [each for each in self._fresh if each <= number]
         for each in settled:
             del self._fresh[each]
-        if not self._noted.isdisjoint(settled):
-            self._noted.difference_update(settled)
+        self._noted.difference_update(settled)
+        if settled or (self._sealed and self._sealed[0] <= number):
             with contextlib.suppress(OSError):
                 self._slots.mark(number)
         while self._sealed and self._sealed[0] <= number:
@@ -211,13 +210,21 @@ def _try_lock(path: Path) -> int | None:
     return descriptor
 
 
-def _read(content: Callable[[], bytes]) -> list[Any]:
-    """What was written, alone in a list; an empty one where it cannot be read or is not ours."""
+def _content(path: Path) -> bytes:
+    """What a file holds; nothing where it cannot be read."""
     try:
-        written_by, content = marshal.loads(content())  # noqa: S302 - this user's, in a closed directory
-    except (OSError, ValueError, EOFError, TypeError):
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _read(content: bytes) -> list[Any]:
+    """What was written, alone in a list; an empty one where it is not ours."""
+    try:
+        written_by, written = marshal.loads(content)  # noqa: S302 - this user's, in a closed directory
+    except (ValueError, EOFError, TypeError):
         return []
-    return [content] if written_by == _FORMAT else []
+    return [written] if written_by == _FORMAT else []
 
 
 def _rows(points: Sequence[ResourcePoints]) -> list[Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stepsize.instrumentation import rendezvous, wire
+from stepsize.instrumentation.agent import slots
 from stepsize.instrumentation.agent.journal import Journal, Left, LiveAttempt
 from stepsize.instrumentation.agent.points import ResourcePoints
 from stepsize.instrumentation.agent.progress import Progress
@@ -214,6 +215,7 @@ def test_the_journal_of_an_agent_that_lives_is_left_alone(socket_path: Path) -> 
     ours = subprocess.run(
         [sys.executable, "-c", f"""
 from pathlib import Path
+from stepsize.instrumentation.agent import slots
 from stepsize.instrumentation.agent.journal import Journal, Left
 assert Journal(Path({str(socket_path)!r}), "boot").take() == Left()
 """],
@@ -229,6 +231,7 @@ def test_the_next_agent_may_have_the_same_pid(socket_path: Path) -> None:
     code = f"""
 import os, sys
 from pathlib import Path
+from stepsize.instrumentation.agent import slots
 from stepsize.instrumentation.agent.journal import Journal
 from tests.instrumentation.test_crash import LIVE, POINTS
 journal = Journal(Path({str(socket_path)!r}), "boot")
@@ -261,3 +264,57 @@ def test_a_socket_that_was_withdrawn_is_replaced_where_nobody_serves(tmp_path: P
     assert rendezvous.adopt(path, handed, soon) is None
     for listener in (handed, made):
         listener.close()
+
+
+def _killed(path: Path, *numbers: int) -> None:
+    """Leave what a journal says that sealed a batch a look, and was told of the last of these numbers as settled."""
+    pid = os.fork()
+    if pid == 0:
+        journal = Journal(path, "boot")
+        for number in (1, 2, 3):
+            journal.seal(number, [ResourcePoints({"n": number}, 5, {("m", ()): [(1, 2)]})])
+            journal.write([LIVE], [])
+        for number in numbers:
+            journal.settle(number)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize("settled", [0, 1, 2, 3])
+def test_a_batch_is_left_from_when_it_was_noted_until_it_is_settled(socket_path: Path, settled: int) -> None:
+    """Beside the attempts or in a file of its own, as old as it is: what was taken is not sent again, the rest is."""
+    _killed(socket_path, settled)
+    left = Journal(socket_path, "boot").take()
+    assert [batch[0].resource["n"] for batch in left.batches] == list(range(settled + 1, 4))
+    assert left.attempts == (LIVE,)
+
+
+def test_whoever_is_killed_while_writing_leaves_what_it_wrote_before(tmp_path: Path) -> None:
+    """A content that is not whole is none: the one before it counts, with what was put beside that one."""
+    paths = [tmp_path / "one", tmp_path / "other"]
+    written = slots.Slots(paths)
+    written.write(b"first")
+    written.mark(7)
+    assert slots.last(paths) == (b"first", 7)
+    written.write(b"second")
+    assert slots.last(paths) == (b"second", 0)
+    written.close()
+    latest = next(path for path in paths if b"second" in path.read_bytes())
+    latest.write_bytes(latest.read_bytes().replace(b"second", b"sec\0\0\0"))
+    assert slots.last(paths) == (b"first", 7)
+
+
+def test_slots_outlive_a_tidied_directory_and_give_back_room(tmp_path: Path) -> None:
+    """Files that somebody removed are made again; a short content leaves no file as long as a long one before it."""
+    paths = [tmp_path / "one", tmp_path / "other"]
+    written = slots.Slots(paths)
+    for _ in range(2):
+        written.write(bytes(2 << 20))
+    for _ in range(2):
+        written.write(b"short")
+    assert all(path.stat().st_size < 100 for path in paths)
+    for path in paths:
+        path.unlink()
+    written.write(b"again")
+    assert slots.last(paths) == (b"again", 0)
+    written.close()
