@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING
 import peers
 
 from stepsize import discovery
+from stepsize.identity import Identity
 from stepsize.instrumentation import client, procfs, rendezvous, wire
-from stepsize.model import Identity
 from stepsize.settings import Settings
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ import sys, time
 import metaflow
 before = time.process_time_ns()
 from stepsize.instrumentation import client
-from stepsize.model import Identity
+from stepsize.identity import Identity
 from stepsize.settings import Settings
 imported = time.process_time_ns()
 client.register(Identity("Flow", "1", "step", sys.argv[1]), Settings.load())

@@ -27,8 +27,8 @@ from stepsize.instrumentation import lineage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from stepsize.identity import Identity
     from stepsize.instrumentation.client import Registration
-    from stepsize.model import Identity
     from stepsize.settings import Settings
 
 _INSTALLERS = frozenset({"pip", "pip3", "pipx", "poetry", "conda", "mamba", "virtualenv", "venv", "ensurepip"})
@@ -120,8 +120,8 @@ class _Exits:
 
 def _end(registration: Registration, exits: _Exits) -> None:
     """The last word: it counts where nobody can tell any more how the process ended."""
+    from stepsize.identity import Outcome  # noqa: PLC0415 - as above
     from stepsize.instrumentation import readings, wire  # noqa: PLC0415 - has been imported by now
-    from stepsize.model import Outcome  # noqa: PLC0415 - as above
 
     outcome, code = Outcome.OK, 0 if not exits.failed else None
     if hasattr(sys, "last_value"):  # an exception that nobody caught has been printed

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stepsize import discovery
 from stepsize.errors import UnavailableError
-from stepsize.instrumentation import lifetime, readings, registered, rendezvous, spawn, wire
+from stepsize.instrumentation import messages, readings, registered, rendezvous
 from stepsize.instrumentation.quiet import came_by_signal, quietly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from stepsize.model import AttributeValue, Identity, Outcome
+    from stepsize.identity import AttributeValue, Identity, Outcome
+    from stepsize.instrumentation import wire
     from stepsize.settings import Settings
 
 _PATIENCE_S = 0.05
@@ -53,7 +54,7 @@ class Child(NamedTuple):
     """
 
     pid: int
-    baseline: wire.Reading
+    baseline: messages.Reading
     waited_for: bool = True
 
 
@@ -65,7 +66,7 @@ class Watch(NamedTuple):
         files: descriptors of the files of a recording, the attempt's and the host's; the caller's to close.
     """
 
-    measured: wire.Measured = wire.Measured.TREE
+    measured: messages.Measured = messages.Measured.TREE
     files: tuple[int, ...] = ()
 
 
@@ -88,7 +89,7 @@ def annotate(settings: Settings, instance_id: str, values: Mapping[str, Attribut
         connection = rendezvous.connect(discovery.agent_socket(settings), time.monotonic() + _PATIENCE_S)
         if connection is not None:
             with connection:
-                connection.sendall(wire.encode(wire.Annotate(instance_id, values)))
+                connection.sendall(messages.encode(messages.Annotate(instance_id, values)))
             return True
     return False
 
@@ -98,6 +99,8 @@ def flush(settings: Settings, timeout_s: float) -> bool:
 
     Points that were refused or dropped since the flush before were not.
     """
+    from stepsize.instrumentation import wire  # noqa: PLC0415 - hardly any task asks for it
+
     if settings.sdk_disabled:
         return True
     try:
@@ -116,13 +119,15 @@ def ask(settings: Settings, request: wire.Message, timeout_s: float) -> wire.Mes
         OSError: the agent went away or did not answer in time.
         StepsizeError: there is no place for sockets, or the answer is not one.
     """
+    from stepsize.instrumentation import wire  # noqa: PLC0415 - for launchers and commands
+
     deadline = time.monotonic() + timeout_s
     connection = rendezvous.connect(discovery.agent_socket(settings), deadline)
     if connection is None:
         return None
     with connection:
         connection.settimeout(timeout_s)
-        connection.sendall(wire.encode(request))
+        connection.sendall(messages.encode(request))
         answer = bytearray()
         while not answer.endswith(b"\n"):
             connection.settimeout(max(rendezvous.RETRY_S, deadline - time.monotonic()))
@@ -151,7 +156,7 @@ class Registration:
         self._child = child
         self._watch = watch
         self._owner = os.getpid()
-        self._register: wire.Register | None = None
+        self._register: messages.Register | None = None
         self._ended = settings.sdk_disabled
 
     @property
@@ -160,7 +165,7 @@ class Registration:
         return self._identity
 
     @property
-    def baseline(self) -> wire.Reading | None:
+    def baseline(self) -> messages.Reading | None:
         """What the process had used when it became the attempt; ``None`` where nothing was said at all."""
         return self._register.baseline if self._register else None
 
@@ -173,7 +178,7 @@ class Registration:
         with quietly():
             if self._mine:
                 self._identity = self._identity._replace(annotations={**self._identity.annotations, **values})
-                self._send(wire.Annotate(self._identity.instance_id, values))
+                self._send(messages.Annotate(self._identity.instance_id, values))
                 return True
             return not self._ended and annotate(self._settings, self._identity.instance_id, values)
         return False
@@ -189,9 +194,9 @@ class Registration:
         with quietly():
             if self._mine:
                 final = readings.own_reading(last=True, with_children=self._with_children)
-                self.end_with(wire.End(self._identity.instance_id, outcome, final, exit_code))
+                self.end_with(messages.End(self._identity.instance_id, outcome, final, exit_code))
 
-    def end_with(self, end: wire.End) -> None:
+    def end_with(self, end: messages.End) -> None:
         """As `end`, with readings that the caller took (``stepsize run`` has them from ``wait4``)."""
         with quietly():
             if self._mine:
@@ -199,13 +204,15 @@ class Registration:
                 registered.remove(self)
                 self._mark(lives=False)
                 self._send(end)
+                from stepsize.instrumentation import lifetime  # noqa: PLC0415 - only the end needs it
+
                 wait_s = lifetime.end_wait_s(self._settings, os.environ)
                 if wait_s > 0 and registered.oldest() is None:  # else the attempt around this one will wait for both
                     flush(self._settings, wait_s)
 
     @property
     def _with_children(self) -> bool:
-        return self._watch is None or self._watch.measured is not wire.Measured.PROCESS
+        return self._watch is None or self._watch.measured is not messages.Measured.PROCESS
 
     @property
     def _mine(self) -> bool:
@@ -235,26 +242,28 @@ class Registration:
             with quietly():
                 (lineage.enter if lives else lineage.leave)(os.environ, self._identity)
 
-    def _registration(self) -> wire.Register:
+    def _registration(self) -> messages.Register:
         interval_s = self._settings.interval_s
         child, watch = self._child, self._watch
         if child is None:
             own = readings.own_reading(with_children=self._with_children)
-            message = wire.Register(self._identity, 0, own, interval_s)
+            message = messages.Register(self._identity, 0, own, interval_s)
         else:
-            message = wire.Register(self._identity, child.pid, child.baseline, interval_s, waited_for=child.waited_for)
+            message = messages.Register(
+                self._identity, child.pid, child.baseline, interval_s, waited_for=child.waited_for
+            )
         if watch is None:
             return message
         return message._replace(measured=watch.measured, within=True, recorded=bool(watch.files))
 
-    def _send(self, *messages: wire.Message) -> None:
+    def _send(self, *others: wire.Message) -> None:
         with _connect(self._settings, time.monotonic() + _PATIENCE_S) as connection:
-            self._deliver(connection, *messages)
+            self._deliver(connection, *others)
 
-    def _deliver(self, connection: socket.socket, *messages: wire.Message) -> None:
-        """Send the registration, then ``messages``; the pidfd travels with the first byte."""
+    def _deliver(self, connection: socket.socket, *others: wire.Message) -> None:
+        """Send the registration, then ``others``; the pidfd travels with the first byte."""
         first = (self._register or self._registration())._replace(identity=self._identity)
-        content = b"".join(wire.encode(message) for message in (first, *messages))
+        content = b"".join(messages.encode(message) for message in (first, *others))
         files = () if self._watch is None else self._watch.files
         with _pidfd(self._owner if self._child is None else self._child.pid) as pidfd:
             handles = [*files, *pidfd]
@@ -299,6 +308,8 @@ def _connect(settings: Settings, deadline: float) -> socket.socket:
     connection = rendezvous.connect(path, deadline)
     if connection is not None:
         return connection
+    from stepsize.instrumentation import spawn  # noqa: PLC0415 - only the first task of a host needs it
+
     with rendezvous.locked(path, deadline):
         connection = rendezvous.connect(path, deadline)
         if connection is not None:

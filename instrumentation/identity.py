@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from stepsize.identity import Attr, Identity, Request
 from stepsize.instrumentation.lineage import above, is_tracked
 from stepsize.instrumentation.orchestrators.evidence import Evidence
 from stepsize.instrumentation.orchestrators.rows import Found
 from stepsize.instrumentation.orchestrators.table import identify
-from stepsize.model import Attr, Identity, Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from stepsize.identity import AttributeValue
     from stepsize.instrumentation.lineage import Above
-    from stepsize.model import AttributeValue
     from stepsize.settings import Settings
 
 _GIT_DEPTH = 32

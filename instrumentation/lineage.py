@@ -19,7 +19,7 @@ from stepsize.settings import parse_bool
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
-    from stepsize.model import Identity
+    from stepsize.identity import Identity
 
 MARK = "STEPSIZE_TRACKED"
 """The variable that holds the mark: ``PID:START:FLOW/RUN/STEP/TASK/ATTEMPT``, names percent-encoded."""

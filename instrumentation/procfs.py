@@ -5,8 +5,6 @@ is gone or hidden. Never raises, walks, or keeps anything. Standard library only
 process. Source of the fields: proc(5), ``fs/proc/array.c``.
 """
 
-from __future__ import annotations
-
 import os
 from typing import NamedTuple
 

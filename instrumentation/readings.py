@@ -11,8 +11,8 @@ import sys
 import time
 
 from stepsize.instrumentation import procfs
+from stepsize.instrumentation.messages import Reading
 from stepsize.instrumentation.rusage import standard_resource
-from stepsize.instrumentation.wire import Reading
 
 _PROC = "/proc"
 

@@ -1,104 +1,30 @@
 """What client and agent say to each other over the agent's socket: one JSON object a line.
 
-What comes in: frozen messages, or the bytes of a line. What goes out: the bytes of a line, or a message. Never touches
-a socket, a file or a clock. Standard library only, and no dataclass (`docs/decisions/0008`): it is imported inside the
-user's process. The protocol's version is `discovery.AGENT_PROTOCOL_VERSION`, which is part of the socket's name, so
-both ends always speak the same one.
+What comes in: frozen messages, or the bytes of a line. What goes out: the bytes of a line, or a message. What a task
+says of itself is in `messages`, and found here too; this adds what is asked and answered, and reads all of it. Never
+touches a socket, a file or a clock. Standard library only. The protocol's version is
+`discovery.AGENT_PROTOCOL_VERSION`, which is part of the socket's name, so both ends always speak the same one.
 """
 
 import json
 import math
 from collections.abc import Mapping
-from enum import Enum
 from typing import Any, NamedTuple, get_args
 
 from stepsize.errors import DataError
-from stepsize.model import AttributeValue, Identity, Outcome, Request
+from stepsize.identity import AttributeValue, Identity, Outcome, Request
+from stepsize.instrumentation.messages import Annotate as Annotate
+from stepsize.instrumentation.messages import End as End
+from stepsize.instrumentation.messages import Measured as Measured
+from stepsize.instrumentation.messages import Reading as Reading
+from stepsize.instrumentation.messages import Register as Register
+from stepsize.instrumentation.messages import encode as encode
 
 MAX_LINE_BYTES = 1 << 20
 """A line longer than this is not one of ours."""
 _PIDS = 1 << 31
 _COUNTS = 1 << 63
 _NONE: Mapping[str, int] = {}
-
-
-class Reading(NamedTuple):
-    """What a process has used since it was made, its waited-for children included; ``None`` where unreadable.
-
-    Attributes:
-        time_unix_nano: when it was read.
-        cpu_user_s, cpu_system_s: CPU seconds.
-        memory_peak_bytes: VmHWM of the process itself.
-        children_peak_bytes: highest maximum RSS among its waited-for descendants (``ru_maxrss``). A child made by
-            vfork is charged with its parent's, so it is evidence of a child only where it exceeds the parent's peak.
-        disk_read_bytes, disk_write_bytes: bytes that reached storage.
-        with_orphans: whether the descendants that nobody in the tree waited for, and that have ended, are in it too.
-    """
-
-    time_unix_nano: int
-    cpu_user_s: float
-    cpu_system_s: float
-    memory_peak_bytes: int | None = None
-    children_peak_bytes: int | None = None
-    disk_read_bytes: int | None = None
-    disk_write_bytes: int | None = None
-    with_orphans: bool = False
-
-
-class Measured(str, Enum):
-    """What of an attempt is measured: it is written as its value."""
-
-    TREE = "tree"
-    """Its process and whatever descends from it."""
-    PROCESS = "process"
-    """Its process alone."""
-    HOST = "host"
-    """The host alone: a recording is all that comes of it, no point of the attempt is sent."""
-
-
-class Register(NamedTuple):
-    """A process is this attempt. Said again with every later message, so that an agent that is new knows it too.
-
-    Attributes:
-        pid: the process; 0 for the one that sends this.
-        baseline: what the process had used when it became the attempt.
-        interval_s: seconds between samples.
-        waited_for: whether the sender is the process's parent and will say how it ended, with readings from ``wait4``.
-        measured: what of it.
-        within: whether it is a part of its process's life: what that held at most before is not the attempt's.
-        recorded: whether the two files of a recording (see `recording`) come with this, before the pidfd.
-    """
-
-    identity: Identity
-    pid: int
-    baseline: Reading
-    interval_s: float
-    waited_for: bool = False
-    measured: Measured = Measured.TREE
-    within: bool = False
-    recorded: bool = False
-
-
-class Annotate(NamedTuple):
-    """What the user says of the attempt, which may be another process's: a command's of its ``stepsize run``."""
-
-    instance_id: str
-    values: Mapping[str, AttributeValue]
-
-
-class End(NamedTuple):
-    """The attempt is over: its outcome and final reading.
-
-    A ``tentative`` one is said by a process that is about to end and does not know how: the outcome counts where
-    nothing else tells, and the attempt lasts until the process is gone.
-    """
-
-    instance_id: str
-    outcome: Outcome
-    final: Reading
-    exit_code: int | None = None
-    exit_signal: int | None = None
-    tentative: bool = False
 
 
 class Flush(NamedTuple):
@@ -189,19 +115,6 @@ Message = (
     Register | Annotate | End | Flush | Summarize | Record | Status | Locate | Answer | Summary | AgentStatus | Location
 )
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
-
-
-def encode(message: Message) -> bytes:
-    """A message as one line."""
-    content = {"type": type(message).__name__, **_content(message)}
-    if isinstance(message, End | Summary) and message.outcome is not None:
-        content["outcome"] = message.outcome.value
-    return json.dumps(content, separators=(",", ":"), default=str).encode() + b"\n"
-
-
-def _content(value: Any) -> dict[str, Any]:
-    """The fields of a message, and of the named tuples in it, by their names: JSON would make lists of them."""
-    return {name: _content(part) if hasattr(part, "_fields") else part for name, part in value._asdict().items()}
 
 
 def decode(line: bytes) -> Message:

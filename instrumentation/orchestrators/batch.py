@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from stepsize.identity import Request
 from stepsize.instrumentation.orchestrators.rows import integer, number
-from stepsize.model import Request
 
 if TYPE_CHECKING:
     from stepsize.instrumentation.orchestrators.evidence import Evidence

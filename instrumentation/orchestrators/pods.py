@@ -11,7 +11,7 @@ import re
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from stepsize.model import Request
+from stepsize.identity import Request
 
 if TYPE_CHECKING:
     from stepsize.instrumentation.orchestrators.evidence import Evidence

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stepsize.model import Request
+from stepsize.identity import Request
 
 if TYPE_CHECKING:
     from stepsize.instrumentation.orchestrators.evidence import Evidence

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from stepsize.identity import Request
 from stepsize.instrumentation.orchestrators import batch, engines, pods
 from stepsize.instrumentation.orchestrators.rows import Orchestrator, by_prefix, env, last_part, one_of
-from stepsize.model import Request
 
 if TYPE_CHECKING:
     from stepsize.instrumentation.orchestrators.evidence import Evidence

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stepsize.api.recorded import Recorded
     from stepsize.api.tracked import Tracked
     from stepsize.api.tracking import track
-    from stepsize.model import Outcome, Request
+    from stepsize.identity import Outcome, Request
 
 __version__ = "0.1.0"
 
@@ -39,9 +39,9 @@ __all__ = [
 
 _HOMES = {
     "OpenLake": "stepsize.api.lake",
-    "Outcome": "stepsize.model",
+    "Outcome": "stepsize.identity",
     "Recorded": "stepsize.api.recorded",
-    "Request": "stepsize.model",
+    "Request": "stepsize.identity",
     "Stats": "stepsize.api.facts",
     "Tracked": "stepsize.api.tracked",
     "annotate": "stepsize.api.notes",

@@ -1,21 +1,26 @@
 """The names everything agrees on: metrics and attributes on the wire, columns in the lake, outcomes.
 
-What comes in: nothing. What goes out: constants and frozen values, as named tuples: every tracked task imports this,
-and a dataclass takes ten times as long to make. Never does I/O, never imports anything but the standard library. Each
-metric, attribute and column is declared here once; probes, the collector, the SQL and the documentation are checked
-against these tables.
+What comes in: nothing. What goes out: constants and frozen values, those of `identity` (attributes, outcomes, who an
+attempt is) among them. Never does I/O, never imports anything but the standard library and `identity`. Each metric and
+column is declared here once; probes, the collector, the SQL and the documentation are checked against these tables.
 """
 
 import math
-import uuid
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from stepsize.identity import BYTES_PER_MB as BYTES_PER_MB
+from stepsize.identity import METAFLOW_DEFAULT_CPU as METAFLOW_DEFAULT_CPU
+from stepsize.identity import METAFLOW_DEFAULT_MEMORY_MB as METAFLOW_DEFAULT_MEMORY_MB
+from stepsize.identity import Attr as Attr
+from stepsize.identity import AttributeValue as AttributeValue
+from stepsize.identity import Identity as Identity
+from stepsize.identity import Outcome as Outcome
+from stepsize.identity import Request as Request
 
 SCOPE_NAME = "stepsize"
 """Instrumentation scope of every metric that the agent sends."""
-
-AttributeValue = str | bool | int | float
 
 
 class Kind(Enum):
@@ -24,17 +29,6 @@ class Kind(Enum):
     GAUGE = "gauge"
     SUM = "sum"
     """Monotonic and cumulative from its start time."""
-
-
-class Outcome(Enum):
-    """How an attempt ended, each by named evidence."""
-
-    OK = "ok"
-    FAILED = "failed"
-    KILLED = "killed"
-    OOM = "oom"
-    LOST = "lost"
-    UNKNOWN = "unknown"
 
 
 class Metric(NamedTuple):
@@ -182,126 +176,6 @@ METRICS: Mapping[str, Metric] = {m.name: m for m in list(globals().values()) if 
 """Every metric by its name: the constants above, so that none can be left out."""
 
 
-class Attr:
-    """Resource and point attributes of our own; the rest are OpenTelemetry's semantic conventions."""
-
-    FLOW = "stepsize.flow.name"
-    RUN = "stepsize.run.id"
-    STEP = "stepsize.step.name"
-    TASK = "stepsize.task.id"
-    ATTEMPT = "stepsize.task.attempt"
-    ITEM = "stepsize.task.item"
-    PROJECT = "stepsize.project"
-    BRANCH = "stepsize.branch"
-    USER = "stepsize.user"
-    CODE_VERSION = "stepsize.code.version"
-    RUN_ORIGIN = "stepsize.run.origin"
-    ANNOTATION_PREFIX = "stepsize.annotation."
-    REQUEST_CPU = "stepsize.request.cpu"
-    REQUEST_MEMORY = "stepsize.request.memory"
-    REQUEST_GPU = "stepsize.request.gpu"
-    REQUEST_DISK = "stepsize.request.disk"
-    REQUEST_SHARED_MEMORY = "stepsize.request.shared_memory"
-    OUTCOME = "stepsize.outcome"
-    SCOPE = "stepsize.scope"
-    HOST_SPOT = "stepsize.host.spot"
-    """Whether the cloud may take the machine away at short notice."""
-    HOST_DEDICATED = "stepsize.host.dedicated"
-    """Whether the physical machine is one customer's alone."""
-    PRESSURE = "stepsize.pressure"
-    """On ``*.pressure.time``: whether ``some`` of the work stood still, or ``full``, all of it."""
-    MEMORY_SOURCE = "stepsize.memory.source"
-    """On `stepsize.task.memory.peak`: where the figure comes from (`vmhwm`, `cgroup`, `rusage`, `samples`); on
-    `stepsize.task.gpu.memory.peak` the driver's `accounting`."""
-
-
-class Request(NamedTuple):
-    """What a step asked for; ``None`` where it is not known. Memory and disk in bytes.
-
-    ``shared_memory_bytes`` is the size of /dev/shm, which is part of the memory asked for.
-    """
-
-    cpu: float | None = None
-    memory_bytes: int | None = None
-    gpu: float | None = None
-    disk_bytes: int | None = None
-    shared_memory_bytes: int | None = None
-
-    def attributes(self) -> dict[str, AttributeValue]:
-        """The ``stepsize.request.*`` resource attributes, unknown ones left out."""
-        pairs = (
-            (Attr.REQUEST_CPU, self.cpu),
-            (Attr.REQUEST_MEMORY, self.memory_bytes),
-            (Attr.REQUEST_GPU, self.gpu),
-            (Attr.REQUEST_DISK, self.disk_bytes),
-            (Attr.REQUEST_SHARED_MEMORY, self.shared_memory_bytes),
-        )
-        return {name: value for name, value in pairs if value is not None}
-
-
-_NOTHING: Mapping[str, AttributeValue] = {}
-
-
-class Identity(NamedTuple):
-    """Which attempt of which task of which step of which run of which flow, and what is known about it."""
-
-    flow: str
-    run: str
-    step: str
-    task: str
-    attempt: int = 0
-    item: str | None = None
-    project: str | None = None
-    branch: str | None = None
-    user: str | None = None
-    code_version: str | None = None
-    run_origin: str | None = None
-    request: Request = Request()
-    annotations: Mapping[str, AttributeValue] = _NOTHING
-    resource: Mapping[str, AttributeValue] = _NOTHING
-    """Further resource attributes, as `OTEL_RESOURCE_ATTRIBUTES` gives them; ``service.name`` in them wins."""
-
-    def by_name(self) -> dict[str, Any]:
-        """Its fields by their names, the request's too: a named tuple is a list without names in JSON."""
-        return {**self._asdict(), "request": self.request._asdict()}
-
-    @property
-    def pathspec(self) -> str:
-        """``flow/run/step/task``, as Metaflow writes it."""
-        return f"{self.flow}/{self.run}/{self.step}/{self.task}"
-
-    @property
-    def instance_id(self) -> str:
-        """``service.instance.id``: the same for the same attempt wherever it is computed."""
-        name = f"stepsize:{self.pathspec}/{self.attempt}"
-        # A file's name may hold bytes that are no text, which Python keeps as halves of characters.
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, name.encode("utf-8", "replace").decode()))
-
-    def attributes(self) -> dict[str, AttributeValue]:
-        """The attempt's resource attributes, unknown ones left out."""
-        optional = (
-            (Attr.ITEM, self.item),
-            (Attr.PROJECT, self.project),
-            (Attr.BRANCH, self.branch),
-            (Attr.USER, self.user),
-            (Attr.CODE_VERSION, self.code_version),
-            (Attr.RUN_ORIGIN, self.run_origin),
-        )
-        return {
-            Attr.FLOW: self.flow,
-            Attr.RUN: self.run,
-            Attr.STEP: self.step,
-            Attr.TASK: self.task,
-            Attr.ATTEMPT: self.attempt,
-            **{name: value for name, value in optional if value is not None},
-            **{Attr.ANNOTATION_PREFIX + key: value for key, value in self.annotations.items()},
-            **self.request.attributes(),
-            "service.name": self.flow,
-            **self.resource,
-            "service.instance.id": self.instance_id,
-        }
-
-
 class Column(NamedTuple):
     """One column of a view: its name, DuckDB type and meaning (units are in the name or here)."""
 
@@ -428,9 +302,3 @@ def cpu_quantile(histogram: Mapping[int, float], q: float) -> float | None:
 
 CLOUD_VENDORS: Mapping[str, str] = {"alibaba_cloud": "alicloud", "hetzner": "hcloud"}
 """Clouds that the catalogue names otherwise than OpenTelemetry's ``cloud.provider``; the others are the same."""
-
-METAFLOW_DEFAULT_CPU = 1.0
-METAFLOW_DEFAULT_MEMORY_MB = 4096
-"""What Metaflow's ``@resources`` asks for where a step says nothing (metaflow/plugins/resources_decorator.py)."""
-BYTES_PER_MB = 10**6
-"""A MB of ``@resources`` where the target is Kubernetes or unknown; AWS Batch takes MiB."""

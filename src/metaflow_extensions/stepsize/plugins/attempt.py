@@ -20,12 +20,12 @@ from metaflow_extensions.stepsize.plugins.request import requested
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stepsize.model import Identity
+    from stepsize.identity import Identity
 
 
 def describe(flow: Any, run_id: str, step_name: str, task_id: str, attempt: int, decorators: Iterable[Any]) -> Identity:
     """The attempt that this process is; ``decorators`` are the step's."""
-    from stepsize.model import Identity  # noqa: PLC0415 - absent in isolated interpreters
+    from stepsize.identity import Identity  # noqa: PLC0415 - absent in isolated interpreters
 
     production = current.get("is_production")
     return Identity(
@@ -47,7 +47,7 @@ def describe(flow: Any, run_id: str, step_name: str, task_id: str, attempt: int,
 
 def _origin(flow: Any) -> str | None:
     """Where the run came from; None leaves the word to ``OTEL_RESOURCE_ATTRIBUTES``, for whoever starts it knows."""
-    from stepsize.model import Attr  # noqa: PLC0415 - absent in isolated interpreters
+    from stepsize.identity import Attr  # noqa: PLC0415 - absent in isolated interpreters
 
     if Attr.RUN_ORIGIN in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
         return None

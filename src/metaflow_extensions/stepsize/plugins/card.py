@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stepsize.card.start import CardWriter
-    from stepsize.model import Identity
+    from stepsize.identity import Identity
     from stepsize.settings import Settings
 
 

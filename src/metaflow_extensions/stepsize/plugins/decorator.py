@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stepsize.card.start import CardWriter
+    from stepsize.identity import Identity
     from stepsize.instrumentation.client import Registration
-    from stepsize.model import Identity
 
 
 class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow has no types
@@ -144,7 +144,7 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow has no
     @never_raises
     def task_finished(self, _step: str, _flow: Any, _graph: Any, is_task_ok: bool, *_: Any) -> None:
         """In the task: the last word and the last readings."""
-        from stepsize.model import Outcome  # noqa: PLC0415 - see above
+        from stepsize.identity import Outcome  # noqa: PLC0415 - see above
 
         if self._registration is not None:
             self._registration.end(Outcome.OK if is_task_ok and not self._failed else Outcome.FAILED)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from stepsize.model import Request
+    from stepsize.identity import Request
 
 REMOTE = {"kubernetes": 10**6, "batch": 2**20}
 """Compute decorators and what each takes for a MB of memory."""
@@ -55,7 +55,7 @@ def carried_request(decorators: Iterable[Any]) -> dict[str, str]:
 
 
 def _read(text: str) -> Request:
-    from stepsize.model import Request  # noqa: PLC0415 - absent in isolated interpreters
+    from stepsize.identity import Request  # noqa: PLC0415 - absent in isolated interpreters
 
     pairs = (pair.split(":") for pair in text.split("/"))
     asked: dict[str, Any] = {name: int(value) if name.endswith("_bytes") else float(value) for name, value in pairs}
@@ -63,7 +63,7 @@ def _read(text: str) -> Request:
 
 
 def _merged(by_name: Mapping[str, Mapping[str, Any]], target: str | None) -> Request:
-    from stepsize.model import (  # noqa: PLC0415 - absent in isolated interpreters
+    from stepsize.identity import (  # noqa: PLC0415 - absent in isolated interpreters
         METAFLOW_DEFAULT_CPU,
         METAFLOW_DEFAULT_MEMORY_MB,
         Request,

@@ -1,0 +1,151 @@
+"""Who an attempt is, what it asked for, how it ended, and the names of all that on the wire.
+
+What comes in: nothing. What goes out: constants and frozen values. This is the part of `model`, where others find it,
+that every tracked task imports: so it holds no table and no dataclass (`docs/decisions/0008`). Never does I/O, never
+imports anything but the standard library. Each attribute of our own is declared here once.
+"""
+
+import uuid
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+AttributeValue = str | bool | int | float
+
+
+class Outcome(Enum):
+    """How an attempt ended, each by named evidence."""
+
+    OK = "ok"
+    FAILED = "failed"
+    KILLED = "killed"
+    OOM = "oom"
+    LOST = "lost"
+    UNKNOWN = "unknown"
+
+
+class Attr:
+    """Resource and point attributes of our own; the rest are OpenTelemetry's semantic conventions."""
+
+    FLOW = "stepsize.flow.name"
+    RUN = "stepsize.run.id"
+    STEP = "stepsize.step.name"
+    TASK = "stepsize.task.id"
+    ATTEMPT = "stepsize.task.attempt"
+    ITEM = "stepsize.task.item"
+    PROJECT = "stepsize.project"
+    BRANCH = "stepsize.branch"
+    USER = "stepsize.user"
+    CODE_VERSION = "stepsize.code.version"
+    RUN_ORIGIN = "stepsize.run.origin"
+    ANNOTATION_PREFIX = "stepsize.annotation."
+    REQUEST_CPU = "stepsize.request.cpu"
+    REQUEST_MEMORY = "stepsize.request.memory"
+    REQUEST_GPU = "stepsize.request.gpu"
+    REQUEST_DISK = "stepsize.request.disk"
+    REQUEST_SHARED_MEMORY = "stepsize.request.shared_memory"
+    OUTCOME = "stepsize.outcome"
+    SCOPE = "stepsize.scope"
+    HOST_SPOT = "stepsize.host.spot"
+    """Whether the cloud may take the machine away at short notice."""
+    HOST_DEDICATED = "stepsize.host.dedicated"
+    """Whether the physical machine is one customer's alone."""
+    PRESSURE = "stepsize.pressure"
+    """On ``*.pressure.time``: whether ``some`` of the work stood still, or ``full``, all of it."""
+    MEMORY_SOURCE = "stepsize.memory.source"
+    """On `stepsize.task.memory.peak`: where the figure comes from (`vmhwm`, `cgroup`, `rusage`, `samples`); on
+    `stepsize.task.gpu.memory.peak` the driver's `accounting`."""
+
+
+class Request(NamedTuple):
+    """What a step asked for; ``None`` where it is not known. Memory and disk in bytes.
+
+    ``shared_memory_bytes`` is the size of /dev/shm, which is part of the memory asked for.
+    """
+
+    cpu: float | None = None
+    memory_bytes: int | None = None
+    gpu: float | None = None
+    disk_bytes: int | None = None
+    shared_memory_bytes: int | None = None
+
+    def attributes(self) -> dict[str, AttributeValue]:
+        """The ``stepsize.request.*`` resource attributes, unknown ones left out."""
+        pairs = (
+            (Attr.REQUEST_CPU, self.cpu),
+            (Attr.REQUEST_MEMORY, self.memory_bytes),
+            (Attr.REQUEST_GPU, self.gpu),
+            (Attr.REQUEST_DISK, self.disk_bytes),
+            (Attr.REQUEST_SHARED_MEMORY, self.shared_memory_bytes),
+        )
+        return {name: value for name, value in pairs if value is not None}
+
+
+_NOTHING: Mapping[str, AttributeValue] = {}
+
+
+class Identity(NamedTuple):
+    """Which attempt of which task of which step of which run of which flow, and what is known about it."""
+
+    flow: str
+    run: str
+    step: str
+    task: str
+    attempt: int = 0
+    item: str | None = None
+    project: str | None = None
+    branch: str | None = None
+    user: str | None = None
+    code_version: str | None = None
+    run_origin: str | None = None
+    request: Request = Request()
+    annotations: Mapping[str, AttributeValue] = _NOTHING
+    resource: Mapping[str, AttributeValue] = _NOTHING
+    """Further resource attributes, as `OTEL_RESOURCE_ATTRIBUTES` gives them; ``service.name`` in them wins."""
+
+    def by_name(self) -> dict[str, Any]:
+        """Its fields by their names, the request's too: a named tuple is a list without names in JSON."""
+        return {**self._asdict(), "request": self.request._asdict()}
+
+    @property
+    def pathspec(self) -> str:
+        """``flow/run/step/task``, as Metaflow writes it."""
+        return f"{self.flow}/{self.run}/{self.step}/{self.task}"
+
+    @property
+    def instance_id(self) -> str:
+        """``service.instance.id``: the same for the same attempt wherever it is computed."""
+        name = f"stepsize:{self.pathspec}/{self.attempt}"
+        # A file's name may hold bytes that are no text, which Python keeps as halves of characters.
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, name.encode("utf-8", "replace").decode()))
+
+    def attributes(self) -> dict[str, AttributeValue]:
+        """The attempt's resource attributes, unknown ones left out."""
+        optional = (
+            (Attr.ITEM, self.item),
+            (Attr.PROJECT, self.project),
+            (Attr.BRANCH, self.branch),
+            (Attr.USER, self.user),
+            (Attr.CODE_VERSION, self.code_version),
+            (Attr.RUN_ORIGIN, self.run_origin),
+        )
+        return {
+            Attr.FLOW: self.flow,
+            Attr.RUN: self.run,
+            Attr.STEP: self.step,
+            Attr.TASK: self.task,
+            Attr.ATTEMPT: self.attempt,
+            **{name: value for name, value in optional if value is not None},
+            **{Attr.ANNOTATION_PREFIX + key: value for key, value in self.annotations.items()},
+            **self.request.attributes(),
+            "service.name": self.flow,
+            **self.resource,
+            "service.instance.id": self.instance_id,
+        }
+
+
+METAFLOW_DEFAULT_CPU = 1.0
+METAFLOW_DEFAULT_MEMORY_MB = 4096
+"""What Metaflow's ``@resources`` asks for where a step says nothing (metaflow/plugins/resources_decorator.py)."""
+BYTES_PER_MB = 10**6
+"""A MB of ``@resources`` where the target is Kubernetes or unknown; AWS Batch takes MiB."""
