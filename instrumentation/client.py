@@ -10,25 +10,22 @@ costs at most 50 ms and is forgotten, but for what a signal handler of the progr
 the host ends with the task (`lifetime`), its end alone waits longer, until the points are sent. Standard library only.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import socket
 import time
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from stepsize import discovery
 from stepsize.errors import UnavailableError
+from stepsize.identity import AttributeValue, Identity, Outcome
 from stepsize.instrumentation import messages, readings, registered, rendezvous
 from stepsize.instrumentation.quiet import came_by_signal, quietly
+from stepsize.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from stepsize.identity import AttributeValue, Identity, Outcome
     from stepsize.instrumentation import wire
-    from stepsize.settings import Settings
 
 _PATIENCE_S = 0.05
 """The most that any one call of a client may wait for anybody."""
@@ -72,7 +69,7 @@ class Watch(NamedTuple):
 
 def register(
     identity: Identity, settings: Settings, child: Child | None = None, watch: Watch | None = None
-) -> Registration:
+) -> "Registration":
     """Say that this process is the attempt, or ``child``. Never raises, prints or blocks.
 
     Its end is told by `Registration.end`, for a child by `Registration.end_with`. Without a ``watch``, the process is
@@ -112,7 +109,7 @@ def flush(settings: Settings, timeout_s: float) -> bool:
     return answer is None or (isinstance(answer, wire.Answer) and answer.ok)
 
 
-def ask(settings: Settings, request: wire.Message, timeout_s: float) -> wire.Message | None:
+def ask(settings: Settings, request: "wire.Message", timeout_s: float) -> "wire.Message | None":
     """The agent's answer to a request, or ``None`` where no agent lives. For launchers and commands.
 
     Raises:
@@ -256,11 +253,11 @@ class Registration:
             return message
         return message._replace(measured=watch.measured, within=True, recorded=bool(watch.files))
 
-    def _send(self, *others: wire.Message) -> None:
+    def _send(self, *others: "wire.Message") -> None:
         with _connect(self._settings, time.monotonic() + _PATIENCE_S) as connection:
             self._deliver(connection, *others)
 
-    def _deliver(self, connection: socket.socket, *others: wire.Message) -> None:
+    def _deliver(self, connection: socket.socket, *others: "wire.Message") -> None:
         """Send the registration, then ``others``; the pidfd travels with the first byte."""
         first = (self._register or self._registration())._replace(identity=self._identity)
         content = b"".join(messages.encode(message) for message in (first, *others))

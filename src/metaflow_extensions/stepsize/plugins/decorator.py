@@ -117,7 +117,6 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow has no
     ) -> None:
         """In the task: say which attempt this process is."""
         from metaflow_extensions.stepsize.plugins.attempt import describe  # noqa: PLC0415 - see above
-        from metaflow_extensions.stepsize.plugins.card import order_card  # noqa: PLC0415 - see above
         from stepsize.instrumentation.client import register  # noqa: PLC0415 - see above
 
         # Beyond the retries of the step's own code there is `@catch`'s stand-in for it, which uses nothing.
@@ -126,9 +125,8 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow has no
         self._failed = False
         self.identity = describe(flow, str(run_id), step_name, str(task_id), retry_count, self._decorators)
         settings = self.settings()
-        with suppress(Exception):  # an attempt without a card is better than none
-            # First: what its start costs is then no part of the attempt.
-            self._card = order_card(self.identity, settings, self._flow_datastore, metadata)
+        if settings.card:
+            self._order_card(self.identity, settings, metadata)  # first: its start is no part of the attempt
         self._registration = register(self.identity, settings)
 
     def task_decorate(self, step_func: Any, *_: Any) -> Any:
@@ -171,9 +169,18 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow has no
         return next((str(value) for value in said if value is not None), None)
 
     @never_raises
+    def _order_card(self, identity: Identity, settings: Any, metadata: Any) -> None:
+        """An attempt without a card is better than none."""
+        from metaflow_extensions.stepsize.plugins.card import order_card  # noqa: PLC0415 - see above
+
+        self._card = order_card(identity, settings, self._flow_datastore, metadata)
+
+    @never_raises
     def _say_what_it_continues(self) -> None:
         from metaflow import current  # noqa: PLC0415 - see above
 
+        if current.get("checkpoint") is None:
+            return
         from metaflow_extensions.stepsize.plugins.checkpoint import resumed_from  # noqa: PLC0415 - see above
 
         continued = resumed_from(current)
