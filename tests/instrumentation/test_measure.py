@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import textwrap
 from itertools import pairwise
@@ -332,3 +334,42 @@ def test_the_resource_says_who_the_attempt_is(place: Place, settings: Settings, 
         "deployment.environment": "test",
     }
     assert wanted.items() <= resource.items()
+
+
+LAUNCHER = """
+import subprocess, sys
+from stepsize.instrumentation import client
+from stepsize.settings import Settings
+settings = Settings.load()
+client.start_agent(settings)
+task = subprocess.Popen([sys.executable, "-c", {task!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+task.stdout.readline()
+subprocess.run([sys.executable, "-c", {beside!r}])
+task.communicate(b"\\n")
+client.flush(settings, 10)
+"""
+TASK = """
+import os
+import subprocess
+import sys
+from stepsize.instrumentation import client
+from stepsize.model import Identity, Outcome
+from stepsize.settings import Settings
+task = client.register(Identity("Flow", "1", "step", "task"), Settings.load())
+print("registered", flush=True)
+sys.stdin.readline()
+task.end(Outcome.OK, 0)
+"""
+BESIDE = "import time\nend = time.process_time() + 1\nwhile time.process_time() < end: pass"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a process 1 of its own")
+def test_what_the_first_process_of_a_container_starts_beside_a_task_is_not_the_tasks(
+    place: Place, settings: Settings, receiver: Receiver
+) -> None:
+    """A launcher that is process 1 gets the orphans too: the worker of the next task is none of this one's."""
+    launcher = LAUNCHER.format(task=TASK, beside=BESIDE)
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", launcher]
+    subprocess.run(command, check=True, env=place.environment(settings), timeout=TIMEOUT_S)
+    receiver.end("task")
+    assert receiver.cpu_s("task") < 0.5

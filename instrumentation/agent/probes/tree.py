@@ -209,13 +209,18 @@ class ProcessTree:
         self._orphans_seen = orphans if self._processes.walks else self._orphans_seen | orphans
         if not new or self._root not in live:
             return []
-        start, session = live[self._root].start, live[self._root].session
+        root = live[self._root]
         stacks = self._stacks | {stat.stack for stat in live.values() if stat.stack}
         found = []
         for pid in new:
             stat = self._processes.stat(pid)
-            if stat is not None and stat.start >= max(start, self._since):
-                alone = stat.session == session and self._host.is_sole_session(session)
+            if stat is not None and stat.start >= max(root.start, self._since):
+                # Who started the root, as the first process of a container does, starts others in the same session.
+                alone = (
+                    stat.parent != root.parent
+                    and stat.session == root.session
+                    and self._host.is_sole_session(root.session)
+                )
                 if alone or stat.parent == self._launcher or stat.stack in stacks:
                     found.append(pid)
         return found
