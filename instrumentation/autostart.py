@@ -121,7 +121,7 @@ class _Exits:
 def _end(registration: Registration, exits: _Exits) -> None:
     """The last word: it counts where nobody can tell any more how the process ended."""
     from stepsize.identity import Outcome  # noqa: PLC0415 - as above
-    from stepsize.instrumentation import readings, wire  # noqa: PLC0415 - has been imported by now
+    from stepsize.instrumentation import messages, readings  # noqa: PLC0415 - has been imported by now
 
     outcome, code = Outcome.OK, 0 if not exits.failed else None
     if hasattr(sys, "last_value"):  # an exception that nobody caught has been printed
@@ -129,5 +129,5 @@ def _end(registration: Registration, exits: _Exits) -> None:
     elif exits.failed:
         outcome = Outcome.UNKNOWN  # it may have been caught
     final = readings.own_reading(last=True)
-    end = wire.End(registration.identity.instance_id, outcome, final, code, tentative=True)
+    end = messages.End(registration.identity.instance_id, outcome, final, code, tentative=True)
     registration.end_with(end)

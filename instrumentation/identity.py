@@ -7,14 +7,11 @@ fails: what is not known is left out. Standard library only.
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from stepsize.identity import Attr, Identity, Request
 from stepsize.instrumentation.lineage import above, is_tracked
@@ -81,10 +78,10 @@ def of_command(
 def _below(found: Found, outer: Above | None, program: str) -> Found:
     """What an orchestrator says of a command below an attempt, whose names it gave to that."""
     if outer is not None:
-        found = replace(found, flow=outer.flow, run=outer.run, step=outer.step, task=outer.task)
+        found = found._replace(flow=outer.flow, run=outer.run, step=outer.step, task=outer.task)
     if found.step is None:
         return found
-    return replace(found, step=f"{found.step}/{program}", task=f"{found.task or 0}.{os.getpid()}")
+    return found._replace(step=f"{found.step}/{program}", task=f"{found.task or 0}.{os.getpid()}")
 
 
 def of_settings(argv: Sequence[str], environ: Mapping[str, str], settings: Settings) -> Identity:
@@ -151,7 +148,11 @@ def resource_attributes(environ: Mapping[str, str]) -> dict[str, str]:
 
     Source: OpenTelemetry specification, resource SDK, "Specifying resource information via an environment variable".
     """
-    pairs = (pair.partition("=") for pair in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","))
+    if not environ.get("OTEL_RESOURCE_ATTRIBUTES"):
+        return {}
+    from urllib.parse import unquote  # noqa: PLC0415 - imports much, and is hardly ever needed
+
+    pairs = (pair.partition("=") for pair in environ["OTEL_RESOURCE_ATTRIBUTES"].split(","))
     return {key.strip(): unquote(value.strip()) for key, equals, value in pairs if equals and key.strip()}
 
 
@@ -160,6 +161,8 @@ def user(environ: Mapping[str, str]) -> str | None:
     for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         if environ.get(variable):
             return environ[variable]
+    import getpass  # noqa: PLC0415 - hardly ever needed
+
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # which of them depends on the version of Python

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote, unquote
 
 from stepsize.instrumentation import procfs
 from stepsize.settings import parse_bool
@@ -38,6 +37,8 @@ class Above(NamedTuple):
 
 def mark_of(pid: int, identity: Identity | None = None, proc: str = _PROC) -> str:
     """The mark of a process, for the environment of what it starts; without an identity it is not to be tracked."""
+    from urllib.parse import quote  # noqa: PLC0415 - imports much, and most programs are below no attempt
+
     stat = procfs.stat(proc, pid)
     names = () if identity is None else (identity.flow, identity.run, identity.step, identity.task)
     attempt = () if identity is None else (str(identity.attempt),)
@@ -48,7 +49,11 @@ def mark_of(pid: int, identity: Identity | None = None, proc: str = _PROC) -> st
 
 def above(environ: Mapping[str, str]) -> Above | None:
     """The attempt that a process with this environment belongs to, where its mark names one and it lives."""
-    names = [unquote(name) for name in environ.get(MARK, "").rpartition(":")[2].split("/")]
+    if MARK not in environ:
+        return None
+    from urllib.parse import unquote  # noqa: PLC0415 - as above
+
+    names = [unquote(name) for name in environ[MARK].rpartition(":")[2].split("/")]
     if len(names) != len(Above._fields) or not names[-1].isdecimal() or not is_tracked(environ):
         return None
     flow, run, step, task, attempt = names

@@ -5,10 +5,8 @@ What comes in: `Evidence`. What goes out: texts and a `Request`. Pure but for wh
 
 from __future__ import annotations
 
-import base64
 import json
 import re
-import zlib
 from typing import TYPE_CHECKING, Any
 
 from stepsize.identity import Request
@@ -32,8 +30,13 @@ def pod_name(evidence: Evidence) -> str | None:
 def dagster_run(evidence: Evidence) -> str | None:
     """The run, from the arguments of a step's worker: base64 of zlib of JSON (dagster/_grpc/types.py)."""
     packed = evidence.env("DAGSTER_COMPRESSED_EXECUTE_STEP_ARGS")
+    if packed is None:
+        return None
+    import base64  # noqa: PLC0415 - what asks for it is rare
+    import zlib  # noqa: PLC0415 - as above
+
     try:
-        text = zlib.decompressobj().decompress(base64.b64decode(packed or ""), _MOST_JSON_BYTES).decode()
+        text = zlib.decompressobj().decompress(base64.b64decode(packed), _MOST_JSON_BYTES).decode()
     except (ValueError, zlib.error):
         return None
     found = re.search(r'"(?:pipeline_)?run_id": ?"([^"]+)"', text)

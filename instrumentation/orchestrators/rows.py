@@ -3,12 +3,9 @@
 What comes in: `Evidence`. What goes out: a `Found`. Pure but for what the evidence reads.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stepsize.identity import Request
 
@@ -18,8 +15,7 @@ if TYPE_CHECKING:
 Reader = Callable[["Evidence"], str | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(NamedTuple):
     """What an orchestrator calls what it runs; ``None`` where it does not tell.
 
     ``attempt`` counts from 0, as ours do.
@@ -37,21 +33,20 @@ class Found:
     user: str | None = None
     code_version: str | None = None
     run_origin: str | None = None
-    request: Request = field(default_factory=Request)
+    request: Request = Request()
 
 
-def nothing(_evidence: Evidence) -> str | None:
+def nothing(_evidence: "Evidence") -> str | None:
     """The reader of what a row's orchestrator does not tell."""
     return None
 
 
-def no_request(_evidence: Evidence) -> Request:
+def no_request(_evidence: "Evidence") -> Request:
     """The request of an orchestrator that does not tell what was asked for."""
     return Request()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orchestrator:
+class Orchestrator(NamedTuple):
     """One row: where to look for what.
 
     Attributes:
@@ -78,9 +73,9 @@ class Orchestrator:
     user: Reader = nothing
     code_version: Reader = nothing
     run_origin: Reader = nothing
-    request: Callable[[Evidence], Request] = no_request
+    request: Callable[["Evidence"], Request] = no_request
 
-    def find(self, evidence: Evidence) -> Found | None:
+    def find(self, evidence: "Evidence") -> Found | None:
         """What it says of this process; ``None`` where the process is not of this orchestrator."""
         if not self.present(evidence):
             return None
@@ -109,7 +104,7 @@ def env(*names: str) -> Reader:
 def last_part(reader: Reader, separator: str) -> Reader:
     """What is behind the last separator."""
 
-    def read(evidence: Evidence) -> str | None:
+    def read(evidence: "Evidence") -> str | None:
         text = reader(evidence)
         return text and text.rpartition(separator)[2]
 
@@ -124,7 +119,7 @@ def one_of(*readers: Reader) -> Reader:
 def by_prefix(reader: Reader, table: dict[str, str]) -> Reader:
     """The value of the first prefix in ``table`` that the text has."""
 
-    def read(evidence: Evidence) -> str | None:
+    def read(evidence: "Evidence") -> str | None:
         text = reader(evidence) or ""
         return next((value for prefix, value in table.items() if text and text.startswith(prefix)), None)
 

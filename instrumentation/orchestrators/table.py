@@ -6,7 +6,6 @@ where its orchestrator documents or sets what the row reads.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stepsize.identity import Request
@@ -197,4 +196,4 @@ def identify(evidence: Evidence) -> Found | None:
     if not rows:
         return None
     request = next((found.request for found in rows if found.request != Request()), Request())
-    return replace(rows[0], request=request)
+    return rows[0]._replace(request=request)

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,9 +61,7 @@ def runtime_dir(settings: "Settings") -> Path:
     directory = settings.runtime
     if directory is None:
         xdg = os.environ.get("XDG_RUNTIME_DIR")
-        directory = (
-            Path(xdg, "stepsize") if xdg and os.access(xdg, os.W_OK) else Path(tempfile.gettempdir(), f"stepsize-{uid}")
-        )
+        directory = Path(xdg, "stepsize") if xdg and os.access(xdg, os.W_OK) else _temporary() / f"stepsize-{uid}"
     mode = _mode_of_own(directory, (uid, 0))
     if not mode & 0o077:
         return directory
@@ -74,6 +71,12 @@ def runtime_dir(settings: "Settings") -> Path:
     if _mode_of_own(directory, (uid,)) & 0o077:
         raise LakeError(f"{directory} is open to others; chmod 700 it, or set STEPSIZE_RUNTIME to another one")
     return directory
+
+
+def _temporary() -> Path:
+    import tempfile  # noqa: PLC0415 - imports much, and programs that register themselves need it here alone
+
+    return Path(tempfile.gettempdir())
 
 
 def _uid() -> int:
@@ -145,6 +148,8 @@ def read_address(settings: "Settings") -> CollectorAddress | None:
 
 def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Replace a file so that readers see the old or the new one, never a part; durable when it returns."""
+    import tempfile  # noqa: PLC0415 - as above
+
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

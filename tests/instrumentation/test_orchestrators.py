@@ -263,11 +263,10 @@ def test_a_python_program_is_called_by_its_script_or_module(argv: list[str], exp
 
 TELL = """
 import json, os
-from dataclasses import asdict
 from stepsize.instrumentation.orchestrators.evidence import Evidence
 from stepsize.instrumentation.orchestrators.table import identify
 found = identify(Evidence(os.environ))
-print(json.dumps(found and {**asdict(found), "request": found.request._asdict()}))
+print(json.dumps(found and {**found._asdict(), "request": found.request._asdict()}))
 """
 
 
