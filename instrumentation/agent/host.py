@@ -17,7 +17,7 @@ from stepsize.instrumentation.agent.probes.container import Containers
 from stepsize.instrumentation.agent.probes.network import Networks
 from stepsize.instrumentation.agent.probes.scratch import Scratches
 from stepsize.instrumentation.agent.processes import Processes
-from stepsize.instrumentation.agent.reaper import reaper
+from stepsize.instrumentation.agent.reaper import Reaper
 from stepsize.instrumentation.spawn import AGENT_MODULE, CARD_MODULE
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ class Host:
         self._sessions: dict[int, set[int]] | None = None  # looked up once there is an orphan to tell of
         self._lineages: dict[tuple[str, int], _Lineage] = {}
         self._orphans: frozenset[int] = frozenset()
-        self._reaper = (-1, 0)  # the round in which it was looked up, its pid
+        self._reaper = Reaper(proc, self.processes.stat)
+        self._reaped = (-1, 0)  # the round in which it was looked up, its pid
 
     def add_own(self, pid: int) -> None:
         """A process that the agent started; whatever it starts is reached through it alone."""
@@ -147,9 +148,9 @@ class Host:
 
         ``since`` is the round after which they are new to whoever asks.
         """
-        if self._reaper[0] != self.processes.number:
-            self._reaper = self.processes.number, reaper(self.proc)
-        pids = frozenset(self.processes.children(self._reaper[1], 1, since))
+        if self._reaped[0] != self.processes.number:
+            self._reaped = self.processes.number, self._reaper.pid()
+        pids = frozenset(self.processes.children(self._reaped[1], 1, since))
         if pids != self._orphans:
             self._mark_agents(pids - self._orphans)
             self._orphans = pids

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.newcomers import Newcomers, families
+from stepsize.instrumentation.agent.probes.kept import KeptFiles
 from stepsize.instrumentation.rusage import standard_resource
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Processes:
         self._lists_children = lists_children
         self._known: dict[int, _Process] = {}
         self._files = _Files()
+        self._lists = KeptFiles()  # of children of processes that are in no tree: reapers and launchers
         self._newcomers = Newcomers(proc)
         self.in_round = False
         """Whether a round is under way."""
@@ -114,12 +116,19 @@ class Processes:
         if self._scans and self.in_round and since is not None and self._newcomers.covers(since):
             return self._newcomers.of(pid, since)
         begun_ns = time.perf_counter_ns()
-        process = self._known.get(pid) if self.in_round and threads == 1 else None
-        found = procfs.children(self._proc, pid, threads) if process is None else process.children()
+        if threads == 1 and self.in_round:
+            process = self._known.get(pid)
+            found = self._children_of_another(pid) if process is None else process.children()
+        else:
+            found = procfs.children(self._proc, pid, threads)
         self._cost.walked(time.perf_counter_ns() - begun_ns)
         return found
 
+    def _children_of_another(self, pid: int) -> list[int]:
+        return [int(child) for child in self._lists.read_whole(f"{self._proc}/{pid}/task/{pid}/children").split()]
+
     def _forget(self) -> None:
+        self._lists.close()
         for pid, process in list(self._known.items()):
             if self.number - process.round >= _FORGET_ROUNDS:
                 process.close()
@@ -138,10 +147,17 @@ class _Cost:
         return (self._scan_ns < self._walk_ns * processes) != (round_ % _COMPARE_ROUNDS == 0)
 
     def scanned(self, took_ns: int) -> None:
-        self._scan_ns += (took_ns - self._scan_ns) * _SMOOTHING
+        self._scan_ns = _smoothed(self._scan_ns, took_ns)
 
     def walked(self, took_ns: int) -> None:
-        self._walk_ns += (took_ns - self._walk_ns) * _SMOOTHING
+        self._walk_ns = _smoothed(self._walk_ns, took_ns)
+
+
+def _smoothed(before_ns: float, took_ns: int) -> float:
+    """What something costs by now. One that was interrupted, for a thousand times as long maybe, counts as no more."""
+    if not before_ns:
+        return took_ns
+    return before_ns + max(-before_ns, min(took_ns - before_ns, before_ns)) * _SMOOTHING
 
 
 class _Files:

@@ -13,6 +13,8 @@ import os
 from stepsize.instrumentation import procfs
 
 _READ_BYTES = 1 << 16
+_RECORDS_BYTES = 2048
+"""The kernel hands out records until a page is full (``fs/seq_file.c``): what is shorter than half of one is all."""
 _MOST_FILES = 64
 """So many stay open; whatever comes then is opened at each read."""
 
@@ -40,9 +42,11 @@ class KeptFiles:
     def read_whole(self, path: str) -> bytes:
         """A file's content however long."""
         content = self.read(path)
+        if len(content) < _RECORDS_BYTES:
+            return content
         descriptor = self._descriptors.get(path)
         if descriptor is None:
-            return procfs.read_whole(path) if content else content
+            return procfs.read_whole(path)
         parts = []
         while content:
             parts.append(content)
