@@ -48,5 +48,9 @@ class DiskLedger:
 
 
 def _sum(counts: Iterable[tuple[int, int] | None], owed: tuple[int, int]) -> tuple[int, int]:
-    known = [count for count in counts if count is not None]
-    return sum(count[0] for count in known) - owed[0], sum(count[1] for count in known) - owed[1]
+    read, written = -owed[0], -owed[1]
+    for count in counts:
+        if count is not None:
+            read += count[0]
+            written += count[1]
+    return read, written

@@ -74,6 +74,9 @@ class SharedMemory:
 
     def usage_bytes(self, live: Mapping[int, Stat], known: Collection[int]) -> dict[int, int]:
         """Bytes by pid; ``known`` holds those that were there at the sample before."""
+        if len(live) < 2:  # most trees: nobody is there to share with
+            self._shares, self.groups = {}, {}
+            return {pid: stat.rss_bytes for pid, stat in live.items()}
         self._shares = {
             pid: share for pid, share in self._shares.items() if pid in live and live[pid].start == share.start
         }
