@@ -21,8 +21,8 @@ OTHER_VARIABLES = (
     "`otel-config.yaml`, which reads `STEPSIZE_LISTEN` for the address it listens on."
 )
 SENT_BY_WHOM = (
-    "Any OpenTelemetry SDK may send these. Our own agent does not send those of scratch space yet: they are taken in "
-    "and rolled up where others do. Use of GPUs it sends as the sum over a task's devices; others may send it by device."
+    "Any OpenTelemetry SDK may send these. Our own agent sends scratch space where a task has a temporary directory of "
+    "its own, and use of GPUs as the sum over a task's devices; others may send it by device."
 )
 
 
