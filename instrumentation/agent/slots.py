@@ -5,8 +5,8 @@ whoever reads the files once their writer was killed. Two files take turns: a wr
 the content before. Not synced: it survives the end of the process, not that of the machine. Raises `OSError` where
 there is no room; the last whole content is there all the same.
 
-Writing to a file that is open costs a tenth of making one and putting it in the place of another, which some file
-systems answer with a write to the disk (ext4's ``auto_da_alloc``).
+Writing to a file that is open costs less than half of making one and putting it in the place of another, which some
+file systems answer with a write to the disk (ext4's ``auto_da_alloc``).
 """
 
 from __future__ import annotations
