@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stepsize.card.charts import HEIGHT, WIDTH, Line, draw, nice
@@ -26,6 +26,7 @@ def places(path: str) -> list[tuple[float, float]]:
 
 
 @given(POINTS)
+@example([(0.0, 5e-324)])
 def test_the_highest_value_is_on_the_curve_and_all_of_it_is_in_the_picture(points: list[tuple[float, float]]) -> None:
     """At the height that the axis gives it, to a tenth of a unit of the picture."""
     points.sort()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 600, 120
 _LEAST_GAP_S = 5.0
 """A pause in the samples that is shorter is no gap in the curve."""
+_LEAST_VALUE = 1e-300  # below, powers of ten lose digits and are zero in the end
 _HEADROOM = 1.05
 
 
@@ -91,8 +92,8 @@ def draw(
 
 
 def nice(value: float) -> float:
-    """The least of 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten that is no less; 1 where the value is none."""
-    if not math.isfinite(value) or value <= 0:
+    """The least of 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten that is no less; 1 where the value is none, or next to none."""
+    if not math.isfinite(value) or value < _LEAST_VALUE:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
     return next((step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8) if step * power >= value), 10 * power)
