@@ -92,7 +92,7 @@ def draw(
 
 
 def nice(value: float) -> float:
-    """The least of 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten that is no less; 1 where the value is none, or next to none."""
+    """The least of 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten that is no less; 1 where the value is next to none."""
     if not math.isfinite(value) or value < _LEAST_VALUE:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
