@@ -13,6 +13,7 @@ import select
 from typing import TYPE_CHECKING
 
 from stepsize.instrumentation import spawn
+from stepsize.instrumentation.quiet import quietly
 
 if TYPE_CHECKING:
     from stepsize.card.order import Order
@@ -30,7 +31,7 @@ class CardWriter:
         # The writer is ours: neither does it register itself, nor does it print.
         settings = settings._replace(autostart=False)
         arguments = ["-m", spawn.CARD_MODULE, order.dumps()]
-        with contextlib.suppress(Exception):
+        with quietly():
             reading, writing = os.pipe()
             try:
                 if spawn.start_once(arguments, settings, writing) and waited_for:

@@ -7,7 +7,6 @@ name it is.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from metaflow_extensions.stepsize.plugins.decorator import StepsizeDecorator, leader
@@ -73,7 +72,9 @@ class TrackResourcesDecorator(StepsizeDecorator):
     def _leave_artifact(self, flow: Any) -> None:
         registered = leader(self._decorators)
         if self._artifact and self._beginning and registered and registered.identity:
+            from stepsize.instrumentation.quiet import quietly  # noqa: PLC0415 - absent in isolated interpreters
+
             settings = None
-            with suppress(Exception):  # they are wrong: the step is not tracked, and still finds its artifact
+            with quietly():  # they are wrong: the step is not tracked, and still finds its artifact
                 settings = registered.settings()
             setattr(flow, self._artifact, self._beginning.used(registered.identity, settings))

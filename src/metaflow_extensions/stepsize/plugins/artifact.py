@@ -6,7 +6,6 @@ none of our packages is. Asks the agent once and waits for it at most 50 ms.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +59,9 @@ class Beginning:
 
 def _asked(identity: Identity, settings: Settings) -> dict[str, Any]:
     from stepsize.instrumentation import client, wire  # noqa: PLC0415 - absent in isolated interpreters
+    from stepsize.instrumentation.quiet import quietly  # noqa: PLC0415 - as above
 
-    with suppress(Exception):
+    with quietly():
         answer = client.ask(settings, wire.Summarize(identity.instance_id), _PATIENCE_S)
         if isinstance(answer, wire.Summary):
             return {name: value for name, value in answer._asdict().items() if name != "outcome"}  # not known yet
