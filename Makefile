@@ -44,8 +44,9 @@ soak: $(STAMP) ## Run the tests that take minutes
 bench-agent: $(STAMP) ## Measure what sampling and sending cost, beside resource-tracker
 	$(BIN)/python benchmarks/agent_cost.py
 
-bench-api: $(STAMP) ## Measure what an answer costs after a day of samples, beside resource-tracker
+bench-api: $(STAMP) ## Measure what an answer costs after a day of samples, beside resource-tracker, and what a tracked block costs
 	$(BIN)/python benchmarks/api_day.py
+	$(BIN)/python benchmarks/track_cost.py
 
 bench-card: $(STAMP) ## Measure what a card costs, beside Metaflow's own
 	$(BIN)/python benchmarks/card_cost.py

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stepsize.model import Metric
 
 MAX_RECORDS = 7 * 86_400
-"""A recording ends after so many, a week of one each second: 90 MB in all."""
+"""A recording ends after so many, a week of one each second: about 200 MB in the two files."""
 TIME = "time_s"
 """The field that every record begins with."""
 

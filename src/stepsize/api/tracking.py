@@ -193,10 +193,10 @@ def track(
 
     Args:
         function: where it decorates without arguments.
-        flow, run, step: names. Left out, they are those of the attempt around (a Metaflow step, another ``track``, the
-            ``stepsize run`` of this program), else what the environment says (``STEPSIZE_FLOW`` and so on, an
-            orchestrator's variables), else the program's name, the time of the program's first attempt, and the
-            function's or script's name.
+        flow, run, step: names. Left out, flow and run are those of the attempt around (a Metaflow step, another
+            ``track``, the ``stepsize run`` of this program), else what the environment says (``STEPSIZE_FLOW`` and so
+            on, an orchestrator's variables), else the program's name and the time of its first attempt. A step left out
+            is the function's name, else what the environment says, else the script's name.
         task: left out, a name of its own for each block and call.
         attempt: from 0.
         request: what it was given, if that is known, so that advice can say what to change.
