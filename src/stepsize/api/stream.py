@@ -12,12 +12,13 @@ import socket
 import tempfile
 import weakref
 from array import array
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stepsize.instrumentation.recording import TIME, record_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from stepsize.instrumentation.recording import Field
 
@@ -51,6 +52,7 @@ class Stream:
         self._offset = 0
         self._closer = None if descriptor is None else weakref.finalize(self, os.close, descriptor)
         self.columns: dict[str, array[float]] = {name: array("d") for name in (TIME, *(f.name for f in fields))}
+        self._readable: dict[str, _Readable] = {}
 
     def __len__(self) -> int:
         return len(self.columns[TIME])
@@ -88,16 +90,37 @@ class Stream:
 
     def earliest(self, name: str) -> float | None:
         """The first value of a column that could be read."""
-        return _first(self.columns[name])
+        return self._of(name).first
 
     def latest(self, name: str) -> float | None:
         """The last value of a column that could be read."""
-        return _first(reversed(self.columns[name]))
+        return self._of(name).last
 
     def highest(self, name: str) -> float | None:
         """The highest value of a column."""
-        return max((value for value in self.columns[name] if not math.isnan(value)), default=None)
+        return self._of(name).highest
+
+    def _of(self, name: str) -> _Readable:
+        """What is known of a column's values, of each look only the new ones looked at."""
+        column, known = self.columns[name], self._readable.setdefault(name, _Readable())
+        if known.rows < len(column):
+            known.take(column[known.rows :])
+        return known
 
 
-def _first(values: Iterable[float]) -> float | None:
-    return next((value for value in values if not math.isnan(value)), None)
+@dataclass(slots=True)
+class _Readable:
+    """The values of a column that could be read, as far as it was looked at."""
+
+    rows: int = 0
+    first: float | None = None
+    last: float | None = None
+    highest: float | None = None
+
+    def take(self, values: Sequence[float]) -> None:
+        self.rows += len(values)
+        found = [value for value in values if not math.isnan(value)]
+        if found:
+            self.first = found[0] if self.first is None else self.first
+            self.last = found[-1]
+            self.highest = max(found) if self.highest is None else max(self.highest, *found)
