@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, get_args
 
 from stepsize.errors import DataError
-from stepsize.identity import AttributeValue, Identity, Outcome, Request
+from stepsize.identity import AttributeValue, Identity, Outcome
 from stepsize.instrumentation.messages import Annotate as Annotate
 from stepsize.instrumentation.messages import End as End
 from stepsize.instrumentation.messages import Measured as Measured
@@ -128,7 +128,7 @@ def decode(line: bytes) -> Message:
         kind = _TYPES[content["type"]]
         values = _known(kind, content)
         if kind is Register:
-            values["identity"] = _identity(values["identity"])
+            values["identity"] = Identity.from_names(values["identity"])
             values["baseline"] = Reading(**_known(Reading, values["baseline"]))
             values["measured"] = Measured(values.get("measured", Measured.TREE))
         elif kind is End:
@@ -192,9 +192,3 @@ def _are_plain(values: Mapping[str, Any]) -> bool:
 
 def _known(kind: type[Any], content: Mapping[str, Any]) -> dict[str, Any]:
     return {name: content[name] for name in kind._fields if name in content}
-
-
-def _identity(content: Mapping[str, Any]) -> Identity:
-    values = _known(Identity, content)
-    values["request"] = Request(**_known(Request, values.get("request", {})))
-    return Identity(**values)

@@ -107,6 +107,18 @@ class Identity(NamedTuple):
         """Its fields by their names, the request's too: a named tuple is a list without names in JSON."""
         return {**self._asdict(), "request": self.request._asdict()}
 
+    @classmethod
+    def from_names(cls, content: Mapping[str, Any]) -> "Identity":
+        """What `by_name` gave, names that this version does not know left out.
+
+        Raises:
+            KeyError, TypeError, AttributeError: it is none.
+        """
+        known = {name: content[name] for name in cls._fields if name in content}
+        asked = content.get("request", {})
+        known["request"] = Request(**{name: asked[name] for name in Request._fields if name in asked})
+        return cls(**known)
+
     @property
     def pathspec(self) -> str:
         """``flow/run/step/task``, as Metaflow writes it."""

@@ -21,7 +21,7 @@ from stepsize.api.facts import Facts
 from stepsize.api.stream import Stream
 from stepsize.errors import DataError
 from stepsize.instrumentation.recording import HOST_FIELDS, TASK_FIELDS, TIME
-from stepsize.model import Identity, Outcome, Request
+from stepsize.model import Identity, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,11 +89,9 @@ def _floats(column: pa.ChunkedArray) -> array[float]:
 
 
 def _facts(described: dict[str, Any]) -> Facts:
-    identity = described.pop("identity")
-    request = Request(**identity.pop("request"))
     outcome = described.pop("outcome")
     return Facts(
-        identity=Identity(**identity, request=request),
+        identity=Identity.from_names(described.pop("identity")),
         outcome=None if outcome is None else Outcome(outcome),
         **described,
     )

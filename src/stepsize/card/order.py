@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from stepsize.model import Identity, Request
+from stepsize.model import Identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,5 +48,4 @@ class Order:
             ValueError, KeyError, TypeError: the text is no order.
         """
         content = json.loads(text)
-        who = content.pop("identity")
-        return cls(identity=Identity(**{**who, "request": Request(**who["request"])}), **content)
+        return cls(identity=Identity.from_names(content.pop("identity")), **content)
