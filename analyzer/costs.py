@@ -86,7 +86,7 @@ class Quotes:
 
 def price(evidence: StepEvidence, requested: Amounts, recommended: Amounts, quotes: Quotes) -> Costs:
     """What the step's runs cost on the servers that fit the request, and on those that fit the recommendation."""
-    wanted = _need(recommended, recommended.vram_mb)
+    wanted = need(recommended, recommended.vram_mb)
     if wanted is None:
         return Costs(reasons=("No servers: what to ask for in cpu and memory is not known.",))
     offers = quotes.offers(wanted)
@@ -99,7 +99,7 @@ def price(evidence: StepEvidence, requested: Amounts, recommended: Amounts, quot
     then = hours * stretch(telling(evidence), wanted.cpu) * best.price_hourly
     basis = _basis(evidence, hours, best)
     # A server whose VRAM is too small could not have run the step, so that both needs carry what it used.
-    asked = _need(requested, recommended.vram_mb)
+    asked = need(requested, recommended.vram_mb)
     present = quotes.offers(asked)[:1] if asked else ()
     if asked is None or not present:
         missing = "what it asked for is not known" if asked is None else "no server of the catalogue fits the request"
@@ -137,7 +137,8 @@ def _key(offer: Offer) -> tuple[str, str, str]:
     return (offer.vendor_id, offer.server_id, offer.region)
 
 
-def _need(amounts: Amounts, vram_mb: float | None) -> Need | None:
+def need(amounts: Amounts, vram_mb: float | None) -> Need | None:
+    """What a server has to have for these amounts, and VRAM in MB; ``None`` where cores or memory are not known."""
     if amounts.cpu is None or amounts.memory_mb is None:
         return None
     gpu = math.ceil(amounts.gpu or 0)

@@ -17,6 +17,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from stepsize.instrumentation.agent.probes.system import SLOW_EVERY
 from stepsize.instrumentation.recording import HOST_FIELDS, MAX_RECORDS, TASK_FIELDS, Fold, record_bytes
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ _FRESH_NS = 2 * 10**9
 _MAX_SERIES = 4096
 _APART_HOLDS = 2
 """Readings come about as often as samples do: one that is late leaves no gap, a lost device is not seen for long."""
-_SLOW_EVERY = 10
-"""Of so many samples of the host one has everything (`probes.system`)."""
 _PART = "hw.id"
 """A point with this attribute is of one device among several."""
 
@@ -170,7 +169,7 @@ class Recordings:
     _open: dict[str, Recording] = field(default_factory=dict)
     _host: Packer = field(default_factory=lambda: Packer(HOST_FIELDS))
     _latest: tuple[int, bytes] = (0, b"")
-    _recent: deque[tuple[int, Iterable[Observation]]] = field(default_factory=lambda: deque(maxlen=2 * _SLOW_EVERY))
+    _recent: deque[tuple[int, Iterable[Observation]]] = field(default_factory=lambda: deque(maxlen=2 * SLOW_EVERY))
 
     def open(self, instance_id: str, time_unix_nano: int, descriptors: Sequence[int]) -> None:
         """Begin to write the recording of an attempt; the descriptors are this one's to close from now on."""

@@ -16,7 +16,8 @@ from stepsize.instrumentation.agent.probes.kept import KeptFiles
 from stepsize.instrumentation.agent.probes.network import Networks
 from stepsize.instrumentation.agent.probes.observation import Observation
 
-_SLOW_EVERY = 10
+SLOW_EVERY = 10
+"""Of so many samples of the host one has what changes slowly too."""
 _STALE_S = 60.0
 _SECTOR_BYTES = 512  # of /proc/diskstats, whatever the device's are (Documentation/admin-guide/iostats.rst)
 _MAX_FILE_SYSTEMS = 8
@@ -57,7 +58,7 @@ class SystemProbe:
             self._previous = None  # no attempt ran in between: its mean says nothing of now
         self._previous_s = monotonic_s
         found = [*self._cpu(), *self._memory(), *self._disk(), *self._network(monotonic_s)]
-        if self._calls % _SLOW_EVERY == 0:
+        if self._calls % SLOW_EVERY == 0:
             found += [*self._processes(), *self._file_systems()]
             found += pressure.observations(pressure.HOST, pressure.of_host(self._proc))
         self._calls += 1

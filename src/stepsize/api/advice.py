@@ -10,22 +10,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from stepsize.analyzer import formats
-from stepsize.analyzer.costs import Quotes
-from stepsize.analyzer.matching import Catalog, Need
+from stepsize.analyzer import costs, formats
+from stepsize.analyzer.matching import Catalog
 from stepsize.analyzer.report import report_step
 from stepsize.analyzer.sizing import policy as policies
 from stepsize.analyzer.usage import Attempt, CpuBucket, Query, StepEvidence, histories
-from stepsize.api.columns import MIB
 from stepsize.api.page import Page
-from stepsize.model import BYTES_PER_MB, Outcome
+from stepsize.model import Outcome
 from stepsize.store.lake import Lake
 from stepsize.store.layout import DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from stepsize.analyzer.matching import Offer
+    from stepsize.analyzer.matching import Need, Offer
     from stepsize.analyzer.report import StepReport
     from stepsize.analyzer.sizing.policy import Recommendation
     from stepsize.api.facts import Seen
@@ -44,11 +42,7 @@ def need(recorded: Recorded, history: History, policy: str) -> Need | None:
     """What a server has to have for what is recommended; ``None`` where that is not known."""
     with Catalog.open() as catalog:
         amounts = _report(recorded, history, policy, catalog).recommended
-    if amounts.cpu is None or amounts.memory_mb is None:
-        return None
-    gpu = -int(-(amounts.gpu or 0) // 1)
-    vram_mib = (amounts.vram_mb or 0) * BYTES_PER_MB / MIB if gpu else 0.0
-    return Need(cpu=amounts.cpu, memory_mib=amounts.memory_mb * BYTES_PER_MB / MIB, gpu=gpu, vram_mib=vram_mib)
+    return costs.need(amounts, amounts.vram_mb)
 
 
 def offers(need: Need, limit: int, **constraints: Any) -> list[Offer]:
@@ -65,7 +59,7 @@ def report(recorded: Recorded, history: History, policy: str, format: str) -> Pa
 
 
 def _report(recorded: Recorded, history: History, policy: str, catalog: Catalog) -> StepReport:
-    return report_step(evidence(recorded, history), policies.load(policy), Quotes(catalog))
+    return report_step(evidence(recorded, history), policies.load(policy), costs.Quotes(catalog))
 
 
 def _so_far(recorded: Recorded) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-MIB = 2**20
+from stepsize.sizes import MIB
+
 GB = 10**9
 TIMESTAMP, PID = "timestamp", "pid"
 HUMAN_NAMES = {TIMESTAMP: "Timestamp", PID: "PID"}

@@ -15,6 +15,7 @@ from stepsize.api.facts import Facts, Seen, Server, Stats
 from stepsize.errors import UsageError
 from stepsize.instrumentation.recording import TIME
 from stepsize.model import cpu_quantile
+from stepsize.sizes import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -165,7 +166,7 @@ class Recorded:
             cpu_mean=cpu_seconds / duration_s if cpu_seconds is not None and duration_s > 0 else None,
             cpu_p95=cpu_p95,
             cpu_max=columns["process_cpu_usage"].maximum,
-            memory_mean_bytes=None if memory_mean_mib is None else memory_mean_mib * 2**20,
+            memory_mean_bytes=None if memory_mean_mib is None else memory_mean_mib * MIB,
             memory_peak_bytes=max((peak for peak in peaks if peak is not None), default=None),
             disk_read_bytes=_whole(_sum(columns["process_disk_read_bytes"])),
             disk_write_bytes=_whole(_sum(columns["process_disk_write_bytes"])),
@@ -207,7 +208,7 @@ class Recorded:
             outcome=self._facts.outcome,
             started_at_s=self._facts.started_s,
             cpu_histogram=dict(self._fold()[0].cpu_histogram),
-            memory_source=None if stats.memory_peak_bytes is None else "samples" if from_samples else "vmhwm",
+            memory_source="samples" if stats.memory_peak_bytes is not None and from_samples else None,
             memory_limit_bytes=_whole(task.latest("memory_limit_bytes")),
             throttled_s=None if throttled[0] is None or throttled[1] is None else throttled[1] - throttled[0],
             disk_peak_bytes=_whole(task.highest("disk_usage_bytes")),
@@ -370,7 +371,7 @@ def _sum(*statistics: Statistic) -> float | None:
 
 
 def _bytes(mib: float | None) -> int | None:
-    return None if mib is None else round(mib * 2**20)
+    return None if mib is None else round(mib * MIB)
 
 
 def _whole(value: float | None) -> int | None:

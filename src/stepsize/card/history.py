@@ -6,7 +6,7 @@ Reads the view `tasks` alone; a lake that is not there is no error, it is no his
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -58,4 +58,5 @@ def of_step(settings: Settings, identity: Identity, *, production: bool) -> Hist
     }
     with Lake(settings.data).reading() as connection:
         row = connection.execute(query, parameters).fetchone()
-    return History(*row) if row is not None and len(row) == len(fields(History)) else None
+    assert row is not None, "an aggregate has one row"
+    return History(*row)

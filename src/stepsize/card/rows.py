@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from stepsize.analyzer.formats.words import UNKNOWN, amount
 from stepsize.card.history import History
+from stepsize.model import BYTES_PER_MB
+from stepsize.sizes import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from stepsize.card.findings import Findings
     from stepsize.card.series import Envelope
     from stepsize.model import Request
-
-_MB = 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def rows(stats: Stats, task: Mapping[str, Envelope], request: Request, found: Fi
         _row(
             "GPU memory, MB",
             None,
-            (None if vram_mean_mib is None else vram_mean_mib * 2**20 / _MB, _mb(stats.gpu_memory_peak_bytes)),
+            (None if vram_mean_mib is None else vram_mean_mib * MIB / BYTES_PER_MB, _mb(stats.gpu_memory_peak_bytes)),
             (_mb(past.vram_mean_bytes), _mb(past.vram_peak_bytes)),
             advised.vram_mb,
         ),
@@ -102,8 +102,8 @@ def _says_something(row: Row) -> bool:
 
 
 def _mb(size_bytes: float | None) -> float | None:
-    return None if size_bytes is None else size_bytes / _MB
+    return None if size_bytes is None else size_bytes / BYTES_PER_MB
 
 
 def _rate(moved_bytes: float | None, duration_s: float) -> float | None:
-    return None if moved_bytes is None or duration_s <= 0 else moved_bytes / duration_s / _MB
+    return None if moved_bytes is None or duration_s <= 0 else moved_bytes / duration_s / BYTES_PER_MB
