@@ -106,6 +106,16 @@ def program_of(argv: Sequence[str]) -> str:
     return Path(words[0]).name or "command"
 
 
+def _request(said: Mapping[str, str]) -> Request:
+    return Request(
+        cpu=_number(said.get(Attr.REQUEST_CPU)),
+        memory_bytes=_integer(said.get(Attr.REQUEST_MEMORY)),
+        gpu=_number(said.get(Attr.REQUEST_GPU)),
+        disk_bytes=_integer(said.get(Attr.REQUEST_DISK)),
+        shared_memory_bytes=_integer(said.get(Attr.REQUEST_SHARED_MEMORY)),
+    )
+
+
 def _merged(first: Request, second: Request) -> Request:
     return second._replace(**{name: value for name, value in first._asdict().items() if value is not None})
 
@@ -123,13 +133,6 @@ def with_resource_attributes(identity: Identity, environ: Mapping[str, str]) -> 
         others["service.name"] = environ["OTEL_SERVICE_NAME"]
     prefix = Attr.ANNOTATION_PREFIX
     notes = {key.removeprefix(prefix): value for key, value in said.items() if key.startswith(prefix)}
-    request = identity.request
-    asked = Request(
-        cpu=_number(said.get(Attr.REQUEST_CPU)) if request.cpu is None else request.cpu,
-        memory_bytes=_integer(said.get(Attr.REQUEST_MEMORY)) if request.memory_bytes is None else request.memory_bytes,
-        gpu=_number(said.get(Attr.REQUEST_GPU)) if request.gpu is None else request.gpu,
-        disk_bytes=_integer(said.get(Attr.REQUEST_DISK)) if request.disk_bytes is None else request.disk_bytes,
-    )
     return identity._replace(
         item=identity.item or said.get(Attr.ITEM),
         project=identity.project or said.get(Attr.PROJECT),
@@ -139,7 +142,7 @@ def with_resource_attributes(identity: Identity, environ: Mapping[str, str]) -> 
         run_origin=identity.run_origin or said.get(Attr.RUN_ORIGIN),
         annotations={**notes, **identity.annotations},
         resource={**others, **identity.resource},
-        request=asked,
+        request=_merged(identity.request, _request(said)),
     )
 
 

@@ -44,6 +44,17 @@ def test_the_environment_fills_what_an_identity_does_not_say() -> None:
     assert found.request == Request(cpu=2.0, memory_bytes=1000)
 
 
+@pytest.mark.parametrize("said", ["", "service.name=x,team=a"])
+def test_a_request_is_kept_whole(said: str) -> None:
+    """Each part of it, whatever else the environment says, and each part is read from there."""
+    whole = Request(cpu=1.0, memory_bytes=2, gpu=3.0, disk_bytes=4, shared_memory_bytes=5)
+    environ = {"OTEL_RESOURCE_ATTRIBUTES": said, "OTEL_SERVICE_NAME": "shop"}
+    known = Identity("f", "r", "s", "t", request=whole)
+    assert identity.with_resource_attributes(known, environ).request == whole
+    environ["OTEL_RESOURCE_ATTRIBUTES"] = ",".join(f"{name}={value:g}" for name, value in whole.attributes().items())
+    assert identity.with_resource_attributes(known._replace(request=Request()), environ).request == whole
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_the_commit_is_read_from_the_files_of_git(tmp_path: Path, packed: bool) -> None:
     """On a branch, whether its reference is a file or packed, from a folder below, and in a worktree."""
