@@ -14,7 +14,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from stepsize import discovery
@@ -109,8 +109,12 @@ def flush(settings: Settings, timeout_s: float) -> bool:
     return answer is None or (isinstance(answer, wire.Answer) and answer.ok)
 
 
-def ask(settings: Settings, request: "wire.Message", timeout_s: float) -> "wire.Message | None":
+def ask(
+    settings: Settings, request: "wire.Message", timeout_s: float, files: Sequence[int] = ()
+) -> "wire.Message | None":
     """The agent's answer to a request, or ``None`` where no agent lives. For launchers and commands.
+
+    ``files`` are descriptors that go with it, the caller's to close.
 
     Raises:
         OSError: the agent went away or did not answer in time.
@@ -124,7 +128,7 @@ def ask(settings: Settings, request: "wire.Message", timeout_s: float) -> "wire.
         return None
     with connection:
         connection.settimeout(timeout_s)
-        connection.sendall(messages.encode(request))
+        _send_with(connection, messages.encode(request), files)
         answer = bytearray()
         while not answer.endswith(b"\n"):
             connection.settimeout(max(rendezvous.RETRY_S, deadline - time.monotonic()))
@@ -263,10 +267,14 @@ class Registration:
         content = b"".join(messages.encode(message) for message in (first, *others))
         files = () if self._watch is None else self._watch.files
         with _pidfd(self._owner if self._child is None else self._child.pid) as pidfd:
-            handles = [*files, *pidfd]
-            sent = socket.send_fds(connection, [content], handles) if handles else connection.send(content)
-        if sent < len(content):
-            connection.sendall(content[sent:])
+            _send_with(connection, content, [*files, *pidfd])
+
+
+def _send_with(connection: socket.socket, content: bytes, handles: Sequence[int]) -> None:
+    """Send all of it; the descriptors travel with the first byte."""
+    sent = socket.send_fds(connection, [content], handles) if handles else connection.send(content)
+    if sent < len(content):
+        connection.sendall(content[sent:])
 
 
 def _described(identity: Identity) -> Identity:

@@ -9,17 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import socket
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stepsize import discovery
 from stepsize.api.facts import Facts
 from stepsize.api.recorded import Recorded
 from stepsize.api.stream import Stream, nameless_file
 from stepsize.errors import StepsizeError
-from stepsize.instrumentation import client, rendezvous, wire
+from stepsize.instrumentation import client, wire
 from stepsize.instrumentation.recording import HOST_FIELDS, TASK_FIELDS
 from stepsize.model import Outcome
 
@@ -68,7 +66,8 @@ class Watched(Recorded):
         self._asked_s = time.monotonic()
         with contextlib.suppress(OSError, StepsizeError):
             files = [each.descriptor for each in (self._task, self._host) if each.descriptor is not None]
-            if _record(self._settings, self.identity.instance_id, files):
+            answer = client.ask(self._settings, wire.Record(self.identity.instance_id), _PATIENCE_S, files)
+            if isinstance(answer, wire.Answer) and answer.ok:
                 return True
         return self.conclude()
 
@@ -119,24 +118,6 @@ class Watched(Recorded):
     def give_up(self) -> None:
         """Nobody tells how it ended."""
         self._facts = replace(self._facts, ended_s=time.time(), outcome=Outcome.UNKNOWN)
-
-
-def _record(settings: Settings, instance_id: str, files: list[int]) -> bool:
-    """Have the agent write what it samples of an attempt to these files; whether it does.
-
-    Raises:
-        OSError: the agent went away or did not answer in time.
-        StepsizeError: there is no place for sockets, or the answer is not one.
-    """
-    connection = rendezvous.connect(discovery.agent_socket(settings), time.monotonic() + _PATIENCE_S)
-    if connection is None:
-        return False
-    with connection:
-        connection.settimeout(_PATIENCE_S)
-        socket.send_fds(connection, [wire.encode(wire.Record(instance_id))], files)
-        with connection.makefile("rb") as answers:
-            answer = wire.decode(answers.readline())
-    return isinstance(answer, wire.Answer) and answer.ok
 
 
 def _pidfd(pid: int) -> int | None:
