@@ -61,18 +61,20 @@ def of_command(
         step=name(step, Attr.STEP, found.step, "run"),
         task=name(task, Attr.TASK, found.task, "0"),
         attempt=next(number for number in attempts if number is not None),
-        item=said.get(Attr.ITEM) or found.item,
-        project=said.get(Attr.PROJECT) or found.project,
-        branch=said.get(Attr.BRANCH) or found.branch,
-        user=said.get(Attr.USER) or found.user or user(environ),
-        code_version=said.get(Attr.CODE_VERSION) or found.code_version or git_commit(_here()),
-        run_origin=said.get(Attr.RUN_ORIGIN) or found.run_origin or ("adhoc" if not found.orchestrator else None),
     )
     if outer == (identity.flow, identity.run, identity.step, identity.task, identity.attempt):
         # What was said was said of the attempt above, whose environment this one has inherited.
         identity = identity._replace(step=f"{identity.step}/{program}", task=f"{identity.task}.{os.getpid()}")
-    said_first = with_resource_attributes(identity, environ)
-    return said_first._replace(request=_merged(said_first.request, found.request))
+    identity = with_resource_attributes(identity, environ)
+    return identity._replace(
+        item=identity.item or found.item,
+        project=identity.project or found.project,
+        branch=identity.branch or found.branch,
+        user=identity.user or found.user or user(environ),
+        code_version=identity.code_version or found.code_version or git_commit(_here()),
+        run_origin=identity.run_origin or found.run_origin or ("adhoc" if not found.orchestrator else None),
+        request=_merged(identity.request, found.request),
+    )
 
 
 def _below(found: Found, outer: Above | None, program: str) -> Found:
