@@ -16,11 +16,12 @@ from urllib.parse import urlsplit, urlunsplit
 from stepsize import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _PREFIX = "OTEL_EXPORTER_OTLP_"
 _ENDPOINTS = (f"{_PREFIX}METRICS_ENDPOINT", f"{_PREFIX}ENDPOINT")
 _DATASTORE = "STEPSIZE_DATASTORE"
+_LOCAL = "local:"
 _PROTOCOLS = (f"{_PREFIX}METRICS_PROTOCOL", f"{_PREFIX}PROTOCOL")
 _SHAPING = tuple(
     f"{_PREFIX}{signal}{name}"
@@ -65,11 +66,13 @@ def carried(environ: Mapping[str, str], own: Mapping[str, str], *, has_secrets: 
                 variables[name] = endpoint
             if note:
                 notes.append(note)
+    if variables.get(_DATASTORE, "").startswith(_LOCAL):
+        del variables[_DATASTORE]
     variables = {name: text for name, text in variables.items() if name not in own}
     notes += _withheld(environ, own, has_secrets=has_secrets)
     said = {**variables, **own}
-    if not has_endpoint(said) and not has_secrets and said.get(_DATASTORE, environ.get(_DATASTORE)) == "off":
-        notes.append(f"remote steps have nowhere to send to: set {_ENDPOINTS[1]}, or leave {_DATASTORE} unset")
+    if not has_endpoint(said) and not has_secrets:
+        notes += _of_datastore(own.get(_DATASTORE, environ.get(_DATASTORE, "")), is_own=_DATASTORE in own)
     if has_endpoint(said) and _protocol(said) == "grpc":
         notes.append(
             f"{_PREFIX}PROTOCOL=grpc: remote steps whose Python lacks opentelemetry-exporter-otlp send nothing; "
@@ -126,6 +129,16 @@ def _withheld(environ: Mapping[str, str], own: Mapping[str, str], *, has_secrets
     if files and not has_secrets:
         notes.append(f"{', '.join(files)} names a file of this machine and stays here: see docs/remote.md")
     return notes
+
+
+def _of_datastore(datastore: str, *, is_own: bool) -> Iterator[str]:
+    if datastore == "off":
+        yield f"remote steps have nowhere to send to: set {_ENDPOINTS[1]}, or leave {_DATASTORE} unset"
+    elif datastore.startswith(_LOCAL) and not is_own:
+        yield (
+            f"{_DATASTORE}={datastore} is a directory of this machine and stays here: remote steps leave their points "
+            "in the flow's own datastore; set it by @environment where they have that directory too"
+        )
 
 
 def _protocol(said: Mapping[str, str]) -> str:

@@ -179,7 +179,6 @@ class _Table(NamedTuple):
         _datastore,
         "Where remote Metaflow steps without an endpoint leave their points, `TYPE:ROOT` or `off`; the flow's own.",
         None,
-        travels=True,
     )
     agent_idle_s: float = _row("STEPSIZE_AGENT_IDLE", _seconds, "An agent without tasks ends after so long.", 30.0)
     end_wait_s: float | None = _row(
@@ -202,7 +201,11 @@ class _Table(NamedTuple):
         "auto",
     )
     cloud_metadata: str | None = _row(
-        "STEPSIZE_CLOUD_METADATA", str, "Address of the metadata service, where it is not the cloud's own.", None
+        "STEPSIZE_CLOUD_METADATA",
+        str,
+        "Address of the metadata service, where it is not the cloud's own.",
+        None,
+        travels=False,
     )
     card: bool = _row("STEPSIZE_CARD", parse_bool, "Give each task of a Metaflow flow that is tracked a card.", False)
     card_refresh_s: float = _row(

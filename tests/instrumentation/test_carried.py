@@ -87,6 +87,7 @@ def test_settings_go_and_what_belongs_to_this_machine_stays() -> None:
         "STEPSIZE_STATE": "/state",
         "STEPSIZE_RUNTIME": "/run",
         "STEPSIZE_SPOOL": "/spool",
+        "STEPSIZE_CLOUD_METADATA": "http://127.0.0.1:9",
         "STEPSIZE_FLOW": "Flow",
         "STEPSIZE_RUN": "1",
         "STEPSIZE_TASK": "2",
@@ -112,6 +113,20 @@ def test_steps_with_nowhere_to_send_to_are_talked_about() -> None:
     assert carried({**nowhere, ENDPOINT: "http://collector"}, {}, has_secrets=False).notes == ()
     assert carried(nowhere, {}, has_secrets=True).notes == ()
     assert carried({}, {}, has_secrets=False).notes == ()
+
+
+def test_a_directory_as_datastore_stays_and_is_talked_about() -> None:
+    """A remote step has another one of that name, if any; where an endpoint takes its points, none matters."""
+    launcher = {"STEPSIZE_DATASTORE": "local:/points"}
+    made = carried(launcher, {}, has_secrets=False)
+    assert made.variables == {}
+    (note,) = made.notes
+    assert note.startswith("STEPSIZE_DATASTORE=local:/points ")
+    assert carried(launcher, launcher, has_secrets=False).notes == ()
+    sent = carried({**launcher, ENDPOINT: "http://collector"}, {}, has_secrets=False)
+    assert (sent.variables, sent.notes) == ({ENDPOINT: "http://collector"}, ())
+    bucket = {"STEPSIZE_DATASTORE": "s3:s3://bucket/points"}
+    assert carried(bucket, {}, has_secrets=False).variables == bucket
 
 
 def test_grpc_is_said_to_need_its_package() -> None:
