@@ -36,24 +36,27 @@ _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.5, 30.0
 _BARRED_PAUSE_S = 30.0
 _MAX_FAULTS = 5
 """A server that broke over one request so often will do so again."""
-_FULL_DISK_PAUSE_S = 60.0
+_KEPT = frozenset({Delivery.LATER, Delivery.FAULT, Delivery.BARRED})
+"""After these a request may still be taken."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What is kept in memory.
+    """What is kept in memory, and how soon a disk that failed is used again.
 
     Attributes:
         max_points: at most so many: about 25 MB, two hours of one attempt.
         spill_points: once nobody takes them, points beyond so many go to the spool, all of them.
         spill_after_s: and so they do once nobody has taken any for so long.
+        disk_pause_s: after a fault of the disk it is left alone for so long.
     """
 
     max_points: int = 200_000
     spill_points: int = 20_000
     spill_after_s: float = 60.0
+    disk_pause_s: float = 60.0
 
 
 @dataclass(slots=True)
@@ -96,13 +99,14 @@ class Sender:
         self._sealing: list[Batch] = []
         self._tried: deque[_Outgoing] = deque()
         self._loaded: _Outgoing | None = None
+        self._dealt_with: Spooled | None = None
         self._changed = threading.Condition()
         self._sealed = 0
         self._settled = 0
         self._points = 0
         self._losses = Losses()
         self._failing_since_s: float | None = None
-        self._disk_not_before_s = 0.0
+        self._write_not_before_s = self._read_not_before_s = 0.0
         self._has_looked = spool is None
         self._hurried = False
         self._stopping = False
@@ -195,8 +199,8 @@ class Sender:
                 pause_s, bidden = 0.0, False
                 continue
             answer = self._send(outgoing)
-            self._conclude(outgoing, answer)
-            pause_s = self._pause_after(answer, pause_s)
+            delivery = self._conclude(outgoing, answer)
+            pause_s = self._pause_after(delivery, answer.retry_after_s, pause_s)
             bidden = answer.retry_after_s is not None
             self._spill_if_stuck()
             self._progress()
@@ -211,7 +215,8 @@ class Sender:
         until_s = time.monotonic() + pause_s
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._stopping or self._has_work())
+                if not self._changed.wait_for(lambda: self._stopping or self._has_work(), self._until_disk_s()):
+                    continue
                 left_s = until_s - time.monotonic()
                 if left_s > 0 and (bidden or not self._hurried):
                     self._changed.wait_for(
@@ -225,21 +230,25 @@ class Sender:
             self._spill_if_stuck()
 
     def _has_work(self) -> bool:
-        return bool(self._fresh or self._tried or self._loaded or self.spooled_points)
+        return bool(self._fresh or self._tried or self._loaded or self._until_disk_s() == 0)
+
+    def _until_disk_s(self) -> float | None:
+        """Until what is on disk may be read; ``None`` where nothing is there."""
+        return max(0.0, self._read_not_before_s - time.monotonic()) if self.spooled_points else None
 
     def _is_full(self) -> bool:
         """Whether there is more in memory than should be while nobody takes it, and a disk to put it on."""
         return self._points > self._bounds.spill_points and self._disk_may_take()
 
     def _disk_may_take(self) -> bool:
-        return self._spool is not None and time.monotonic() >= self._disk_not_before_s
+        return self._spool is not None and time.monotonic() >= self._write_not_before_s
 
-    def _pause_after(self, answer: Answer, pause_s: float) -> float:
-        if answer.retry_after_s is not None:
-            return answer.retry_after_s
-        if answer.delivery in (Delivery.LATER, Delivery.FAULT):
+    def _pause_after(self, delivery: Delivery, retry_after_s: float | None, pause_s: float) -> float:
+        if retry_after_s is not None:
+            return retry_after_s
+        if delivery in (Delivery.LATER, Delivery.FAULT):
             return min(_LAST_PAUSE_S, max(_FIRST_PAUSE_S, pause_s * 2))
-        return _BARRED_PAUSE_S if answer.delivery is Delivery.BARRED else 0.0
+        return _BARRED_PAUSE_S if delivery is Delivery.BARRED else 0.0
 
     def _next(self) -> _Outgoing | None:
         """What to send now: what was tried, then what is fresh, and what is on disk when nothing else waits."""
@@ -294,15 +303,31 @@ class Sender:
                 _log.warning("cannot read the spool: %s", error)
 
     def _load(self) -> _Outgoing | None:
-        if self._loaded is None and self._spool is not None:
+        if self._loaded is None and self._spool is not None and self._until_disk_s() == 0:
             try:
+                self._remove_dealt_with(self._spool)
                 spooled = self._spool.oldest()
             except OSError as error:
-                _log.warning("cannot read the spool: %s", error)
+                self._leave_disk_alone(error)
                 spooled = None
             if spooled is not None:
                 self._loaded = _Outgoing(spooled.request, spooled=spooled)
         return self._loaded
+
+    def _remove_dealt_with(self, spool: Spool) -> None:
+        """Remove a request from disk that must not be sent again.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        if self._dealt_with is not None:
+            spool.remove(self._dealt_with)
+            self._dealt_with = None
+
+    def _leave_disk_alone(self, error: OSError) -> None:
+        """What fails now would fail again at once, and again."""
+        _log.warning("cannot read the spool or remove what was sent of it: %s", error)
+        self._read_not_before_s = time.monotonic() + self._bounds.disk_pause_s
 
     def _send(self, outgoing: _Outgoing) -> Answer:
         if self._destination is None:
@@ -317,33 +342,39 @@ class Sender:
             _log.exception("the exporter failed")
             return Answer(Delivery.LATER, str(error))
 
-    def _conclude(self, outgoing: _Outgoing, answer: Answer) -> None:
-        """Let go of a request that is dealt with; keep it where it may still be taken."""
+    def _conclude(self, outgoing: _Outgoing, answer: Answer) -> Delivery:
+        """Let go of a request that is dealt with; keep it where it may still be taken.
+
+        What takes long is done without the lock, for which the agent's loop would wait.
+
+        Returns:
+            What became of it: a server that broke over it too often has refused it.
+        """
         delivery, points = answer.delivery, outgoing.request.points
         if delivery is Delivery.FAULT:
             outgoing.faults += 1
             if outgoing.faults >= _MAX_FAULTS:
                 delivery = Delivery.REFUSED
-        with self._changed:
-            if delivery in (Delivery.LATER, Delivery.FAULT, Delivery.BARRED):
-                if self._failing_since_s is None:
-                    self._failing_since_s = time.monotonic()
-                    _log.warning("%d points wait: %s", points, answer.reason)
-                return
-            self._failing_since_s = None
-            if delivery is Delivery.TOO_LARGE:
-                halves = self._halves(outgoing.request)
-                if halves is not None:
-                    self._replace(outgoing, halves)
-                    return
-                delivery = Delivery.REFUSED
-            if delivery is Delivery.REFUSED:
-                self._lose(refused=points)
-                _log.warning("%d points were refused for good and dropped: %s", points, answer.reason)
-            elif answer.rejected_points:
-                self._lose(rejected=answer.rejected_points)
-                _log.warning("%d of %d points were rejected: %s", answer.rejected_points, points, answer.reason)
-            self._let_go(outgoing)
+        if delivery in _KEPT:
+            if self._failing_since_s is None:
+                self._failing_since_s = time.monotonic()
+                _log.warning("%d points wait: %s", points, answer.reason)
+            return delivery
+        self._failing_since_s = None
+        if delivery is Delivery.TOO_LARGE:
+            halves = self._halves(outgoing.request)
+            if halves is not None:
+                self._replace(outgoing, halves)
+                return delivery
+            delivery = Delivery.REFUSED
+        if delivery is Delivery.REFUSED:
+            self._lose(refused=points)
+            _log.warning("%d points were refused for good and dropped: %s", points, answer.reason)
+        elif answer.rejected_points:
+            self._lose(rejected=answer.rejected_points)
+            _log.warning("%d of %d points were rejected: %s", answer.rejected_points, points, answer.reason)
+        self._let_go(outgoing)
+        return delivery
 
     def _halves(self, request: Request) -> tuple[Request, Request] | None:
         try:
@@ -355,28 +386,31 @@ class Sender:
     def _replace(self, outgoing: _Outgoing, halves: tuple[Request, Request]) -> None:
         """Have the halves sent in place of a request that was too large; that they came from disk is forgotten last."""
         rest = [_Outgoing(halves[0]), _Outgoing(halves[1], outgoing.batches)]
-        if outgoing.spooled is None:
-            if not self._tried or self._tried[0] is not outgoing:
+        with self._changed:
+            if outgoing.spooled is not None:
+                self._points += outgoing.request.points
+            elif self._tried and self._tried[0] is outgoing:
+                self._tried.popleft()
+            else:
                 return  # the agent ends, and has spooled it as it was
-            self._tried.popleft()
-        else:
-            self._points += outgoing.request.points
+            self._tried.extendleft(reversed(rest))
+        if outgoing.spooled is not None:
             self._let_go(outgoing)
-        self._tried.extendleft(reversed(rest))
 
     def _let_go(self, outgoing: _Outgoing) -> None:
         """The caller has counted what was lost: the agent reads that after `settled`, without the lock."""
-        if outgoing.spooled is not None:
-            self._loaded = None
-            if self._spool is not None:
-                try:
-                    self._spool.remove(outgoing.spooled)
-                except OSError as error:  # it is sent again, as the same bytes
-                    _log.warning("cannot remove %s: %s", outgoing.spooled.path, error)
-        elif self._tried and self._tried[0] is outgoing:
-            self._tried.popleft()
-            self._points -= outgoing.request.points
-            self._settled += outgoing.batches
+        if outgoing.spooled is None:
+            with self._changed:
+                if self._tried and self._tried[0] is outgoing:
+                    self._tried.popleft()
+                    self._points -= outgoing.request.points
+                    self._settled += outgoing.batches
+        elif self._spool is not None:
+            self._loaded, self._dealt_with = None, outgoing.spooled
+            try:
+                self._remove_dealt_with(self._spool)
+            except OSError as error:
+                self._leave_disk_alone(error)
 
     def _spill_if_stuck(self) -> None:
         """To disk with everything, once it has waited long enough or there is too much of it."""
@@ -404,10 +438,9 @@ class Sender:
                 self._spool.add(outgoing.request)
             except OSError as error:
                 _log.warning("cannot spool %d points: %s", outgoing.request.points, error)
-                self._disk_not_before_s = time.monotonic() + _FULL_DISK_PAUSE_S
+                self._write_not_before_s = time.monotonic() + self._bounds.disk_pause_s
                 return
-            with self._changed:
-                self._let_go(outgoing)
+            self._let_go(outgoing)
 
     def _keep_within_memory(self) -> None:
         """Keep what is in memory within its bound, the oldest points giving way first."""
@@ -425,5 +458,6 @@ class Sender:
             self._settled += 1
 
     def _lose(self, *, refused: int = 0, rejected: int = 0, memory: int = 0) -> None:
-        before = self._losses
-        self._losses = Losses(before.refused + refused, before.rejected + rejected, before.memory + memory)
+        with self._changed:
+            before = self._losses
+            self._losses = Losses(before.refused + refused, before.rejected + rejected, before.memory + memory)

@@ -19,7 +19,7 @@ from stepsize.instrumentation.agent.losses import Losses
 from stepsize.instrumentation.agent.points import Batch, ResourcePoints
 from stepsize.instrumentation.agent.probes.observation import Observation
 from stepsize.instrumentation.agent.sender import Bounds, Sender
-from stepsize.instrumentation.agent.spool import Spool
+from stepsize.instrumentation.agent.spool import Spool, Spooled
 from tests.instrumentation.conftest import wait_until
 
 TAKEN = Answer(Delivery.TAKEN)
@@ -191,21 +191,20 @@ def test_what_is_refused_or_rejected_is_counted_and_holds_nothing_up(shelf: Shel
 
 
 def test_a_server_that_breaks_over_one_request_gets_the_next(shelf: Shelf) -> None:
-    """An internal error is tried a few times, then taken for the request's doing."""
+    """An internal error is tried a few times, then taken for the request's doing, for which the next never waits."""
     shelf.open.set()
     shelf.answers += [Answer(Delivery.FAULT, "500")] * 5
     sender = _sender(shelf)
     sender.put(_batch(1))
     wait_until(lambda: shelf.tried)
     sender.put(_batch(2))
-
-    def settled() -> bool:
-        sender.hurry()
-        return sender.settled == 2
-
-    wait_until(settled)
+    for tries in range(1, 5):
+        wait_until(lambda tries=tries: len(shelf.asked) == tries)
+        sender.hurry()  # once each, so that none is left for what comes after the last
+    wait_until(lambda: sender.settled == 2)
     assert sender.losses == Losses(refused=1)
     assert shelf.times == [2]
+    assert shelf.asked[5] - shelf.asked[4] < 4  # a fifth pause would be of 8 s
     sender.stop(5)
 
 
@@ -336,6 +335,97 @@ def test_a_spool_that_cannot_be_read_is_no_reason_to_stop(shelf: Shelf, tmp_path
     wait_until(lambda: sender.unsent_points == 0 and len(shelf.times) == 2)
     assert shelf.times == [0, 2]
     assert sender.losses == Losses(damaged=1)
+    sender.stop(5)
+
+
+@dataclass
+class Meddler(Shelf):
+    """A destination during whose first request the files of a spool become what can be neither read nor removed."""
+
+    directory: Path = Path()
+
+    def send(self, request: Request) -> Answer:
+        if not self.tried:
+            for path in self.directory.glob("*.gz"):
+                path.rename(path.with_suffix(".away"))
+                path.mkdir()
+        return super().send(request)
+
+    def put_back(self) -> None:
+        for path in self.directory.glob("*.away"):
+            path.with_suffix(".gz").rmdir()
+            path.rename(path.with_suffix(".gz"))
+
+
+def _keep_busy(sender: Sender) -> None:
+    """Have the sender send twenty batches, one after the other."""
+    for n in range(100, 120):
+        number = sender.put(_batch(n))
+        wait_until(lambda number=number: sender.settled == number)
+
+
+def test_a_spool_whose_files_cannot_be_read_is_left_alone_for_a_while(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not tried at every turn, fresh points are sent meanwhile, and once it can be read it is."""
+    spool = Spool(tmp_path / "spool", 1 << 20)
+    spool.add(_seal(_batch(1).resources))
+    shelf = Meddler(directory=tmp_path / "spool")
+    shelf.open.set()
+    sender = Sender(lambda: shelf, _seal, progress=lambda: None, spool=spool, bounds=Bounds(disk_pause_s=2))
+    sender.put(_batch(0))
+    sender.start()
+    wait_until(lambda: caplog.records)
+    _keep_busy(sender)
+    shelf.put_back()
+    wait_until(lambda: sender.unsent_points == 0)
+    assert shelf.times[-1] == 1
+    assert shelf.asked[-1] - shelf.asked[0] >= 2
+    assert len(caplog.records) < 5
+    sender.stop(5)
+
+
+def test_what_was_sent_but_cannot_be_removed_is_not_sent_over_and_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its removal is tried again after a while; what else there is is sent meanwhile."""
+    spool = Spool(tmp_path / "spool", 1 << 20)
+    spool.add(_seal(_batch(1).resources))
+    shelf = Meddler(directory=tmp_path / "spool")
+    shelf.open.set()
+    sender = _sender(shelf, spool, Bounds(disk_pause_s=2))
+    wait_until(lambda: caplog.records)
+    _keep_busy(sender)
+    shelf.put_back()
+    wait_until(lambda: sender.unsent_points == 0)
+    assert shelf.times == [1, *range(100, 120)]
+    assert len(caplog.records) < 5
+    assert not list((tmp_path / "spool").glob("*.gz"))
+    sender.stop(5)
+
+
+def test_a_slow_disk_holds_up_nobody_who_puts(shelf: Shelf, tmp_path: Path) -> None:
+    """The agent's loop hands its batches over while a file is being removed."""
+    began, go_on = threading.Event(), threading.Event()
+
+    class Slow(Spool):
+        def remove(self, spooled: Spooled) -> None:
+            began.set()
+            go_on.wait()
+            super().remove(spooled)
+
+    spool = Slow(tmp_path / "spool", 1 << 20)
+    spool.add(_seal(_batch(1).resources))
+    shelf.open.set()
+    sender = _sender(shelf, spool)
+    assert began.wait(20)
+    putting = threading.Thread(target=lambda: (sender.put(_batch(2)), sender.hurry()), daemon=True)
+    putting.start()
+    putting.join(10)
+    assert not putting.is_alive()
+    go_on.set()
+    wait_until(lambda: sender.unsent_points == 0)
+    assert shelf.times == [1, 2]
     sender.stop(5)
 
 
