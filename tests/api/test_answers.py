@@ -135,9 +135,9 @@ def test_names_units_and_rows_as_asked_for(tmp_path: Path) -> None:
     assert in_bytes["memory_bytes"].to_pylist() == [GIB] * 5
     assert found.metrics(offset=3).num_rows == 2
     with pytest.raises(UsageError, match="combined, process and system"):
-        found.metrics("everything")  # type: ignore[arg-type]
+        found.metrics("everything")  # type: ignore[arg-type]  # what the types forbid, on purpose
     with pytest.raises(UsageError, match="arrow and pandas"):
-        found.metrics(to="polars")  # type: ignore[arg-type]
+        found.metrics(to="polars")  # type: ignore[arg-type]  # what the types forbid, on purpose
 
 
 def test_a_saved_recording_answers_the_same(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_saved_recording_answers_the_same(tmp_path: Path) -> None:
     assert (after.pid, after.outcome, after.running) == (42, Outcome.OK, False)
     assert after.stats() == before.stats()
     for of in ("combined", "process", "system"):
-        assert after.metrics(of).equals(before.metrics(of))  # type: ignore[arg-type]
+        assert after.metrics(of).equals(before.metrics(of))  # type: ignore[arg-type]  # what the types forbid, on purpose
     assert after.recommend() == before.recommend()
     assert stepsize.loads(before.dumps()).stats() == before.stats()
     counted = duckdb.sql(f"SELECT count(*) FROM '{tmp_path / 'attempt.parquet'}' WHERE of = 'task'").fetchall()

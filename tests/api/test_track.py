@@ -120,20 +120,20 @@ def test_functions_of_every_kind_are_tracked_call_by_call(program: Program) -> N
         return [value async for value in async_generator(3)]
 
     assert (plain(1), plain.__name__, plain.__doc__) == (2, "plain", "Adds one.")
-    first = plain.latest  # type: ignore[attr-defined]
+    first = plain.latest  # type: ignore[attr-defined]  # a decorated function keeps its own type
     assert plain(2) == 3
-    assert plain.latest.identity.task != first.identity.task  # type: ignore[attr-defined]
+    assert plain.latest.identity.task != first.identity.task  # type: ignore[attr-defined]  # a decorated function keeps its own type
     assert asyncio.run(coroutine(1)) == 3
     values = generator(5)
     assert next(values) == 5
     assert stepsize.current() is None  # between two values it is not the generator that runs
-    assert values.send("sent") == "sent"  # type: ignore[attr-defined]
+    assert values.send("sent") == "sent"  # type: ignore[attr-defined]  # a decorated function keeps its own type
     assert list(values) == []
     assert asyncio.run(collected()) == [0, 1, 2]
     for function in (plain, coroutine, generator, async_generator):
-        handle = function.latest  # type: ignore[attr-defined]
+        handle = function.latest  # type: ignore[attr-defined]  # a decorated function keeps its own type
         assert (handle.identity.step, handle.outcome) == (function.__name__, stepsize.Outcome.OK)
-    assert coroutine.latest.identity.flow == "Named"  # type: ignore[attr-defined]
+    assert coroutine.latest.identity.flow == "Named"  # type: ignore[attr-defined]  # a decorated function keeps its own type
 
 
 def test_a_function_that_raises_has_failed(program: Program) -> None:
@@ -145,7 +145,7 @@ def test_a_function_that_raises_has_failed(program: Program) -> None:
 
     with pytest.raises(LookupError, match="mine"):
         fails()
-    assert fails.latest.outcome is stepsize.Outcome.FAILED  # type: ignore[attr-defined]
+    assert fails.latest.outcome is stepsize.Outcome.FAILED  # type: ignore[attr-defined]  # a decorated function keeps its own type
 
 
 def test_a_block_within_a_block_is_a_step_of_the_same_run(program: Program) -> None:
@@ -446,7 +446,7 @@ def test_wrong_use_is_said_where_it_is_written(program: Program) -> None:
     with pytest.raises(UsageError, match="pid"):
         stepsize.track(system_only=True, pid=1)
     with pytest.raises(TypeError):
-        stepsize.track(flows="Flow")  # type: ignore[call-overload]
+        stepsize.track(flows="Flow")  # type: ignore[call-overload]  # unknown names are refused
 
 
 def test_without_a_block_a_handle_is_ended_by_hand(program: Program) -> None:

@@ -117,11 +117,11 @@ class RunningCollector:
 
     @property
     def grpc(self) -> str:
-        return re.search(r"gRPC on ([\d.:]+)", self.line)[1]  # type: ignore[index]
+        return re.search(r"gRPC on ([\d.:]+)", self.line)[1]  # type: ignore[index]  # no match is the failure
 
     @property
     def http(self) -> str:
-        return re.search(r"HTTP on ([\d.:]+)", self.line)[1]  # type: ignore[index]
+        return re.search(r"HTTP on ([\d.:]+)", self.line)[1]  # type: ignore[index]  # no match is the failure
 
     def post(
         self,

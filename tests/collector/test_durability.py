@@ -77,7 +77,7 @@ def test_sink_is_killed(place: Place) -> None:
         sender.wait_for(30)
         sink = collector.sink()
         sink.kill()
-        wait_for(lambda: not sink.is_running() or sink.status() == psutil.STATUS_ZOMBIE, "the sink's end")  # noqa: B023
+        wait_for(lambda: not sink.is_running() or sink.status() == psutil.STATUS_ZOMBIE, "the sink's end")  # noqa: B023 - called in this round alone
     acknowledged = sender.stop()
     collector.flush()
     assert stored(place) == acknowledged

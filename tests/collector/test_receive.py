@@ -65,10 +65,10 @@ def test_compressed_chunked_and_expected(place: Place, collector: RunningCollect
     """Compressed bodies arrive whole, sent in chunks without a length, or after `100 Continue`."""
     content = gauge().content()
     name = "gzip" if encode is gzip.compress else "deflate"
-    packed = encode(content)  # type: ignore[operator]
+    packed = encode(content)  # type: ignore[operator]  # an encoding of its own
     chunks = (packed[i : i + 7] for i in range(0, len(packed), 7))
     assert collector.post(chunks, content_encoding=name)[0] == 200
-    again = encode(gauge(2.5).content())  # type: ignore[operator]
+    again = encode(gauge(2.5).content())  # type: ignore[operator]  # an encoding of its own
     assert collector.post(again, content_encoding=name, expect="100-continue")[0] == 200
     collector.flush()
     assert place.rows("SELECT value FROM points ORDER BY 1") == [(1.5,), (2.5,)]
