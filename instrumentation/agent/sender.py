@@ -384,7 +384,12 @@ class Sender:
             return None
 
     def _replace(self, outgoing: _Outgoing, halves: tuple[Request, Request]) -> None:
-        """Have the halves sent in place of a request that was too large; that they came from disk is forgotten last."""
+        """Have the halves sent in place of a request that was too large, from disk where that came from there.
+
+        Where the disk does not take them they are sent from memory, where a kill would lose them.
+        """
+        if outgoing.spooled is not None and self._replace_on_disk(outgoing.spooled, halves):
+            return
         rest = [_Outgoing(halves[0]), _Outgoing(halves[1], outgoing.batches)]
         with self._changed:
             if outgoing.spooled is not None:
@@ -396,6 +401,18 @@ class Sender:
             self._tried.extendleft(reversed(rest))
         if outgoing.spooled is not None:
             self._let_go(outgoing)
+
+    def _replace_on_disk(self, spooled: Spooled, halves: tuple[Request, Request]) -> bool:
+        """Whether the halves are on disk now, and the request is not."""
+        if self._spool is None:
+            return False
+        try:
+            self._spool.replace(spooled, halves)
+        except OSError as error:
+            _log.warning("cannot spool the halves of %s: %s", spooled.path, error)
+            return False
+        self._loaded = None
+        return True
 
     def _let_go(self, outgoing: _Outgoing) -> None:
         """The caller has counted what was lost: the agent reads that after `settled`, without the lock."""

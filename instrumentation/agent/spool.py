@@ -30,7 +30,7 @@ from stepsize.discovery import sync_directory
 from stepsize.instrumentation.agent.delivery import Encoding, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from stepsize.settings import Settings
 
@@ -138,13 +138,38 @@ class Spool:
         """
         with self._access:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            content = gzip.compress(request.body, 1, mtime=0)
+            content = _compressed(request)
             if len(content) > self._max_bytes:
                 self._dropped += request.points
                 return
-            name = f"{int(self._now_unix_s() * 1e9):020d}-{request.points}-{uuid.uuid4().hex[:8]}"
-            self._write(f"{name}.{_SUFFIXES[request.encoding]}.gz", content)
+            self._keep(request, int(self._now_unix_s() * 1e9), content)
             self._look()
+
+    def replace(self, spooled: Spooled, parts: Sequence[Request]) -> None:
+        """Keep the parts of a request in its place, as old as it is; at no moment is any of it on disk nowhere.
+
+        Whoever is killed in between leaves both; what comes of them is the same bytes twice.
+
+        Raises:
+            OSError: they cannot be kept, or it cannot be removed. It is there as before, and they are not.
+        """
+        with self._access:
+            entry = next((entry for entry in self._waiting if entry.path == spooled.path), None)
+            if entry is None:
+                return  # it gave way at a bound, and has been counted
+            kept: list[_Entry] = []
+            try:
+                for number, part in enumerate(parts):
+                    kept.append(self._keep(part, entry.time_unix_nano + number, _compressed(part)))
+                entry.path.unlink(missing_ok=True)
+            except OSError:
+                for part_entry in kept:
+                    with contextlib.suppress(OSError):
+                        part_entry.path.unlink(missing_ok=True)
+                raise
+            self._forget(entry)
+            self._waiting[:0] = kept
+            self._points += sum(part_entry.points for part_entry in kept)
 
     def oldest(self) -> Spooled | None:
         """The request that has waited longest; ``None`` where none does, or another agent sends them.
@@ -185,6 +210,11 @@ class Spool:
             if self._lock is not None:
                 os.close(self._lock)
                 self._lock = None
+
+    def _keep(self, request: Request, time_unix_nano: int, content: bytes) -> _Entry:
+        name = f"{time_unix_nano:020d}-{request.points}-{uuid.uuid4().hex[:8]}.{_SUFFIXES[request.encoding]}.gz"
+        self._write(name, content)
+        return _Entry(self._directory / name, time_unix_nano, request.points, request.encoding, len(content))
 
     def _write(self, name: str, content: bytes) -> None:
         temporary = self._directory / f"{name}{_TEMPORARY}"
@@ -256,6 +286,10 @@ class Spool:
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > _LEFT_BEHIND_S:
                     path.unlink()
+
+
+def _compressed(request: Request) -> bytes:
+    return gzip.compress(request.body, 1, mtime=0)
 
 
 def _content(path: Path) -> bytes:

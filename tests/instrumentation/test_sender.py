@@ -404,6 +404,54 @@ def test_what_was_sent_but_cannot_be_removed_is_not_sent_over_and_over(
     sender.stop(5)
 
 
+def test_the_halves_of_what_was_on_disk_are_on_disk_too(tmp_path: Path) -> None:
+    """An agent that is killed between sending the two loses neither."""
+    directory = tmp_path / "spool"
+
+    class Small(Shelf):
+        def send(self, request: Request) -> Answer:
+            if request.points > 1:
+                self.tried.append(request)
+                return Answer(Delivery.TOO_LARGE, "413")
+            on_disk.append(_points_in(directory))
+            return super().send(request)
+
+    on_disk: list[int] = []
+    spool, small = Spool(directory, 1 << 20), Small()
+    spool.add(_seal(_batch(1, 2, 3, 4).resources))
+    small.open.set()
+    sender = _sender(small, spool)
+    wait_until(lambda: len(small.times) == 4 and sender.unsent_points == 0)
+    assert small.times == [1, 2, 3, 4]
+    assert on_disk == [4, 3, 2, 1]
+    assert sender.losses == Losses()
+    sender.stop(5)
+
+
+def _points_in(directory: Path) -> int:
+    return sum(int(path.name.split("-")[1]) for path in directory.glob("*.gz"))
+
+
+def test_halves_that_the_disk_does_not_take_are_sent_all_the_same(tmp_path: Path) -> None:
+    """From memory, each once, though the request cannot be removed for now."""
+
+    class Small(Meddler):
+        def send(self, request: Request) -> Answer:
+            answer = super().send(request)
+            return Answer(Delivery.TOO_LARGE, "413") if request.points > 1 else answer
+
+    spool, small = Spool(tmp_path / "spool", 1 << 20), Small(directory=tmp_path / "spool")
+    spool.add(_seal(_batch(1, 2).resources))
+    small.open.set()
+    sender = _sender(small, spool, Bounds(disk_pause_s=0.1))
+    wait_until(lambda: len(small.tried) == 3 and not sender.held_points)
+    small.put_back()
+    wait_until(lambda: sender.unsent_points == 0)
+    assert [request.points for request in small.tried] == [2, 1, 1]
+    assert sender.losses == Losses()
+    sender.stop(5)
+
+
 def test_a_slow_disk_holds_up_nobody_who_puts(shelf: Shelf, tmp_path: Path) -> None:
     """The agent's loop hands its batches over while a file is being removed."""
     began, go_on = threading.Event(), threading.Event()

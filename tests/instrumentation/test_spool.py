@@ -61,6 +61,38 @@ def test_what_goes_in_comes_out_the_same_oldest_first(contents: list[tuple[bytes
         assert second.points == 0
 
 
+def test_parts_take_the_place_of_the_whole(tmp_path: Path) -> None:
+    """They are as old as it was and go before what came later, for the next agent too; with no room, it stays."""
+    now = [1.0]
+    spool = Spool(tmp_path / "spool", ROOMY, max_age_s=10, now_unix_s=lambda: now[0])
+    whole, later, parts = _noise(100, 7), _noise(10, 1), [_noise(50, 4), _noise(50, 3)]
+    spool.add(whole)
+    now[0] = 9.0
+    spool.add(later)
+    oldest = spool.oldest()
+    assert oldest is not None
+    spool.replace(oldest, parts)
+    assert spool.points == 8
+    spool.close()
+    following = Spool(tmp_path / "spool", ROOMY, max_age_s=10, now_unix_s=lambda: now[0])
+    following.look()
+    assert _drain(following) == [*parts, later]
+    assert following.points == 0
+
+
+def test_parts_that_do_not_fit_leave_the_whole(tiny_disk: Path) -> None:
+    """All or none: no part is on disk beside what it is a part of."""
+    spool = Spool(tiny_disk / "spool", ROOMY)
+    whole = _noise(20_000, 2)
+    spool.add(whole)
+    oldest = spool.oldest()
+    assert oldest is not None
+    with pytest.raises(OSError, match="No space left"):
+        spool.replace(oldest, [_noise(20_000), _noise(40_000)])
+    assert spool.points == 2
+    assert _drain(spool) == [whole]
+
+
 def test_nobody_else_can_read_it(tmp_path: Path) -> None:
     """The directory and its files are its user's alone."""
     spool = Spool(tmp_path / "a" / "spool", ROOMY)
