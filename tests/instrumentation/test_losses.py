@@ -56,6 +56,21 @@ def test_points_that_were_refused_are_told_of(place: Place, settings: Settings, 
     assert f"{int(told.value)} points were lost on the way here ({int(told.value)} refused by the collector)" in line
 
 
+def test_an_old_loss_hides_no_failure_now(place: Place, settings: Settings, receiver: Receiver) -> None:
+    """Each is a line of its own; a loss alone is not taken for points that could not be delivered."""
+    receiver.status = 400
+    place.run(settings, "refused", "")
+    wait_until(lambda: (found := status(settings)) and found.dropped_points and not found.unsent_points)
+    receiver.status = 200
+    (line,) = settle(settings, 5.0)
+    assert "points were lost" in line
+    receiver.status = 503
+    place.run(settings, "waits", "")
+    lines = settle(settings, 1.0)
+    assert ["points were lost" in line for line in lines] == [True, False]
+    assert lines[1] == "the agent could not deliver everything within 1 s; the newest tasks may be missing"
+
+
 def test_what_an_agent_left_on_disk_is_delivered_before_a_report(place: Place) -> None:
     """Where no agent lives any more one is started for it."""
     with http_receiver() as early:

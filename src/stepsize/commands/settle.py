@@ -8,6 +8,7 @@ fails a command for a part that does not answer: what is in the lake is read all
 
 from __future__ import annotations
 
+import time
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
@@ -42,27 +43,34 @@ def settle(settings: Settings, timeout_s: float = TIMEOUT_S, *, remote: bool = F
     ``remote`` has what remote steps left in the flow's datastore fetched too, which may be far away.
 
     Returns:
-        What to tell the user: a line for each that did not manage, none where all is in the lake.
+        What to tell the user: a line for each that did not manage and one for what was lost before, none where all is
+        in the lake.
     """
     lines = (
-        _settle_agent(settings, timeout_s),
+        *_settle_agent(settings, timeout_s),
         take_remote(settings, timeout_s) if remote else None,
         _settle_collector(settings, timeout_s),
     )
     return [line for line in lines if line is not None]
 
 
-def _settle_agent(settings: Settings, timeout_s: float) -> str | None:
+def _settle_agent(settings: Settings, timeout_s: float) -> tuple[str | None, ...]:
+    """What was lost, however long ago, and why not all of the rest could be delivered now."""
     try:
         discovery.agent_socket(settings)
     except LakeError as error:
-        return str(error)  # the client, which runs beside user code, would keep it to itself
+        return (str(error),)  # the client, which runs beside user code, would keep it to itself
     if pending_points(settings):
         client.start_agent(settings)  # an agent that has ended left them; where one lives, this does nothing
+    deadline_s = time.monotonic() + timeout_s
     delivered = client.flush(settings, timeout_s)
-    lost = _lost(settings)
-    if delivered or lost:
-        return lost
+    lost, left_s = _lost(settings), deadline_s - time.monotonic()
+    if lost and not delivered and left_s > 0:
+        delivered = client.flush(settings, left_s)  # the one before fails for a loss that was new, too
+    return lost, None if delivered else _undelivered(settings, timeout_s)
+
+
+def _undelivered(settings: Settings, timeout_s: float) -> str:
     why = None if settings.has_endpoint else _unwritable(settings.data)
     return f"{why or f'the agent could not deliver everything within {timeout_s:g} s'}; {_MISSING}"
 
