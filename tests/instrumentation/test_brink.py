@@ -71,10 +71,19 @@ def test_without_a_limit_nothing_ever_hurries(samples: list[tuple[float, float]]
 
 
 @given(st.lists(st.tuples(st.floats(-5, 5), st.floats(0, 99)), max_size=20))
-def test_a_clock_that_is_set_back_is_no_growth(samples: list[tuple[float, float]]) -> None:
+def test_whatever_the_clock_does_it_never_raises(samples: list[tuple[float, float]]) -> None:
     """Haste is bounded: it is one of two."""
     brink = Brink(5.0)
     assert {_look(brink, second, used) for second, used in samples} <= {None, OFTEN, AT_ONCE}
+
+
+def test_a_clock_that_is_set_back_is_no_growth() -> None:
+    """What was used before a time that is still to come says nothing of how fast memory grows."""
+    brink = Brink(5.0)
+    assert _look(brink, 1, 40) is None
+    assert _look(brink, 0, 80) is None
+    assert _look(brink, 1, 85) is None
+    assert _look(brink, 2, 93) == AT_ONCE
 
 
 def test_a_task_that_nears_its_limit_is_sent_while_it_lives(place: Place, receiver: Receiver) -> None:
