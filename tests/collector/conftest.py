@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.collector.rollup_log import Log
 from tests.collector.running import Place
 from tests.places import short_directory
 
@@ -20,3 +21,8 @@ def place(tmp_path: Path) -> Iterator[Place]:
         made = Place(tmp_path, runtime)
         yield made
         made.close()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    return Log(tmp_path)
