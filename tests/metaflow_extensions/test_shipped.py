@@ -20,6 +20,25 @@ import sys, stepsize
 print(stepsize.__file__)
 print(sum(entry.endswith("/shipped") for entry in sys.path))
 """
+IMPORTING = """
+import importlib, sys
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as missing:
+        print(name, missing.name.partition(".")[0])
+"""
+_AGENT = "stepsize.instrumentation.agent"
+NEEDING = {
+    **{f"stepsize.api.{name}": "pyarrow" for name in ("derive", "loading", "saved", "statistics", "tables")},
+    **{f"{_AGENT}.{name}": "requests" for name in ("destination", "exporters")},
+    f"{_AGENT}.unix_http": "urllib3",
+    "stepsize.instrumentation.otel": "opentelemetry",
+    "stepsize.instrumentation.launch_portable": "psutil",
+    f"{_AGENT}.probes.portable": "psutil",
+    f"{_AGENT}.probes.portable_system": "psutil",
+}
+"""Modules that a task imports only where it has that package, which is not ours."""
 
 
 def test_it_is_small_and_has_client_and_agent() -> None:
@@ -28,7 +47,29 @@ def test_it_is_small_and_has_client_and_agent() -> None:
     names = {name.partition("/shipped/stepsize/")[2] for name in files}
     assert names > {"__init__.py", "settings.py", "instrumentation/client.py", "instrumentation/agent/__main__.py"}
     assert not any(name.startswith(("collector", "analyzer", "store", "commands", "cli")) for name in names)
+    assert {name for name in names if name.startswith("card/")} == {
+        "card/__init__.py",
+        "card/order.py",
+        "card/start.py",
+    }
     assert len(gzip.compress(b"".join(Path(here).read_bytes() for here in files.values()))) < 256 << 10
+
+
+def test_all_of_it_can_be_imported_where_nothing_else_is(tmp_path: Path) -> None:
+    """But for what stands on a package that a step may have: no module needs one of ours that stays behind."""
+    travelled = shipped_package(tmp_path / "code")
+    files = (file.relative_to(travelled) for file in travelled.rglob("*.py"))
+    modules = {".".join(file.with_suffix("").parts).removesuffix(".__init__") for file in files}
+    assert NEEDING.keys() < modules
+    done = subprocess.run(
+        [str(bare_python(tmp_path / "venv")), "-c", IMPORTING, *sorted(modules)],
+        env={"PYTHONPATH": str(travelled), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert dict(line.split() for line in done.stdout.splitlines()) == NEEDING
 
 
 @pytest.mark.parametrize("file", sorted(EXTENSION.rglob("*.py")), ids=lambda file: file.name)

@@ -20,8 +20,15 @@ if TYPE_CHECKING:
 
 _ARCHIVE_DIRECTORY = "metaflow_extensions/stepsize/shipped"
 _DIRECTORY = Path(__file__).parents[1] / "shipped"
-_STAYING = frozenset({"analyzer", "collector", "commands", "examples", "store", "cli.py", "testing.py", "__main__.py"})
-"""What a task has no use for: parts that stand on packages which its interpreter has not got."""
+_STAYING = frozenset(
+    {
+        *("analyzer", "collector", "commands", "examples", "store", "cli.py", "testing.py", "__main__.py"),
+        *("api/advice.py", "api/lake.py", "card/sql", "card/templates"),
+    }
+)
+"""What a task has no use for: parts that stand on packages which its interpreter has not got, or on such a part."""
+_ONLY = {"card": frozenset({"__init__.py", "order.py", "start.py"})}
+"""Of these folders what a task's own process imports: a card is written by a process that needs the whole package."""
 _OLDEST_PYTHON = (3, 10)
 
 
@@ -32,10 +39,9 @@ def package_files() -> Iterator[tuple[str, str]]:
     root = Path(stepsize.__file__).parent
     for folder, folders, names in os.walk(root, followlinks=True):  # a checkout has links where a wheel has folders
         place = Path(folder).relative_to(root)
-        staying = _STAYING if place == Path() else frozenset()
-        folders[:] = sorted(set(folders) - staying - {"__pycache__"})
-        for name in sorted(set(names) - staying):
-            if name.endswith(".py"):
+        folders[:] = sorted(name for name in folders if (place / name).as_posix() not in _STAYING)
+        for name in sorted(_ONLY.get(place.as_posix(), names)):
+            if name.endswith(".py") and (place / name).as_posix() not in _STAYING:
                 yield str(Path(folder, name)), Path(_ARCHIVE_DIRECTORY, "stepsize", place, name).as_posix()
 
 
