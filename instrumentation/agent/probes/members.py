@@ -73,7 +73,7 @@ class Members:
         self._aside: dict[int, _Aside] = {}
         self._gone_s = 0.0
         self._accepted: set[int] = set()
-        self._pending: dict[int, int] = {}
+        self._pending: dict[tuple[int, int], int] = {}  # pid and start → looks
         self._is_first = True
         self.are_explained = bool(directories) and not any(_has_groups_below(one) for one in directories)
         """Whether nobody was seen so far whose presence has no explanation."""
@@ -97,6 +97,7 @@ class Members:
             and all(self._explain(pid, pids, tree) for pid in unknown)
         )
         self._accepted &= pids
+        self._pending = {key: looks for key, looks in self._pending.items() if key[0] in unknown}
         self._is_first = False
         return self.are_explained
 
@@ -139,8 +140,8 @@ class Members:
     def _is_of_the_attempt(self, stat: Stat, tree: Collection[int]) -> bool:
         """Whether one that came since was just made by the tree, or orphaned by it."""
         if stat.parent in tree:
-            self._pending[stat.pid] = self._pending.get(stat.pid, 0) + 1
-            return self._pending[stat.pid] <= _MOST_LOOKS
+            looks = self._pending[stat.pid, stat.start] = self._pending.get((stat.pid, stat.start), 0) + 1
+            return looks <= _MOST_LOOKS
         orphaned = stat.parent in self._reapers
         if orphaned and stat.parent in self._ancestors:
             parent = procfs.stat(self._proc, stat.parent)
