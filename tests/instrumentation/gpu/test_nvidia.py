@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -133,6 +135,47 @@ def test_a_lost_device_is_absent_and_the_others_go_on(host: Host) -> None:
     host.nvml.say(device(0, util=30), device(1, util=40), *on)
     back = time.time_ns()
     assert host.see(COUNT, "both", since=back).value == 2
+
+
+_BEGUN = """
+import sys, time
+from pathlib import Path
+import pynvml
+from stepsize.instrumentation.agent.probes.gpu.nvidia import Nvidia
+now, begun, really = 0.0, 0, pynvml.nvmlInit
+def init():
+    global begun
+    begun += 1
+    really()
+time.monotonic, pynvml.nvmlInit = lambda: now, init
+nvidia = Nvidia()
+nvidia.open()
+for answers, seconds in zip(sys.argv[2::2], sys.argv[3::2]):
+    Path(sys.argv[1]).write_text(answers)
+    before = begun
+    for _ in range(int(seconds)):
+        now += 1
+        seen = [device.id for device in nvidia.read()]
+    print(begun - before, *seen)
+"""
+"""Reads once a second, by a clock of its own; how often the driver was begun with, and who was there in the end."""
+
+
+def test_a_device_that_is_listed_and_never_read_is_tried_less_and_less(nvml: FakeNvml) -> None:
+    """The driver is not begun with anew each second for it; once it is back, a later loss is tried again soon."""
+    healthy, lost = device(1, util=40), device(0, listing=15)
+    well = f"{device(0)}\n{healthy}\n"
+    nvml.say(well)
+    phases = [(f"{lost}\n{healthy}\n", 600), (well, 120), (f"{lost}\n{healthy}\n", 2), (well, 2)]
+    command = [sys.executable, "-c", _BEGUN, str(nvml.answers), *(str(word) for phase in phases for word in phase)]
+    environment = {**os.environ, **nvml.environment()}
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    found = [line.split() for line in done.stdout.splitlines()]
+    assert found[0][1:] == ["GPU-11"]
+    assert 5 <= int(found[0][0]) <= 20
+    assert found[1] == ["1", "GPU-00", "GPU-11"]
+    assert found[2][1:] == ["GPU-11"]
+    assert found[3][1:] == ["GPU-00", "GPU-11"]
 
 
 def test_a_driver_that_hangs_delays_nothing(host: Host) -> None:

@@ -95,17 +95,20 @@ class Nvidia:
             raise NoAnswerError("no device answers NVML")
         if not self._lost:
             self._said.clear()
+            self._retry_s = _RETRY_S
         return found
 
     def _look_up(self, now_s: float) -> None:
         """See which devices there are. One that was lost comes back to who begins anew, if at all."""
-        if self._lost:
+        is_again = bool(self._lost)
+        if is_again:
             self.close()
             self.open()
         self._lost = set()
         self._units = list(self._enumerate())
         self._busy.forget({unit.id for unit in self._units})
-        self._retry_s = min(2 * self._retry_s, 2 * _ENUMERATE_S) if self._lost else _RETRY_S
+        if is_again or self._lost:  # a device may be listed and lost again as soon as it is read
+            self._retry_s = min(2 * self._retry_s, 2 * _ENUMERATE_S)
         self._enumerate_due_s = now_s + (self._retry_s if self._lost else _ENUMERATE_S)
 
     def close(self) -> None:
@@ -174,7 +177,7 @@ class Nvidia:
             )
         except nvml.NVMLError as error:
             self._lose(unit.id, error)
-            self._enumerate_due_s = min(self._enumerate_due_s, now_s + self._retry_s)
+            self._enumerate_due_s = now_s + self._retry_s
             return None
 
     def _memory(self, unit: _Unit) -> tuple[int | None, int | None]:
