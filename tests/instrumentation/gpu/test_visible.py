@@ -16,6 +16,7 @@ DIVIDED = (
     Device("GPU-bb", 1, "One", "NVIDIA"),
 )
 MIXED = (Device("GPU-aa", 0, "Slow", "NVIDIA"), Device("GPU-bb", 1, "Fast", "NVIDIA"))
+AMD_MIXED = (Device("00", 0, "MI210", "AMD"), Device("11", 1, "MI300", "AMD"))
 AMD = tuple(Device(f"{index}{index}", index, "MI", "AMD") for index in range(4))
 
 
@@ -70,6 +71,13 @@ def test_on_amd_the_second_variable_counts_among_what_the_first_leaves() -> None
     """`ROCR_VISIBLE_DEVICES` is below `HIP_VISIBLE_DEVICES`."""
     assert _left(AMD, ROCR_VISIBLE_DEVICES="2,3", HIP_VISIBLE_DEVICES="1") == ["33"]
     assert _left(AMD, HIP_VISIBLE_DEVICES="0") == ["00"]
+
+
+def test_on_amd_places_among_unlike_devices_can_be_told() -> None:
+    """That the fastest comes first is CUDA's rule alone, and so is the variable that lifts it."""
+    assert _left(AMD_MIXED, HIP_VISIBLE_DEVICES="1") == ["11"]
+    assert _left(AMD_MIXED, ROCR_VISIBLE_DEVICES="0", CUDA_DEVICE_ORDER="FASTEST_FIRST") == ["00"]
+    assert _left(MIXED + AMD_MIXED, CUDA_VISIBLE_DEVICES="0", HIP_VISIBLE_DEVICES="0") == ["GPU-aa", "GPU-bb", "00"]
 
 
 @given(st.text(max_size=30), st.sampled_from([FOUR, DIVIDED, MIXED]))

@@ -30,13 +30,14 @@ def visible(environment: Mapping[str, str], devices: Sequence[Device]) -> tuple[
             told = environment.get(name)
             # Each counts among what the one before it has left.
             if told is not None:
-                left = _chosen(told, left, by_index=_are_in_order(environment, left))
+                by_index = vendor != "NVIDIA" or _are_in_order(environment, left)
+                left = _chosen(told, left, by_index=by_index)
         found += left
     return tuple(found)
 
 
 def _are_in_order(environment: Mapping[str, str], devices: Sequence[Device]) -> bool:
-    """Whether the runtime numbers devices as the library lists them: CUDA puts the fastest first unless it is told."""
+    """Whether the runtime numbers devices as NVML lists them: CUDA alone puts the fastest first unless it is told."""
     alike = len({device.name for device in devices if device.parent is None}) <= 1
     return alike or environment.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
 
