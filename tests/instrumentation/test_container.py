@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +17,6 @@ from stepsize.instrumentation.agent.probes.groups import groups
 from tests.instrumentation.cgroups import real_group, write
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.instrumentation.conftest import Place
     from tests.instrumentation.receiver import Receiver
 
@@ -236,6 +235,41 @@ def test_a_real_container_says_what_its_task_used(place: Place, receiver: Receiv
     assert 150 * MIB <= receiver.last("container.memory.peak", "contained") <= 250 * MIB
     cpu_s = sum(receiver.last("container.cpu.time", "contained", cpu_mode=mode) for mode in ("user", "system"))
     assert 0.4 <= cpu_s <= receiver.cpu_s("contained") + 0.1
+
+
+def test_files_of_containers_that_ended_are_closed(tmp_path: Path) -> None:
+    """However many have come and gone, only what living ones are read from stays open, and of them it does."""
+    proc, mount = tmp_path / "proc", tmp_path / "cgroup"
+    (proc / "self").mkdir(parents=True)
+    (proc / "self" / "mountinfo").write_text(f"30 20 0:26 / {mount} rw - cgroup2 cgroup2 rw\n")
+    (proc / "self" / "ns").mkdir()
+    (proc / "self" / "ns" / "cgroup").symlink_to("cgroup:[4026531835]")
+    containers = Containers(str(proc))
+
+    def enter(number: int) -> ContainerProbe:
+        name = f"docker-{number:064x}.scope"
+        _v2(mount / name)
+        (proc / str(number)).mkdir()
+        (proc / str(number) / "cgroup").write_text(f"0::/{name}\n")
+        container = containers.of(number)
+        assert container is not None
+        return ContainerProbe(container, number, str(proc), containers)
+
+    living = [enter(0)]
+    for number in range(1, 38):
+        enter(number)
+    living += [enter(38), enter(39)]
+    opened = [path for link in Path("/proc/self/fd").iterdir() if (path := _target(link)).startswith(str(mount))]
+    held = {int(Path(path).parent.name[7:71], 16) for path in opened}
+    assert held == {0, 38, 39}
+    assert containers.of(0) is living[0].container
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""  # the one that lists them
 
 
 def test_a_process_that_moves_is_followed_until_it_ends() -> None:

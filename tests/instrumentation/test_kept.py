@@ -49,6 +49,19 @@ def test_a_long_file_is_read_to_its_end(tmp_path: Path) -> None:
         files.close()
 
 
+def test_what_is_in_other_directories_is_let_go(tmp_path: Path) -> None:
+    """Files of directories that are named stay open; those of others, of directories below too, are closed."""
+    before, files = _open_files(), KeptFiles()
+    for name in ("a", "a/b", "ab"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+        assert files.read(str(tmp_path / name / "file")) == name.encode()
+    files.keep({str(tmp_path / "a")})
+    assert _open_files() == before + 1
+    assert files.read(str(tmp_path / "ab" / "file")) == b"ab"
+    files.close()
+
+
 def test_no_more_stay_open_than_may(tmp_path: Path) -> None:
     """Beyond the bound files are read all the same, and closed again; closing lets go of the rest."""
     before, files = _open_files(), KeptFiles(most=2)

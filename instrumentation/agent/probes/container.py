@@ -11,6 +11,7 @@ import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from stepsize import model
 from stepsize.instrumentation import procfs
@@ -33,8 +34,6 @@ _ROUND_S = 0.1
 _SLOW_S = 5.0
 """So long limits and sums of constraints may be old: nothing of them is lost in between."""
 _MIN_WINDOW_S = 0.1
-_MOST_GROUPS = 64
-"""Containers whose readings are kept for whoever comes next."""
 _ID = re.compile(r"(?:^|[/-])([0-9a-f]{64})(?:\.scope)?(?:/|$)")
 _EXITING = 0x4
 """``PF_EXITING`` among the flags in ``/proc/<pid>/stat`` (``include/linux/sched.h``)."""
@@ -82,11 +81,14 @@ class Container:
 
 
 class Containers:
-    """The containers of this host whose attempts are watched, each read once a round."""
+    """The containers of this host whose attempts are watched, each read once a round.
+
+    One is known as long as an attempt holds it; the files of one that nobody holds are closed when the next one comes.
+    """
 
     def __init__(self, proc: str = "/proc") -> None:
         self._proc = proc
-        self._known: dict[tuple[tuple[str, Group], ...], Container] = {}
+        self._known: WeakValueDictionary[tuple[tuple[str, Group], ...], Container] = WeakValueDictionary()
         self._files = KeptFiles()
 
     def of(self, pid: int) -> Container | None:
@@ -97,12 +99,11 @@ class Containers:
             return None
         found = control_groups.groups(cgroup, mounts, in_namespace=control_groups.in_namespace(self._proc))
         key = tuple(sorted(found.items(), key=lambda item: item[0]))
-        if key not in self._known:
-            if len(self._known) >= _MOST_GROUPS:
-                self._known.clear()
-                self._files.close()
-            self._known[key] = Container(found, self._files.read)
-        return self._known[key]
+        container = self._known.get(key)
+        if container is None:
+            self._files.keep({str(directory) for one in self._known.values() for directory in one.directories})
+            container = self._known[key] = Container(found, self._files.read)
+        return container
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,12 @@ A control group that was removed answers no more (``ENODEV``): whoever is in its
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from stepsize.instrumentation import procfs
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _READ_BYTES = 1 << 16
 _RECORDS_BYTES = 2048
@@ -52,6 +56,11 @@ class KeptFiles:
             parts.append(content)
             content = _read(descriptor, sum(map(len, parts)))
         return b"".join(parts)
+
+    def keep(self, directories: Collection[str]) -> None:
+        """Let go of all that is not in these directories themselves."""
+        for path in [path for path in self._descriptors if path.rpartition("/")[0] not in directories]:
+            self._forget(path)
 
     def close(self) -> None:
         """Let go of all; what is read afterwards is opened again."""
