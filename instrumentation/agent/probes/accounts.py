@@ -126,7 +126,11 @@ class Accounts:
         )
 
     def constraints(self) -> Constraints:
-        """What holds them back now: eight files that change slowly."""
+        """What holds them back now.
+
+        Reads the limits of the groups and their ancestors, ``cpu.stat`` and, of version 2, a pressure file for each
+        resource.
+        """
         return Constraints(
             cpu_limit_cores=cpu_limit(self.cpu),
             throttled_s=_throttled(self.cpu),
