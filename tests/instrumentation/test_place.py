@@ -36,6 +36,12 @@ EXPECTED = {
 }
 
 
+def test_every_row_has_a_test_and_a_source() -> None:
+    """Nobody is added whose answer is not tested, or of whom it is not said where the vendor describes it."""
+    assert set(EXPECTED) == set(ALL) == set(SERVICES)
+    assert all(vendor.source for vendor in VENDORS)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_clouds_service_says_where_the_machine_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recognized by its own answers alone, though all vendors are asked for; a proxy is never used."""
