@@ -76,7 +76,11 @@ def _start(argv: Sequence[str]) -> None:
 
 def _has_no_program(argv: Sequence[str]) -> bool:
     """Whether somebody sits at this interpreter."""
-    return not any(word == "-c" or not word.startswith("-") for word in argv[1:]) and os.isatty(0)
+    if not os.isatty(0):
+        return False
+    from stepsize.instrumentation.identity import told_python  # noqa: PLC0415 - only where something may be tracked
+
+    return told_python(argv) == ("", [])
 
 
 def _program(argv: Sequence[str]) -> str:

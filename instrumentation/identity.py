@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _GIT_DEPTH = 32
 _PYTHON = re.compile(r"(python|pypy)[\d.]*t?(\.exe)?")
+_VALUED = re.compile(r"-(?!-)[^cmWX]*([cmWX])(.*)", re.DOTALL)
+"""A word of short options of Python's the last of which has a value: in the same word, or it is the next one."""
 
 
 def of_command(
@@ -96,16 +98,31 @@ def program_of(argv: Sequence[str]) -> str:
     """What a command line runs, as people would name it: of a Python interpreter, the script or module."""
     if not argv:
         return "command"
-    words = list(argv)
-    if _PYTHON.fullmatch(Path(words[0]).name):
-        rest = words[1:]
-        while rest and rest[0].startswith("-") and rest[0] not in ("-m", "-c", "-"):
-            rest = rest[2:] if rest[0] in ("-W", "-X", "--check-hash-based-pycs") else rest[1:]
-        if rest[:1] == ["-m"] and len(rest) > 1:
-            return rest[1]
-        if rest and not rest[0].startswith("-"):
-            return Path(rest[0]).name or words[0]
-    return Path(words[0]).name or "command"
+    if _PYTHON.fullmatch(Path(argv[0]).name):
+        option, words = told_python(argv)
+        if words and option == "-m":
+            return words[0]
+        if words and not option:
+            return Path(words[0]).name or argv[0]
+    return Path(argv[0]).name or "command"
+
+
+def told_python(argv: Sequence[str]) -> tuple[str, list[str]]:
+    """What an interpreter with this command line is told to run: an option, and the words that belong to it.
+
+    ``-m`` and a module, ``-c`` and a program, or no option and a script, each followed by its arguments; neither where
+    it reads its standard input. Source: CPython, Python/getopt.c.
+    """
+    words = list(argv[1:])
+    while words and words[0].startswith("-") and words[0] != "-":
+        word = words.pop(0)
+        valued = _VALUED.fullmatch(word)
+        letter, value = valued.groups() if valued else ("", "")
+        if letter in ("c", "m"):
+            return f"-{letter}", [value, *words] if value else words
+        if (valued and not value) or word == "--check-hash-based-pycs":
+            del words[:1]
+    return "", [] if words[:1] == ["-"] else words
 
 
 def _request(said: Mapping[str, str]) -> Request:

@@ -160,6 +160,36 @@ def test_installers_and_our_own_commands_are_not_tracked(
     assert not list(place.runtime.iterdir())
 
 
+@pytest.mark.parametrize("arguments", [(), ("-X", "dev"), ("-q", "-W", "ignore"), ("-",)])
+def test_an_interpreter_at_a_terminal_is_not_tracked(
+    place: Place, settings: Settings, python: str, arguments: tuple[str, ...]
+) -> None:
+    """Somebody types; a word that belongs to one of the interpreter's options is no program."""
+    assert _at_terminal(place, settings, [python, *arguments]) == 0
+    assert not list(place.runtime.iterdir())
+
+
+def test_a_program_at_a_terminal_is_tracked(place: Place, settings: Settings, receiver: Receiver, python: str) -> None:
+    """Most are started by hand."""
+    assert _at_terminal(place, settings, [python, "-X", "dev", _script(place, "pass")]) == 0
+    assert receiver.end("auto").resource["stepsize.flow.name"] == "train.py"
+
+
+def _at_terminal(place: Place, settings: Settings, command: list[str]) -> int:
+    """The exit code of a command to which somebody at a terminal says goodbye."""
+    environment = place.environment(settings, STEPSIZE_AUTOSTART="1", STEPSIZE_TASK="auto")
+    keyboard, terminal = os.openpty()
+    try:
+        os.write(keyboard, b"exit()\n")
+        done = subprocess.run(
+            command, env=environment, stdin=terminal, capture_output=True, check=False, timeout=TIMEOUT_S
+        )
+        return done.returncode
+    finally:
+        os.close(terminal)
+        os.close(keyboard)
+
+
 def test_a_flow_whose_steps_are_tracked_is_not_tracked_as_a_whole(
     place: Place, settings: Settings, python: str
 ) -> None:

@@ -55,6 +55,32 @@ def test_a_request_is_kept_whole(said: str) -> None:
     assert identity.with_resource_attributes(known._replace(request=Request()), environ).request == whole
 
 
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("python train.py --lr 1", "train.py"),
+        ("/usr/bin/python3.12 -X dev -W ignore /srv/train.py", "train.py"),
+        ("python -Xdev -Wignore -bb train.py", "train.py"),
+        ("python --check-hash-based-pycs always train.py", "train.py"),
+        ("python -m shop.train --lr 1", "shop.train"),
+        ("python -Im shop.train", "shop.train"),
+        ("python -mshop.train", "shop.train"),
+        ("python -uX dev -m shop.train", "shop.train"),
+        ("python -c pass train.py", "python"),
+        ("python -Ic pass train.py", "python"),
+        ("python -", "python"),
+        ("python - train.py", "python"),
+        ("python -X dev", "python"),
+        ("python -m", "python"),
+        ("python", "python"),
+        ("env python train.py", "env"),
+    ],
+)
+def test_a_python_program_is_named_after_its_script_or_module(command: str, expected: str) -> None:
+    """Whatever the interpreter itself is told before."""
+    assert identity.program_of(command.split()) == expected
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_the_commit_is_read_from_the_files_of_git(tmp_path: Path, packed: bool) -> None:
     """On a branch, whether its reference is a file or packed, from a folder below, and in a worktree."""
