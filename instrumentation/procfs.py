@@ -5,11 +5,18 @@ is gone or hidden. Never raises, walks, or keeps anything. Standard library only
 process. Source of the fields: proc(5), ``fs/proc/array.c``.
 """
 
+from __future__ import annotations
+
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+_GENERATIONS = 64
+"""Ancestors further up are not looked for."""
 _READ_BYTES = 1 << 16
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)  # Windows has no such flag, and no such files
 
@@ -33,6 +40,11 @@ class Stat(NamedTuple):
     """Address of the bottom of the main stack: random at each exec and kept by fork, so equal ones are copies."""
     exit_code: int
     """Wait status of a zombie."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still holds anything: one that ends has let go of its memory before it is a zombie."""
+        return self.state not in b"ZX" and self.rss_bytes > 0
 
 
 def read(path: str) -> bytes:
@@ -73,8 +85,7 @@ def stat(proc: str, pid: int) -> Stat | None:
 
 def parse_stat(content: bytes) -> Stat | None:
     """What ``/proc/<pid>/stat`` says, or ``None`` where it is empty."""
-    # The name may hold anything, parentheses and spaces too: the fields start after the last closing one.
-    f = content[content.rfind(b")") + 2 :].split()
+    f = stat_fields(content)
     if len(f) < 50:
         return None
     return Stat(
@@ -95,6 +106,24 @@ def parse_stat(content: bytes) -> Stat | None:
     )
 
 
+def stat_fields(content: bytes) -> list[bytes]:
+    """The fields of ``/proc/<pid>/stat`` from the state on, which proc(5) has as the third."""
+    # The name may hold anything, parentheses and spaces too: the fields start after the last closing one.
+    return content[content.rfind(b")") + 2 :].split()
+
+
+def lineage(proc: str, pid: int) -> Iterator[int]:
+    """A process, its parent, its parent's, and so on, as far as they can be seen; none of them is read in advance."""
+    for _ in range(_GENERATIONS):
+        if pid < 1:
+            return
+        yield pid
+        found = stat(proc, pid)
+        if found is None:
+            return
+        pid = found.parent
+
+
 def children(proc: str, pid: int, threads: int) -> list[int]:
     """Children of every thread of a process: each thread has a list of those that it made."""
     if threads == 1:
@@ -108,20 +137,41 @@ def children(proc: str, pid: int, threads: int) -> list[int]:
 
 def memory_peak_bytes(proc: str, pid: int | str) -> int | None:
     """VmHWM: the most that was resident at once since the process was made or executed."""
-    content = read(f"{proc}/{pid}/status")
-    start = content.find(b"VmHWM:")
-    if start < 0:
-        return None  # a zombie or a kernel thread
-    return int(content[start + 6 : content.index(b"kB", start)]) * 1024
+    return status_bytes(read(f"{proc}/{pid}/status"), b"VmHWM:")
 
 
 def resident_files_bytes(proc: str, pid: int | str) -> int | None:
     """Resident pages of files: programs, libraries, whatever is mapped."""
-    content = read(f"{proc}/{pid}/status")
-    start = content.find(b"RssFile:")
+    return status_bytes(read(f"{proc}/{pid}/status"), b"RssFile:")
+
+
+def status_bytes(content: bytes, name: bytes) -> int | None:
+    """A size that ``/proc/<pid>/status`` tells in kB, by its name with the colon."""
+    start = content.find(name)
     if start < 0:
         return None  # a zombie or a kernel thread
-    return int(content[start + 8 : content.index(b"kB", start)]) * 1024
+    return int(content[start + len(name) : content.index(b"kB", start)]) * 1024
+
+
+def namespace_pids(proc: str, pid: int) -> list[int]:
+    """A process's number in each namespace of pids that it is in, its own last; empty where that is not told."""
+    status = read(f"{proc}/{pid}/status")
+    start = status.find(b"\nNSpid:")
+    return [int(number) for number in status[start + 7 : status.find(b"\n", start + 1)].split()] if start >= 0 else []
+
+
+def namespace(proc: str, process: str, kind: str) -> int | None:
+    """Number of a process's (a pid, or ``self``) namespace of a kind, such as ``net``; ``None`` where unreadable."""
+    try:
+        return os.stat(f"{proc}/{process}/ns/{kind}").st_ino  # noqa: PTH116 - pathlib would follow the same link
+    except OSError:
+        return None
+
+
+def environment(proc: str, pid: int) -> dict[bytes, bytes]:
+    """The variables that a process was executed with; empty where they are hidden."""
+    pairs = read_whole(f"{proc}/{pid}/environ").split(b"\0")
+    return {name: value for name, _, value in (pair.partition(b"=") for pair in pairs)}
 
 
 def shared_bytes(proc: str, pid: int | str) -> int | None:

@@ -41,7 +41,6 @@ class ProcessAlone:
         self._key = key
         peak = procfs.memory_peak_bytes(self._proc, self._pid) or stat.rss_bytes
         usage = self._memory.update([ProcessMemory(key, stat.rss_bytes, stat.rss_bytes, max(peak, stat.rss_bytes))])
-        alive = stat.state not in b"ZX" and stat.rss_bytes > 0
         read_bytes, write_bytes = procfs.disk_bytes(self._proc, self._pid) or (None, None)
         return TreeSample(
             time_unix_nano=time.time_ns(),
@@ -50,8 +49,8 @@ class ProcessAlone:
             memory_usage_bytes=usage,
             memory_peak_bytes=self._memory.peak_bytes,
             memory_source=self._memory.source,
-            processes=int(alive),
-            threads=stat.threads if alive else 0,
+            processes=int(stat.is_alive),
+            threads=stat.threads if stat.is_alive else 0,
             disk_read_bytes=read_bytes,
             disk_write_bytes=write_bytes,
         )

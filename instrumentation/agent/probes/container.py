@@ -185,8 +185,7 @@ class ContainerProbe:
 
     def _lives(self) -> bool:
         """Whether the process is there and not on its way out, read after the kills were."""
-        content = procfs.read(f"{self._proc}/{self._pid}/stat")
-        fields = content[content.rfind(b")") + 2 :].split()
+        fields = procfs.stat_fields(procfs.read(f"{self._proc}/{self._pid}/stat"))
         if len(fields) < 7 or fields[0] in b"ZX" or int(fields[6]) & _EXITING:
             return False
         pending = procfs.read(f"{self._proc}/{self._pid}/status")

@@ -181,11 +181,7 @@ class _Pages:
 def _resident(proc: str, pid: int) -> tuple[int, int]:
     """Anonymous memory of a process, and pages of files, in bytes."""
     status = procfs.read(f"{proc}/{pid}/status")
-    found = []
-    for name in (b"RssAnon:", b"RssFile:"):
-        start = status.find(name)
-        found.append(0 if start < 0 else int(status[start + len(name) : status.index(b"kB", start)]) * 1024)
-    return found[0], found[1]
+    return procfs.status_bytes(status, b"RssAnon:") or 0, procfs.status_bytes(status, b"RssFile:") or 0
 
 
 def _user_share(before: ContainerState, now: ContainerState) -> float:

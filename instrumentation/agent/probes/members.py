@@ -11,6 +11,7 @@ taken for the attempt's, which made itself a daemon.
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     from stepsize.instrumentation.procfs import Stat
 
-_GENERATIONS = 64
-"""Ancestors further up are not looked for."""
 _MOST_LOOKS = 2
 """A child of the tree that the tree still does not know after so many looks is another attempt's."""
 
@@ -65,10 +64,11 @@ class Members:
         self._ours, self._is_attempt, self._proc = ours, is_attempt, proc
         stat = procfs.stat(proc, root)
         self._root_start, self._session = (stat.start, stat.session) if stat is not None else (0, 0)
-        self._ancestors = _ancestors(proc, root)
+        self._ancestors = list(itertools.islice(procfs.lineage(proc, root), 1, None))
         self._waiting = os.getppid()  # the shell that starts an agent again, unless it is where orphans go
         # They go where the agent would; a namespace of pids has a first process of its own.
-        self._reapers = {reaper(proc), *(pid for pid in self._ancestors if _is_first(proc, pid))}
+        firsts = (pid for pid in self._ancestors if procfs.namespace_pids(proc, pid)[-1:] == [1])
+        self._reapers = {reaper(proc), *firsts}
         self._launcher = self._ancestors[0] if launched and self._ancestors else 0
         self._aside: dict[int, _Aside] = {}
         self._gone_s = 0.0
@@ -124,14 +124,11 @@ class Members:
 
     def _is_tracking(self, stat: Stat, pids: Collection[int]) -> bool:
         """Whether it is the tracking's, or was started by it."""
-        here: Stat | None = stat
-        for _ in range(_GENERATIONS):
-            if here is None:
-                break
-            if here.pid in self._ours or (here.pid == self._waiting and here.pid not in self._reapers):
-                return True
-            here = procfs.stat(self._proc, here.parent) if here.parent in pids else None
-        return False
+        older = itertools.takewhile(pids.__contains__, procfs.lineage(self._proc, stat.parent))
+        return any(
+            pid in self._ours or (pid == self._waiting and pid not in self._reapers)
+            for pid in itertools.chain((stat.pid,), older)
+        )
 
     def _is_beside(self, stat: Stat) -> bool:
         """Whether an ancestor had started it beside the root, in the same session: the rest of a pipeline."""
@@ -164,23 +161,6 @@ class Members:
         if pid not in self._ancestors:  # among whose children is the attempt
             ticks += stat.children_user + stat.children_system
         return _Aside(stat.start, ticks / procfs.TICKS_PER_S)
-
-
-def _ancestors(proc: str, pid: int) -> list[int]:
-    """A process's parent, its parent, and so on."""
-    found: list[int] = []
-    stat = procfs.stat(proc, pid)
-    while stat is not None and stat.parent > 0 and len(found) < _GENERATIONS:
-        found.append(stat.parent)
-        stat = procfs.stat(proc, stat.parent)
-    return found
-
-
-def _is_first(proc: str, pid: int) -> bool:
-    """Whether a process is the first of its namespace of pids, to which orphans go."""
-    status = procfs.read(f"{proc}/{pid}/status")
-    start = status.find(b"NSpid:")
-    return start >= 0 and status[start : status.index(b"\n", start)].split()[-1] == b"1"
 
 
 def _has_groups_below(directory: Path) -> bool:

@@ -50,10 +50,7 @@ class Networks:
 
     def namespace(self, process: str) -> int | None:
         """Number of the network namespace of a process (a pid, or ``self``); ``None`` where unreadable."""
-        try:
-            return os.stat(f"{self._proc}/{process}/ns/net").st_ino  # noqa: PTH116 - pathlib would follow the same link
-        except OSError:
-            return None
+        return procfs.namespace(self._proc, process, "net")
 
     def traffic(self, process: str, namespace: int | None, monotonic_s: float) -> Traffic | None:
         """Bytes of the namespace that a process is in, now or a moment ago; ``None`` where unreadable."""

@@ -83,8 +83,7 @@ class ScratchProbe:
 
 def _temporary(proc: str, pid: int) -> str | None:
     """The directory that the environment names, through the process's own root."""
-    variables = procfs.read_whole(f"{proc}/{pid}/environ").split(b"\0")
-    environment = {name: value for name, _, value in (variable.partition(b"=") for variable in variables)}
+    environment = procfs.environment(proc, pid)
     named = (environment.get(name, b"") for name in NAMES)
     path = next((value for value in named if value.startswith(b"/")), None)
     return None if path is None else f"{proc}/{pid}/root{os.fsdecode(path)}"

@@ -114,7 +114,7 @@ class ProcessTree:
         usage = self._memory.update(memories)
         self._known = {pid: stat.start for pid, stat in live.items()}
         self._stacks.update(stat.stack for stat in live.values() if stat.stack)
-        alive = [stat.threads for stat in live.values() if _is_alive(stat)]
+        alive = [stat.threads for stat in live.values() if stat.is_alive]
         return TreeSample(
             time_unix_nano=0,
             cpu_user_s=(user - self._earlier[0]) / procfs.TICKS_PER_S,
@@ -244,11 +244,6 @@ class ProcessTree:
             )
             for stat in live.values()
         ]
-
-
-def _is_alive(stat: Stat) -> bool:
-    """Whether a process still holds anything: one that ends has let go of its memory before it is a zombie."""
-    return stat.state not in b"ZX" and stat.rss_bytes > 0
 
 
 class _Peaks:

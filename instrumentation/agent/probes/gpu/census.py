@@ -115,8 +115,8 @@ class Census:
 
     def _environment(self, pid: int) -> dict[str, str]:
         """What the process was executed with."""
-        pairs = procfs.read_whole(f"{self._proc}/{pid}/environ").decode("utf-8", "replace").split("\0")
-        return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+        found = procfs.environment(self._proc, pid)
+        return {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in found.items()}
 
 
 def _own(told: Mapping[int, int | None], own: frozenset[int]) -> frozenset[int]:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 _INITIAL_PID_NAMESPACE = 0xEFFFFFFC
-_GENERATIONS = 64
 _LOOK_S, _LOOK_MOST_S = 0.5, 10.0
 """What a process has open is looked at again after the first, then after twice as long, up to the second."""
 
@@ -35,40 +34,25 @@ class Numbering:
     def __init__(self, proc: str = "/proc", host_proc: str | None = None) -> None:
         self._proc = proc
         self._host_proc = host_proc
-        self._own = _namespace(proc, "self")
+        self._own = procfs.namespace(proc, "self", "pid")
         self.is_hosts = self._own in (None, _INITIAL_PID_NAMESPACE)
         """Whether our numbers are the host's."""
-        self.is_known = self.is_hosts or (host_proc is not None and _namespace(host_proc, "self") is not None)
+        hosts = None if host_proc is None else procfs.namespace(host_proc, "self", "pid")
+        self.is_known = self.is_hosts or hosts is not None
         """Whether the host's numbers tell us anything."""
 
     def local(self, pid: int) -> int | None:
         """Our number of the process that the host calls ``pid``; ``None`` where we have none for it."""
         if self.is_hosts:
             return pid
-        if self._host_proc is None or _namespace(self._host_proc, str(pid)) != self._own:
+        if self._host_proc is None or procfs.namespace(self._host_proc, str(pid), "pid") != self._own:
             return None
-        status = procfs.read(f"{self._host_proc}/{pid}/status")
-        start = status.find(b"\nNSpid:")
-        numbers = status[start + 7 : status.find(b"\n", start + 1)].split() if start >= 0 else []
-        return int(numbers[-1]) if numbers else None
+        numbers = procfs.namespace_pids(self._host_proc, pid)
+        return numbers[-1] if numbers else None
 
     def nearest(self, pid: int, among: Collection[int]) -> int | None:
         """The process itself, or its nearest ancestor, that is ``among`` those given."""
-        for _ in range(_GENERATIONS):
-            if pid in among:
-                return pid
-            stat = procfs.stat(self._proc, pid)
-            if stat is None or stat.parent < 1:
-                return None
-            pid = stat.parent
-        return None
-
-
-def _namespace(proc: str, process: str) -> int | None:
-    try:
-        return os.stat(f"{proc}/{process}/ns/pid").st_ino  # noqa: PTH116 - pathlib would follow the same link
-    except OSError:
-        return None
+        return next((one for one in procfs.lineage(self._proc, pid) if one in among), None)
 
 
 @dataclass(frozen=True, slots=True)
