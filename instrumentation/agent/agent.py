@@ -73,7 +73,7 @@ class Agent:
         listener: socket.socket,
         *,
         host: Host,
-        system: Probe | None,
+        system: Probe,
         gpus: Gpus,
         recorder: Recorder,
         sender: Callable[[Callable[[], None]], Sender],
@@ -287,7 +287,7 @@ class Agent:
                     self._recorder.record(watched.attempt, when, observations)
                     watched.advance(now)
                     self._hasten(watched, when, observations)
-        if self._watched and self._system is not None and (everything or now >= self._system_due_s):
+        if self._watched and (everything or now >= self._system_due_s):
             self._recorder.record_host(time.time_ns(), self._system.sample(now))
             self._system_due_s = next_due_s(now, self._settings.interval_s)
         if self._watched:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from stepsize.model import METRICS, TASK_END, Attr, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from stepsize.instrumentation.agent.probes.observation import Attributes, Observation
     from stepsize.model import AttributeValue
@@ -75,19 +75,6 @@ class Batch:
         self.points = sum(resource.size() for resource in self.resources)
         self.thinned = True
         return before - self.points
-
-
-def merge(batches: Sequence[Batch], max_points: int) -> tuple[list[ResourcePoints], int]:
-    """The resources of as many batches, from the first on, as stay within ``max_points``; at least one batch."""
-    resources: list[ResourcePoints] = []
-    taken = points = 0
-    for batch in batches:
-        if taken and points + batch.points > max_points:
-            break
-        resources += batch.resources
-        points += batch.points
-        taken += 1
-    return resources, taken
 
 
 def copied_attributes(resource: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
