@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 POINTS = "stepsize/points"
-SUFFIXES = {Encoding.PROTOBUF: ".pb.gz", Encoding.JSON: ".json.gz"}
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ class Datastore:
         """Leave a request; never raises."""
         now_ns = time.time_ns()
         day = time.strftime("%Y-%m-%d", time.gmtime(now_ns // 10**9))
-        path = f"{POINTS}/{day}/{now_ns:020d}-{self._writer}{SUFFIXES[request.encoding]}"
+        path = f"{POINTS}/{day}/{now_ns:020d}-{self._writer}{request.encoding.suffix}"
         try:
             content = io.BytesIO(gzip.compress(request.body, 6, mtime=0))
             self._storage.save_bytes([(path, content)], overwrite=True, len_hint=1)
@@ -63,7 +62,7 @@ class Datastore:
         """Names of what was left on a day, the oldest first. Raises what the storage does."""
         found = self._storage.list_content([f"{POINTS}/{day}"])
         names = (self._storage.basename(each.path) for each in found if each.is_file)
-        return sorted(name for name in names if name.endswith(tuple(SUFFIXES.values())))
+        return sorted(name for name in names if _encoding_of(name) is not None)
 
     def requests(self, day: str, names: Iterable[str]) -> Iterator[tuple[str, Request | None]]:
         """The requests of these names; ``None`` for what is gone or damaged. Raises what the storage does."""
@@ -71,8 +70,12 @@ class Datastore:
         with self._storage.load_bytes(list(paths)) as loaded:
             for path, file, _ in loaded:
                 name = paths[path]
-                encoding = next(each for each, suffix in SUFFIXES.items() if name.endswith(suffix))
-                yield name, _request(path, file, encoding)
+                encoding = _encoding_of(name)
+                yield name, None if encoding is None else _request(path, file, encoding)
+
+
+def _encoding_of(name: str) -> Encoding | None:
+    return next((encoding for encoding in Encoding if name.endswith(encoding.suffix)), None)
 
 
 def _request(path: str, file: str | None, encoding: Encoding) -> Request | None:

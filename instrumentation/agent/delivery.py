@@ -13,10 +13,22 @@ from __future__ import annotations
 
 import email.utils
 import enum
+import gzip
+import json
+import zlib
 from dataclasses import dataclass
 from datetime import timezone
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+COMPRESSIONS: Mapping[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda body: gzip.compress(body, 6, mtime=0),
+    "deflate": zlib.compress,
+}
+"""How a body is compressed, by the name that ``Content-Encoding`` gives it."""
+_MAX_REASON = 200
 MAX_RETRY_AFTER_S = 300.0
 """A server that asks to be left alone for longer is asked again all the same."""
 
@@ -26,6 +38,11 @@ class Encoding(enum.Enum):
 
     PROTOBUF = "application/x-protobuf"
     JSON = "application/json"
+
+    @property
+    def suffix(self) -> str:
+        """Of a file with such a request in it, which is compressed."""
+        return ".pb.gz" if self is Encoding.PROTOBUF else ".json.gz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +156,25 @@ def of_grpc(code: str, details: str, retry_delay_s: float | None) -> Answer:
     if code in _BARRED_CODES:
         return Answer(Delivery.BARRED, said)
     return Answer(Delivery.FAULT if code in _FAULT_CODES else Delivery.REFUSED, said)
+
+
+def short(reason: str) -> str:
+    """What a collector said, in one line that a log has room for."""
+    return " ".join(reason.split())[:_MAX_REASON]
+
+
+def said_in_json(body: bytes) -> tuple[int, str]:
+    """Points that were not kept, and the message: of a partial success, or of a failure (``google.rpc.Status``).
+
+    Nothing where it is neither.
+    """
+    try:
+        content = json.loads(body)
+        partial = content.get("partialSuccess") or {}
+        reason = partial.get("errorMessage") or content.get("message") or ""
+        return int(partial.get("rejectedDataPoints") or 0), short(str(reason))
+    except (ValueError, TypeError, AttributeError):
+        return 0, ""
 
 
 def _retry_after_s(text: str | None, now_unix_s: float) -> float | None:

@@ -44,7 +44,8 @@ class Endpoint:
     """The endpoint of `OTEL_EXPORTER_OTLP_ENDPOINT`, over gRPC or HTTP."""
 
     def __init__(self, settings: Settings) -> None:
-        self._exporter = GrpcExporter() if _is_grpc(settings) else HttpExporter(_otlp_http, _session())
+        grpc = settings.metrics_protocol_in_use == "grpc"
+        self._exporter = GrpcExporter() if grpc else HttpExporter(_otlp_http, _session())
 
     def send(self, request: Request) -> Answer:
         """Send once."""
@@ -93,10 +94,6 @@ class LocalCollector:
             return None
         address = discovery.read_address(self._settings)
         return address if address is not None and _answers_at(address.socket) else None
-
-
-def _is_grpc(settings: Settings) -> bool:
-    return (settings.metrics_protocol or settings.protocol) == "grpc"
 
 
 def _otlp_http(session: requests.Session) -> MetricExporter:

@@ -12,33 +12,35 @@ its stub by calling ``self._stub`` with the channel.
 
 from __future__ import annotations
 
-import gzip
-import json
 import logging
 import time
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import requests
 from opentelemetry.sdk.metrics.export import MetricsData
 from requests.structures import CaseInsensitiveDict
 
-from stepsize.instrumentation.agent.delivery import Answer, Delivery, Encoding, Request, of_grpc, of_http
+from stepsize.instrumentation.agent.delivery import (
+    COMPRESSIONS,
+    Answer,
+    Delivery,
+    Encoding,
+    Request,
+    of_grpc,
+    of_http,
+    said_in_json,
+    short,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from opentelemetry.sdk.metrics.export import MetricExporter
 
 _NOTHING = MetricsData(resource_metrics=[])
-_MAX_REASON = 200
 _STALE_S = 1.0
 """A connection that was closed at the other end fails within this."""
 _GRPC_METHOD = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
-_COMPRESSIONS: Mapping[str, Callable[[bytes], bytes]] = {
-    "gzip": lambda body: gzip.compress(body, 6, mtime=0),
-    "deflate": zlib.compress,
-}
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +123,7 @@ class _Substitute(requests.Session):
         """Send the sealed request instead; whatever comes of it, the exporter is told that all is well."""
         headers = CaseInsensitiveDict({**self.headers, **(options.pop("headers", None) or {})})
         headers["Content-Type"] = self.mail.content_type
-        compress = _COMPRESSIONS.get(str(headers.get("Content-Encoding", "")).lower())
+        compress = COMPRESSIONS.get(str(headers.get("Content-Encoding", "")).lower())
         options["data"] = self.mail.body if compress is None else compress(self.mail.body)
         options.setdefault("verify", self.verify)
         options.setdefault("cert", self.cert)
@@ -141,7 +143,7 @@ class _Substitute(requests.Session):
                     raise
                 response = self._session.request(method, url, **options)
         except requests.RequestException as error:
-            return Answer(Delivery.LATER, _short(str(error)))
+            return Answer(Delivery.LATER, short(str(error)))
         return _answer(response)
 
     def close(self) -> None:
@@ -151,7 +153,7 @@ class _Substitute(requests.Session):
 
 def _answer(response: requests.Response) -> Answer:
     well = 200 <= response.status_code < 300
-    rejected, reason = _partial(response) if well else (0, _short(response.text))
+    rejected, reason = _partial(response) if well else (0, short(response.text))
     return of_http(
         response.status_code,
         retry_after=response.headers.get("Retry-After"),
@@ -167,8 +169,7 @@ def _partial(response: requests.Response) -> tuple[int, str]:
         return 0, ""
     try:
         if response.headers.get("Content-Type", "").startswith(Encoding.JSON.value):
-            partial = json.loads(response.content).get("partialSuccess", {})
-            return int(partial.get("rejectedDataPoints", 0)), str(partial.get("errorMessage", ""))
+            return said_in_json(response.content)
         from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (  # noqa: PLC0415 - the stub's module
             ExportMetricsServiceResponse,
         )
@@ -180,7 +181,7 @@ def _partial(response: requests.Response) -> tuple[int, str]:
 
 
 def _partial_of(response: Any) -> tuple[int, str]:
-    return response.partial_success.rejected_data_points, _short(response.partial_success.error_message)
+    return response.partial_success.rejected_data_points, short(response.partial_success.error_message)
 
 
 class _Stub:
@@ -206,7 +207,7 @@ class _Stub:
         except grpc.RpcError as error:
             code = error.code().name
             self.unreachable = code == "UNAVAILABLE"
-            self.mail.answer = of_grpc(code, _short(error.details() or ""), _retry_delay_s(error.trailing_metadata()))
+            self.mail.answer = of_grpc(code, short(error.details() or ""), _retry_delay_s(error.trailing_metadata()))
         else:
             self.mail.answer = Answer(Delivery.TAKEN, reason, rejected_points=rejected)
         return self._response()
@@ -257,7 +258,3 @@ def _in_protobuf(request: Request) -> Request:
 
     parsed = json_format.Parse(request.body, ExportMetricsServiceRequest())
     return Request(parsed.SerializeToString(deterministic=True), request.points)
-
-
-def _short(text: str) -> str:
-    return " ".join(text.split())[:_MAX_REASON]

@@ -10,24 +10,21 @@ Standard library only.
 from __future__ import annotations
 
 import base64
-import gzip
 import http.client
-import json
 import ssl
 import time
 import urllib.error
 import urllib.request
-import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from stepsize import __version__
 from stepsize.errors import ConfigError
-from stepsize.instrumentation.agent.delivery import Answer, Delivery, of_http
+from stepsize.instrumentation.agent.delivery import COMPRESSIONS, Answer, Delivery, of_http, said_in_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from stepsize.instrumentation.agent.delivery import Request
     from stepsize.settings import Settings
@@ -35,11 +32,6 @@ if TYPE_CHECKING:
 _PATH = "v1/metrics"
 _TIMEOUT_S = 10.0
 _MAX_ANSWER_BYTES = 64 * 1024
-_MAX_REASON = 200
-_COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": lambda body: gzip.compress(body, 6, mtime=0),
-    "deflate": zlib.compress,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +94,7 @@ class HttpEndpoint:
 
     def __init__(self, exporter: Exporter) -> None:
         self._exporter = exporter
-        self._compress = _COMPRESSIONS.get(exporter.compression)
+        self._compress = COMPRESSIONS.get(exporter.compression)
         try:
             handler = urllib.request.HTTPSHandler(context=_context(exporter))
         except (OSError, ssl.SSLError) as error:
@@ -154,20 +146,9 @@ def _body(error: urllib.error.HTTPError) -> bytes:
 
 
 def _answer(status: int, retry_after: str | None, body: bytes) -> Answer:
-    rejected, reason = _said(body)
+    rejected, reason = said_in_json(body)
     now_s = time.time()
     return of_http(status, retry_after=retry_after, now_unix_s=now_s, rejected_points=rejected, reason=reason)
-
-
-def _said(body: bytes) -> tuple[int, str]:
-    """Points that were not kept, and the message: of a partial success, or of a failure (``google.rpc.Status``)."""
-    try:
-        content = json.loads(body)
-        partial = content.get("partialSuccess") or {}
-        reason = str(partial.get("errorMessage") or content.get("message", ""))
-        return int(partial.get("rejectedDataPoints") or 0), " ".join(reason.split())[:_MAX_REASON]
-    except (ValueError, TypeError, AttributeError):
-        return 0, ""
 
 
 def _without_credentials(endpoint: str) -> tuple[str, dict[str, str]]:

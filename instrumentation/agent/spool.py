@@ -41,9 +41,8 @@ _DAMAGED = ".damaged"
 _TEMPORARY = ".tmp"
 _LEFT_BEHIND_S = 3600.0
 """A temporary file that is older belongs to nobody who lives."""
-_NAME = re.compile(r"(?P<time>\d{20})-(?P<points>\d+)-[0-9a-f]{8}\.(?P<suffix>pb|json)\.gz")
-_SUFFIXES = {Encoding.PROTOBUF: "pb", Encoding.JSON: "json"}
-_ENCODINGS = {suffix: encoding for encoding, suffix in _SUFFIXES.items()}
+_NAME = re.compile(r"(?P<time>\d{20})-(?P<points>\d+)-[0-9a-f]{8}(?P<suffix>\.(pb|json)\.gz)")
+_ENCODINGS = {encoding.suffix: encoding for encoding in Encoding}
 
 _log = logging.getLogger(__name__)
 
@@ -212,7 +211,7 @@ class Spool:
                 self._lock = None
 
     def _keep(self, request: Request, time_unix_nano: int, content: bytes) -> _Entry:
-        name = f"{time_unix_nano:020d}-{request.points}-{uuid.uuid4().hex[:8]}.{_SUFFIXES[request.encoding]}.gz"
+        name = f"{time_unix_nano:020d}-{request.points}-{uuid.uuid4().hex[:8]}{request.encoding.suffix}"
         self._write(name, content)
         return _Entry(self._directory / name, time_unix_nano, request.points, request.encoding, len(content))
 

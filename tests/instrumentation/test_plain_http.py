@@ -177,6 +177,29 @@ def test_a_partial_success_says_what_was_rejected(
 
 
 @BOTH
+@pytest.mark.parametrize("partial", [None, [], "x", {"rejectedDataPoints": None, "errorMessage": None}])
+def test_a_partial_success_that_says_nothing_is_none(
+    monkeypatch: pytest.MonkeyPatch, server: Server, make: Callable[..., Destination], partial: Any
+) -> None:
+    """Whatever it is: taken is taken."""
+    server.headers = {"Content-Type": "application/json"}
+    server.body = json.dumps({"partialSuccess": partial}).encode()
+    assert _sent(make(monkeypatch, ENDPOINT=server.url)) == Answer(Delivery.TAKEN)
+
+
+@BOTH
+def test_a_long_message_is_shortened_to_a_line(
+    monkeypatch: pytest.MonkeyPatch, server: Server, make: Callable[..., Destination]
+) -> None:
+    """It goes to a log."""
+    server.headers = {"Content-Type": "application/json"}
+    server.body = json.dumps({"partialSuccess": {"rejectedDataPoints": 1, "errorMessage": "too\nold " * 99}}).encode()
+    reason = _sent(make(monkeypatch, ENDPOINT=server.url)).reason
+    assert reason.startswith("too old too old")
+    assert len(reason) == 200
+
+
+@BOTH
 def test_nobody_there_and_somebody_silent_are_tried_again(
     monkeypatch: pytest.MonkeyPatch, server: Server, make: Callable[..., Destination]
 ) -> None:
