@@ -21,9 +21,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from stepsize.errors import StepsizeError
-from stepsize.instrumentation import client, lineage, orphans, procfs, readings, wire
+from stepsize.instrumentation import client, exits, lineage, orphans, procfs, readings, wire
 from stepsize.instrumentation.wire import Summary
-from stepsize.model import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from stepsize.model import Identity
     from stepsize.settings import Settings
 
-NOT_FOUND = 127
-NOT_EXECUTABLE = 126
 _NOT_EXECUTED = b"not executed"
 _SUMMARY_S = 1.0
 _OF_TERMINALS = tuple(
@@ -111,10 +108,10 @@ def launch(argv: Sequence[str], identity: Identity, settings: Settings) -> Compl
         signal.signal(signal.SIGCHLD, signal.SIG_DFL if of_children is None else of_children)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     code = os.waitstatus_to_exitcode(ended.status)
-    exit_code = 128 - code if code < 0 else code
+    exit_code = exits.of_shells(code)
     if baseline is None or registration is None:
         return Completed(exit_code, None)
-    registration.end_with(_end(identity, ended))
+    registration.end_with(exits.end_of(identity, code, ended.final))
     return Completed(exit_code, _summary(identity, settings) or _own_summary(baseline, ended.final))
 
 
@@ -145,7 +142,7 @@ def _execute(
     ignores_children: bool,
 ) -> NoReturn:
     """In the child: say what it has used by now, then become the command; if that fails, say so in a second line."""
-    code = NOT_EXECUTABLE
+    code = exits.NOT_EXECUTABLE
     try:
         for number in _RESTORED:
             signal.signal(number, signal.SIG_DFL)
@@ -157,7 +154,7 @@ def _execute(
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.execvp(argv[0], list(argv))  # noqa: S606 - running the user's command is what this is for
     except FileNotFoundError:
-        code = NOT_FOUND
+        code = exits.NOT_FOUND
         _say(f"stepsize: {argv[0]}: command not found")
     except OSError as error:
         if error.errno == errno.ENOEXEC:  # a script without a first line, which shells run themselves
@@ -209,13 +206,6 @@ def _wait(pid: int, *, with_orphans: bool) -> _Ended:
             with_orphans=with_orphans,
         )
         return _Ended(status, final)
-
-
-def _end(identity: Identity, ended: _Ended) -> wire.End:
-    code = os.waitstatus_to_exitcode(ended.status)
-    if code < 0:
-        return wire.End(identity.instance_id, Outcome.KILLED, ended.final, exit_signal=-code)
-    return wire.End(identity.instance_id, Outcome.FAILED if code else Outcome.OK, ended.final, exit_code=code)
 
 
 def _summary(identity: Identity, settings: Settings) -> Summary | None:

@@ -17,10 +17,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from stepsize.instrumentation import client, lineage, wire
+from stepsize.instrumentation import client, exits, lineage, wire
 from stepsize.instrumentation.agent.probes.portable import PortableTree
 from stepsize.instrumentation.wire import Summary
-from stepsize.model import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from stepsize.model import Identity
     from stepsize.settings import Settings
 
-NOT_FOUND = 127
-NOT_EXECUTABLE = 126
 _FIRST_S = 0.05
 _PASSED_ON = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
 
@@ -43,20 +40,16 @@ def launch(argv: Sequence[str], identity: Identity, settings: Settings) -> tuple
     try:
         process = subprocess.Popen(list(argv), env=environment)
     except FileNotFoundError:
-        return _refused(argv, "command not found", NOT_FOUND), None
+        return _refused(argv, "command not found", exits.NOT_FOUND), None
     except OSError as error:
-        return _refused(argv, error.strerror or str(error), NOT_EXECUTABLE), None
+        return _refused(argv, error.strerror or str(error), exits.NOT_EXECUTABLE), None
     baseline = wire.Reading(begun_unix_nano, 0.0, 0.0)
     registration = client.register(identity, settings, client.Child(process.pid, baseline))
     watch = _Watch(process.pid, settings.interval_s)
     with _signals_go_to(process):
         code = process.wait()
     final = watch.stop(before)
-    if code < 0:
-        end = wire.End(identity.instance_id, Outcome.KILLED, final, exit_signal=-code)
-    else:
-        end = wire.End(identity.instance_id, Outcome.FAILED if code else Outcome.OK, final, exit_code=code)
-    registration.end_with(end)
+    registration.end_with(exits.end_of(identity, code, final))
     used = Summary(
         duration_s=(final.time_unix_nano - begun_unix_nano) / 1e9,
         cpu_seconds=final.cpu_user_s + final.cpu_system_s,
@@ -65,7 +58,7 @@ def launch(argv: Sequence[str], identity: Identity, settings: Settings) -> tuple
         disk_read_bytes=final.disk_read_bytes,
         disk_write_bytes=final.disk_write_bytes,
     )
-    return (128 - code if code < 0 else code), used
+    return exits.of_shells(code), used
 
 
 class _Watch:
