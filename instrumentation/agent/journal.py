@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepsize.instrumentation.agent import slots
+from stepsize.instrumentation.agent.lockfile import try_lock
 from stepsize.instrumentation.agent.points import ResourcePoints
 from stepsize.instrumentation.agent.progress import Progress
 
@@ -80,7 +81,7 @@ class Journal:
         self._boot = boot
         # Not the pid alone: in a container that is started again, the next agent may have the same one.
         self._own = f"{self._prefix.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self._lock = _try_lock(self._path("lock"))
+        self._lock = _lock(self._path("lock"))
         self._slots = slots.Slots([self._path(suffix) for suffix in _LIVE])
         self._fresh: dict[int, Sequence[ResourcePoints]] = {}  # sealed, and in no file of their own
         self._noted: set[int] = set()  # of them, those that were written with the attempts
@@ -189,25 +190,17 @@ class Journal:
         except OSError:
             return
         for path in found:
-            lock = None if path.stem == self._own else _try_lock(path)
+            lock = None if path.stem == self._own else _lock(path)
             if lock is not None:
                 yield path.stem, lock
 
 
-def _try_lock(path: Path) -> int | None:
+def _lock(path: Path) -> int | None:
     """The lock's descriptor, or ``None`` where another process holds it or there can be none."""
     try:
-        import fcntl  # noqa: PLC0415 - absent on Windows
-
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except (ImportError, OSError):
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return try_lock(path)
     except OSError:
-        os.close(descriptor)
         return None
-    return descriptor
 
 
 def _content(path: Path) -> bytes:

@@ -26,8 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepsize.discovery import sync_directory
+from stepsize.discovery import write_whole
 from stepsize.instrumentation.agent.delivery import Encoding, Request
+from stepsize.instrumentation.agent.lockfile import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +39,8 @@ MAX_AGE_S = 14 * 86_400.0
 """What nobody took for so long is dropped: advice is made of newer points."""
 _LOCK_FILE = "owner.lock"
 _DAMAGED = ".damaged"
-_TEMPORARY = ".tmp"
+_TEMPORARIES = ".*.gz.*"
+"""What `write_whole` leaves where it is killed."""
 _LEFT_BEHIND_S = 3600.0
 """A temporary file that is older belongs to nobody who lives."""
 _NAME = re.compile(r"(?P<time>\d{20})-(?P<points>\d+)-[0-9a-f]{8}(?P<suffix>\.(pb|json)\.gz)")
@@ -212,42 +214,18 @@ class Spool:
 
     def _keep(self, request: Request, time_unix_nano: int, content: bytes) -> _Entry:
         name = f"{time_unix_nano:020d}-{request.points}-{uuid.uuid4().hex[:8]}{request.encoding.suffix}"
-        self._write(name, content)
-        return _Entry(self._directory / name, time_unix_nano, request.points, request.encoding, len(content))
-
-    def _write(self, name: str, content: bytes) -> None:
-        temporary = self._directory / f"{name}{_TEMPORARY}"
-        try:
-            with os.fdopen(
-                os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
-            ) as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._directory / name)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
-        sync_directory(self._directory)
+        path = self._directory / name
+        write_whole(path, content, mode=0o600)
+        return _Entry(path, time_unix_nano, request.points, request.encoding, len(content))
 
     def _own(self) -> bool:
         """Whether this agent is the one that takes out, now that it has asked."""
         if self._lock is None:
-            import fcntl  # noqa: PLC0415 - absent on Windows
-
-            try:
-                descriptor = os.open(self._directory / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except FileNotFoundError:
-                return False  # nothing was ever kept
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(descriptor)
-                return False
-            self._lock = descriptor
-            self._clear_left_behind()
-        return True
+            with contextlib.suppress(FileNotFoundError):  # nothing was ever kept
+                self._lock = try_lock(self._directory / _LOCK_FILE)
+            if self._lock is not None:
+                self._clear_left_behind()
+        return self._lock is not None
 
     def _look(self) -> None:
         """See what is there, and keep the bounds; what others send is not waiting here."""
@@ -281,9 +259,9 @@ class Spool:
         self._damaged += entry.points
 
     def _clear_left_behind(self) -> None:
-        for path in self._directory.glob(f"*{_TEMPORARY}"):
+        for path in self._directory.glob(_TEMPORARIES):
             with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > _LEFT_BEHIND_S:
+                if self._now_unix_s() - path.stat().st_mtime > _LEFT_BEHIND_S:
                     path.unlink()
 
 

@@ -93,6 +93,24 @@ def test_parts_that_do_not_fit_leave_the_whole(tiny_disk: Path) -> None:
     assert _drain(spool) == [whole]
 
 
+def test_what_a_killed_agent_was_writing_is_cleared_once_it_is_old(tmp_path: Path) -> None:
+    """By the spool's own clock; what another agent is about to finish is left alone, and requests are too."""
+    directory = tmp_path / "spool"
+    first = Spool(directory, ROOMY)
+    first.add(_noise(10))
+    first.close()
+    (name,) = (path.name for path in directory.glob("*.gz"))
+    half = directory / f".{name}.abcdefgh"
+    for older_s, left in ((1800, True), (7200, False)):
+        half.touch()
+        now_unix_s = half.stat().st_mtime + older_s
+        spool = Spool(directory, ROOMY, now_unix_s=lambda now_unix_s=now_unix_s: now_unix_s)
+        spool.look()
+        spool.close()
+        assert half.exists() is left
+    assert (directory / name).exists()
+
+
 def test_nobody_else_can_read_it(tmp_path: Path) -> None:
     """The directory and its files are its user's alone."""
     spool = Spool(tmp_path / "a" / "spool", ROOMY)
@@ -198,7 +216,9 @@ def test_a_full_disk_is_said_and_leaves_no_part_of_a_file(tiny_disk: Path) -> No
         fill()
     assert kept
     assert raised.value.errno == errno.ENOSPC
-    assert not list((tiny_disk / "spool").glob("*.tmp"))
+    names = {path.name for path in (tiny_disk / "spool").iterdir()}
+    assert len(names) == len(kept) + 1
+    assert "owner.lock" in names
     assert _drain(spool) == kept
 
 
