@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stepsize.settings import says_no
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -30,12 +32,10 @@ ENDING_HOSTS: tuple[tuple[str, str], ...] = (
 )
 """Environment variables that are set where the host, or all processes of the job, end with it, and by whom."""
 
-_NOT_SET = frozenset({"", "0", "false", "no", "off"})
-
 
 def end_wait_s(settings: Settings, environ: Mapping[str, str]) -> float:
     """Seconds that the end of a task may wait for unsent points; 0 where the agent outlives the task."""
     if settings.end_wait_s is not None:
         return settings.end_wait_s
-    ends = any(environ.get(name, "").strip().lower() not in _NOT_SET for name, _ in ENDING_HOSTS)
+    ends = any(not says_no(environ.get(name, "")) for name, _ in ENDING_HOSTS)
     return PATIENCE_S if ends else 0.0

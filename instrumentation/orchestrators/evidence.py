@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _GENERATIONS = 32
-_FILE_BYTES = 1 << 16
 
 
 class Process(NamedTuple):
@@ -60,7 +59,7 @@ class Evidence:
 
     def read(self, path: str) -> str:
         """The beginning of a file, empty where it cannot be read."""
-        return procfs.read(path)[:_FILE_BYTES].decode("utf-8", "replace")
+        return procfs.read(path).decode("utf-8", "replace")
 
     @cached_property
     def itself(self) -> Process:

@@ -18,12 +18,16 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 
 
+def says_no(text: str) -> bool:
+    """Whether a text is ``0/false/no/off`` or empty, in any case."""
+    return text.strip().lower() in _FALSE
+
+
 def parse_bool(text: str) -> bool:
     """``1/true/yes/on`` or ``0/false/no/off`` or empty, in any case."""
-    word = text.strip().lower()
-    if word in _TRUE:
+    if text.strip().lower() in _TRUE:
         return True
-    if word in _FALSE:
+    if says_no(text):
         return False
     raise ValueError("expected 1 or 0")
 
@@ -306,7 +310,7 @@ class Settings(_Table):
                 if given is None and row.env.startswith("OTEL_"):
                     continue
                 raise ConfigError(f"{row.env}={text!r}: {error}") from None
-        values.setdefault("datastore", _own_datastore(environ))
+        values.setdefault("datastore", metaflow_datastore(environ))
         return cls(**values)
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
@@ -356,10 +360,10 @@ _REMOTE_TASK = "MF_PATHSPEC"
 """Set in Metaflow's pods and Batch jobs alone (metaflow/mflog/__init__.py, BASH_MFLOG)."""
 
 
-def _own_datastore(environ: Mapping[str, str]) -> str | None:
-    """The datastore that Metaflow's variables name, which its remote tasks are given."""
-    kind = environ.get("METAFLOW_DEFAULT_DATASTORE", "")
-    root = environ.get(f"METAFLOW_DATASTORE_SYSROOT_{kind.upper()}", "")
+def metaflow_datastore(configuration: Mapping[str, str]) -> str | None:
+    """The datastore that Metaflow's configuration names: its file, or the variables that its remote tasks are given."""
+    kind = configuration.get("METAFLOW_DEFAULT_DATASTORE", "")
+    root = configuration.get(f"METAFLOW_DATASTORE_SYSROOT_{kind.upper()}", "")
     return f"{kind}:{root}" if kind in DATASTORES and kind != "local" and root else None
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from stepsize.discovery import write_whole
 from stepsize.errors import UnavailableError
 from stepsize.instrumentation.agent.delivery import Delivery
-from stepsize.settings import DATASTORES
+from stepsize.settings import metaflow_datastore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,12 +61,9 @@ def _configured(environ: Mapping[str, str]) -> str | None:
     profile = environ.get("METAFLOW_PROFILE")
     file = Path(home).expanduser() / (f"config_{profile}.json" if profile else "config.json")
     try:
-        content = json.loads(file.read_bytes())
-        kind = content.get("METAFLOW_DEFAULT_DATASTORE", "")
-        root = content.get(f"METAFLOW_DATASTORE_SYSROOT_{kind.upper()}", "")
-    except (OSError, ValueError, AttributeError):
+        return metaflow_datastore(json.loads(file.read_bytes()))
+    except (OSError, ValueError, AttributeError):  # there is none, or it is no configuration
         return None
-    return f"{kind}:{root}" if kind in DATASTORES and kind != "local" and root else None
 
 
 def _take(settings: Settings, where: str) -> str | None:
