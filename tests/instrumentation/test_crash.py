@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import marshal
 import os
 import signal
 import subprocess
@@ -9,11 +11,11 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stepsize.instrumentation import rendezvous, wire
+from stepsize.instrumentation import client, rendezvous, wire
 from stepsize.instrumentation.agent import slots
 from stepsize.instrumentation.agent.journal import Journal, Left, LiveAttempt
 from stepsize.instrumentation.agent.points import ResourcePoints
@@ -51,13 +53,45 @@ def _started(place: Place, settings: Settings, name: str, body: str) -> subproce
     return process
 
 
+def _samples(settings: Settings) -> int:
+    """Samples of the one task that is watched, as its agent says."""
+    (instance,) = wait_until(lambda: status(settings)).instances
+    summary = client.ask(settings, wire.Summarize(instance), 5.0)
+    assert isinstance(summary, wire.Summary)
+    return summary.samples
+
+
+def _noted(place: Place) -> tuple[list[Any], list[Any]]:
+    """Attempts, and resources with points, in the journal of the one agent there is: what the next one would find."""
+    content, _ = slots.last(list(place.runtime.glob("*.live")))
+    if not content:
+        return [], []
+    _, (_, attempts, points, fresh) = marshal.loads(content)
+    batches = [batch for _, batch in fresh]
+    for path in place.runtime.glob("*.batch"):
+        with contextlib.suppress(FileNotFoundError):  # it is taken by now
+            _, (_, batch) = marshal.loads(path.read_bytes())
+            batches.append(batch)
+    return attempts, [resource for batch in [points, *batches] for resource in batch]
+
+
+def _noted_progress(place: Place) -> list[Progress]:
+    attempts, _ = _noted(place)
+    return [Progress(*progress) for *_, progress in attempts]
+
+
+def _noted_points(place: Place, metric: str) -> int:
+    """Points of a metric in the journal."""
+    _, resources = _noted(place)
+    return sum(len(points) for *_, series in resources for (name, _), points in series.items() if name == metric)
+
+
 def test_a_kill_in_the_middle_of_a_task_leaves_no_gap(place: Place, receiver: Receiver) -> None:
     """The new agent goes on by itself: samples before and after, none sent twice, sums that never fall, one end."""
     settings = place.settings(endpoint=receiver.endpoint, export_interval_s=5.0)
     process = _started(place, settings, "kill", SPIN.format(0.5) + WAIT + SPIN.format(0.3))
-    begun = time.monotonic()
-    while time.monotonic() - begun < 2.5:  # long enough for samples that no export has taken along
-        assert status(settings) is not None
+    # Samples that no export has taken along.
+    wait_until(lambda: _noted_points(place, "stepsize.task.memory.usage") >= 8)
     _kill(settings)
     wait_until(lambda: status(settings).tasks == 1)
     _say(process)
@@ -84,9 +118,8 @@ def test_what_only_the_killed_agent_knew_is_kept(place: Place, settings: Setting
         "time.sleep(0.5)\n" + WAIT
     )
     process = _started(place, settings, "known", body)
-    begun = time.monotonic()
-    while time.monotonic() - begun < 1.2:  # until the journal has what the last samples saw
-        assert status(settings) is not None
+    seen = _samples(settings)  # with those of the child, which is no more
+    wait_until(lambda: [each.samples for each in _noted_progress(place)] >= [seen])
     _kill(settings)
     _say(process)
     process.communicate(timeout=TIMEOUT_S)
@@ -102,9 +135,7 @@ def test_a_task_that_ends_while_no_agent_lives_is_complete(
     told, silent = _started(place, settings, "told", WAIT), _started(place, settings, "silent", WAIT + "os._exit(3)\n")
     first = wait_until(lambda: (found := status(settings)) and found.tasks == 2 and found)
     (waiter,) = waiter_of(first.pid)
-    begun = time.monotonic()
-    while time.monotonic() - begun < 1.2:  # until the journal knows of both
-        assert status(settings) is not None
+    wait_until(lambda: len(_noted_progress(place)) == 2)
     os.kill(waiter, signal.SIGSTOP)
     os.kill(first.pid, signal.SIGKILL)
     for process in (told, silent):
@@ -123,9 +154,7 @@ def test_points_that_nobody_took_are_sent_by_the_next_agent(place: Place) -> Non
     settings = place.settings(endpoint=f"http://127.0.0.1:{port}")
     place.run(settings, "early", "time.sleep(0.5)")
     wait_until(lambda: (found := status(settings)) and found.tasks == 0 and found.unsent_points)
-    begun = time.monotonic()
-    while time.monotonic() - begun < 1.0:  # until what was recorded of the end is sealed
-        assert status(settings) is not None
+    wait_until(lambda: _noted_points(place, "stepsize.task.end"))
     _kill(settings, tasks=0)
     with http_receiver(port) as late:
         assert late.end("early").attributes["stepsize.outcome"] == "ok"
