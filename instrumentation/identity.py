@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepsize.identity import Attr, Identity, Request
+from stepsize.identity import Attr, Identity, Origin, Request
 from stepsize.instrumentation.lineage import above, is_tracked
 from stepsize.instrumentation.orchestrators.evidence import Evidence
 from stepsize.instrumentation.orchestrators.rows import Found
@@ -74,7 +74,7 @@ def of_command(
         branch=identity.branch or found.branch,
         user=identity.user or found.user or user(environ),
         code_version=identity.code_version or found.code_version or git_commit(_here()),
-        run_origin=identity.run_origin or found.run_origin or ("adhoc" if not found.orchestrator else None),
+        run_origin=identity.run_origin or found.run_origin or (None if found.orchestrator else Origin.ADHOC),
         request=_merged(identity.request, found.request),
     )
 

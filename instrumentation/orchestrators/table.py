@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepsize.identity import Request
-from stepsize.instrumentation.orchestrators import batch, engines, pods
+from stepsize.identity import Origin, Request
+from stepsize.instrumentation.orchestrators import airflow, batch, engines, pods
 from stepsize.instrumentation.orchestrators.rows import Orchestrator, by_prefix, env, last_part, one_of
 
 if TYPE_CHECKING:
@@ -42,13 +42,7 @@ ORCHESTRATORS: tuple[Orchestrator, ...] = (
         item=env("AIRFLOW_CTX_MAP_INDEX"),
         run_origin=by_prefix(
             env("AIRFLOW_CTX_DAG_RUN_ID"),
-            {
-                "scheduled__": "schedule",
-                "backfill__": "schedule",
-                "manual__": "adhoc",
-                "dataset_triggered__": "event",
-                "asset_triggered__": "event",
-            },
+            airflow.RUN_ORIGINS,
         ),
     ),
     Orchestrator(
@@ -165,7 +159,12 @@ ORCHESTRATORS: tuple[Orchestrator, ...] = (
         code_version=env("GITHUB_SHA"),
         run_origin=by_prefix(
             env("GITHUB_EVENT_NAME"),
-            {"schedule": "schedule", "workflow_dispatch": "adhoc", "workflow_run": "upstream run", "": "event"},
+            {
+                "schedule": Origin.SCHEDULE,
+                "workflow_dispatch": Origin.ADHOC,
+                "workflow_run": Origin.UPSTREAM_RUN,
+                "": Origin.EVENT,
+            },
         ),
     ),
     Orchestrator(
@@ -183,7 +182,13 @@ ORCHESTRATORS: tuple[Orchestrator, ...] = (
         code_version=env("CI_COMMIT_SHA"),
         run_origin=by_prefix(
             env("CI_PIPELINE_SOURCE"),
-            {"schedule": "schedule", "web": "adhoc", "pipeline": "upstream run", "parent": "upstream run", "": "event"},
+            {
+                "schedule": Origin.SCHEDULE,
+                "web": Origin.ADHOC,
+                "pipeline": Origin.UPSTREAM_RUN,
+                "parent": Origin.UPSTREAM_RUN,
+                "": Origin.EVENT,
+            },
         ),
     ),
 )

@@ -57,6 +57,15 @@ class Attr:
     `stepsize.task.gpu.memory.peak` the driver's `accounting`."""
 
 
+class Origin:
+    """Where a run came from: values of `Attr.RUN_ORIGIN`."""
+
+    ADHOC = "adhoc"
+    SCHEDULE = "schedule"
+    EVENT = "event"
+    UPSTREAM_RUN = "upstream run"
+
+
 class Request(NamedTuple):
     """What a step asked for; ``None`` where it is not known. Memory and disk in bytes.
 

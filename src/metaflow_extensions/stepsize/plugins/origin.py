@@ -12,18 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ADHOC, SCHEDULE, EVENT, UPSTREAM_RUN = "adhoc", "schedule", "event", "upstream run"
-
 _ARGO_EVENT = "METAFLOW_ARGO_EVENT_PAYLOAD_"
 """Followed by ``event`` or ``run`` and a name; Argo puts ``null`` where that trigger did not fire."""
-_AIRFLOW_RUNS = {
-    "manual": ADHOC,
-    "scheduled": SCHEDULE,
-    "backfill": SCHEDULE,
-    "dataset_triggered": EVENT,
-    "asset_triggered": EVENT,
-}
-"""What stands before ``__`` in the ids of Airflow's runs (airflow/utils/types.py, ``DagRunType``)."""
 
 
 def run_origin(environ: Mapping[str, str], trigger: Any = None, *, scheduled: bool = False) -> str | None:
@@ -34,17 +24,21 @@ def run_origin(environ: Mapping[str, str], trigger: Any = None, *, scheduled: bo
         trigger: ``current.trigger``, where there is one.
         scheduled: whether the flow has a ``@schedule``.
     """
+    from stepsize.identity import Origin  # noqa: PLC0415 - absent in isolated interpreters
+
     kinds = _fired(environ) | {event.type for event in getattr(trigger, "events", None) or ()}
     if kinds:
-        return UPSTREAM_RUN if "run" in kinds else EVENT
+        return Origin.UPSTREAM_RUN if "run" in kinds else Origin.EVENT
     if "ARGO_WORKFLOW_NAME" in environ:
-        return _of_argo(environ)
+        return Origin.SCHEDULE if _is_of_argos_cron(environ) else Origin.ADHOC
     if "METAFLOW_AIRFLOW_DAG_RUN_ID" in environ:
-        return _AIRFLOW_RUNS.get(environ["METAFLOW_AIRFLOW_DAG_RUN_ID"].partition("__")[0])
+        from stepsize.instrumentation.orchestrators.airflow import RUN_ORIGINS  # noqa: PLC0415 - as above
+
+        return RUN_ORIGINS.get(environ["METAFLOW_AIRFLOW_DAG_RUN_ID"].partition("__")[0] + "__")
     if "SFN_STATE_MACHINE" in environ:
         # A Step Functions execution does not know who started it: EventBridge or somebody's hand.
-        return None if scheduled else ADHOC
-    return ADHOC
+        return None if scheduled else Origin.ADHOC
+    return Origin.ADHOC
 
 
 def _fired(environ: Mapping[str, str]) -> set[str]:
@@ -55,10 +49,11 @@ def _fired(environ: Mapping[str, str]) -> set[str]:
     return {name.partition("_")[0] for name, text in payloads if text != "null"}
 
 
-def _of_argo(environ: Mapping[str, str]) -> str:
-    """Argo names a cron workflow's runs after the second they were due; all others end in five letters.
+def _is_of_argos_cron(environ: Mapping[str, str]) -> bool:
+    """Whether a schedule started the workflow.
 
+    Argo names a cron workflow's runs after the second they were due; all others end in five letters.
     Source: argo-workflows, workflow/cron/operator.go, ``getChildWorkflowName``.
     """
     name, template = environ["ARGO_WORKFLOW_NAME"], environ.get("ARGO_WORKFLOW_TEMPLATE", "")
-    return SCHEDULE if re.fullmatch(re.escape(template) + r"-\d{9,11}", name) else ADHOC
+    return bool(re.fullmatch(re.escape(template) + r"-\d{9,11}", name))
