@@ -21,6 +21,10 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.environment import clean_environment
+
 ROOT = Path(__file__).resolve().parent.parent
 LINE = """
 import sys, time
@@ -46,7 +50,8 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory(prefix="ss-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
-        environment = _environment(directory)
+        # That variable would have every start compile us anew.
+        environment = clean_environment(directory, 2, "PYTHONDONTWRITEBYTECODE")
         plain, equipped = _interpreter(directory / "plain"), _interpreter(directory / "equipped")
         site = _site(equipped)
         _install(site)
@@ -70,13 +75,6 @@ def main() -> None:
     print(f"| difference of neighbouring starts, not tracked | {_spread(differences, 'ms')} |")
     print(f"| the line of the `.pth` file, not tracked | {_spread([value / 1000 for value in line], 'µs')} |")
     print(f"| the entry point of the `.start` file, not tracked | {_spread([value / 1000 for value in entry], 'µs')} |")
-
-
-def _environment(directory: Path) -> dict[str, str]:
-    left_out = ("OTEL_", "STEPSIZE", "PYTHONDONTWRITEBYTECODE")  # the last would have every start compile us anew
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
-    places = {"STEPSIZE_DATA": str(directory / "lake"), "STEPSIZE_RUNTIME": str(directory / "run")}
-    return {**kept, **places, "HOME": str(directory), "STEPSIZE_AGENT_IDLE": "2"}
 
 
 def _interpreter(venv: Path, *, others: bool = True) -> str:

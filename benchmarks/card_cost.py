@@ -19,6 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.environment import clean_environment
 from stepsize.card.order import Order
 from stepsize.card.start import CardWriter
 from stepsize.instrumentation.client import register
@@ -54,7 +57,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ss-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
-        os.environ.update(_environment(directory))
+        _become(directory)
         os.chdir(directory)
         (directory / ".metaflow").mkdir()
         print(f"{os.cpu_count()} CPUs, Python {platform.python_version()}, {platform.platform()}\n")
@@ -63,15 +66,12 @@ def main() -> None:
         _flows(directory, options.rounds)
 
 
-def _environment(directory: Path) -> dict[str, str]:
-    return {
-        "HOME": str(directory),
-        "STEPSIZE_DATA": str(directory / "lake"),
-        "STEPSIZE_RUNTIME": str(directory / "run"),
-        "STEPSIZE_AGENT_IDLE": "15",
-        "METAFLOW_HOME": str(directory / "metaflow"),
-        "METAFLOW_USER": "bench",
-    }
+def _become(directory: Path) -> None:
+    """Take this environment on: tasks are registered from here, too."""
+    of_metaflow = {"METAFLOW_HOME": str(directory / "metaflow"), "METAFLOW_USER": "bench"}
+    variables = clean_environment(directory, 15, "METAFLOW_") | of_metaflow
+    os.environ.clear()
+    os.environ.update(variables)
 
 
 def _order(number: int, settings: Settings) -> Order:

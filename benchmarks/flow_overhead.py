@@ -22,6 +22,10 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.environment import clean_environment
+
 FLOW = """
 import os, pathlib, time
 from metaflow import FlowSpec, step
@@ -83,18 +87,11 @@ def main() -> None:
 
 
 def _environment(directory: Path, more: dict[str, str]) -> dict[str, str]:
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "STEPSIZE", "METAFLOW_"))
-    }
     return {
-        **kept,
-        "HOME": str(directory),
+        **clean_environment(directory, 5, "METAFLOW_"),
         "METAFLOW_USER": "bench",
         "METAFLOW_HOME": str(directory / "metaflow"),
         "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(directory / "metaflow"),
-        "STEPSIZE_DATA": str(directory / "lake"),
-        "STEPSIZE_RUNTIME": str(directory / "run"),
-        "STEPSIZE_AGENT_IDLE": "5",
         **more,
     }
 

@@ -23,6 +23,7 @@ import duckdb
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.environment import clean_environment, settle
 from benchmarks.truth.groups import TruthGroup, truth_group
 
 if TYPE_CHECKING:
@@ -97,8 +98,7 @@ def end_tasks(environment: dict[str, str], data: Path, cases: Sequence[Case]) ->
         with truth_group(f"docker-oom-{os.getpid()}-{number}") as group:
             _limit(group)
             _run(environment, str(number), [sys.executable, "-I", "-S", "-c", case.code], group.enter())
-    settle = [sys.executable, "-m", "stepsize", "report", "--format", "json"]
-    subprocess.run(settle, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    settle(environment)
     sql = "SELECT step, outcome, oom_kills, memory_limit_bytes FROM tasks WHERE flow = 'Oom'"
     with duckdb.connect(str(data / "stepsize.duckdb"), read_only=True) as lake:
         rows = {row[0]: row[1:] for row in lake.sql(sql).fetchall()}
@@ -125,10 +125,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=10)
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory(prefix="ss-", ignore_cleanup_errors=True) as name:
-        kept = {key: text for key, text in os.environ.items() if not key.startswith(("OTEL_", "STEPSIZE"))}
-        places = {"HOME": name, "STEPSIZE_DATA": f"{name}/lake", "STEPSIZE_RUNTIME": f"{name}/run"}
         try:
-            told = end_tasks({**kept, **places, "STEPSIZE_AGENT_IDLE": "5"}, Path(name, "lake"), CASES * rounds)
+            told = end_tasks(clean_environment(Path(name), 5), Path(name, "lake"), CASES * rounds)
         except OSError as error:
             print(f"no memory cgroup can be made here: {error}")
             return 2

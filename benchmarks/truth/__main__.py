@@ -28,6 +28,7 @@ import duckdb
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks import peers
+from benchmarks.environment import clean_environment, settle
 from benchmarks.truth.groups import truth_group
 from benchmarks.truth.workloads import EXACT, PRELUDE, WORKLOADS, Workload
 
@@ -79,14 +80,7 @@ class Place:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        kept = {name: text for name, text in os.environ.items() if not name.startswith(("OTEL_", "STEPSIZE"))}
-        self._environment = {
-            **kept,
-            "HOME": str(directory),
-            "STEPSIZE_DATA": str(directory / "lake"),
-            "STEPSIZE_RUNTIME": str(directory / "run"),
-            "STEPSIZE_AGENT_IDLE": "10",
-        }
+        self._environment = clean_environment(directory, 10)
 
     def run_ours(self, task: str, command: list[str], *, stopped_agent: bool = False) -> None:
         """Run a command under ``stepsize run``, as a task of this name."""
@@ -128,12 +122,7 @@ class Place:
 
     def lake(self) -> dict[str, Figures]:
         """What stepsize says, by task."""
-        subprocess.run(
-            [sys.executable, "-m", "stepsize", "report", "--format", "json"],
-            env=self._environment,
-            stdout=subprocess.DEVNULL,
-            check=False,
-        )
+        settle(self._environment)
         sql = "SELECT step, cpu_seconds, memory_peak_bytes, disk_write_bytes, memory_source FROM tasks"
         with duckdb.connect(str(self._directory / "lake" / "stepsize.duckdb"), read_only=True) as connection:
             rows: list[tuple[Any, ...]] = connection.sql(sql).fetchall()
