@@ -1,11 +1,12 @@
 """What sampling and sending cost the host: ``python benchmarks/agent_cost.py [--rounds 3 --seconds 30]``.
 
 Measures, in one run: the CPU time per sample of the agent, and of the tracker processes of resource-tracker 0.5.0, with
-trees of 1, 20 and 200 processes; the agent's CPU time per second with 100 tasks of one process each; the memory (PSS)
-of both with 1 and 20 tasks; and what registering costs a task. Both track the same trees at one sample a second, one
+trees of 1, 20 and 200 processes; the agent's CPU time per second with 100 tasks of one process each; the memory of
+both with 1 and 20 tasks; and what registering costs a task. Both track the same trees at one sample a second, one
 after the other, round by round, so that a drift of the machine meets both. Their starts are left out. Memory is that of
-both beside Metaflow, where they are used. Prints Markdown, each figure beside its target. Loopback only; the agent
-sends over HTTP to `stepsize collect`.
+both beside Metaflow, where they are used: the PSS of the agent and of the trackers, and for the client in each task the
+private pages that one registered process has more than one that is not, times the number of tasks. Prints Markdown,
+each figure beside its target. Loopback only; the agent sends over HTTP to `stepsize collect`.
 
 A tree is a root and its children, each an interpreter of its own; the root and every tenth child work for 20 ms of
 each second, the others sleep. CPU time is the kernel's CPU clock of each process (clock_getcpuclockid(3)), of all
@@ -29,8 +30,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import peers
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks import peers
+from benchmarks.environment import kept
 from stepsize import discovery
 from stepsize.identity import Identity
 from stepsize.instrumentation import client, procfs, rendezvous, wire
@@ -126,9 +129,8 @@ class Place:
 
     def environment(self) -> dict[str, str]:
         """Environment of everything that is started here."""
-        kept = {name: text for name, text in os.environ.items() if not name.startswith(("OTEL_", "STEPSIZE"))}
         home = {"HOME": str(self.directory), "METAFLOW_HOME": str(self.directory / "metaflow"), "METAFLOW_USER": "b"}
-        return self.settings().environment(kept) | home
+        return self.settings().environment(kept()) | home
 
 
 @dataclass
@@ -174,7 +176,8 @@ def _print_tasks(place: Place, rounds: int, seconds: float) -> None:
 
 
 def _print_memory(place: Place, seconds: float) -> None:
-    print("\n| tasks | who | PSS MiB | ratio | target |\n| --- | --- | --- | --- | --- |")
+    print("\n| tasks | who | MiB: PSS; of clients, private pages of one times the tasks | ratio | target |")
+    print("| --- | --- | --- | --- | --- |")
     for count, target in ((1, 1.0), (PARALLEL, 0.1)):
         with ExitStack() as stack:
             roots = [stack.enter_context(_tree(1)) for _ in range(count)]
@@ -334,7 +337,7 @@ def _pss_mib(pid: int) -> float:
 
 
 def _client_mib(place: Place) -> float:
-    """What a registered task holds more than one that is not, beside Metaflow."""
+    """Private pages that a registered task has more than one that is not, beside Metaflow."""
     tail = "\nprint('ready', flush=True)\nsys.stdin.read()"
     held = []
     for body in ("import sys\nimport metaflow", _REGISTERING):
