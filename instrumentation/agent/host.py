@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from stepsize.instrumentation.agent.probes.observation import Used
     from stepsize.model import Identity
 
-_GENERATIONS = 64
-"""Ancestors further up are not looked for."""
 _OURS = tuple(f"\0-m\0{module}\0".encode() for module in (AGENT_MODULE, CARD_MODULE))
 
 
@@ -98,7 +96,7 @@ class Host:
             key = root.identity.instance_id, root.pid
             lineage = before.get(key)
             if lineage is None:
-                lineage = _Lineage(root, self._ancestors(root.pid))
+                lineage = _Lineage(root, frozenset(procfs.lineage(self.proc, root.pid)) - {root.pid})
                 self._relate(lineage, [*before.values(), *self._lineages.values()])
             self._lineages[key] = lineage
 
@@ -110,14 +108,6 @@ class Host:
         """Attempts of the same step that lie below this one, over or not, in the order in which they came."""
         lineage = self._lineages.get((instance_id, pid))
         return () if lineage is None else lineage.inner
-
-    def _ancestors(self, pid: int) -> frozenset[int]:
-        found: set[int] = set()
-        stat = procfs.stat(self.proc, pid)
-        while stat is not None and stat.parent > 0 and len(found) < _GENERATIONS:
-            found.add(stat.parent)
-            stat = procfs.stat(self.proc, stat.parent)
-        return frozenset(found)
 
     @staticmethod
     def _relate(new: _Lineage, others: Iterable[_Lineage]) -> None:
