@@ -96,7 +96,8 @@ class Attempt:
         if final is not None:
             self._add_final(final)
         ended = final.time_unix_nano if final is not None else ended_unix_nano
-        ended = max(ended, self.start_unix_nano, self._previous.time_unix_nano if self._previous else 0)
+        # A sample may be younger than the last word that was on its way meanwhile: no series has two points of one time.
+        ended = max(ended, self.start_unix_nano, self._previous.time_unix_nano + 1 if self._previous else 0)
         if exact or sample is not None:
             found += self._of_sums(ended, last=True, exact=exact)
         elif self._previous is not None and not self._usage_told:

@@ -77,6 +77,24 @@ def test_a_failed_task_says_so(place: Place, settings: Settings, receiver: Recei
     assert len(receiver.of("stepsize.task.end", "failed")) == 1
 
 
+def test_a_last_word_that_a_sample_overtook_makes_no_second_point_of_its_time(
+    place: Place, settings: Settings, receiver: Receiver
+) -> None:
+    """What a process said of its end may reach the agent after a younger sample; the end comes after that one."""
+    body = (
+        "from stepsize.instrumentation import messages\n"
+        "time.sleep(0.5)\n"
+        "task.end_with(messages.End(task.identity.instance_id, Outcome.OK, task.baseline))\n"
+        "time.sleep(0.5)\n"
+    )
+    place.run(settings, "overtaken", body, end=False)
+    end = receiver.end("overtaken")
+    times = [p.time_unix_nano for p in receiver.of("stepsize.task.memory.usage", "overtaken")]
+    assert len(times) >= 3
+    assert times == sorted(set(times))
+    assert times[-1] <= end.time_unix_nano
+
+
 @pytest.fixture
 def small_cgroup() -> Iterator[Path]:
     """A memory cgroup of 80 MiB of our own, where this machine lets us make one."""
