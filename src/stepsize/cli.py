@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "collect": "stepsize.commands.collect",
     "report": "stepsize.commands.report",
     "match": "stepsize.commands.match",
+    "doctor": "stepsize.commands.doctor",
     "demo": "stepsize.commands.demo",
 }
 """Command name → module that holds it as ``command``."""
