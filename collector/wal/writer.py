@@ -4,15 +4,17 @@ What comes in: requests, from the event loop. What goes out: awaitables that end
 (``fsync`` where a system has no other).
 One thread writes what has gathered since its last turn and syncs it once (group commit), so that many small requests
 share the cost of one. Never acknowledges what is not on disk: a failed write or sync refuses every request of the
-group, cuts what was written of it away and goes on in a new segment, so that a reader never passes over bytes that
-change under it. Never leaves anybody waiting: a failure that is not the disk's ends the writer, refuses what waits and
-what comes, and is reported to whoever made it.
+group, cuts what was written of it away and goes on in a new segment, since after a failed sync nobody knows what the
+kernel still holds of the old one. Never grows beyond its bounds: what would is refused until the sink has caught up.
+Never leaves anybody waiting: a failure that is not the disk's ends the writer, refuses what waits and what comes, and
+is reported to whoever made it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import threading
 import time
@@ -20,7 +22,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stepsize.collector.wal.format import HEADER, encode_record, segment_name
+from stepsize.collector.wal.limits import WalLimits
 from stepsize.collector.wal.reader import segments
+from stepsize.collector.wal.space import Room, look
 from stepsize.discovery import sync_directory
 from stepsize.errors import UnavailableError
 from stepsize.store.manifest import WalPosition
@@ -29,9 +33,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SEGMENT_BYTES = 64 << 20
-MAX_PENDING_BYTES = 256 << 20
+_GROUP_BYTES = 8 << 20
+"""More is not joined into one write: it would lie in memory twice."""
+_LOOK_S = 0.5
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+
+
+@dataclass(slots=True)
+class WalCounters:
+    """What a log has done since it was opened; only ever grows. Written by its thread, read by anybody.
+
+    Attributes:
+        requests, request_bytes: what is durable, records' heads included.
+        syncs, sync_s: groups that were made durable, and how long the disk took.
+        failed_syncs: groups that were refused because they could not be written.
+        refused: requests that were not taken because of a bound.
+    """
+
+    requests: int = 0
+    request_bytes: int = 0
+    syncs: int = 0
+    sync_s: float = 0.0
+    failed_syncs: int = 0
+    refused: int = 0
 
 
 @dataclass(slots=True)
@@ -42,6 +66,26 @@ class _Group:
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
     size_bytes: int = 0
 
+    def add(self, record: bytes, future: asyncio.Future[None]) -> None:
+        """One more."""
+        self.records.append(record)
+        self.waiting.append(future)
+        self.size_bytes += len(record)
+
+    def first(self, size_bytes: int) -> _Group:
+        """Take the first requests out: as many as ``size_bytes`` hold, at least one of those that are there."""
+        if self.size_bytes <= size_bytes:
+            taken = _Group(self.records, self.waiting, self.size_bytes)
+            self.records, self.waiting, self.size_bytes = [], [], 0
+            return taken
+        taken, count = _Group(), 0
+        while not count or taken.size_bytes + len(self.records[count]) <= size_bytes:
+            taken.add(self.records[count], self.waiting[count])
+            count += 1
+        del self.records[:count], self.waiting[:count]
+        self.size_bytes -= taken.size_bytes
+        return taken
+
 
 class WalWriter:
     """The one writer of the segments in ``directory``; use it from the event loop that made it.
@@ -51,8 +95,7 @@ class WalWriter:
         first_segment: number below which no segment is written; existing ones are never appended to.
         on_durable: called on the event loop with the position after the last durable record.
         on_failure: called on the event loop, once, with what ended the writer before it was closed.
-        segment_bytes: a segment that is longer is followed by the next.
-        max_pending_bytes: requests beyond so many bytes not yet on disk are refused.
+        limits: its bounds.
     """
 
     def __init__(
@@ -62,14 +105,12 @@ class WalWriter:
         first_segment: int,
         on_durable: Callable[[WalPosition], None],
         on_failure: Callable[[Exception], None] = lambda _: None,
-        segment_bytes: int = SEGMENT_BYTES,
-        max_pending_bytes: int = MAX_PENDING_BYTES,
+        limits: WalLimits | None = None,
     ) -> None:
         self._directory = directory
         self._on_durable = on_durable
         self._on_failure = on_failure
-        self._segment_bytes = segment_bytes
-        self._max_pending_bytes = max_pending_bytes
+        self._limits = limits or WalLimits()
         self._loop = asyncio.get_running_loop()
         self._wake = threading.Condition()
         self._group = _Group()
@@ -78,26 +119,33 @@ class WalWriter:
         self._next_segment = max([first_segment - 1, *segments(directory)]) + 1
         self._descriptor = -1
         self._offset = 0
+        self._room = look(directory, self._limits)
+        self._left_bytes = self._room.left_bytes
+        self._looked_s = time.monotonic()
+        self._is_full = False
         self.durable = WalPosition(self._next_segment, 0)
+        self.counters = WalCounters()
         self._thread = threading.Thread(target=self._run, name="wal", daemon=True)
         self._thread.start()
+
+    @property
+    def stored_bytes(self) -> int:
+        """How much the log held when it was last looked at, half a second ago where it is in use."""
+        return self._room.stored_bytes
 
     async def append(self, request: bytes) -> None:
         """Return once ``request`` is durable.
 
         Raises:
-            UnavailableError: it is not: the disk is full or fails, or too much waits for it. Sending it again is safe.
+            UnavailableError: it is not: the disk is full or fails, or too much waits for it, or for the sink. Sending
+                it again is safe.
         """
         future: asyncio.Future[None] = self._loop.create_future()
         record = encode_record(request, time.time_ns())
         with self._wake:
-            if self._closing:
-                raise UnavailableError("the collector is stopping; send again")
-            if self._in_flight_bytes + self._group.size_bytes + len(record) > self._max_pending_bytes:
-                raise UnavailableError("the collector's disk cannot keep up; send again later")
-            self._group.records.append(record)
-            self._group.waiting.append(future)
-            self._group.size_bytes += len(record)
+            self._check(len(record))
+            self._group.add(record, future)
+            self._left_bytes -= len(record)
             self._wake.notify()
         await future
 
@@ -108,21 +156,74 @@ class WalWriter:
             self._wake.notify()
         await asyncio.to_thread(self._thread.join)
 
+    def _check(self, size_bytes: int) -> None:
+        if self._closing:
+            raise UnavailableError("the collector is stopping; send again")
+        if self._in_flight_bytes + self._group.size_bytes + size_bytes > self._limits.max_pending_bytes:
+            self.counters.refused += 1
+            raise UnavailableError("the collector's disk cannot keep up; send again later")
+        if size_bytes > self._left_bytes:
+            self.counters.refused += 1
+            self._is_full = True
+            self._wake.notify()  # the thread looks whether there is room by now
+            raise UnavailableError(f"{self._room.reason}; send again later")
+
+    # the thread
+
     def _run(self) -> None:
         group: _Group | None = None
         try:
-            while group := self._next_group():
-                self._take(group)
+            while (group := self._next_group()) is not None:
+                self._look()
+                if group.records:
+                    self._take(group)
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for a thread that is gone
             self._give_up(group, error)
         if self._descriptor >= 0:
             os.close(self._descriptor)
+
+    def _next_group(self) -> _Group | None:
+        """The next requests to write; none of them where somebody was refused for want of room."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._group.records or self._closing or self._is_full)
+            if self._closing and not self._group.records:
+                return None
+            group = self._group.first(_GROUP_BYTES) if self._group.records else _Group()
+            self._in_flight_bytes = group.size_bytes
+            return group
+
+    def _look(self) -> None:
+        now_s = time.monotonic()
+        was_full, self._is_full = self._is_full, False
+        if now_s - self._looked_s < _LOOK_S:
+            return
+        self._looked_s = now_s
+        with contextlib.suppress(OSError):  # writing there will say so
+            room = look(self._directory, self._limits)
+            self._set_room(room)
+        if was_full and self._offset > len(HEADER):
+            self._end_segment()
+
+    def _set_room(self, room: Room) -> None:
+        with self._wake:
+            self._room = room
+            self._left_bytes = room.left_bytes - self._in_flight_bytes - self._group.size_bytes
+
+    def _end_segment(self) -> None:
+        """Go on in a new segment, so that the sink can delete the one that is written when it is done with it."""
+        try:
+            self._rotate()
+        except OSError:  # there is no room even for that: the next group will say so
+            self._abandon_segment()
+        else:
+            self._call(self._finish, _Group(), None, WalPosition(self._next_segment - 1, self._offset))
 
     def _take(self, group: _Group) -> None:
         try:
             self._write(group)
         except OSError as error:
             self._abandon_segment()
+            self.counters.failed_syncs += 1
             reason = UnavailableError(f"the write-ahead log cannot be written ({error.strerror}); send again later")
             self._settle(group, reason, None)
         else:
@@ -139,24 +240,20 @@ class WalWriter:
                 self._settle(refused, reason, None)
         self._call(self._on_failure, error)
 
-    def _next_group(self) -> _Group | None:
-        with self._wake:
-            self._wake.wait_for(lambda: self._group.records or self._closing)
-            if not self._group.records:
-                return None
-            group, self._group = self._group, _Group()
-            self._in_flight_bytes = group.size_bytes
-            return group
-
     def _write(self, group: _Group) -> None:
-        if self._descriptor < 0 or self._offset >= self._segment_bytes:
+        if self._descriptor < 0 or self._offset >= self._limits.segment_bytes:
             self._rotate()
-        content = b"".join(group.records)
-        view = memoryview(content)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+        started_s = time.monotonic()
+        _write_all(self._descriptor, b"".join(group.records))
         _sync(self._descriptor)
-        self._offset += len(content)
+        if os.fstat(self._descriptor).st_nlink == 0:
+            raise OSError(errno.ENOENT, "its file was deleted")
+        self._offset += group.size_bytes
+        counters = self.counters
+        counters.syncs += 1
+        counters.sync_s += time.monotonic() - started_s
+        counters.requests += len(group.records)
+        counters.request_bytes += group.size_bytes
 
     def _rotate(self) -> None:
         if self._descriptor >= 0:
@@ -167,7 +264,7 @@ class WalWriter:
         # The number is used up even if this fails, so that no segment is ever written twice.
         self._next_segment += 1
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        os.write(self._descriptor, HEADER)
+        _write_all(self._descriptor, HEADER)
         os.fsync(self._descriptor)
         sync_directory(self._directory)
         self._offset = len(HEADER)
@@ -187,6 +284,8 @@ class WalWriter:
     def _settle(self, group: _Group, error: UnavailableError | None, durable: WalPosition | None) -> None:
         with self._wake:
             self._in_flight_bytes = 0
+            if error is not None:
+                self._left_bytes += group.size_bytes
         self._call(self._finish, group, error, durable)
 
     def _call(self, callback: Callable[..., None], *arguments: object) -> None:
@@ -204,3 +303,9 @@ class WalWriter:
                 future.set_result(None)
             else:
                 future.set_exception(error)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]

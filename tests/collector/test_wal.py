@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepsize.collector.wal.format import HEADER, SUFFIX, decode_records, encode_record, segment_name
+from stepsize.collector.wal.limits import WalLimits
 from stepsize.collector.wal.reader import delete_before, delete_covered, read_records, segments
 from stepsize.collector.wal.writer import WalWriter
 from stepsize.errors import UnavailableError
@@ -66,7 +67,9 @@ def test_reading_goes_on_from_any_position(
 
 async def write(directory: Path, contents: list[bytes], segment_bytes: int) -> list[WalPosition]:
     durable: list[WalPosition] = []
-    writer = WalWriter(directory, first_segment=1, on_durable=durable.append, segment_bytes=segment_bytes)
+    writer = WalWriter(
+        directory, first_segment=1, on_durable=durable.append, limits=WalLimits(segment_bytes=segment_bytes)
+    )
     for content in contents:
         await writer.append(content)
         assert durable[-1] == writer.durable
@@ -125,7 +128,9 @@ def test_too_much_at_once_is_refused(tmp_path: Path) -> None:
     """Requests beyond what may wait for the disk are refused so that they are sent again; the others are kept."""
 
     async def run() -> list[object]:
-        writer = WalWriter(tmp_path, first_segment=1, on_durable=lambda _: None, max_pending_bytes=1000)
+        writer = WalWriter(
+            tmp_path, first_segment=1, on_durable=lambda _: None, limits=WalLimits(max_pending_bytes=1000)
+        )
         results = await asyncio.gather(*(writer.append(b"x" * 300) for _ in range(10)), return_exceptions=True)
         await writer.close()
         return list(results)
@@ -156,7 +161,7 @@ def test_a_failure_that_is_not_the_disks_leaves_nobody_waiting(tmp_path: Path) -
             first_segment=1,
             on_durable=lambda _: None,
             on_failure=failures.append,
-            segment_bytes=1,
+            limits=WalLimits(segment_bytes=1),
         )
         await writer.append(b"kept")
         waiting = asyncio.gather(*(writer.append(b"lost") for _ in range(3)), return_exceptions=True)
