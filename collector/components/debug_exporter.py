@@ -1,34 +1,32 @@
-"""``exporters: debug``: shows what arrives on standard error.
+"""``exporters: debug``: shows what arrives, on standard error.
 
-Key as upstream's debugexporter: ``verbosity`` basic (one line a request), normal (one line a metric) or detailed.
+Keys and defaults as upstream's debugexporter.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from stepsize.collector.config.language import choice, option
-from stepsize.collector.otlp.request import count_points
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from stepsize.collector.config.language import choice, option, whole
 
 
 @dataclass(frozen=True, slots=True)
 class DebugExporterConfig:
     """How much it shows."""
 
-    verbosity: str = option(choice("basic", "normal", "detailed"), default="basic")
+    verbosity: str = option(
+        choice("basic", "normal", "detailed"),
+        default="basic",
+        says="`basic`: a line a request; `normal`: a line a metric; `detailed`: everything",
+    )
+    sampling_initial: int = option(whole, default=2, says="so many requests of each second are shown")
+    sampling_thereafter: int = option(whole, default=1, says="and after these each so-many-th; 0: none")
 
 
-def debug_observer(config: DebugExporterConfig, log: Callable[[str], None]) -> Callable[[Any], None]:
-    """An observer for an intake."""
+def debug_observer(config, log):  # type: ignore[no-untyped-def]
+    def observe(message):  # type: ignore[no-untyped-def]
+        from stepsize.collector.otlp.request import count_points
 
-    def observe(message: Any) -> None:
-        if config.verbosity == "detailed":
-            log(f"debug: {message}")
-            return
         log(f"debug: {len(message.resource_metrics)} resources, {count_points(message)} points")
         if config.verbosity == "normal":
             for scope in (scope for resource in message.resource_metrics for scope in resource.scope_metrics):

@@ -1,11 +1,7 @@
-"""The configuration language: environment variables in text, and sections checked key by key.
+"""The configuration language: sections checked key by key, and how each kind of value is written.
 
-What comes in: text of YAML, dataclasses that declare keys. What goes out: plain values, or instances of those
-dataclasses; a :class:`ConfigError` that names the place otherwise. Never reads a file or a process's environment: both
-are handed in.
-
-``${env:NAME}`` and ``${NAME}`` stand for an environment variable, ``${env:NAME:-default}`` for a default where it is
-not set, ``$$`` for a dollar sign (opentelemetry.io/docs/collector/configuration).
+What comes in: plain values, dataclasses that declare keys. What goes out: instances of those dataclasses; a
+:class:`ConfigError` that names the place otherwise. Never shows a secret: neither in an error nor in a ``repr``.
 """
 
 from __future__ import annotations
@@ -15,105 +11,26 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
-from yaml.composer import ComposerError
-
 from stepsize.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 T = TypeVar("T")
-_REFERENCE = re.compile(r"\$\$|\$\{(?:env:)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|\$\{[^}]*\}")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def parse_yaml(text: str, source: str, environ: Mapping[str, str]) -> Any:
-    """The values of a YAML document, environment variables filled in.
-
-    Raises:
-        ConfigError: it is no YAML, or names a variable that is not set.
-    """
-    try:
-        values = yaml.load(text, _Loader)  # noqa: S506 - a safe loader, with more refusals
-    except RecursionError:
-        raise ConfigError(f"{source}: not valid YAML: it is nested too deeply") from None
-    except ValueError as error:  # a date such as 2026-13-01
-        raise ConfigError(f"{source}: not valid YAML: {error}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it cannot be read"
-        raise ConfigError(f"{source}{where}: not valid YAML: {problem}") from None
-    return _expanded(values, source, environ)
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML without what is never meant: a key given twice, an alias inside what it stands for."""
-
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self._composing: list[Any] = []
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """As in the base; refuses an alias that stands for what it is a part of."""
-        if self.check_event(yaml.AliasEvent):
-            alias = self.peek_event()  # type: ignore[no-untyped-call]  # its stub has no types
-            if alias.anchor in self._composing:
-                raise ComposerError(None, None, f"alias *{alias.anchor} contains itself", alias.start_mark)
-        return super().compose_node(parent, index)
-
-    def compose_sequence_node(self, anchor: Any) -> yaml.SequenceNode:
-        """As in the base."""
-        self._composing.append(anchor)
-        node = super().compose_sequence_node(anchor)
-        self._composing.pop()
-        return node
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """As in the base; refuses a key that is there twice (YAML 1.2.2, 3.2.1.3: keys are unique)."""
-        self._composing.append(anchor)
-        node = super().compose_mapping_node(anchor)
-        self._composing.pop()
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:
-                    raise ComposerError(None, None, f"key {key.value!r} is given twice", key.start_mark)
-                seen.add((key.tag, key.value))
-        return node
-
-
-def _expanded(value: Any, where: str, environ: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _expanded(inner, f"{where}: {key}", environ) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_expanded(inner, where, environ) for inner in value]
-    if not isinstance(value, str):
-        return value
-
-    def replace(match: re.Match[str]) -> str:
-        if match[0] == "$$":
-            return "$"
-        name = match["name"]
-        if name is None:
-            raise ConfigError(f"{where}: {match[0]} is not understood; use ${{env:NAME}} or ${{env:NAME:-default}}")
-        found = environ.get(name) or match["default"]  # as in a shell, `:-` stands in for an empty one too
-        if found is None:
-            raise ConfigError(
-                f"{where}: environment variable {name} is not set; set it or give ${{env:{name}:-default}}"
-            )
-        return found
-
-    return _REFERENCE.sub(replace, value)
-
-
 def option(
-    parse: Callable[[Any], Any] | Section, *, default: Any = MISSING, factory: Any = MISSING, key: str = ""
+    parse: Callable[[Any], Any] | Section | Sections,
+    *,
+    default: Any = MISSING,
+    factory: Any = MISSING,
+    key: str = "",
+    says: str = "",
 ) -> Any:
-    """A key of a section: how its value is read, and what stands where it is left out."""
-    metadata = {"parse": parse, "key": key}
+    """A key of a section: how its value is read, what stands where it is left out, and its line in the manual."""
+    metadata = {"parse": parse, "key": key, "says": says}
     if factory is not MISSING:
         return field(default_factory=factory, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -126,6 +43,30 @@ class Section:
     kind: type[Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """A parser of a list of nested sections, which become a tuple."""
+
+    kind: type[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Text that is never shown: only :meth:`reveal` has it."""
+
+    _text: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return "[REDACTED]"  # as the Collector's configopaque has it
+
+    def __repr__(self) -> str:
+        return "[REDACTED]"
+
+    def reveal(self) -> str:
+        """The text itself, for the wire alone."""
+        return self._text
+
+
 def build(kind: type[T], value: Any, where: str) -> T:
     """An instance of the dataclass ``kind`` from a mapping; calls its ``validate`` where it has one.
 
@@ -135,12 +76,17 @@ def build(kind: type[T], value: Any, where: str) -> T:
     if value is None:
         value = {}
     if not isinstance(value, dict):
-        raise ConfigError(f"{where}: expected keys and values, found {value!r}")
+        found = repr(value) if isinstance(value, (int, float)) else f"a {type(value).__name__}"  # it may hold a secret
+        raise ConfigError(f"{where}: expected keys and values, found {found}")
     known = {row.metadata["key"] or row.name: row for row in fields(kind)}  # type: ignore[arg-type]  # a dataclass
     for key in value:
         if key not in known:
             raise ConfigError(f"{where}: unknown key {key!r}; known: {', '.join(sorted(known)) or 'none'}")
-    made = kind(**{known[key].name: _value(known[key], inner, f"{where}.{key}") for key, inner in value.items()})
+    given = {known[key].name: _value(known[key], inner, f"{where}.{key}") for key, inner in value.items()}
+    for key, row in known.items():
+        if row.name not in given and row.default is MISSING and row.default_factory is MISSING:
+            raise ConfigError(f"{where}: {key} is needed")
+    made = kind(**given)
     validate = getattr(made, "validate", None)
     if validate is not None:
         try:
@@ -154,6 +100,10 @@ def _value(row: Any, value: Any, where: str) -> Any:
     parse = row.metadata["parse"]
     if isinstance(parse, Section):
         return build(parse.kind, value, where)
+    if isinstance(parse, Sections):
+        if not isinstance(value, list):
+            raise ConfigError(f"{where}: expected a list of sections")
+        return tuple(build(parse.kind, inner, f"{where}[{index}]") for index, inner in enumerate(value))
     try:
         return parse(value)
     except (ValueError, TypeError) as error:
@@ -165,6 +115,55 @@ def text(value: Any) -> str:
     if not isinstance(value, (str, int, float)):
         raise TypeError(f"expected text, found {value!r}")
     return str(value)
+
+
+def required_text(value: Any) -> str:
+    """Text that is not empty."""
+    written = text(value)
+    if not written:
+        raise ValueError("expected text that is not empty")
+    return written
+
+
+def secret(value: Any) -> Secret:
+    """Text that is never shown."""
+    if not isinstance(value, (str, int, float)):
+        raise TypeError(f"expected text, found a {type(value).__name__}")
+    return Secret(str(value))
+
+
+def flag(value: Any) -> bool:
+    """True or false; as text too, since an environment variable holds nothing else."""
+    if value is True or value == "true":
+        return True
+    if value is False or value == "false":
+        return False
+    raise ValueError(f"expected true or false, found {value!r}")
+
+
+def number(value: Any) -> float:
+    """A number, not negative."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"expected a number, found {value!r}") from None
+    if isinstance(value, bool) or not 0 <= found < float("inf"):
+        raise ValueError(f"expected a number from 0, found {value!r}")
+    return found
+
+
+def pairs(value: Any) -> tuple[tuple[str, str], ...]:
+    """Names and texts."""
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise ValueError("expected names and texts")
+    return tuple((name, text(inner)) for name, inner in value.items())
+
+
+def secret_pairs(value: Any) -> tuple[tuple[str, Secret], ...]:
+    """Names and texts that are never shown: headers."""
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise ValueError("expected names and texts")
+    return tuple((name, secret(inner)) for name, inner in value.items())
 
 
 def whole(value: Any) -> int:

@@ -9,18 +9,19 @@ upstream.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepsize.collector.components.parquet_exporter import ParquetExporterConfig
 from stepsize.collector.components.table import COMPONENTS
-from stepsize.collector.config.language import Section, build, choice, names, option, parse_yaml
+from stepsize.collector.config.document import MAX_TEXT_BYTES, parse_yaml
+from stepsize.collector.config.language import Endpoint, Section, build, choice, names, option
 from stepsize.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
 CONFIG_FILE = "otel-config.yaml"
 _PIPELINE_KEYS = ("receivers", "processors", "exporters")
@@ -52,12 +53,17 @@ class Pipeline:
         """Refuse what cannot work."""
         if not self.receivers or not self.exporters:
             raise ValueError("a pipeline needs receivers and exporters")
+        for key in _PIPELINE_KEYS:
+            named: tuple[str, ...] = getattr(self, key)
+            if len(set(named)) < len(named):
+                raise ValueError(f"{key} name one twice: {', '.join(named)}")
 
 
 @dataclass(frozen=True, slots=True)
 class CollectorConfig:
-    """The components that are used, by their full names, and the telemetry of the collector itself."""
+    """The components that are used, by their full names, what flows between them, and the collector's own telemetry."""
 
+    pipelines: Mapping[str, Pipeline]
     receivers: Mapping[str, Any]
     processors: Mapping[str, Any]
     exporters: Mapping[str, Any]
@@ -65,9 +71,14 @@ class CollectorConfig:
     telemetry: TelemetryConfig
 
     @property
+    def is_relay(self) -> bool:
+        """Whether no lake is kept: what is taken is kept until it is sent on."""
+        return not self.of_kind(ParquetExporterConfig)
+
+    @property
     def parquet(self) -> ParquetExporterConfig:
-        """The lake's exporter."""
-        return next(config for config in self.exporters.values() if isinstance(config, ParquetExporterConfig))
+        """The lake's exporter; of a relay, what it would be: the directories count there too."""
+        return next(iter(self.of_kind(ParquetExporterConfig)), ParquetExporterConfig())
 
     def of_kind(self, kind: type[Any]) -> list[Any]:
         """The configurations of one kind that are used."""
@@ -87,22 +98,36 @@ def load(path: Path, environ: Mapping[str, str]) -> CollectorConfig:
         ConfigError: it cannot be read, or is wrong.
     """
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(
-            f"cannot read {path}: {reason}; give a file, or leave --config away for the built-in configuration"
-        ) from None
-    return parse(text, path.name, environ)
+        text = _read(path)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; give a file, or leave --config away for the built-in configuration") from None
+    return parse(text, path.name, environ, lambda name: _read(Path(name).expanduser()))
 
 
-def parse(text: str, source: str, environ: Mapping[str, str]) -> CollectorConfig:
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_TEXT_BYTES + 1)
+        if len(content) > MAX_TEXT_BYTES:
+            raise ConfigError(f"cannot read {path}: it is larger than {MAX_TEXT_BYTES} bytes")
+        return content.decode("utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"cannot read {path}: it is not UTF-8 text") from None
+
+
+def parse(
+    text: str, source: str, environ: Mapping[str, str], read: Callable[[str], str] | None = None
+) -> CollectorConfig:
     """The configuration in ``text``; ``source`` starts the messages of what is wrong with it.
+
+    ``read`` is how ``${file:PATH}`` gets at a file's text; without it such a reference is refused.
 
     Raises:
         ConfigError: it is wrong.
     """
-    values = parse_yaml(text, source, environ)
+    values = parse_yaml(text, source, environ, read)
     if not isinstance(values, dict):
         raise ConfigError(f"{source}: expected sections {', '.join([*COMPONENTS, 'service'])}")
     _known(values, (*COMPONENTS, "service"), f"{source}:", "section")
@@ -118,15 +143,40 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> CollectorConfig
     }
     extensions = set(_named(service.get("extensions"), f"{source}: service.extensions"))
     config = CollectorConfig(
+        pipelines=pipelines,
         receivers=used["receivers"],
         processors=used["processors"],
         exporters=used["exporters"],
         extensions=_used(extensions, built["extensions"], "extensions", source),
         telemetry=build(TelemetryConfig, service.get("telemetry"), f"{source}: service.telemetry"),
     )
-    if len(config.of_kind(ParquetExporterConfig)) != 1:
-        raise ConfigError(f"{source}: service.pipelines: exactly one parquet exporter has to be used")
+    if len(config.of_kind(ParquetExporterConfig)) > 1:
+        raise ConfigError(f"{source}: service.pipelines: one parquet exporter can be used, not several")
+    _check_addresses(config, source)
     return config
+
+
+def _check_addresses(config: CollectorConfig, source: str) -> None:
+    """Refuse two components that would listen on the same address; port 0 is a free one each time."""
+    taken: dict[Endpoint, str] = {}
+    for section in ("receivers", "exporters", "extensions"):
+        for name, component in getattr(config, section).items():
+            for endpoint in _endpoints(component):
+                if endpoint.port and endpoint in taken:
+                    raise ConfigError(
+                        f"{source}: {section}.{name}: {endpoint} is the address of {taken[endpoint]} already"
+                    )
+                taken[endpoint] = f"{section}.{name}"
+
+
+def _endpoints(component: Any) -> Iterator[Endpoint]:
+    """The addresses that a component listens on."""
+    for row in fields(component):
+        value = getattr(component, row.name)
+        if isinstance(value, Endpoint):
+            yield value
+        elif is_dataclass(value):
+            yield from _endpoints(value)
 
 
 def _components(section: str, values: Any, source: str) -> dict[str, Any]:
