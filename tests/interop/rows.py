@@ -11,6 +11,7 @@ import datetime as dt
 import json
 import math
 import struct
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from stepsize.store.lake import Lake
@@ -67,12 +68,17 @@ def stored(data: Path) -> dict[str, list[Row]]:
 def assert_equal(found: dict[str, list[Row]], expected: dict[str, list[Row]]) -> None:
     """Every row of the one is in the other, as often."""
     for view in sorted(set(VIEWS.values())):
-        assert comparable(found[view]) == comparable(expected[view]), view
+        here, there = Counter(map(_comparable, found[view])), Counter(map(_comparable, expected[view]))
+        surplus, missing = sorted((here - there).elements()), sorted((there - here).elements())
+        assert not surplus and not missing, (
+            f"{view}: {len(surplus)} rows too many, {len(missing)} missing; the first ones differ in "
+            f"{set(surplus[0] if surplus else ()) ^ set(missing[0] if missing else ())}"
+        )
 
 
-def comparable(rows: Iterable[Row]) -> list[str]:
-    """Rows as sorted text that tells 1 from 1.0 from true, and every double from every other."""
-    return sorted(repr(_exact(row)) for row in rows)
+def _comparable(row: Row) -> tuple[tuple[str, str], ...]:
+    """A row as text, column by column, that tells 1 from 1.0 from true, and every double from every other."""
+    return tuple(sorted((name, repr(_exact(value))) for name, value in row.items()))
 
 
 def _exact(value: Any) -> Any:
