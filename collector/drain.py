@@ -64,7 +64,8 @@ def _is_left(settings: Settings) -> bool:
         return False
     position = read_manifest(settings.data, writer_id(state)).position
     try:
-        return any(end_of(state, number) > position for number in found)
+        ends = [end_of(state, number) for number in found]
+        return any(end.offset and end > position for end in ends)
     except FileNotFoundError:  # its collector has deleted a segment that is folded since we looked
         return True
 

@@ -13,7 +13,6 @@ on from where it was.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from dataclasses import replace
@@ -28,7 +27,9 @@ from stepsize.collector.rollup.attempt import Attempt
 from stepsize.collector.rollup.table import AttemptTable
 from stepsize.collector.sink.finals import take_back
 from stepsize.collector.sink.recent import RecentRequests
-from stepsize.collector.wal.reader import delete_before, read_records
+from stepsize.collector.wal.aside import keep_damage, keep_request
+from stepsize.collector.wal.reader import delete_before, read_records, segments
+from stepsize.store.manifest import WalPosition
 from stepsize.store.merge import OPEN_PARTITION, due, merged
 from stepsize.store.schema import TASKS
 
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stepsize.collector.limits import SinkLimits
-    from stepsize.store.manifest import StoredFile, WalPosition
+    from stepsize.collector.wal.reader import Damage
+    from stepsize.store.manifest import StoredFile
     from stepsize.store.writer import LakeWriter
 
 MAX_BATCH_BYTES = 32 << 20
@@ -78,6 +80,7 @@ class Sink:
             if not more:
                 # Nothing is left before `durable`, even where no record ends exactly there.
                 self.position = max(self.position, durable)
+                self._let_go()
                 return points
 
     def tick(self, now_ns: int) -> None:
@@ -90,14 +93,14 @@ class Sink:
 
     def _read(self, durable: WalPosition) -> tuple[Batch, WalPosition, bool]:
         batch, position, size_bytes = Batch(), self.position, 0
-        for record, after in read_records(self._wal, self.position, durable):
+        for record, after in read_records(self._wal, self.position, durable, self._keep_damage):
             position = after
             if self._recent.is_repeated(record.request):
                 continue
             try:
                 self._decoder.add(batch, record.request, record.received_at_unix_nano)
             except (DecodeError, ValueError, OverflowError, RecursionError) as error:
-                self._set_aside(record.request, after, error)
+                _say(keep_request(self._wal, after, record.request, error))
             size_bytes += len(record.request)
             if batch.count >= self._limits.commit.points or size_bytes >= MAX_BATCH_BYTES:
                 return batch, position, True
@@ -181,9 +184,14 @@ class Sink:
         states = self._writer.read(stored, "tasks")["state"].to_pylist()
         self._attempts.restore(Attempt.from_json(json.loads(state)) for state in states)
 
-    def _set_aside(self, request: bytes, after: WalPosition, error: Exception) -> None:
-        """Keep a request that cannot be decoded, though it was valid: a defect of ours must not lose it."""
-        path = self._wal / f"undecodable-{after.segment}-{after.offset}.bin"
-        with contextlib.suppress(FileExistsError), path.open("xb") as file:
-            file.write(request)
-        print(f"stepsize collect: a request cannot be decoded ({error}); kept as {path}", file=sys.stderr)  # noqa: T201 - the process's log
+    def _keep_damage(self, damage: Damage) -> None:
+        _say(keep_damage(self._wal, damage))
+
+    def _let_go(self) -> None:
+        """Delete the segments that are done with, but for the last, which is the one being written."""
+        if numbers := segments(self._wal):
+            delete_before(self._wal, min(self.position, WalPosition(numbers[-1])))
+
+
+def _say(line: str) -> None:
+    print(f"stepsize collect: {line}", file=sys.stderr)  # noqa: T201 - the process's log
