@@ -5,6 +5,7 @@ What comes in: settings. What goes out: points in the views. Never competes with
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -77,8 +78,9 @@ def _drain(settings: Settings) -> int:
 
     state = settings.state_dir
     try:
-        sink = open_sink(SinkSettings(data=settings.data, state=state, writer=writer_id(state)))
-        points = sink.fold(END, time.time_ns())
+        with contextlib.ExitStack() as end:
+            sink = open_sink(SinkSettings(data=settings.data, state=state, writer=writer_id(state)), end)
+            points = sink.fold(END, time.time_ns())
         delete_before(state, END)  # what is left in them is a tail that a crash tore, and nobody was told of
     except OSError as error:
         raise LakeError(f"cannot write to {settings.data}: {error.strerror}") from None

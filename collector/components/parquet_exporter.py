@@ -2,16 +2,58 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from stepsize.collector.config.language import directory_path, duration_s, option
-from stepsize.collector.limits import ClockBounds, RollupLimits
+from stepsize.collector.config.language import Section, directory_path, duration_s, option
+from stepsize.collector.limits import ClockBounds, RollupLimits, UpkeepLimits
+from stepsize.errors import UsageError
+from stepsize.sizes import parse_size
+from stepsize.store.retention import Retention
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _CLOCK, _ROLLUP = ClockBounds(), RollupLimits()
+_LONG = re.compile(r"(\d+(?:\.\d+)?)\s*([dwy])")
+_LONG_S = {"d": 86_400.0, "w": 7 * 86_400.0, "y": 365 * 86_400.0}
+_DAY_S = 86_400.0
+
+
+def age_s(value: Any) -> float | None:
+    """How long something is kept, in seconds: ``30d``, ``12w``, ``2y`` (365 days each), or as Go has it; 0: ever."""
+    match = _LONG.fullmatch(str(value).strip())
+    try:
+        seconds = float(match[1]) * _LONG_S[match[2]] if match else duration_s(value)
+    except ValueError:
+        raise ValueError(f"expected an age such as 30d, 12w, 2y or 720h, found {value!r}") from None
+    if 0 < seconds < _DAY_S:
+        raise ValueError(f"expected a day at least, found {value!r}: whole days are dropped")
+    return seconds or None
+
+
+def size_bytes(value: Any) -> int | None:
+    """Room on a disk: ``50GiB``, ``500GB``; 0 is without a bound."""
+    try:
+        return parse_size(str(value)) or None
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionConfig:
+    """How long what is kept; without a bound, for ever.
+
+    Attributes:
+        points_s: days of points, of every type.
+        tasks_s: months of `tasks`.
+        max_bytes: room for all files; the oldest days of points give way, `tasks` never.
+    """
+
+    points_s: float | None = option(age_s, default=None, key="points")
+    tasks_s: float | None = option(age_s, default=None, key="tasks")
+    max_bytes: int | None = option(size_bytes, default=None, key="max_size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +66,7 @@ class ParquetExporterConfig:
         silence_s: a task that sends nothing for so long is closed as lost.
         linger_s: points may arrive for so long after the end of their task before its row is final.
         max_future_s, max_past_s: points are stored under the day of their arrival where their time is further off.
+        retention: how long what is kept.
     """
 
     directory: Path | None = option(directory_path, default=None)
@@ -32,6 +75,8 @@ class ParquetExporterConfig:
     linger_s: float = option(duration_s, default=_ROLLUP.linger_s, key="linger")
     max_future_s: float = option(duration_s, default=_CLOCK.future_s, key="max_future")
     max_past_s: float = option(duration_s, default=_CLOCK.past_s, key="max_past")
+
+    retention: RetentionConfig = option(Section(RetentionConfig), factory=RetentionConfig)
 
     @property
     def clock(self) -> ClockBounds:
@@ -42,6 +87,12 @@ class ParquetExporterConfig:
     def rollup(self) -> RollupLimits:
         """When attempts are closed."""
         return RollupLimits(self.silence_s, self.linger_s)
+
+    @property
+    def upkeep(self) -> UpkeepLimits:
+        """How long what is kept."""
+        kept = self.retention
+        return UpkeepLimits(Retention(kept.points_s, kept.tasks_s, kept.max_bytes))
 
     def validate(self) -> None:
         """Refuse what cannot work."""

@@ -129,7 +129,7 @@ class Collector:
             data=self._settings.data,
             state=self._settings.state_dir,
             writer=writer_id(self._settings.state_dir),
-            limits=SinkLimits(parquet.clock, parquet.rollup, batch.commit),
+            limits=SinkLimits(parquet.clock, parquet.rollup, batch.commit, parquet.upkeep),
         )
 
     def _open_wal(self, sink: SinkProcess) -> WalWriter:

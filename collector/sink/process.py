@@ -9,6 +9,7 @@ process; the collector starts another one, which goes on from the last commit.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -23,7 +24,7 @@ from stepsize.errors import StepsizeError
 from stepsize.store.lake import Lake
 from stepsize.store.locks import Lock
 from stepsize.store.manifest import WalPosition
-from stepsize.store.writer import LakeWriter
+from stepsize.store.writer import LakeWriter, writer_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,14 +41,18 @@ _COST_FACTOR = 4.0
 """Commits take at most a fifth of the time: after a slow one the next waits longer, up to `_MAX_INTERVAL_S`."""
 
 
-def open_sink(settings: SinkSettings) -> Sink:
-    """A sink on the settings' lake, which is made where it is missing.
+def open_sink(settings: SinkSettings, end: contextlib.ExitStack) -> Sink:
+    """A sink on the settings' lake, which is made where it is missing, until ``end``.
 
     Raises:
         LakeError: the data directory cannot be used.
+        UnavailableError: somebody else commits under this writer's name.
     """
     Lake(settings.data).create()
-    return Sink(LakeWriter(settings.data, settings.writer), settings.state, settings.limits, time.time_ns())
+    end.enter_context(writer_lock(settings.data, settings.writer).held(_LOCK_TIMEOUT_S))
+    sink = Sink(LakeWriter(settings.data, settings.writer), settings.state, settings.limits, time.time_ns())
+    end.callback(sink.close)
+    return sink
 
 
 def main() -> None:
@@ -57,8 +62,9 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     settings = SinkSettings.from_json(sys.argv[1])
     try:
-        with Lock(settings.state / SINK_LOCK_FILE).held(_LOCK_TIMEOUT_S):
-            sink = open_sink(settings)
+        with contextlib.ExitStack() as end:
+            end.enter_context(Lock(settings.state / SINK_LOCK_FILE).held(_LOCK_TIMEOUT_S))
+            sink = open_sink(settings, end)
             _say("ready")
             _serve(sink, settings.limits)
     except StepsizeError as error:

@@ -10,7 +10,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from stepsize.collector.limits import ClockBounds, CommitLimits, RollupLimits, SinkLimits
+from stepsize.collector.limits import ClockBounds, CommitLimits, RollupLimits, SinkLimits, UpkeepLimits
+from stepsize.store.retention import Retention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,8 @@ class SinkSettings:
         """The settings back from :meth:`to_json`."""
         values = json.loads(text)
         bounds = values["limits"]
+        upkeep = UpkeepLimits(Retention(**bounds["upkeep"]["retention"]), bounds["upkeep"]["quiet_s"])
         limits = SinkLimits(
-            ClockBounds(**bounds["clock"]), RollupLimits(**bounds["rollup"]), CommitLimits(**bounds["commit"])
+            ClockBounds(**bounds["clock"]), RollupLimits(**bounds["rollup"]), CommitLimits(**bounds["commit"]), upkeep
         )
         return cls(data=Path(values["data"]), state=Path(values["state"]), writer=values["writer"], limits=limits)

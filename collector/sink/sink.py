@@ -27,6 +27,7 @@ from stepsize.collector.rollup.attempt import Attempt
 from stepsize.collector.rollup.table import AttemptTable
 from stepsize.collector.sink.finals import take_back
 from stepsize.collector.sink.recent import RecentRequests
+from stepsize.collector.upkeep.upkeep import Upkeep
 from stepsize.collector.wal.aside import keep_damage, keep_request
 from stepsize.collector.wal.reader import delete_before, read_records, segments
 from stepsize.store.manifest import WalPosition
@@ -62,6 +63,7 @@ class Sink:
         self._decoder = Decoder()
         self._recent = RecentRequests(writer.manifest.recent)
         self._attempts = AttemptTable(limits.rollup, now_ns, limits.clock)
+        self._upkeep = Upkeep(writer, limits.upkeep)
         self._restore()
         self.position = writer.manifest.position
 
@@ -89,7 +91,12 @@ class Sink:
         final = self._attempts.take_final(now_ns)
         if closed or final:
             self._commit_attempts(final, (), self._writer.manifest.position, now_ns)
+        self._upkeep.step(now_ns)
         self._writer.collect_garbage(now_ns / 1e9)
+
+    def close(self) -> None:
+        """End what goes on beside it."""
+        self._upkeep.close()
 
     def _read(self, durable: WalPosition) -> tuple[Batch, WalPosition, bool]:
         batch, position, size_bytes = Batch(), self.position, 0
@@ -158,7 +165,7 @@ class Sink:
         ]
 
     def _merge(self, files: list[StoredFile]) -> list[StoredFile]:
-        while groups := due(files):
+        while groups := due(one for one in files if one not in self._upkeep.held):
             for group in groups:
                 first = group[0]
                 rows = merged(self._writer.read(group, first.table), first.table)

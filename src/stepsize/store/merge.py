@@ -3,30 +3,32 @@
 What comes in: the files of a generation. What goes out: groups to merge, or the merged rows. Never does I/O.
 
 New rows are written to a file of level 0 at each commit. Eight files of a level in one partition are merged into one of
-the next level, sorted by series (a log-structured merge): a row is written again once for each level, so a handful of
-times whatever the rate, and a partition holds at most seven files of each level. A merged file holds at
-most :data:`MAX_ROWS`.
+the next level, sorted by series, points that are there twice once (a log-structured merge): a row is written again once
+for each level, so a handful of times whatever the rate, and a partition holds at most seven files of each level. A
+merged file holds at most :data:`MAX_ROWS`. What is larger, and days that are past, are compacted elsewhere
+(:mod:`stepsize.store.compact`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
+from stepsize.store.duplicates import without_duplicates
+from stepsize.store.order import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import pyarrow as pa
 
     from stepsize.store.manifest import StoredFile
 
 FAN_IN = 8
 MAX_ROWS = 500_000
+HOUR, DAY = 32, 64
+"""Levels of files that were compacted: of a day that goes on, and of one that is past."""
 OPEN_PARTITION = "open"
 """Partition of `tasks` that holds the snapshot of attempts which may still change; it is replaced, never merged."""
-
-_POINT_ORDER = ("metric", "flow", "step", "run", "task", "attributes", "time_unix_nano")
-_TASK_ORDER = ("flow", "step", "run", "task", "attempt")
 
 
 def due(files: Iterable[StoredFile]) -> list[tuple[StoredFile, ...]]:
@@ -39,17 +41,6 @@ def due(files: Iterable[StoredFile]) -> list[tuple[StoredFile, ...]]:
 
 
 def merged(rows: pa.Table, table: str) -> pa.Table:
-    """The rows of a group in the order in which they compress best."""
-    whole = rows.unify_dictionaries().combine_chunks()
-    order = _TASK_ORDER if table == "tasks" else _POINT_ORDER
-    keys = pa.table({name: _sortable(whole[name]) for name in order})
-    return whole.take(pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in order]))
-
-
-def _sortable(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Arrow sorts no dictionaries: the rank of each value among the dictionary's stands for it."""
-    if not pa.types.is_dictionary(column.type) or column.num_chunks == 0:
-        return column
-    chunk = column.chunk(0)  # the only one, after combine_chunks
-    rank = pc.sort_indices(pc.sort_indices(chunk.dictionary))
-    return pa.chunked_array([rank.take(chunk.indices)])
+    """The rows of a group in their order; points that repeat another are dropped."""
+    sorted_rows = in_order(rows, table)
+    return sorted_rows if table == "tasks" else without_duplicates(sorted_rows, table)

@@ -10,7 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from stepsize.discovery import sync_directory
 from stepsize.store.database import rebuild
+from stepsize.store.layout import MANIFESTS, make_directory
+from stepsize.store.locks import Lock
 from stepsize.store.manifest import Manifest, StoredFile, read_manifest, write_manifest
 from stepsize.store.parquet import read_parquet, write_parquet
 from stepsize.store.schema import SCHEMAS
@@ -25,8 +28,13 @@ GRACE_S = 600.0
 """How long a file stays that no manifest names any more."""
 
 
+def writer_lock(data: Path, writer: str) -> Lock:
+    """Held by whoever commits as ``writer``: its collector's sink, or one that tends what a writer has left behind."""
+    return Lock(data.absolute() / MANIFESTS / f".{writer}.lock")
+
+
 class LakeWriter:
-    """Writes to the lake in ``data`` as ``writer``. One process at a time may hold a writer's name."""
+    """Writes to the lake in ``data`` as ``writer``. One process at a time may, the one that holds `writer_lock`."""
 
     def __init__(self, data: Path, writer: str) -> None:
         self.data = data.absolute()
@@ -38,8 +46,19 @@ class LakeWriter:
         """Write a file; it is not part of the lake before :meth:`commit` names it."""
         self._sequence += 1
         name = f"{self.manifest.writer}-{self._sequence:012d}.parquet"
-        size_bytes = write_parquet(self.data / table / partition / name, rows, table)
+        path = self.data / table / partition / name
+        size_bytes = write_parquet(path, rows, table, ordered=level > 0)  # what was merged is in its order
         return StoredFile(table, partition, name, rows.num_rows, size_bytes, level)
+
+    def adopt(self, path: Path, table: str, partition: str, rows: int, level: int) -> StoredFile:
+        """Take over a file that was written beside the lake, which is not part of it before :meth:`commit` names it."""
+        self._sequence += 1
+        name = f"{self.manifest.writer}-{self._sequence:012d}.parquet"
+        place = self.data / table / partition
+        make_directory(place)
+        path.replace(place / name)
+        sync_directory(place)
+        return StoredFile(table, partition, name, rows, (place / name).stat().st_size, level)
 
     def read(self, files: Iterable[StoredFile], table: str) -> pa.Table:
         """The rows of ``files``, which all belong to ``table``."""

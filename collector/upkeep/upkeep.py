@@ -1,0 +1,86 @@
+"""Upkeep beside a living sink: a small step now and then, the heavy work in a process of its own.
+
+What comes in: the sink's writer, and calls between its commits. What goes out: commits, through that writer. Never
+keeps the sink for longer than a commit takes, and never fails it: what cannot be done is tried again later.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from stepsize.collector.upkeep.work import TendJob, Work
+from stepsize.collector.upkeep.writer_upkeep import WriterUpkeep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stepsize.collector.limits import UpkeepLimits
+    from stepsize.collector.upkeep.plan import Group
+    from stepsize.store.manifest import StoredFile
+    from stepsize.store.writer import LakeWriter
+
+_LOOK_S = 60.0
+_AFTER_FAILURE_S = 1800.0
+_TEND_S = 3600.0
+
+
+class Upkeep:
+    """The upkeep of a lake by the sink that commits through ``writer``.
+
+    Args:
+        writer: the sink's own.
+        limits: its bounds.
+        monotonic_s: a clock that never steps.
+    """
+
+    def __init__(
+        self, writer: LakeWriter, limits: UpkeepLimits, monotonic_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._data = writer.data
+        self._limits = limits
+        self._monotonic_s = monotonic_s
+        self._upkeep = WriterUpkeep(writer, limits.retention, limits.quiet_s)
+        self._work: Work | None = None
+        self._group: Group | None = None
+        self._look_s = self._tend_s = monotonic_s()
+
+    @property
+    def held(self) -> frozenset[StoredFile]:
+        """Files that are being compacted: what is made of them has no place where one was merged meanwhile."""
+        return frozenset(self._group.files) if self._group else frozenset()
+
+    def step(self, now_ns: int) -> None:
+        """Do what is due, by our clock ``now_ns``; to be called between two commits."""
+        if self._work is not None:
+            if not self._work.is_done():
+                return
+            self._finish(self._work)
+        if self._monotonic_s() >= self._look_s:
+            self._look_s = self._monotonic_s() + _LOOK_S
+            self._upkeep.drop_old(now_ns)
+            self._begin(now_ns)
+
+    def close(self) -> None:
+        """End what goes on; nothing of it is used."""
+        if self._work is not None:
+            self._work.stop()
+        self._work = self._group = None
+
+    def _begin(self, now_ns: int) -> None:
+        group = self._upkeep.next_group(now_ns)
+        if group is not None:
+            self._group, self._work = group, Work(self._upkeep.job(group))
+        elif self._monotonic_s() >= self._tend_s:
+            self._tend_s = self._monotonic_s() + _TEND_S
+            self._work = Work(TendJob(str(self._data), asdict(self._limits.retention), self._limits.quiet_s))
+
+    def _finish(self, work: Work) -> None:
+        group, made = self._group, work.made()
+        self._work = self._group = None
+        if made is None:
+            self._look_s = self._monotonic_s() + _AFTER_FAILURE_S
+        elif group is not None:
+            self._upkeep.replace(group, made)
+            self._look_s = self._monotonic_s()  # there may be more to compact
