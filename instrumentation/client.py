@@ -10,22 +10,26 @@ costs at most 50 ms and is forgotten, but for what a signal handler of the progr
 the host ends with the task (`lifetime`), its end alone waits longer, until the points are sent. Standard library only.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from stepsize import discovery
-from stepsize.errors import UnavailableError
-from stepsize.identity import AttributeValue, Identity, Outcome
 from stepsize.instrumentation import messages, readings, registered, rendezvous
 from stepsize.instrumentation.quiet import came_by_signal, quietly
-from stepsize.settings import Settings
+from stepsize.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from stepsize.identity import AttributeValue, Identity, Outcome
     from stepsize.instrumentation import wire
+    from stepsize.settings import Settings
 
 _PATIENCE_S = 0.05
 """The most that any one call of a client may wait for anybody."""
@@ -35,7 +39,8 @@ def start_agent(settings: Settings) -> bool:
     """Make sure that an agent runs for these settings; whether one does. Never raises, takes a few ms."""
     with quietly():
         if not settings.sdk_disabled:
-            _connect(discovery.pinned(settings), time.monotonic() + _PATIENCE_S).close()
+            pinned = discovery.pinned(settings)
+            _connect(pinned, discovery.agent_socket(pinned), time.monotonic() + _PATIENCE_S).close()
             return True
     return False
 
@@ -63,13 +68,13 @@ class Watch(NamedTuple):
         files: descriptors of the files of a recording, the attempt's and the host's; the caller's to close.
     """
 
-    measured: messages.Measured = messages.Measured.TREE
+    measured: str = messages.Measured.TREE
     files: tuple[int, ...] = ()
 
 
 def register(
     identity: Identity, settings: Settings, child: Child | None = None, watch: Watch | None = None
-) -> "Registration":
+) -> Registration:
     """Say that this process is the attempt, or ``child``. Never raises, prints or blocks.
 
     Its end is told by `Registration.end`, for a child by `Registration.end_with`. Without a ``watch``, the process is
@@ -109,9 +114,7 @@ def flush(settings: Settings, timeout_s: float) -> bool:
     return answer is None or (isinstance(answer, wire.Answer) and answer.ok)
 
 
-def ask(
-    settings: Settings, request: "wire.Message", timeout_s: float, files: Sequence[int] = ()
-) -> "wire.Message | None":
+def ask(settings: Settings, request: wire.Message, timeout_s: float, files: Sequence[int] = ()) -> wire.Message | None:
     """The agent's answer to a request, or ``None`` where no agent lives. For launchers and commands.
 
     ``files`` are descriptors that go with it, the caller's to close.
@@ -145,15 +148,17 @@ class Registration:
     A process that was forked off with it in its memory says nothing: the attempt is its parent's.
     """
 
-    __slots__ = ("_child", "_ended", "_identity", "_owner", "_register", "_settings", "_watch")
+    __slots__ = ("_child", "_ended", "_identity", "_owner", "_register", "_settings", "_socket", "_watch")
 
     def __init__(
         self, identity: Identity, settings: Settings, child: Child | None = None, watch: Watch | None = None
     ) -> None:
         self._identity = identity
         self._settings = settings
+        self._socket: Path | None = None
         with quietly():  # what the program does to its environment later changes nothing for us
             self._settings = discovery.pinned(settings)
+            self._socket = discovery.agent_socket(self._settings)
         self._child = child
         self._watch = watch
         self._owner = os.getpid()
@@ -213,7 +218,7 @@ class Registration:
 
     @property
     def _with_children(self) -> bool:
-        return self._watch is None or self._watch.measured is not messages.Measured.PROCESS
+        return self._watch is None or self._watch.measured != messages.Measured.PROCESS
 
     @property
     def _mine(self) -> bool:
@@ -229,7 +234,7 @@ class Registration:
             connection = None
             with quietly():
                 # First: an agent that has to be started costs CPU, which the baseline then leaves out.
-                connection = stack.enter_context(_connect(self._settings, time.monotonic() + _PATIENCE_S))
+                connection = stack.enter_context(self._connection())
             with quietly():
                 self._register = self._registration()
                 if connection is not None:
@@ -257,11 +262,14 @@ class Registration:
             return message
         return message._replace(measured=watch.measured, within=True, recorded=bool(watch.files))
 
-    def _send(self, *others: "wire.Message") -> None:
-        with _connect(self._settings, time.monotonic() + _PATIENCE_S) as connection:
+    def _send(self, *others: wire.Message) -> None:
+        with self._connection() as connection:
             self._deliver(connection, *others)
 
-    def _deliver(self, connection: socket.socket, *others: "wire.Message") -> None:
+    def _connection(self) -> socket.socket:
+        return _connect(self._settings, self._socket, time.monotonic() + _PATIENCE_S)
+
+    def _deliver(self, connection: socket.socket, *others: wire.Message) -> None:
         """Send the registration, then ``others``; the pidfd travels with the first byte."""
         first = (self._register or self._registration())._replace(identity=self._identity)
         content = b"".join(messages.encode(message) for message in (first, *others))
@@ -302,18 +310,19 @@ def _pidfd(pid: int) -> Iterator[list[int]]:
         os.close(descriptor)
 
 
-def _connect(settings: Settings, deadline: float) -> socket.socket:
-    """A connection to the agent, which is started where none answers.
+def _connect(settings: Settings, found: Path | None, deadline: float) -> socket.socket:
+    """A connection to the agent, which is started where none answers; ``found`` is where its socket was, if known.
 
     Raises:
         OSError, UnavailableError: there was none to be had in time.
         LakeError: there is no place for sockets.
     """
-    path = discovery.agent_socket(settings)
-    connection = rendezvous.connect(path, deadline)
+    connection = None if found is None else rendezvous.connect(found, deadline)
     if connection is not None:
         return connection
-    from stepsize.instrumentation import spawn  # noqa: PLC0415 - only the first task of a host needs it
+    path = discovery.agent_socket(settings)  # its directory may be gone by now: this makes it again
+    from stepsize.errors import UnavailableError  # noqa: PLC0415 - only the first task of a host needs these
+    from stepsize.instrumentation import spawn  # noqa: PLC0415 - as above
 
     with rendezvous.locked(path, deadline):
         connection = rendezvous.connect(path, deadline)

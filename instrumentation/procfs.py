@@ -1,24 +1,26 @@
-"""Reads single files of /proc, as cheaply as Python can: for the client and for the agent's probes.
+"""Reads single files of /proc, as cheaply as Python can: for launchers and for the agent's probes.
 
 What comes in: a pid (or ``"self"``) and the root of /proc. What goes out: parsed values, or ``None`` where the process
 is gone or hidden. Never raises, walks, or keeps anything. Standard library only: it is imported inside the user's
-process. Source of the fields: proc(5), ``fs/proc/array.c``.
+process too. Source of the fields: proc(5), ``fs/proc/array.c``. What every task reads is in `procself`, and found here
+too.
 """
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from stepsize.instrumentation.procself import READ_BYTES, READ_FLAGS
+from stepsize.instrumentation.procself import disk_bytes as disk_bytes
+from stepsize.instrumentation.procself import memory_peak_bytes as memory_peak_bytes
+from stepsize.instrumentation.procself import parse_disk_bytes as parse_disk_bytes
+from stepsize.instrumentation.procself import read as read
+from stepsize.instrumentation.procself import status_bytes as status_bytes
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _GENERATIONS = 64
 """Ancestors further up are not looked for."""
-_READ_BYTES = 1 << 16
-_READ_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)  # Windows has no such flag, and no such files
 
 
 class Stat(NamedTuple):
@@ -47,29 +49,15 @@ class Stat(NamedTuple):
         return self.state not in b"ZX" and self.rss_bytes > 0
 
 
-def read(path: str) -> bytes:
-    """A small file's content, empty where it cannot be read."""
-    try:
-        descriptor = os.open(path, _READ_FLAGS)
-    except OSError:
-        return b""
-    try:
-        return os.read(descriptor, _READ_BYTES)
-    except OSError:
-        return b""
-    finally:
-        os.close(descriptor)
-
-
 def read_whole(path: str) -> bytes:
     """A file's content however long, empty where it cannot be read."""
     parts = []
     try:
-        descriptor = os.open(path, _READ_FLAGS)
+        descriptor = os.open(path, READ_FLAGS)
     except OSError:
         return b""
     try:
-        while part := os.read(descriptor, _READ_BYTES):
+        while part := os.read(descriptor, READ_BYTES):
             parts.append(part)
     except OSError:
         return b""
@@ -135,22 +123,9 @@ def children(proc: str, pid: int, threads: int) -> list[int]:
     return [int(child) for task in tasks for child in read(f"{proc}/{pid}/task/{task}/children").split()]
 
 
-def memory_peak_bytes(proc: str, pid: int | str) -> int | None:
-    """VmHWM: the most that was resident at once since the process was made or executed."""
-    return status_bytes(read(f"{proc}/{pid}/status"), b"VmHWM:")
-
-
 def resident_files_bytes(proc: str, pid: int | str) -> int | None:
     """Resident pages of files: programs, libraries, whatever is mapped."""
     return status_bytes(read(f"{proc}/{pid}/status"), b"RssFile:")
-
-
-def status_bytes(content: bytes, name: bytes) -> int | None:
-    """A size that ``/proc/<pid>/status`` tells in kB, by its name with the colon."""
-    start = content.find(name)
-    if start < 0:
-        return None  # a zombie or a kernel thread
-    return int(content[start + len(name) : content.index(b"kB", start)]) * 1024
 
 
 def namespace_pids(proc: str, pid: int) -> list[int]:
@@ -187,16 +162,3 @@ def proportional_bytes(proc: str, pid: int) -> int | None:
     if start < 0:
         return None
     return int(content[start + 5 : content.index(b"kB", start)]) * 1024
-
-
-def disk_bytes(proc: str, pid: int | str) -> tuple[int, int] | None:
-    """Bytes read from and written to storage by the process and the children that it waited for."""
-    return parse_disk_bytes(read(f"{proc}/{pid}/io"))
-
-
-def parse_disk_bytes(content: bytes) -> tuple[int, int] | None:
-    """What ``/proc/<pid>/io`` says, or ``None`` where it is empty."""
-    read_at, write_at = content.find(b"\nread_bytes: "), content.find(b"\nwrite_bytes: ")
-    if read_at < 0 or write_at < 0:
-        return None
-    return int(content[read_at + 13 : write_at]), int(content[write_at + 14 : content.find(b"\n", write_at + 14)])

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from stepsize.instrumentation import procfs
+from stepsize.instrumentation import procself
 from stepsize.instrumentation.messages import Reading
 from stepsize.instrumentation.rusage import standard_resource
 
@@ -33,8 +33,8 @@ def own_reading(*, last: bool = False, with_children: bool = True) -> Reading:
     before = time.time_ns()
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     after = time.time_ns()
-    peak = procfs.memory_peak_bytes(_PROC, "self")
-    read_bytes, write_bytes = procfs.disk_bytes(_PROC, "self") or (None, None)
+    peak = procself.memory_peak_bytes(_PROC, "self")
+    read_bytes, write_bytes = procself.disk_bytes(_PROC, "self") or (None, None)
     return Reading(
         time_unix_nano=after if last else before,
         cpu_user_s=own.ru_utime + (children.ru_utime if with_children else 0.0),
@@ -51,6 +51,8 @@ def reading_of(pid: int, *, with_children: bool = True) -> Reading | None:
 
     ``None`` where it is gone, hidden, or the system has no /proc.
     """
+    from stepsize.instrumentation import procfs  # noqa: PLC0415 - a task reads itself
+
     now, stat = time.time_ns(), procfs.stat(_PROC, pid)
     if stat is None:
         return None
@@ -70,6 +72,8 @@ def reading_of(pid: int, *, with_children: bool = True) -> Reading | None:
 
 def has_ended(pid: int) -> bool:
     """Whether another process is gone, waited for or not; so is one that cannot be seen."""
+    from stepsize.instrumentation import procfs  # noqa: PLC0415 - as above
+
     stat = procfs.stat(_PROC, pid)
     return stat is None or stat.state in b"ZX"
 

@@ -24,6 +24,7 @@ MAX_LINE_BYTES = 1 << 20
 """A line longer than this is not one of ours."""
 _PIDS = 1 << 31
 _COUNTS = 1 << 63
+_MEASURED = (Measured.TREE, Measured.PROCESS, Measured.HOST)
 _NONE: Mapping[str, int] = {}
 
 
@@ -130,7 +131,6 @@ def decode(line: bytes) -> Message:
         if kind is Register:
             values["identity"] = Identity.from_names(values["identity"])
             values["baseline"] = Reading(**_known(Reading, values["baseline"]))
-            values["measured"] = Measured(values.get("measured", Measured.TREE))
         elif kind is End:
             values["outcome"] = Outcome(values["outcome"])
             values["final"] = Reading(**_known(Reading, values["final"]))
@@ -150,8 +150,8 @@ def decode(line: bytes) -> Message:
 def _is_sound(message: Message) -> bool:
     """Whether what the agent is told is of its fields' kinds: the rest would end it, and everybody's attempts."""
     if isinstance(message, Register):
-        count = _is_count(message.pid, _PIDS) and message.interval_s > 0
-        return count and _is_plain_identity(message.identity) and _is_sound_reading(message.baseline)
+        known = _is_count(message.pid, _PIDS) and message.interval_s > 0 and message.measured in _MEASURED
+        return known and _is_plain_identity(message.identity) and _is_sound_reading(message.baseline)
     if isinstance(message, End):
         codes = all(code is None or isinstance(code, int) for code in (message.exit_code, message.exit_signal))
         return codes and _is_text(message.instance_id) and _is_sound_reading(message.final)

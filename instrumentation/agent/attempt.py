@@ -53,7 +53,7 @@ class Attempt:
         self.pid = pid
         self.interval_s = register.interval_s
         self.waited_for = register.waited_for
-        self.is_sent = register.measured is not Measured.HOST
+        self.is_sent = register.measured != Measured.HOST
         self._within = register.within
         self.start_unix_nano = register.baseline.time_unix_nano
         self.container = container

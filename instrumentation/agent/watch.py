@@ -133,14 +133,14 @@ def watch(register: Register, pid: int, pidfd: int | None, host: Host) -> Watche
     processes: ProcessTree | None = None
     container: ContainerProbe | None = None
     others: tuple[Probe, ...] = ()
-    if register.measured is Measured.HOST:
+    if register.measured == Measured.HOST:
         pass
     elif host.portable:
         tree = _portable(pid)
     elif alive:
         since = _ticks_since_boot(register.baseline.time_unix_nano)
         stood_bytes = register.baseline.memory_peak_bytes if register.within else None
-        if register.measured is Measured.PROCESS:
+        if register.measured == Measured.PROCESS:
             tree = ProcessAlone(pid, proc, stood_bytes)
         else:
             launcher = stat.parent if register.waited_for and stat is not None else None

@@ -5,17 +5,20 @@ directory. Never talks to anybody: a file that is there says who was there, only
 Standard library only.
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from stepsize.errors import LakeError
+from stepsize.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
+    from stepsize.errors import LakeError
     from stepsize.settings import Settings
 
 AGENT_PROTOCOL_VERSION = 1
@@ -48,7 +51,7 @@ def machine_id() -> str:
     return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
 
 
-def runtime_dir(settings: "Settings") -> Path:
+def runtime_dir(settings: Settings) -> Path:
     """The directory of sockets, made if missing, which only this user can enter.
 
     A directory that is there already and open to others (``STEPSIZE_RUNTIME=/tmp``) is left as it is: the sockets go
@@ -66,15 +69,25 @@ def runtime_dir(settings: "Settings") -> Path:
     if not mode & 0o077:
         return directory
     if mode & 0o022 and not mode & stat.S_ISVTX:
-        raise LakeError(f"others may replace files in {directory}; set STEPSIZE_RUNTIME to a directory of your own")
+        raise _refused(f"others may replace files in {directory}; set STEPSIZE_RUNTIME to a directory of your own")
     directory /= f"stepsize-{uid}"
     if _mode_of_own(directory, (uid,)) & 0o077:
-        raise LakeError(f"{directory} is open to others; chmod 700 it, or set STEPSIZE_RUNTIME to another one")
+        raise _refused(f"{directory} is open to others; chmod 700 it, or set STEPSIZE_RUNTIME to another one")
     return directory
 
 
+def _refused(reason: str) -> LakeError:
+    from stepsize.errors import LakeError  # noqa: PLC0415 - a task has no use for the tree of errors as long as all is well
+
+    return LakeError(reason)
+
+
 def _temporary() -> Path:
-    import tempfile  # noqa: PLC0415 - imports much, and programs that register themselves need it here alone
+    """The directory that `tempfile` would find, without writing a file to see whether one can."""
+    for directory in filter(None, (*map(os.environ.get, ("TMPDIR", "TEMP", "TMP")), "/tmp")):  # noqa: S108 - named so
+        if os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK):  # noqa: PTH112 - in each task
+            return Path(directory).absolute()
+    import tempfile  # noqa: PLC0415 - imports much, and looks further
 
     return Path(tempfile.gettempdir())
 
@@ -89,15 +102,15 @@ def _mode_of_own(directory: Path, owners: tuple[int, ...]) -> int:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = directory.lstat()
     except OSError as error:
-        raise LakeError(f"cannot use {directory} for sockets: {error.strerror}; set STEPSIZE_RUNTIME") from None
+        raise _refused(f"cannot use {directory} for sockets: {error.strerror}; set STEPSIZE_RUNTIME") from None
     foreign = hasattr(os, "getuid") and found.st_uid not in owners
     closed = found.st_uid != _uid() and not found.st_mode & 0o007
     if not stat.S_ISDIR(found.st_mode) or foreign or closed:
-        raise LakeError(f"{directory} is not a directory of this user; set STEPSIZE_RUNTIME to one that is")
+        raise _refused(f"{directory} is not a directory of this user; set STEPSIZE_RUNTIME to one that is")
     return found.st_mode
 
 
-def pinned(settings: "Settings") -> "Settings":
+def pinned(settings: Settings) -> Settings:
     """``settings`` with the directory of sockets as it is found now: what a program does to its environment later
     leaves it where it was.
 
@@ -107,36 +120,36 @@ def pinned(settings: "Settings") -> "Settings":
     return settings._replace(runtime=runtime_dir(settings))
 
 
-def _socket(settings: "Settings", kind: str, key: str) -> Path:
+def _socket(settings: Settings, kind: str, key: str) -> Path:
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     path = runtime_dir(settings) / f"{kind}-{digest}.sock"
     if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
-        raise LakeError(f"{path} is too long for a socket; set STEPSIZE_RUNTIME to a shorter directory")
+        raise _refused(f"{path} is too long for a socket; set STEPSIZE_RUNTIME to a shorter directory")
     return path
 
 
-def agent_socket(settings: "Settings") -> Path:
+def agent_socket(settings: Settings) -> Path:
     """The socket of the agent that serves this user, destination and protocol version on this host."""
     return _socket(settings, "agent", f"{AGENT_PROTOCOL_VERSION} {settings.destination}")
 
 
-def collector_socket(settings: "Settings") -> Path:
+def collector_socket(settings: Settings) -> Path:
     """The socket of the collector that owns the state directory."""
     return _socket(settings, "collector", str(settings.state_dir.absolute()))
 
 
-def write_address(settings: "Settings", address: CollectorAddress) -> None:
+def write_address(settings: Settings, address: CollectorAddress) -> None:
     """Leave the discovery file, whole and readable by its user alone."""
     write_whole(settings.data / DISCOVERY_FILE, json.dumps(address._asdict()).encode(), mode=0o600)
 
 
-def remove_address(settings: "Settings", address: CollectorAddress) -> None:
+def remove_address(settings: Settings, address: CollectorAddress) -> None:
     """Take the discovery file away if it is still ours."""
     if read_address(settings) == address:
         (settings.data / DISCOVERY_FILE).unlink(missing_ok=True)
 
 
-def read_address(settings: "Settings") -> CollectorAddress | None:
+def read_address(settings: Settings) -> CollectorAddress | None:
     """The collector that last said it serves the data directory, or None where none of this machine did."""
     try:
         fields = json.loads((settings.data / DISCOVERY_FILE).read_bytes())

@@ -5,10 +5,16 @@ that every tracked task imports: so it holds no table and no dataclass (`docs/de
 imports anything but the standard library. Each attribute of our own is declared here once.
 """
 
+from __future__ import annotations
+
 import uuid
-from collections.abc import Mapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from stepsize.named_tuple import NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 AttributeValue = str | bool | int | float
 
@@ -117,7 +123,7 @@ class Identity(NamedTuple):
         return {**self._asdict(), "request": self.request._asdict()}
 
     @classmethod
-    def from_names(cls, content: Mapping[str, Any]) -> "Identity":
+    def from_names(cls, content: Mapping[str, Any]) -> Identity:
         """What `by_name` gave, names that this version does not know left out.
 
         Raises:

@@ -6,13 +6,16 @@ the client reads it inside the user's process, and no dataclass (`docs/decisions
 configured in ``otel-config.yaml`` instead.
 """
 
-import hashlib
-import os
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from __future__ import annotations
 
-from stepsize.errors import ConfigError, UsageError
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stepsize.named_tuple import NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
@@ -49,7 +52,8 @@ class Size(int):
 
 
 def _size(text: str) -> Size:
-    from stepsize.sizes import parse_size  # noqa: PLC0415 - hardly ever needed, and this is read in the user's process
+    from stepsize.errors import UsageError  # noqa: PLC0415 - hardly ever needed, and this is read in the user's process
+    from stepsize.sizes import parse_size  # noqa: PLC0415 - as above
 
     try:
         return Size(parse_size(text))
@@ -141,19 +145,30 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-class _Row(NamedTuple):
-    """A row of the table; ``default`` may be a function that tells it."""
+class _Row:
+    """A row of the table.
 
-    env: str
-    parse: Callable[[str], Any]
-    help: str
-    default: Any
-    travels: bool
+    Args:
+        env: the environment variable.
+        parse: reads its text; a `ValueError` says what is wrong with it.
+        meaning: for the documentation.
+        default: what holds without it, or a function that tells it.
+        travels: whether it holds on another machine too, which no path does.
+    """
+
+    __slots__ = ("default", "env", "meaning", "parse", "travels")
+
+    def __init__(self, env: str, parse: Callable[[str], Any], meaning: str, default: Any, *, travels: bool) -> None:
+        self.env = env
+        self.parse = parse
+        self.meaning = meaning
+        self.default = default
+        self.travels = travels and parse not in (_path, _data_directory)
 
 
-def _row(env: str, parse: Callable[[str], Any], help_: str, default: Any, *, travels: bool = True) -> Any:
-    """A row of the table; ``travels`` says whether it holds on another machine too, which no path does."""
-    return _Row(env, parse, help_, default, travels and parse not in (_path, _data_directory))
+def _row(env: str, parse: Callable[[str], Any], meaning: str, default: Any, *, travels: bool = True) -> Any:
+    """A row of the table, where type checkers see the default of its field."""
+    return _Row(env, parse, meaning, default, travels=travels)
 
 
 class _Table(NamedTuple):
@@ -269,7 +284,7 @@ class Settings(_Table):
 
     __slots__ = ()
 
-    def __new__(cls, **values: Any) -> "Settings":  # noqa: PYI034 - `typing.Self` is younger than Python 3.10
+    def __new__(cls, **values: Any) -> Settings:  # noqa: PYI034 - `typing.Self` is younger than Python 3.10
         """Settings of these values.
 
         Raises:
@@ -284,7 +299,7 @@ class Settings(_Table):
         return (), self._asdict()
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> "Settings":
+    def load(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Settings:
         """Settings from ``arguments`` (``None`` means not given), then ``environ``, then the defaults.
 
         An argument that is text, as an option of a command is, is read as the variable would be.
@@ -297,7 +312,7 @@ class Settings(_Table):
         values = {name: value for name, value in arguments.items() if value is not None}
         values.setdefault("exporter_digest", _exporter_digest(environ))
         values.setdefault("remote", bool(environ.get(_REMOTE_TASK)))
-        for name, row in _rows().items():
+        for name, row in _ROWS.items():
             given = values.get(name)
             text = given if isinstance(given, str) else environ.get(row.env)
             if text is None or (given is not None and not isinstance(given, str)):
@@ -309,13 +324,15 @@ class Settings(_Table):
             except ValueError as error:
                 if given is None and row.env.startswith("OTEL_"):
                     continue
+                from stepsize.errors import ConfigError  # noqa: PLC0415 - a task has no use for it as long as all is well
+
                 raise ConfigError(f"{row.env}={text!r}: {error}") from None
         values.setdefault("datastore", metaflow_datastore(environ))
         return cls(**values)
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """``environ`` for a process that is to load these same settings, whatever ``environ`` said of them."""
-        rows = {row.env: getattr(self, name) for name, row in _rows().items()}
+        rows = {row.env: getattr(self, name) for name, row in _ROWS.items()}
         kept = {name: text for name, text in environ.items() if name not in rows}
         return kept | {name: _text(value) for name, value in rows.items() if value is not None}
 
@@ -356,6 +373,8 @@ class Settings(_Table):
         return bool(self.metrics_endpoint or self.endpoint)
 
 
+_ROWS: dict[str, _Row] = {name: row for name, row in Settings._field_defaults.items() if isinstance(row, _Row)}
+"""The table: rows by the names of their fields."""
 _REMOTE_TASK = "MF_PATHSPEC"
 """Set in Metaflow's pods and Batch jobs alone (metaflow/mflog/__init__.py, BASH_MFLOG)."""
 
@@ -367,11 +386,6 @@ def metaflow_datastore(configuration: Mapping[str, str]) -> str | None:
     return f"{kind}:{root}" if kind in DATASTORES and kind != "local" and root else None
 
 
-def _rows() -> dict[str, _Row]:
-    """The table: rows by the names of their fields."""
-    return {name: row for name, row in Settings._field_defaults.items() if isinstance(row, _Row)}
-
-
 def _default(row: Any) -> Any:
     value = row.default if isinstance(row, _Row) else row
     return value() if callable(value) else value
@@ -379,25 +393,29 @@ def _default(row: Any) -> Any:
 
 def travelling(environ: Mapping[str, str]) -> dict[str, str]:
     """What ``environ`` says of the settings that hold on another machine too, as it says it."""
-    names = (row.env for row in _rows().values() if row.travels)
+    names = (row.env for row in _ROWS.values() if row.travels)
     return {name: environ[name] for name in names if environ.get(name)}
 
 
 def _exporter_digest(environ: Mapping[str, str]) -> str:
     """Of the exporters' variables that are no rows of the table: headers, certificates, compression, timeouts."""
-    own = {row.env for row in _rows().values()}
-    shaping = sorted(
-        pair for pair in environ.items() if pair[1] and pair[0].startswith(_EXPORTER_PREFIX) and pair[0] not in own
-    )
-    return hashlib.sha256(repr(shaping).encode("utf-8", "surrogateescape")).hexdigest()[:16] if shaping else ""
+    names = {name for name in environ if name.startswith(_EXPORTER_PREFIX)}  # most environments have none
+    if names:
+        names.difference_update(row.env for row in _ROWS.values())
+    shaping = sorted((name, environ[name]) for name in names if environ[name])
+    if not shaping:
+        return ""
+    import hashlib  # noqa: PLC0415 - as the module says
+
+    return hashlib.sha256(repr(shaping).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def table() -> list[tuple[str, str, str]]:
     """Every setting as (environment variable, default, meaning), for the documentation."""
     defaults = Settings()
     rows = []
-    for name, row in _rows().items():
+    for name, row in _ROWS.items():
         value = getattr(defaults, name)
         text = "" if value is None else _text(value)
-        rows.append((row.env, text.replace(str(Path.home()), "~"), row.help))
+        rows.append((row.env, text.replace(str(Path.home()), "~"), row.meaning))
     return rows

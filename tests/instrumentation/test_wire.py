@@ -32,7 +32,7 @@ _MESSAGE = st.one_of(
         st.integers(0, (1 << 31) - 1),
         _READING,
         st.floats(0.01, 60),
-        measured=st.sampled_from(wire.Measured),
+        measured=st.sampled_from((wire.Measured.TREE, wire.Measured.PROCESS, wire.Measured.HOST)),
         **{name: st.booleans() for name in ("waited_for", "within", "recorded")},
     ),
     st.builds(wire.Annotate, st.text(), _NAMED),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from metaflow.events import Trigger
 
-from metaflow_extensions.stepsize.plugins.origin import run_origin
+from metaflow_extensions.stepsize.plugins.attempt import run_origin
 
 ARGO = {"ARGO_WORKFLOW_TEMPLATE": "shop.train", "ARGO_WORKFLOW_NAME": "shop.train-x7k2p"}
 EVENT = "METAFLOW_ARGO_EVENT_PAYLOAD_event_new-data"

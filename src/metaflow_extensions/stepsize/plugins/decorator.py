@@ -56,9 +56,12 @@ class StepsizeDecorator(StepDecorator):  # type: ignore[misc]  # Metaflow has no
     ) -> None:
         """Remember the step's decorators: they hold what it asks for. A remote step is given our settings."""
         self._decorators, self._flow_datastore = decorators, flow_datastore
-        from metaflow_extensions.stepsize.plugins.remote import give_settings  # noqa: PLC0415 - see above
+        from metaflow_extensions.stepsize.plugins.request import is_remote  # noqa: PLC0415 - see above
 
-        give_settings(decorators, os.environ, sys.argv)
+        if is_remote(decorators, sys.argv):  # else a task has no use for what does it
+            from metaflow_extensions.stepsize.plugins.remote import give_settings  # noqa: PLC0415 - see above
+
+            give_settings(decorators, os.environ, sys.argv)
 
     @never_raises
     def package_init(self, flow: Any, _step: str, _environment: Any) -> None:

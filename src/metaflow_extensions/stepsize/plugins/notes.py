@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metaflow_extensions.stepsize.plugins.remote import is_remote, remote_notes
+from metaflow_extensions.stepsize.plugins.remote import remote_notes
+from metaflow_extensions.stepsize.plugins.request import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -13,22 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from metaflow.plugins.environment_decorator import EnvironmentDecorator
 
-from metaflow_extensions.stepsize.plugins.request import REMOTE, carried_request
+from metaflow_extensions.stepsize.plugins.request import carried_request, is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from stepsize.instrumentation.carried import Carried
 
-_DEPLOYING = frozenset({"airflow", "argo-workflows", "step-functions"})
-"""Commands after which every step runs remotely: Metaflow attaches the decorator that says so later than ours."""
 _PLAIN = r"[\w.:/%+-]*"
 """Values that come through Metaflow's writing of a decorator on a command line whole."""
-
-
-def is_remote(decorators: Sequence[Any], argv: Sequence[str]) -> bool:
-    """Whether a step with these decorators runs on another machine, in a launch with this command line."""
-    return any(decorator.name in REMOTE for decorator in decorators) or not _DEPLOYING.isdisjoint(argv)
 
 
 def give_settings(decorators: list[Any], environ: Mapping[str, str], argv: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a step asks for, read from its Metaflow decorators.
+"""What a step asks for, read from its Metaflow decorators: how much of everything, and whether another machine.
 
 What comes in: the step's decorators, once Metaflow has given them their values, and the environment. What goes out: a
 `Request`, or the variable that tells a remote task what it is. Touches nothing.
@@ -10,16 +10,23 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from stepsize.identity import Request
 
 REMOTE = {"kubernetes": 10**6, "batch": 2**20}
 """Compute decorators and what each takes for a MB of memory."""
+_DEPLOYING = frozenset({"airflow", "argo-workflows", "step-functions"})
+"""Commands after which every step runs remotely: Metaflow attaches the decorator that says so later than ours."""
 VARIABLE = "STEPSIZE_REQUEST"
 """Tells a pod what was asked for it; see `carried_request`."""
 _LOCAL_MB = 10**6
 _MIB, _GIB = 2**20, 2**30
+
+
+def is_remote(decorators: Sequence[Any], argv: Sequence[str]) -> bool:
+    """Whether a step with these decorators runs on another machine, in a launch with this command line."""
+    return any(decorator.name in REMOTE for decorator in decorators) or not _DEPLOYING.isdisjoint(argv)
 
 
 def requested(decorators: Iterable[Any], environ: Mapping[str, str]) -> Request:
