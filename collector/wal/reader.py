@@ -11,6 +11,7 @@ damaged since. What lies behind it is found by the marks that records begin with
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from stepsize.collector.wal.format import (
     segment_name,
     segment_number,
 )
+from stepsize.collector.wal.positions import first_needed
 from stepsize.store.manifest import WalPosition
 
 if TYPE_CHECKING:
@@ -168,13 +170,18 @@ class _Segment:
 
 
 def delete_before(directory: Path, position: WalPosition) -> int:
-    """Delete the segments that lie wholly before ``position``, as long as one may be written; returns how many."""
+    """Delete the segments that lie wholly before ``position``, as long as one may be written; returns how many.
+
+    What another reader still needs stays (see :mod:`stepsize.collector.wal.positions`).
+    """
+    position = first_needed(directory, position)
     covered = [number for number in segments(directory) if number < position.segment]
     return _delete(directory, covered)
 
 
 def delete_covered(directory: Path, position: WalPosition) -> int:
     """As :func:`delete_before`, and the last segment too where nothing is left in it; only without a writer."""
+    position = first_needed(directory, position)
     covered = [number for number in segments(directory) if end_of(directory, number) <= position]
     return _delete(directory, covered)
 
@@ -183,6 +190,17 @@ def end_of(directory: Path, number: int) -> WalPosition:
     """The end of a segment; its start where it holds no record."""
     size_bytes = (directory / segment_name(number)).stat().st_size
     return WalPosition(number, size_bytes if size_bytes > len(HEADER) else 0)
+
+
+def bytes_between(directory: Path, start: WalPosition, end: WalPosition) -> int:
+    """How many bytes of the log lie between two positions."""
+    total = 0
+    for number in segments(directory):
+        if start.segment <= number <= end.segment:
+            with contextlib.suppress(FileNotFoundError):
+                last = end.offset if number == end.segment else end_of(directory, number).offset
+                total += max(0, last - (start.offset if number == start.segment else 0))
+    return total
 
 
 def _delete(directory: Path, numbers: list[int]) -> int:
