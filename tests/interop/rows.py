@@ -70,10 +70,8 @@ def assert_equal(found: dict[str, list[Row]], expected: dict[str, list[Row]]) ->
     for view in sorted(set(VIEWS.values())):
         here, there = Counter(map(_comparable, found[view])), Counter(map(_comparable, expected[view]))
         surplus, missing = sorted((here - there).elements()), sorted((there - here).elements())
-        assert not surplus and not missing, (
-            f"{view}: {len(surplus)} rows too many, {len(missing)} missing; the first ones differ in "
-            f"{set(surplus[0] if surplus else ()) ^ set(missing[0] if missing else ())}"
-        )
+        differ = set(surplus[0] if surplus else ()) ^ set(missing[0] if missing else ())
+        assert not differ, f"{view}: {len(surplus)} rows too many, {len(missing)} missing; the first differ in {differ}"
 
 
 def _comparable(row: Row) -> tuple[tuple[str, str], ...]:

@@ -1,0 +1,69 @@
+"""What a peer has sent through a tap, held to what the collector behind it has stored."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.interop.rows import assert_equal, stored, wanted
+from tests.interop.tap import Tap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.collector.running import Place, RunningCollector
+    from tests.interop.sent import Sent
+
+
+@dataclass
+class Line:
+    """A collector and the tap that peers reach it through.
+
+    Attributes:
+        protocol: what the peer is to speak: ``grpc``, ``http/protobuf`` or ``http/json``.
+        compression: ``gzip`` or ``identity``.
+    """
+
+    place: Place
+    collector: RunningCollector
+    tap: Tap
+    protocol: str
+    compression: str
+
+    def assert_arrived(self, kinds: set[str]) -> list[Sent]:
+        """All that was sent is stored, equal in every field, and nothing else; returns what was sent.
+
+        Args:
+            kinds: the types of metrics that the peer must have sent.
+        """
+        sent = self.tap.sent()
+        assert {(one.protocol, one.compression) for one in sent} == {(self.protocol, self.compression)}
+        assert kinds_of(sent) == kinds
+        self.collector.flush()
+        assert_equal(stored(self.place.settings.data), wanted(one.message for one in sent))
+        return sent
+
+
+@contextlib.contextmanager
+def line(place: Place, collector: RunningCollector, protocol: str, compression: str) -> Iterator[Line]:
+    """A tap in front of the port of a protocol."""
+    tap = Tap(collector.grpc if protocol == "grpc" else collector.http)
+    with contextlib.closing(tap):
+        yield Line(place, collector, tap, protocol, compression)
+
+
+def kinds_of(sent: list[Sent]) -> set[str]:
+    """Types of metrics in requests; of sums and histograms with their temporality."""
+    kinds = set()
+    for metric in (
+        metric
+        for one in sent
+        for resource_metrics in one.message.resource_metrics
+        for scope_metrics in resource_metrics.scope_metrics
+        for metric in scope_metrics.metrics
+    ):
+        kind = metric.WhichOneof("data")
+        temporality = getattr(getattr(metric, kind), "aggregation_temporality", None)
+        kinds.add(kind if temporality is None else f"{kind} {('unspecified', 'delta', 'cumulative')[temporality]}")
+    return kinds
