@@ -18,6 +18,15 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from stepsize.errors import DataError
 
 _ID_FIELDS = ("traceId", "spanId", "trace_id", "span_id")
+_WAY_TO_EXEMPLARS = (
+    ("resourceMetrics", "resource_metrics"),
+    ("scopeMetrics", "scope_metrics"),
+    ("metrics",),
+    ("gauge", "sum", "histogram", "exponentialHistogram", "exponential_histogram"),
+    ("dataPoints", "data_points"),
+    ("exemplars",),
+)
+"""Names of the fields, level by level, at whose end exemplars are: what is called so elsewhere is something else."""
 
 
 def parse_json(content: bytes) -> Any:
@@ -37,17 +46,17 @@ def parse_json(content: bytes) -> Any:
         raise DataError(f"the body is not a valid ExportMetricsServiceRequest in JSON: {line}") from None
 
 
-def _decode_ids(values: Any) -> None:
+def _decode_ids(request: dict[str, Any]) -> None:
     """Turn the hex ids of exemplars into the base64 that protobuf's mapping expects, in place."""
-    pending = [values]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, list):
-            pending += node
-        elif isinstance(node, dict):
-            for exemplar in node.get("exemplars") or ():
-                for name in _ID_FIELDS:
-                    if exemplar.get(name):
-                        exemplar[name] = base64.b64encode(bytes.fromhex(exemplar[name])).decode()
-            # Attribute values may hold anything: their keys are no fields.
-            pending += [value for name, value in node.items() if name not in ("attributes", "exemplars")]
+    found = [request]
+    for names in _WAY_TO_EXEMPLARS:
+        found = [inner for node in found for name in names for inner in _objects(node.get(name))]
+    for exemplar in found:
+        for name in _ID_FIELDS:
+            if exemplar.get(name):
+                exemplar[name] = base64.b64encode(bytes.fromhex(exemplar[name])).decode()
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """The objects that a field holds; a field of another shape is left to protobuf's parser to refuse."""
+    return [inner for inner in (value if isinstance(value, list) else [value]) if isinstance(inner, dict)]
