@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepsize.collector.config.language import Section, directory_path, duration_s, option
 from stepsize.collector.limits import ClockBounds, RollupLimits, UpkeepLimits
+from stepsize.collector.wal.limits import WalLimits
 from stepsize.errors import UsageError
 from stepsize.sizes import parse_size
 from stepsize.store.retention import Retention
@@ -15,7 +16,8 @@ from stepsize.store.retention import Retention
 if TYPE_CHECKING:
     from pathlib import Path
 
-_CLOCK, _ROLLUP = ClockBounds(), RollupLimits()
+_CLOCK, _ROLLUP, _WAL = ClockBounds(), RollupLimits(), WalLimits()
+_LEAST_SEGMENT_BYTES, _LEAST_SEGMENTS = 64 << 10, 4
 _LONG = re.compile(r"(\d+(?:\.\d+)?)\s*([dwy])")
 _LONG_S = {"d": 86_400.0, "w": 7 * 86_400.0, "y": 365 * 86_400.0}
 _DAY_S = 86_400.0
@@ -56,6 +58,33 @@ class RetentionConfig:
     max_bytes: int | None = option(size_bytes, default=None, key="max_size")
 
 
+def bound_bytes(value: Any) -> int:
+    """A size that is never without a bound."""
+    return size_bytes(value) or 0
+
+
+@dataclass(frozen=True, slots=True)
+class WriteAheadLogConfig:
+    """How large the write-ahead log may become while the sink is down or behind; beyond, clients are told to wait.
+
+    Attributes:
+        max_bytes: all of it.
+        min_free_bytes: what is left free on its disk, so that the sink has room to empty it.
+        segment_bytes: one of its files, which is deleted when all of it is stored.
+    """
+
+    max_bytes: int = option(bound_bytes, default=_WAL.max_total_bytes, key="max_size")
+    min_free_bytes: int = option(bound_bytes, default=_WAL.min_free_bytes, key="min_free_size")
+    segment_bytes: int = option(bound_bytes, default=_WAL.segment_bytes, key="segment_size")
+
+    def validate(self) -> None:
+        """Refuse what cannot work."""
+        if self.segment_bytes < _LEAST_SEGMENT_BYTES:
+            raise ValueError(f"segment_size must be {_LEAST_SEGMENT_BYTES} bytes at least")
+        if self.max_bytes < _LEAST_SEGMENTS * self.segment_bytes:
+            raise ValueError(f"max_size must hold {_LEAST_SEGMENTS} segments (segment_size) at least")
+
+
 @dataclass(frozen=True, slots=True)
 class ParquetExporterConfig:
     """Where the lake lies, and when attempts are closed.
@@ -67,6 +96,7 @@ class ParquetExporterConfig:
         linger_s: points may arrive for so long after the end of their task before its row is final.
         max_future_s, max_past_s: points are stored under the day of their arrival where their time is further off.
         retention: how long what is kept.
+        write_ahead_log: how large it may become.
     """
 
     directory: Path | None = option(directory_path, default=None)
@@ -77,6 +107,7 @@ class ParquetExporterConfig:
     max_past_s: float = option(duration_s, default=_CLOCK.past_s, key="max_past")
 
     retention: RetentionConfig = option(Section(RetentionConfig), factory=RetentionConfig)
+    write_ahead_log: WriteAheadLogConfig = option(Section(WriteAheadLogConfig), factory=WriteAheadLogConfig)
 
     @property
     def clock(self) -> ClockBounds:
@@ -93,6 +124,12 @@ class ParquetExporterConfig:
         """How long what is kept."""
         kept = self.retention
         return UpkeepLimits(Retention(kept.points_s, kept.tasks_s, kept.max_bytes))
+
+    @property
+    def wal(self) -> WalLimits:
+        """The bounds of the write-ahead log."""
+        log = self.write_ahead_log
+        return WalLimits(log.segment_bytes, _WAL.max_pending_bytes, log.max_bytes, log.min_free_bytes)
 
     def validate(self) -> None:
         """Refuse what cannot work."""

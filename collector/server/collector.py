@@ -135,7 +135,13 @@ class Collector:
     def _open_wal(self, sink: SinkProcess) -> WalWriter:
         state = self._settings.state_dir
         committed = read_manifest(self._settings.data, writer_id(state)).position
-        wal = WalWriter(state, first_segment=committed.segment + 1, on_durable=sink.advance, on_failure=self._fail)
+        wal = WalWriter(
+            state,
+            first_segment=committed.segment + 1,
+            on_durable=sink.advance,
+            on_failure=self._fail,
+            limits=self._config.parquet.wal,
+        )
         sink.advance(wal.durable)
         return wal
 
