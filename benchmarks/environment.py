@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
 
 def kept(*left_out: str) -> dict[str, str]:
-    """What stays of the caller's: all but settings of ours and of OpenTelemetry, and what begins with ``left_out``."""
-    return {name: text for name, text in os.environ.items() if not name.startswith(("OTEL_", "STEPSIZE", *left_out))}
+    """What stays of the caller's: all but settings of ours and of OpenTelemetry, and what begins with ``left_out``.
+
+    Nor what keeps Python from keeping what it has compiled: an installed package is not compiled at each start.
+    """
+    others = ("OTEL_", "STEPSIZE", "PYTHONDONTWRITEBYTECODE", *left_out)
+    return {name: text for name, text in os.environ.items() if not name.startswith(others)}
 
 
 def clean_environment(directory: Path, idle_s: float, *left_out: str) -> dict[str, str]:

@@ -39,6 +39,20 @@ def test_the_runtime_directory_is_for_its_user_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(made.stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize("variable", ["TMPDIR", "TEMP", "TMP"])
+def test_without_a_place_of_its_own_it_lies_in_the_temporary_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """In the first that is there, of those that `tempfile` looks at."""
+    for name in ("XDG_RUNTIME_DIR", "TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
+    (tmp_path / "t").mkdir()
+    monkeypatch.setenv(variable, str(tmp_path / "t"))
+    made = discovery.runtime_dir(Settings.load({"STEPSIZE_DATA": str(tmp_path / "d")}))
+    assert made == tmp_path / "t" / f"stepsize-{os.getuid()}"
+
+
 @pytest.mark.parametrize("mode", [0o1777, 0o755, 0o711])
 def test_a_directory_that_others_use_is_left_as_it_is(tmp_path: Path, mode: int) -> None:
     """`STEPSIZE_RUNTIME=/tmp`: the sockets go into a private one in it, and /tmp stays everybody's."""

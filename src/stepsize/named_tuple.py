@@ -9,6 +9,7 @@ nobody reads, and making an instance takes three times as long: so what is made 
 
 from __future__ import annotations
 
+from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["LightTuple", "NamedTuple"]
+
+
+@cache
+def _value_at(index: int) -> property:
+    """What reads the value there: the same for every class."""
+    return property(itemgetter(index))
 
 
 class _Declared(type):
@@ -29,7 +36,7 @@ class _Declared(type):
                 "_fields": fields,
                 "_field_defaults": {field: namespace[field] for field in fields if field in namespace},
                 "__match_args__": fields,
-                **{field: property(itemgetter(index)) for index, field in enumerate(fields)},
+                **{field: _value_at(index) for index, field in enumerate(fields)},
             }
             for attribute, value in made.items():
                 setattr(declared, attribute, value)
