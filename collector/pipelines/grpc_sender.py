@@ -1,0 +1,88 @@
+"""Sends requests over OTLP/gRPC.
+
+What comes in: bytes of an ``ExportMetricsServiceRequest``. What goes out: an :class:`Outcome`. The bytes are sent as
+they are: nothing is parsed on the way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+
+from stepsize.collector.pipelines.outcome import GRPC_AGAIN, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from stepsize.collector.components.otlp_exporter import OtlpExporterConfig
+
+_EXPORT = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+_DETAILS = "grpc-status-details-bin"
+
+
+class GrpcSender:
+    """One exporter's channel."""
+
+    def __init__(self, config: OtlpExporterConfig) -> None:
+        self._config = config
+        self._metadata = tuple((name.lower(), value.reveal()) for name, value in config.headers)
+        compression = grpc.Compression.Gzip if config.compression == "gzip" else grpc.Compression.NoCompression
+        options: list[tuple[str, Any]] = [
+            ("grpc.primary_user_agent", "stepsize-collector"),
+            ("grpc.enable_retries", 0),  # retries are the exporter's, which counts them
+            # A server that comes back is to be found again by the next attempt, not after gRPC's own two minutes.
+            ("grpc.max_reconnect_backoff_ms", 5000),
+        ]
+        tls = config.tls
+        if config.authority:
+            options.append(("grpc.default_authority", config.authority))
+        if tls.server_name_override:
+            options.append(("grpc.ssl_target_name_override", tls.server_name_override))
+        if config.plaintext:
+            self._channel = grpc.insecure_channel(config.target, options, compression)
+        else:
+            credentials = grpc.ssl_channel_credentials(tls.ca(), tls.key(), tls.certificate())
+            self._channel = grpc.secure_channel(config.target, credentials, options, compression)
+        self._export = self._channel.unary_unary(_EXPORT)
+
+    def send(self, request: bytes) -> Outcome:
+        """Send one request; blocks for the configured timeout at most."""
+        try:
+            answer = self._export(request, timeout=self._config.timeout_s, metadata=self._metadata)
+        except grpc.RpcError as error:
+            return self._outcome(error)
+        try:
+            partial = ExportMetricsServiceResponse.FromString(answer).partial_success
+        except DecodeError:
+            return Outcome(Verdict.TAKEN)
+        return Outcome(Verdict.TAKEN, partial.error_message, rejected_points=partial.rejected_data_points)
+
+    def close(self) -> None:
+        """Let go of the channel."""
+        self._channel.close()
+
+    def _outcome(self, error: Any) -> Outcome:
+        code, retry_after_s = error.code().name, _retry_after_s(error)
+        reason = f"{self._config.target} answered {code}: {' '.join(str(error.details()).split())[:200]}"
+        always = GRPC_AGAIN.get(code)
+        if always or (always is False and retry_after_s is not None):
+            return Outcome(Verdict.AGAIN, reason, retry_after_s)
+        return Outcome(Verdict.NEVER, reason)
+
+
+def _retry_after_s(error: Any) -> float | None:
+    """What ``RetryInfo`` in the status's details says."""
+    for key, value in error.trailing_metadata() or ():
+        if key != _DETAILS:
+            continue
+        try:
+            for detail in status_pb2.Status.FromString(value).details:
+                if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+                    info = error_details_pb2.RetryInfo()
+                    detail.Unpack(info)
+                    return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
+        except (DecodeError, TypeError):
+            return None
+    return None

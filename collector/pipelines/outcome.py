@@ -1,0 +1,65 @@
+"""What became of a request that was sent.
+
+What comes in: nothing. What goes out: one frozen value for OTLP over gRPC and HTTP alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Verdict(Enum):
+    """Whether a request is settled."""
+
+    TAKEN = "taken"
+    AGAIN = "again"
+    """It may be taken later."""
+    NEVER = "never"
+    """It will not be taken however often it is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An answer.
+
+    Attributes:
+        verdict: whether the request is settled.
+        reason: in words; never holds a header.
+        retry_after_s: when it may be sent again, where the server said so.
+        rejected_points: how many points of a request that was taken were not.
+    """
+
+    verdict: Verdict
+    reason: str = ""
+    retry_after_s: float | None = None
+    rejected_points: int = 0
+
+
+class Sender(Protocol):
+    """Sends requests; each call may block its thread as long as its timeout."""
+
+    def send(self, request: bytes) -> Outcome:
+        """Send one ``ExportMetricsServiceRequest``."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+HTTP_AGAIN = frozenset({408, 429, 502, 503, 504})
+"""408 is not in OTLP's list ("Retryable Response Codes"): receivers answer it to what did not arrive in time."""
+
+GRPC_AGAIN: Mapping[str, bool] = {
+    "CANCELLED": True,
+    "DEADLINE_EXCEEDED": True,
+    "ABORTED": True,
+    "OUT_OF_RANGE": True,
+    "UNAVAILABLE": True,
+    "DATA_LOSS": True,
+    "RESOURCE_EXHAUSTED": False,
+}
+"""Codes after which a request may be sent again; False: only where the server said when (OTLP specification)."""

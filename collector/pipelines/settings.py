@@ -1,0 +1,58 @@
+"""What the exporters' process is told at its start.
+
+What comes in: what the collector knows. What goes out: one frozen value that travels over a pipe of our own: it holds
+headers and keys, which must be in no argument list and in no environment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from stepsize.collector.components.sending import QueueBatchConfig
+    from stepsize.store.manifest import WalPosition
+
+HEAD_BYTES = 8
+"""What tells how long they are, before them."""
+DRAIN_S = 5.0
+"""How long exporters may take to send what is left when a collector ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """One log and who reads it.
+
+    Attributes:
+        directory: where it lies.
+        exporters: names of its readers.
+        is_main: whether the sink reads it too, and deletes what nobody needs any more.
+        batch: the bounds of requests that are sent on.
+        until: where it ends, if it is one that nothing is written to any more.
+    """
+
+    directory: Path
+    exporters: tuple[str, ...]
+    is_main: bool
+    batch: QueueBatchConfig | None = None
+    until: WalPosition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportingSettings:
+    """All of it.
+
+    Attributes:
+        exporters: configurations by name.
+        logs: the logs, by whose index they are told what is durable.
+        listeners: descriptors of listening sockets by the name of the exporter.
+        is_first: whether it is the first such process of its collector; it empties files that are not appended to.
+    """
+
+    exporters: Mapping[str, Any]
+    logs: tuple[LogSettings, ...]
+    listeners: Mapping[str, int]
+    is_first: bool
