@@ -36,7 +36,8 @@ format: $(STAMP) ## Format the code
 test-peers: $(STAMP) ## Run the tests that need other toolchains, where they are there
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[catalog]'
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .peers/metaflow-checkpoint metaflow-checkpoint==0.2.14
-	$(BIN)/python -m pytest -m peers || [ $$? -eq 5 ] # 5: none of them is here
+	$(BIN)/python tests/interop/peers.py
+	$(BIN)/python -m pytest -m peers -rs || [ $$? -eq 5 ] # 5: none of them is here
 
 soak: $(STAMP) ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m soak || [ $$? -eq 5 ]

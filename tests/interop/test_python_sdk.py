@@ -23,7 +23,7 @@ from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from tests.interop.arrivals import line
+from tests.interop.arrivals import EVERY_SUM, line
 from tests.interop.corpus import DOUBLES, INT64, SPECIAL_DOUBLES, TEXTS
 
 if TYPE_CHECKING:
@@ -33,11 +33,6 @@ if TYPE_CHECKING:
     from tests.interop.arrivals import Line
 
 TEMPORALITIES = (AggregationTemporality.DELTA, AggregationTemporality.CUMULATIVE)
-EVERY_SUM = {
-    f"{kind} {temporality}"
-    for kind in ("sum", "histogram", "exponential_histogram")
-    for temporality in ("delta", "cumulative")
-}
 VALUES: dict[str, Any] = {
     **{name: text for name, text in TEXTS.items() if name},  # the SDK refuses a key without a name
     "true": True,

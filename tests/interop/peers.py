@@ -1,0 +1,158 @@
+"""The programs of other people that these tests run: what each needs, how it is built, where it lies then.
+
+What comes in: files of this folder that pin a peer's version and checksums. What goes out: programs below `.peers/`,
+and why one is not there. ``python tests/interop/peers.py`` builds those whose toolchain is here, says a line of each,
+and is the only part that downloads (`make test-peers`); tests only look. A peer is built again when its files have
+changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1] / ".peers"
+_ROTEL_PYTHONS = ((3, 10), (3, 11), (3, 12), (3, 13))
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One program.
+
+    Attributes:
+        name: with its version, as it is shown.
+        made: what is there once it is built, below `.peers/`.
+        sources: the files that say what it is made of, below this folder.
+        obstacle: why it cannot be built here, or "".
+        build: builds it below `.peers/`.
+    """
+
+    name: str
+    made: str
+    sources: tuple[str, ...]
+    obstacle: Callable[[], str]
+    build: Callable[[Path], None]
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return ROOT / self.made
+
+    @property
+    def _stamp(self) -> Path:
+        return ROOT / f"{self.made.partition('/')[0]}.built"
+
+    def is_built(self) -> bool:
+        """Whether what lies there was made of the files as they are now."""
+        return self.path.exists() and self._stamp.exists() and self._stamp.read_text("ascii") == self._digest()
+
+    def make(self) -> None:
+        """Build it.
+
+        Raises:
+            subprocess.CalledProcessError: it cannot be built, for instance because nothing can be downloaded.
+        """
+        self._stamp.unlink(missing_ok=True)
+        self.build(self.path)
+        self._stamp.write_text(self._digest(), "ascii")
+
+    def _digest(self) -> str:
+        digest = hashlib.sha256()
+        for name in self.sources:
+            digest.update((HERE / name).read_bytes())
+        return digest.hexdigest()
+
+
+def _no_node() -> str:
+    return _older_than("node", "--version", (18, 19), "Node.js 18.19")
+
+
+def _no_go() -> str:
+    return _older_than("go", "version", (1, 26), "Go 1.26")
+
+
+def _no_rotel_wheel() -> str:
+    fits = sys.platform == "linux" and platform.machine() == "x86_64" and platform.libc_ver()[0] == "glibc"
+    return "" if fits and sys.version_info[:2] in _ROTEL_PYTHONS else "it has no wheel for this system and Python"
+
+
+def _older_than(command: str, option: str, wanted: tuple[int, int], name: str) -> str:
+    if shutil.which(command) is None:
+        return f"{name} is not installed"
+    said = subprocess.run([command, option], capture_output=True, text=True, check=False).stdout
+    version = re.search(r"(\d+)\.(\d+)", said)
+    if version is None or (int(version[1]), int(version[2])) < wanted:
+        return f"{name} or newer is needed, here is {said.strip()}"
+    return ""
+
+
+def _install_npm_packages(target: Path) -> None:
+    directory = target.parent
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / "javascript" / name, directory / name)
+    subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], cwd=directory, check=True)
+
+
+def _install_rotel(target: Path) -> None:
+    options = ["--quiet", "--disable-pip-version-check", "--upgrade", "--no-deps", "--require-hashes"]
+    pip = [sys.executable, "-m", "pip", "install", *options, "--only-binary", ":all:"]
+    subprocess.run([*pip, "--target", target.parents[1], "--requirement", HERE / "rotel.txt"], check=True)
+    target.chmod(0o755)
+
+
+def _go_builder(package: str) -> Callable[[Path], None]:
+    def build(target: Path) -> None:
+        flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"]
+        environment = {**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0"}
+        command = ["go", "build", *flags, "-o", target, package]
+        subprocess.run(command, cwd=HERE / "otelcol", env=environment, check=True)
+
+    return build
+
+
+_GO_SOURCES = ("otelcol/main.go", "otelcol/go.mod", "otelcol/go.sum")
+_CONTRIB = "github.com/open-telemetry/opentelemetry-collector-contrib"
+JAVASCRIPT = Peer(
+    "OpenTelemetry's JavaScript SDK 2.12.1",
+    "javascript/node_modules",
+    ("javascript/package.json", "javascript/package-lock.json"),
+    _no_node,
+    _install_npm_packages,
+)
+ROTEL = Peer("rotel 0.0.1a15", "rotel/rotel/rotel-agent", ("rotel.txt",), _no_rotel_wheel, _install_rotel)
+OTELCOL = Peer("the OpenTelemetry Collector 0.161.0", "otelcol/otelcol", _GO_SOURCES, _no_go, _go_builder("."))
+TELEMETRYGEN = Peer(
+    "telemetrygen 0.161.0",
+    "telemetrygen/telemetrygen",
+    _GO_SOURCES,
+    _no_go,
+    _go_builder(f"{_CONTRIB}/cmd/telemetrygen"),
+)
+PEERS = (JAVASCRIPT, ROTEL, OTELCOL, TELEMETRYGEN)
+
+
+def main() -> None:
+    """Build every peer that can be built here."""
+    ROOT.mkdir(exist_ok=True)
+    for peer in PEERS:
+        if obstacle := peer.obstacle():
+            print(f"peer: {peer.name}: not run: {obstacle}", flush=True)
+            continue
+        if not peer.is_built():
+            print(f"peer: {peer.name}: building it below {ROOT}", flush=True)
+            peer.make()
+        print(f"peer: {peer.name}: ready", flush=True)
+
+
+if __name__ == "__main__":
+    main()
