@@ -50,6 +50,8 @@ class Flushes:
 
     def answer(self) -> None:
         """Answer whoever need not wait any longer: points that were given up since the flush before are not well."""
+        if not self._waiters:
+            return
         now, settled, looked = time.monotonic(), self._sender.settled, self._sender.has_looked
         # In this order: whatever was dealt with has been counted as lost, or as spooled, before.
         spooled, dropped = self._sender.spooled_points, self._sender.losses.total

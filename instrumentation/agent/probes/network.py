@@ -8,22 +8,20 @@ loopback, and counts no byte twice where virtual interfaces sit upon devices.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from stepsize import model
 from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.probes.kept import KeptFiles
 from stepsize.instrumentation.agent.probes.observation import Observation
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _MIN_WINDOW_S = 0.1
 _ROUND_S = 0.05
 """One reading serves everybody in a namespace for so long."""
 _MOST_NAMESPACES = 256
 _MOST_NAMES = 4096
+_INTERFACES = re.compile(rb"^ *([^:\n]+): *(\d+)(?: +\d+){7} +(\d+)", re.MULTILINE)
+"""Name, bytes received, bytes sent (``net/core/net-procfs.c``)."""
 _RECEIVE, _TRANSMIT = ((("network.io.direction", direction),) for direction in ("receive", "transmit"))
 _HOST = ((model.Attr.SCOPE, "host"),)
 
@@ -44,8 +42,8 @@ class Networks:
         self.own = self.namespace("self")
         """Number of the agent's own namespace; ``None`` where unreadable."""
         self._readings: dict[int | None, tuple[float, Traffic | None]] = {}
-        self._names: set[str] = set()
-        self._devices: set[str] = set()
+        self._names: set[bytes] = set()
+        self._devices: set[bytes] = set()
         self._files = KeptFiles()
 
     def namespace(self, process: str) -> int | None:
@@ -69,27 +67,25 @@ class Networks:
         return procfs.read_whole(f"{self._proc}/{process}/net/dev")
 
     def _parse(self, content: bytes) -> Traffic | None:
-        rows: dict[str, tuple[int, int]] = {}
-        for line in content.decode("ascii", "replace").splitlines()[2:]:
-            name, _, counts = line.partition(":")
-            fields = counts.split()
-            if len(fields) >= 9 and name.strip() != "lo":
-                rows[name.strip()] = int(fields[0]), int(fields[8])
+        rows = [row for row in _INTERFACES.findall(content) if row[0] != b"lo"]
         if not rows:
             return None
-        self._look_for_devices(rows)
-        counted = [row for name, row in rows.items() if name in self._devices] or rows.values()
-        return Traffic(sum(row[0] for row in counted), sum(row[1] for row in counted))
+        self._look_for_devices({row[0] for row in rows})
+        received = sent = 0
+        for _, more_received, more_sent in [row for row in rows if row[0] in self._devices] or rows:
+            received += int(more_received)
+            sent += int(more_sent)
+        return Traffic(received, sent)
 
-    def _look_for_devices(self, names: Iterable[str]) -> None:
+    def _look_for_devices(self, names: set[bytes]) -> None:
         """Which interfaces are devices, looked up when there is one with a name that was not there before."""
-        new = set(names) - self._names
-        if new:
+        if not names <= self._names:
+            new = names - self._names
             if len(self._names) >= _MOST_NAMES:
-                self._names, self._devices, new = set(), set(), set(names)
+                self._names, self._devices, new = set(), set(), names
             self._names |= new
             exists = os.path.exists  # pathlib costs ten times as much
-            self._devices |= {name for name in new if exists(f"{self._sys}/class/net/{name}/device")}
+            self._devices |= {name for name in new if exists(f"{self._sys}/class/net/{os.fsdecode(name)}/device")}
 
 
 class NetworkProbe:

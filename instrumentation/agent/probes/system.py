@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
 
 from stepsize import model
 from stepsize.instrumentation import procfs
@@ -16,6 +17,9 @@ from stepsize.instrumentation.agent.probes.kept import KeptFiles
 from stepsize.instrumentation.agent.probes.network import Networks
 from stepsize.instrumentation.agent.probes.observation import Observation
 
+if TYPE_CHECKING:
+    from stepsize.instrumentation.agent.probes.observation import Attributes
+
 SLOW_EVERY = 10
 """Of so many samples of the host one has what changes slowly too."""
 _STALE_S = 60.0
@@ -23,13 +27,20 @@ _SECTOR_BYTES = 512  # of /proc/diskstats, whatever the device's are (Documentat
 _MAX_FILE_SYSTEMS = 8
 _MOST_NAMES = 4096
 _MODES = ("user", "nice", "system", "idle", "iowait", "interrupt", "softirq", "steal")
-_MEMORY_STATES = (
+_CPU_MODES: tuple[Attributes, ...] = tuple((("cpu.mode", mode),) for mode in _MODES)
+"""Attributes are made once: comparing those of one series with themselves then costs nothing."""
+_MEMORY_STATES: tuple[tuple[str, bytes], ...] = (
     ("free", b"MemFree"),
     ("cached", b"Cached"),
     ("buffers", b"Buffers"),
     ("active", b"Active"),
     ("inactive", b"Inactive"),
 )
+_USAGES: dict[str, Attributes] = {
+    state: (("system.memory.state", state),) for state in (*(state for state, _ in _MEMORY_STATES), "used")
+}
+_READ, _WRITE = ((("disk.io.direction", direction),) for direction in ("read", "write"))
+_RECEIVE, _TRANSMIT = ((("network.io.direction", direction),) for direction in ("receive", "transmit"))
 _MEMORY_LINES = re.compile(
     rb"^(MemTotal|%b|SReclaimable): +(\d+)" % b"|".join(name for _, name in _MEMORY_STATES), re.MULTILINE
 )
@@ -77,19 +88,16 @@ class SystemProbe:
             return []
         seconds = [int(field) / procfs.TICKS_PER_S for field in lines[0].split()[1 : len(_MODES) + 1]]
         previous, self._previous = self._previous, seconds
-        modes = list(zip(_MODES, seconds, strict=False))
-        found = [Observation(model.SYSTEM_CPU_TIME, value, (("cpu.mode", mode),)) for mode, value in modes]
+        modes = zip(seconds, _CPU_MODES, strict=False)
+        found = [Observation(model.SYSTEM_CPU_TIME, value, mode) for value, mode in modes]
         found.append(Observation(model.SYSTEM_CPU_LOGICAL_COUNT, len(lines) - 1))
         if previous is None:
             return found
         spent = [max(0.0, now - before) for now, before in zip(seconds, previous, strict=True)]
         total = sum(spent)
         if total > 0:
-            shares = zip(_MODES, spent, strict=False)
-            found += [
-                Observation(model.SYSTEM_CPU_UTILIZATION, value / total, (("cpu.mode", mode),))
-                for mode, value in shares
-            ]
+            shares = zip(spent, _CPU_MODES, strict=False)
+            found += [Observation(model.SYSTEM_CPU_UTILIZATION, value / total, mode) for value, mode in shares]
         return found
 
     def _memory(self) -> list[Observation]:
@@ -101,10 +109,7 @@ class SystemProbe:
         reclaimable = kib.get(b"SReclaimable", 0) * 1024
         used = total - sizes.get("free", 0) - sizes.get("cached", 0) - sizes.get("buffers", 0) - reclaimable
         sizes["used"] = max(0, used)  # as free(1) has it
-        states = [
-            Observation(model.SYSTEM_MEMORY_USAGE, size, (("system.memory.state", state),))
-            for state, size in sizes.items()
-        ]
+        states = [Observation(model.SYSTEM_MEMORY_USAGE, size, _USAGES[state]) for state, size in sizes.items()]
         return [*states, Observation(model.SYSTEM_MEMORY_LIMIT, total)]
 
     def _disk(self) -> list[Observation]:
@@ -118,8 +123,8 @@ class SystemProbe:
         if not lines:
             return []
         return [
-            Observation(model.SYSTEM_DISK_IO, count * _SECTOR_BYTES, (("disk.io.direction", direction),))
-            for direction, count in (("read", read), ("write", written))
+            Observation(model.SYSTEM_DISK_IO, read * _SECTOR_BYTES, _READ),
+            Observation(model.SYSTEM_DISK_IO, written * _SECTOR_BYTES, _WRITE),
         ]
 
     def _is_disk(self, name: bytes) -> bool:
@@ -136,11 +141,13 @@ class SystemProbe:
         now = self._networks.traffic("self", self._networks.own, monotonic_s)
         if now is None:
             return []
-        pairs = (("receive", now.received), ("transmit", now.sent))
-        return [Observation(model.SYSTEM_NETWORK_IO, count, (("network.io.direction", way),)) for way, count in pairs]
+        return [
+            Observation(model.SYSTEM_NETWORK_IO, now.received, _RECEIVE),
+            Observation(model.SYSTEM_NETWORK_IO, now.sent, _TRANSMIT),
+        ]
 
     def _processes(self) -> list[Observation]:
-        count = sum(name.isdigit() for name in os.listdir(self._proc))  # noqa: PTH208 - pathlib costs ten times as much
+        count = sum(map(str.isdigit, os.listdir(self._proc)))  # noqa: PTH208 - pathlib costs ten times as much
         return [Observation(model.SYSTEM_PROCESS_COUNT, count)]
 
     def _file_systems(self) -> list[Observation]:
