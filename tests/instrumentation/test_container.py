@@ -200,6 +200,44 @@ def test_a_kill_that_the_process_survived_was_anothers(tmp_path: Path) -> None:
     assert probe.oom_kills() == 1
 
 
+def test_a_kill_out_of_the_blue_is_seen_within_five_seconds(tmp_path: Path) -> None:
+    """Far from its limit a container is read in full every five seconds; near it, at each sample."""
+    group = tmp_path / "sys/fs/cgroup/docker/x"
+    _v2(group, limit="4000")
+    probe = _probe("0::/docker/x\n", UNIFIED, tmp_path)
+    now = time.monotonic()
+    probe.sample(now + 1.0)
+    write(group, memory__events="oom_kill 1\n", memory__current="1500", memory__peak="3990\n")
+    told = [(o.metric.name, o.value) for o in probe.sample(now + 3.0)]
+    assert ("container.memory.usage", 1500) in told
+    assert ("container.memory.working_set", 1200) in told
+    assert probe.oom_kills() == 1
+    told = [(o.metric.name, o.value) for o in probe.sample(now + 6.0)]
+    assert ("container.memory.peak", 3990) in told
+    assert ("container.memory.oom_kills", 1) in told
+    assert probe.oom_kills() == 0
+
+    write(group, memory__events="oom_kill 2\n", memory__current="2500")
+    probe.sample(now + 7.0)  # says how much is used by now
+    told = [(o.metric.name, o.value) for o in probe.sample(now + 8.0)]
+    assert ("container.memory.oom_kills", 2) in told
+    assert probe.oom_kills() == 0
+
+
+def test_the_last_sample_tells_all(tmp_path: Path) -> None:
+    """The last sample tells peak and kills as they are, however short a time after one that did not look for them."""
+    group = tmp_path / "sys/fs/cgroup/docker/x"
+    _v2(group, limit="4000")
+    probe = _probe("0::/docker/x\n", UNIFIED, tmp_path)
+    now = time.monotonic()
+    probe.sample(now + 1.0)
+    probe.sample(now + 2.0)
+    write(group, memory__events="oom_kill 1\n", memory__peak="3990\n")
+    told = {o.metric.name: o.value for o in probe.sample(now + 2.01, last=True)}
+    assert told["container.memory.peak"] == 3990
+    assert told["container.memory.oom_kills"] == 1
+
+
 def test_a_kill_of_a_process_that_is_gone_may_be_its_own(tmp_path: Path) -> None:
     """A sample between the kernel's kill and the news of the end does not lose the evidence."""
     group = tmp_path / "sys/fs/cgroup/docker/x"

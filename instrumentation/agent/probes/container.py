@@ -33,6 +33,8 @@ _ROUND_S = 0.1
 """One reading serves everybody for so long."""
 _SLOW_S = 5.0
 """So long limits and sums of constraints may be old: nothing of them is lost in between."""
+_TIGHT = 0.5
+"""Of its limit: a container that uses more is read in full at each sample."""
 _MIN_WINDOW_S = 0.1
 _ID = re.compile(r"(?:^|[/-])([0-9a-f]{64})(?:\.scope)?(?:/|$)")
 _EXITING = 0x4
@@ -49,7 +51,7 @@ class Container:
         """What a container adds to the resource of its attempts: its id, where its runtime's names hold one."""
         self.tenants = 0
         """How many attempts have come so far, of which each might have been alone."""
-        self._read_s = self._slow_s = float("-inf")
+        self._read_s = self._full_s = self._slow_s = float("-inf")
         self._state = ContainerState()
         self._constraints = Constraints()
 
@@ -66,18 +68,34 @@ class Container:
                 return {"container.id": found.group(1)}
         return {}
 
-    def read(self, monotonic_s: float, *, whole: bool = False) -> tuple[ContainerState, Constraints]:
-        """Its state now, or a moment ago; ``whole``: all of it, and now."""
-        if whole or monotonic_s - self._read_s >= _ROUND_S:
-            self._read_s, self._state = monotonic_s, self.accounts.state()
+    def read(
+        self, monotonic_s: float, *, full: bool = False, whole: bool = False
+    ) -> tuple[ContainerState, Constraints]:
+        """Its state now, or a moment ago.
+
+        ``full``: all of the state, else what changes from sample to sample will do (`Accounts.brief`) as long as the
+        container is far from its limit. ``whole``: all of the constraints too, and now.
+        """
         if whole or monotonic_s - self._slow_s >= _SLOW_S:
             self._slow_s, self._constraints = monotonic_s, self.accounts.constraints()
+        if whole or monotonic_s - self._full_s >= _ROUND_S:
+            if whole or full or self._is_tight:
+                self.state(monotonic_s)
+            elif monotonic_s - self._read_s >= _ROUND_S:
+                self._read_s, self._state = monotonic_s, self.accounts.brief()
         return self._state, self._constraints
 
     def state(self, monotonic_s: float) -> ContainerState:
-        """Its state now, of which `read` then tells others."""
+        """All of its state now, of which `read` then tells others."""
         self._read_s, self._state = monotonic_s, self.accounts.state()
+        self._full_s = monotonic_s
         return self._state
+
+    @property
+    def _is_tight(self) -> bool:
+        """Whether it was last seen near enough to its limit for kills to come before long."""
+        limit, used = self._constraints.memory_limit_bytes, self._state.memory_usage_bytes
+        return limit is not None and used is not None and used > _TIGHT * limit
 
 
 class Containers:
@@ -162,16 +180,20 @@ class ContainerProbe:
         """``container.*`` now; nothing where the attempt is in no container.
 
         What changes slowly, and sums, of which only the last counts, are told every few seconds, when an oom kill was
-        counted, and at the ``last``.
+        counted, and at the ``last``. Kills are looked for as often, and at each sample of a container that uses more
+        than half of its limit: one that comes out of the blue is seen that much later.
         """
         self.follow(monotonic_s)
+        is_due = last or monotonic_s - self._told_s >= _SLOW_S
         if not self.container.is_container:
-            self._see_kills(self.container.accounts.oom_kills())
+            if is_due:
+                self._told_s = monotonic_s
+                self._see_kills(self.container.accounts.oom_kills())
             return []
-        now, held_back = self.container.read(monotonic_s, whole=last)
+        now, held_back = self.container.read(monotonic_s, full=is_due, whole=last)
         killed = self._see_kills(now.oom_kills)
         found = [*_of_now(now), *self._usage(now, monotonic_s)]
-        if last or killed or monotonic_s - self._told_s >= _SLOW_S:
+        if is_due or killed:
             self._told_s = monotonic_s
             found += [*self._sums(now, held_back), *_slow(now, held_back)]
         return found
@@ -217,10 +239,10 @@ class ContainerProbe:
 
 
 def _of_now(now: ContainerState) -> Iterator[Observation]:
-    yield from _known(
-        (model.CONTAINER_MEMORY_USAGE, now.memory_usage_bytes),
-        (model.CONTAINER_MEMORY_WORKING_SET, now.memory_working_set_bytes),
-    )
+    if now.memory_usage_bytes is not None:
+        yield Observation(model.CONTAINER_MEMORY_USAGE, now.memory_usage_bytes)
+    if now.memory_working_set_bytes is not None:
+        yield Observation(model.CONTAINER_MEMORY_WORKING_SET, now.memory_working_set_bytes)
 
 
 def _slow(now: ContainerState, held_back: Constraints) -> Iterator[Observation]:
