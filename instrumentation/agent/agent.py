@@ -281,7 +281,8 @@ class Agent:
         now = time.monotonic()
         due = [each for each in self._watched.values() if each.ended is None and (everything or now >= each.due_s)]
         if due:
-            with self._host.processes.round(sum(each.tree.expected for each in due if each.tree is not None)):
+            expected = sum(each.tree.expected for each in due if each.tree is not None)
+            with self._host.processes.round(expected, one_of_many=not everything):
                 for watched in due:
                     when, observations = watched.attempt.sample()
                     self._recorder.record(watched.attempt, when, observations)

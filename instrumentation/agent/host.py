@@ -83,6 +83,7 @@ class Host:
         self._orphans: frozenset[int] = frozenset()
         self._reaper = Reaper(proc, self.processes.stat)
         self._reaped = (-1, 0)  # the round in which it was looked up, its pid
+        self._listed = -1  # the round in which its children were
 
     def add_own(self, pid: int) -> None:
         """A process that the agent started; whatever it starts is reached through it alone."""
@@ -138,13 +139,25 @@ class Host:
 
         ``since`` is the round after which they are new to whoever asks.
         """
-        if self._reaped[0] != self.processes.number:
-            self._reaped = self.processes.number, self._reaper.pid()
-        pids = frozenset(self.processes.children(self._reaped[1], 1, since))
+        processes = self.processes
+        if self._listed == processes.number and processes.walks:
+            return self._orphans
+        pids = frozenset(self._reaped_children(since))
         if pids != self._orphans:
             self._mark_agents(pids - self._orphans)
             self._orphans = pids
-        return pids
+        self._listed = processes.number
+        return self._orphans
+
+    def _reaped_children(self, since: int | None) -> list[int]:
+        number, (looked, pid) = self.processes.number, self._reaped
+        if looked != number:
+            if pid and self.processes.walks:
+                found = self.processes.children(pid, 1, since)
+                if self._reaper.witness in found:
+                    return found
+            self._reaped = number, self._reaper.pid()
+        return self.processes.children(self._reaped[1], 1, since)
 
     def orphans_of(self, launcher: int, since: int | None) -> frozenset[int]:
         """Children of a launcher: its command, and the orphans of it that come to the launcher."""

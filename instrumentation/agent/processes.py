@@ -5,6 +5,10 @@ A round is one look for everybody: within it a process is read once, however man
 whatever is asked for is read at once. Reads only files of /proc, and keeps those open that it reads again and again:
 reading an open one costs half and less.
 
+A process whose state is the same byte for byte has used no tick and waited for nobody. In rounds that are one of many
+its children and its bytes are then read every other time: a child that it makes without leaving a trace (a ``vfork`` of
+a process that does nothing else) and the first bytes of one that goes on sleeping are seen one round later.
+
 New processes are found in one of two ways, whichever costs less for those who are looked at: by the lists of children
 of every thread of every process (a walk), or by listing /proc once for all trees (a scan, see `newcomers`).
 """
@@ -54,6 +58,7 @@ class Processes:
         self._newcomers = Newcomers(proc)
         self.in_round = False
         """Whether a round is under way."""
+        self._oldest = 0  # the round from which on readings of those that did nothing since will do
         self._scans = False
         self._cost = _Cost()
         self._families: dict[int, list[int]] | None = None
@@ -61,12 +66,16 @@ class Processes:
         """Of the last round."""
 
     @contextlib.contextmanager
-    def round(self, expected: int) -> Iterator[None]:
-        """One look at the host for some trees, of about ``expected`` processes together; a part of one within it."""
+    def round(self, expected: int, *, one_of_many: bool = False) -> Iterator[None]:
+        """One look at the host for some trees, of about ``expected`` processes together; a part of one within it.
+
+        ``one_of_many``: the next one is soon to come, so that some readings of the one before will do.
+        """
         if self.in_round:
             yield
             return
         self.number += 1
+        self._oldest = self.number - 1 if one_of_many else self.number
         self._families = None
         self._scans = self._lists_children and self._cost.prefers_scan(expected, self.number)
         if self._scans:
@@ -95,7 +104,7 @@ class Processes:
             process = self._known[pid] = _Process(f"{self._proc}/{pid}", pid, self._files)
         elif process.round == self.number:
             return process.stat
-        elif not process.look():
+        elif not process.look(self.number):
             # An open file answers for the process that it was opened for: the number may be another's by now.
             process.close()
             process = self._known[pid] = _Process(f"{self._proc}/{pid}", pid, self._files)
@@ -105,7 +114,9 @@ class Processes:
     def disk_bytes(self, pid: int) -> tuple[int, int] | None:
         """Bytes that a process read and wrote (see `procfs.disk_bytes`)."""
         process = self._known.get(pid) if self.in_round else None
-        return procfs.disk_bytes(self._proc, pid) if process is None else process.disk_bytes()
+        if process is None:
+            return procfs.disk_bytes(self._proc, pid)
+        return process.disk_bytes(self.number, self._oldest)
 
     def children(self, pid: int, threads: int, since: int | None = None) -> list[int]:
         """Children of every thread of a process; only those that came since a round, where that is cheaper to tell."""
@@ -118,7 +129,10 @@ class Processes:
         begun_ns = time.perf_counter_ns()
         if threads == 1 and self.in_round:
             process = self._known.get(pid)
-            found = self._children_of_another(pid) if process is None else process.children()
+            if process is None:
+                found = self._children_of_another(pid)
+            else:
+                found = process.children(self.number, self._oldest)
         else:
             found = procfs.children(self._proc, pid, threads)
         self._cost.walked(time.perf_counter_ns() - begun_ns)
@@ -213,7 +227,10 @@ class _Kept:
 class _Process:
     """One process, its files kept open."""
 
-    __slots__ = ("_bytes", "_children", "_content", "_counted", "_io", "_stat", "round", "stat")
+    __slots__ = (
+        "_bytes", "_changed", "_children", "_content", "_counted", "_io", "_listed", "_made", "_stat", "_told", "round",
+        "stat",
+    )  # fmt: skip
 
     def __init__(self, directory: str, pid: int, files: _Files) -> None:
         self._stat = _Kept(f"{directory}/stat", files)
@@ -222,26 +239,33 @@ class _Process:
         self._content = b""
         self._counted = b""
         self._bytes: tuple[int, int] | None = None
+        self._made: list[int] = []
+        self._listed = self._told = -1  # the rounds in which children and bytes were read
+        self._changed = 0
         self.stat: Stat | None = None
         self.round = -1
-        self.look()
+        self.look(0)
 
-    def look(self) -> bool:
+    def look(self, round_: int) -> bool:
         """Read its state; whether it is still there."""
         content = self._stat.read()
         if content != self._content:
             self._content, self.stat = content, procfs.parse_stat(content)
+            self._changed = round_
         return bool(content)
 
-    def children(self) -> list[int]:
-        """Children of its main thread."""
-        return [int(child) for child in self._children.read().split()]
+    def children(self, round_: int, oldest: int) -> list[int]:
+        """Children of its main thread, as of a round not before ``oldest`` where it has done nothing since."""
+        if self._listed < oldest or self._listed < self._changed:
+            self._listed, self._made = round_, [int(child) for child in self._children.read().split()]
+        return self._made
 
-    def disk_bytes(self) -> tuple[int, int] | None:
-        """Bytes read and written."""
-        content = self._io.read()
-        if content != self._counted:
-            self._counted, self._bytes = content, procfs.parse_disk_bytes(content)
+    def disk_bytes(self, round_: int, oldest: int) -> tuple[int, int] | None:
+        """Bytes read and written, as of a round as above."""
+        if self._told < oldest or self._told < self._changed:
+            self._told, content = round_, self._io.read()
+            if content != self._counted:
+                self._counted, self._bytes = content, procfs.parse_disk_bytes(content)
         return self._bytes
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """Which process orphans go to, as seen from the agent, which is one itself.
 
-What comes in: the root of /proc. What goes out: a pid. Reads what its parent was called with once, its state each time.
+What comes in: the root of /proc. What goes out: a pid. Reads what its parent was called with once, its state each time
+that it is asked: as long as the witness is still its child, it need not be.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Reaper:
         self._proc, self._stat = proc, stat
         self._parent = 0
         self._waits = False
+        self.witness = 0
+        """The process that was its child when it was last looked up, and is as long as it is the same."""
 
     def pid(self) -> int:
         """The process to which orphans go now."""
@@ -44,4 +47,5 @@ class Reaper:
             self._waits = AGENT_MODULE.encode() in procfs.read(f"{self._proc}/{parent}/cmdline")
             self._parent = parent
         waiting = self._stat(parent) if self._waits else None
+        self.witness = os.getpid() if waiting is None else parent
         return parent if waiting is None else waiting.parent

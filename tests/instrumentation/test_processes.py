@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -90,6 +91,36 @@ def test_who_has_ended_is_gone_though_a_file_of_it_is_open(parent: subprocess.Po
     with processes.round(1):
         assert processes.stat(pid) is None
         assert not processes.disk_bytes(pid)
+
+
+def test_what_a_process_does_without_a_trace_is_seen_one_round_later(tmp_path: Path) -> None:
+    """Of one that used no tick, children and bytes are read every other round; of one that did, and alone, always."""
+    state = Path("/proc/self/stat").read_bytes()
+    pid = int(state.split()[0])
+    process = tmp_path / str(pid)
+    (process / "task" / str(pid)).mkdir(parents=True)
+    stat, io, children = process / "stat", process / "io", process / "task" / str(pid) / "children"
+    processes = Processes(str(tmp_path), lists_children=True)
+
+    def become(state: bytes, count: int) -> None:
+        stat.write_bytes(state)
+        io.write_text(f"rchar: 0\nread_bytes: {count}\nwrite_bytes: 0\n")
+        children.write_text(f"{count} ")
+
+    def seen(*, one_of_many: bool = True) -> tuple[list[int], tuple[int, int] | None]:
+        with processes.round(1, one_of_many=one_of_many):
+            assert processes.stat(pid) is not None
+            return processes.children(pid, 1), processes.disk_bytes(pid)
+
+    become(state, 1)
+    assert seen() == ([1], (1, 0))
+    become(state, 2)
+    assert seen() == ([1], (1, 0))
+    assert seen() == ([2], (2, 0))
+    become(state, 3)
+    assert seen(one_of_many=False) == ([3], (3, 0))
+    become(state.replace(b" S ", b" R ") if b" S " in state else state.replace(b" R ", b" S "), 4)
+    assert seen() == ([4], (4, 0))
 
 
 @pytest.mark.parametrize("expected", [_NOBODY, _EVERYBODY])

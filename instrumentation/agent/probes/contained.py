@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from stepsize.instrumentation.agent.probes.observation import Rest, TreeSample
     from stepsize.instrumentation.agent.probes.tree import ProcessTree
 
+_NOTHING = Unseen()
+
 
 class ContainedTree:
     """Samples one tree and its container.
@@ -35,7 +37,7 @@ class ContainedTree:
         self._container = probe.container
         self._tenancy = tenancy(self._container)
         self._last: TreeSample | None = None
-        self._earlier = self._unseen = Unseen()
+        self._earlier = self._unseen = _NOTHING
 
     def sample(self) -> TreeSample | None:
         """The tree now; once its root is gone what the container still knows, without any process."""
@@ -45,6 +47,8 @@ class ContainedTree:
         self._last = sample
         unseen = self._unseen = self._look(sample)
         peak_bytes, source = self._tenancy.bounded(sample.memory_peak_bytes, sample.memory_source)
+        if unseen == _NOTHING and peak_bytes == sample.memory_peak_bytes:
+            return sample
         return sample._replace(
             cpu_user_s=sample.cpu_user_s + unseen.user_s,
             cpu_system_s=sample.cpu_system_s + unseen.system_s,
@@ -92,4 +96,5 @@ class ContainedTree:
             self._earlier = self._earlier + self._tenancy.unseen
             self._tenancy = self._make_tenancy(self._container)
         self._tenancy.look(now_s, self._tree.pids(), sample.cpu_user_s + sample.cpu_system_s)
-        return self._earlier + self._tenancy.unseen
+        unseen = self._tenancy.unseen
+        return unseen if self._earlier is _NOTHING else self._earlier + unseen
