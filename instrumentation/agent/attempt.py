@@ -18,7 +18,7 @@ from stepsize.instrumentation.wire import Measured, Summary
 if TYPE_CHECKING:
     from stepsize.instrumentation.agent.ending import Ending
     from stepsize.instrumentation.agent.probes.container import ContainerProbe
-    from stepsize.instrumentation.agent.probes.observation import Probe, TreeProbe, TreeSample
+    from stepsize.instrumentation.agent.probes.observation import Attributes, Probe, TreeProbe, TreeSample
     from stepsize.instrumentation.wire import Reading, Register
     from stepsize.model import AttributeValue, Identity
 
@@ -66,6 +66,7 @@ class Attempt:
         self._usage_told = False
         self._resumed = False
         self._totals = _Totals()
+        self._source: Attributes = ((model.Attr.MEMORY_SOURCE, self._totals.source),)
         self._children_apart = False
         self._last_unix_nano = self.start_unix_nano
 
@@ -82,7 +83,9 @@ class Attempt:
         sample = None if self._tree is None else self._tree.sample()
         if sample is None:
             return time.time_ns(), []
-        return sample.time_unix_nano, [*self._of_tree(sample), *self._of_others()]
+        found = self._of_tree(sample)
+        found += self._of_others()
+        return sample.time_unix_nano, found
 
     def finish(self, ending: Ending, final: Reading | None, ended_unix_nano: int) -> tuple[int, list[Observation]]:
         """The last observations, and when. ``final`` is what the process said it had used."""
@@ -96,7 +99,7 @@ class Attempt:
         if final is not None:
             self._add_final(final)
         ended = final.time_unix_nano if final is not None else ended_unix_nano
-        # A sample may be younger than the last word that was on its way meanwhile: no series has two points of one time.
+        # A sample may be younger than a last word that was on its way meanwhile: no series has two points of one time.
         ended = max(ended, self.start_unix_nano, self._previous.time_unix_nano + 1 if self._previous else 0)
         if exact or sample is not None:
             found += self._of_sums(ended, last=True, exact=exact)
@@ -105,8 +108,7 @@ class Attempt:
             found += self._cpu_usage(self._previous.time_unix_nano, last=True)
         peak = self._final_peak(final)
         if peak is not None:
-            source = (model.Attr.MEMORY_SOURCE, self._totals.source)
-            found.append(Observation(model.TASK_MEMORY_PEAK, peak, (source,)))
+            found.append(self._peak())
         attributes: list[tuple[str, AttributeValue]] = [(model.Attr.OUTCOME, ending.outcome.value)]
         if ending.exit_code is not None:
             attributes.append(("process.exit.code", ending.exit_code))
@@ -190,10 +192,10 @@ class Attempt:
     def _of_tree(self, sample: TreeSample) -> list[Observation]:
         self._add_tree(sample)
         self._previous = sample
-        found = [*self._of_memory(sample), *self._of_sums(sample.time_unix_nano)]
+        found = self._of_memory(sample)
+        found += self._of_sums(sample.time_unix_nano)
         if self._totals.peak_bytes:
-            source = (model.Attr.MEMORY_SOURCE, self._totals.source)
-            found.append(Observation(model.TASK_MEMORY_PEAK, self._totals.peak_bytes, (source,)))
+            found.append(self._peak())
         self._last_unix_nano = sample.time_unix_nano
         return found
 
@@ -212,7 +214,7 @@ class Attempt:
 
     def _of_sums(self, time_unix_nano: int, *, last: bool = False, exact: bool = False) -> list[Observation]:
         totals = self._totals
-        found = []
+        found: list[Observation] = []
         if totals.cpu_known:
             found.append(Observation(model.TASK_CPU_TIME, totals.user_s, _USER))
             found.append(Observation(model.TASK_CPU_TIME, totals.system_s, _SYSTEM))
@@ -259,7 +261,9 @@ class Attempt:
     def _of_others(self, *, last: bool = False) -> list[Observation]:
         now = time.monotonic()
         found = [] if self.container is None else self.container.sample(now, last=last)
-        return found + [observation for probe in self._others for observation in probe.sample(now)]
+        for probe in self._others:
+            found += probe.sample(now)
+        return found
 
     def _add_tree(self, sample: TreeSample, *, cpu: bool = True) -> None:
         if self._resumed:
@@ -287,6 +291,11 @@ class Attempt:
                 final.disk_read_bytes - (base.disk_read_bytes or 0) + rest.disk_read_bytes,
                 final.disk_write_bytes - (base.disk_write_bytes or 0) + rest.disk_write_bytes,
             )
+
+    def _peak(self) -> Observation:
+        if self._source[0][1] != self._totals.source:
+            self._source = ((model.Attr.MEMORY_SOURCE, self._totals.source),)
+        return Observation(model.TASK_MEMORY_PEAK, self._totals.peak_bytes, self._source)
 
     def _final_peak(self, final: Reading | None) -> int | None:
         totals, base = self._totals, self._baseline

@@ -5,7 +5,7 @@ What comes in: counts. What goes out: observations of the agent itself. Never do
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from stepsize import model
 from stepsize.instrumentation.agent.probes.observation import Observation
@@ -36,7 +36,8 @@ class Losses:
 
     def by_reason(self) -> dict[str, int]:
         """How many for which reason, where there are any."""
-        return {row.name: count for row in fields(self) if (count := getattr(self, row.name))}
+        counts = {why: getattr(self, why) for why in self.__slots__}
+        return {why: count for why, count in counts.items() if count}
 
 
 def observations(losses: Losses, held_points: int, spooled_points: int) -> list[Observation]:

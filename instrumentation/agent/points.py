@@ -40,12 +40,13 @@ class ResourcePoints:
         """Append one sample; by how many points there are more."""
         series, more = self.series, 0
         for metric, value, attributes in observations:
-            key = metric.name, attributes
+            name = metric[0]
+            key = name, attributes
             point = time_unix_nano, value
             points = series.get(key)
             if points is None:
                 series[key] = [point]
-            elif metric.name in _LAST_COUNTS:
+            elif name in _LAST_COUNTS:
                 points[0] = point
                 continue
             else:

@@ -129,10 +129,7 @@ class Processes:
         begun_ns = time.perf_counter_ns()
         if threads == 1 and self.in_round:
             process = self._known.get(pid)
-            if process is None:
-                found = self._children_of_another(pid)
-            else:
-                found = process.children(self.number, self._oldest)
+            found = self._children_of_another(pid) if process is None else process.children(self.number, self._oldest)
         else:
             found = procfs.children(self._proc, pid, threads)
         self._cost.walked(time.perf_counter_ns() - begun_ns)

@@ -86,14 +86,12 @@ class _Slot:
         if self._size > _SPARE_BYTES and len(whole) < self._size:
             os.ftruncate(descriptor, len(whole))
         self._size = len(whole)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        if os.write(descriptor, whole) != len(whole):
+        if os.pwrite(descriptor, whole, 0) != len(whole):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def mark(self, number: int) -> None:
         descriptor = self._open()
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        os.write(descriptor, _MARK.pack(number))
+        os.pwrite(descriptor, _MARK.pack(number), 0)
 
     def close(self) -> None:
         if self._descriptor is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -124,12 +123,6 @@ class Containers:
         return container
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    since_s: float
-    cpu_s: float
-
-
 class ContainerProbe:
     """Samples the container of one attempt; sums count from when it was first seen in there.
 
@@ -152,7 +145,7 @@ class ContainerProbe:
         self.container = container
         self._first, self._held_back = container.read(time.monotonic(), whole=True)
         self._kills = self._first.oom_kills or 0
-        self._window: _Window | None = None
+        self._window: tuple[float, float] | None = None  # since when, CPU seconds by then
         self._told_s = float("-inf")
 
     def follow(self, monotonic_s: float) -> None:
@@ -192,7 +185,8 @@ class ContainerProbe:
             return []
         now, held_back = self.container.read(monotonic_s, full=is_due, whole=last)
         killed = self._see_kills(now.oom_kills)
-        found = [*_of_now(now), *self._usage(now, monotonic_s)]
+        found = _of_now(now)
+        found += self._usage(now, monotonic_s)
         if is_due or killed:
             self._told_s = monotonic_s
             found += [*self._sums(now, held_back), *_slow(now, held_back)]
@@ -227,22 +221,24 @@ class ContainerProbe:
                 yield Observation(metric, max(type(value)(0), value - start), attributes)
         yield from pressure.observations(pressure.CONTAINER, held_back.stalls, before.stalls)
 
-    def _usage(self, now: ContainerState, monotonic_s: float) -> Iterator[Observation]:
+    def _usage(self, now: ContainerState, monotonic_s: float) -> list[Observation]:
         """Cores in use since the sample before."""
         cpu_s, window = now.cpu_s, self._window
-        if cpu_s is None or (window is not None and monotonic_s - window.since_s < _MIN_WINDOW_S):
-            return
-        self._window = _Window(monotonic_s, cpu_s)
-        if window is not None:
-            elapsed_s = monotonic_s - window.since_s
-            yield Observation(model.CONTAINER_CPU_USAGE, max(0.0, cpu_s - window.cpu_s) / elapsed_s)
+        if cpu_s is None or (window is not None and monotonic_s - window[0] < _MIN_WINDOW_S):
+            return []
+        self._window = monotonic_s, cpu_s
+        if window is None:
+            return []
+        return [Observation(model.CONTAINER_CPU_USAGE, max(0.0, cpu_s - window[1]) / (monotonic_s - window[0]))]
 
 
-def _of_now(now: ContainerState) -> Iterator[Observation]:
+def _of_now(now: ContainerState) -> list[Observation]:
+    found = []
     if now.memory_usage_bytes is not None:
-        yield Observation(model.CONTAINER_MEMORY_USAGE, now.memory_usage_bytes)
+        found.append(Observation(model.CONTAINER_MEMORY_USAGE, now.memory_usage_bytes))
     if now.memory_working_set_bytes is not None:
-        yield Observation(model.CONTAINER_MEMORY_WORKING_SET, now.memory_working_set_bytes)
+        found.append(Observation(model.CONTAINER_MEMORY_WORKING_SET, now.memory_working_set_bytes))
+    return found
 
 
 def _slow(now: ContainerState, held_back: Constraints) -> Iterator[Observation]:

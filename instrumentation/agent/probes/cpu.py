@@ -47,7 +47,8 @@ class CpuLedger:
         ``again`` reads a process once more.
         """
         families = self._gone(live, apart)
-        self._take(live, families, owed)
+        if owed != self._taken:
+            self._take(live, families, owed)
         for heir, gone in families.items():
             user, system = total(gone)
             if heir is not None:
@@ -56,12 +57,9 @@ class CpuLedger:
                     user, system = self._kept(heir, again(heir), total(gone))
             self._lost_user += max(0, user)
             self._lost_system += max(0, system)
-        user, system = total(live.values())
+        (user, system), (lost_user, lost_system) = total(live.values()), self.lost
         self._last = dict(live)
-        self._total = (
-            max(self._total[0], user + self.lost[0]),
-            max(self._total[1], system + self.lost[1]),
-        )
+        self._total = max(self._total[0], user + lost_user), max(self._total[1], system + lost_system)
         return self._total
 
     def _kept(self, heir: int, now: Stat | None, gone: tuple[int, int]) -> tuple[int, int]:
@@ -88,7 +86,7 @@ class CpuLedger:
 
     def _take(self, live: Mapping[int, Stat], families: Mapping[int | None, list[Stat]], owed: tuple[int, int]) -> None:
         """Take off what other attempts used and somebody here has waited for by now."""
-        if owed == self._taken or not self._last:
+        if not self._last:
             return
         explained = total(stat for heir, gone in families.items() if heir is not None for stat in gone)
         user = system = 0
@@ -106,7 +104,8 @@ class CpuLedger:
         """Processes that are no longer there, by the nearest ancestor that is, to whom their time may have gone."""
         gone: dict[int | None, list[Stat]] = {}
         for stat in self._last.values():
-            if not _same(stat, live.get(stat.pid)):
+            now = live.get(stat.pid)
+            if now is not stat and not _same(stat, now):
                 gone.setdefault(None if stat.pid in apart else self._heir(stat, live), []).append(stat)
         return gone
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+
 from stepsize import model
 from stepsize.instrumentation import procfs
 from stepsize.instrumentation.agent.probes.kept import KeptFiles
@@ -108,8 +109,9 @@ class NetworkProbe:
         if previous is None:
             return []
         elapsed_s = monotonic_s - previous[0]
-        counts = now.received - previous[1].received, now.sent - previous[1].sent
+        received, sent = now.received - previous[1].received, now.sent - previous[1].sent
+        receive, transmit = self._attributes
         return [
-            Observation(model.TASK_NETWORK_IO_RATE, max(0, count) / elapsed_s, attributes)
-            for count, attributes in zip(counts, self._attributes, strict=True)
+            Observation(model.TASK_NETWORK_IO_RATE, max(0, received) / elapsed_s, receive),
+            Observation(model.TASK_NETWORK_IO_RATE, max(0, sent) / elapsed_s, transmit),
         ]

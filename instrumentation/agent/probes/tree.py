@@ -112,7 +112,8 @@ class ProcessTree:
         if self._stood_bytes is not None and not self._known:
             self._memory.stand({m.key: self._stood_bytes if m.key[0] == self._root else m.peak_bytes for m in memories})
         usage = self._memory.update(memories)
-        self._known = {pid: stat.start for pid, stat in live.items()}
+        if live.keys() != self._known.keys():  # those that stayed are the same: their start was compared
+            self._known = {pid: stat.start for pid, stat in live.items()}
         self._stacks.update(stat.stack for stat in live.values() if stat.stack)
         alive = [stat.threads for stat in live.values() if stat.is_alive]
         return TreeSample(
@@ -232,7 +233,8 @@ class ProcessTree:
 
     def _memories(self, live: dict[int, Stat]) -> list[ProcessMemory]:
         usage = self._shared.usage_bytes(live, self._known.keys() | {self._root})
-        copies = {stat.pid for group in self._shared.groups.values() for stat in group} - {self._root}
+        groups = self._shared.groups
+        copies = {stat.pid for group in groups.values() for stat in group} - {self._root} if groups else ()
         self._peaks.keep(live)
         return [
             ProcessMemory(
@@ -254,7 +256,8 @@ class _Peaks:
         self._read: dict[int, tuple[int, int, int]] = {}  # pid → start, faults, peak
 
     def keep(self, live: dict[int, Stat]) -> None:
-        self._read = {pid: entry for pid, entry in self._read.items() if pid in live}
+        if not self._read.keys() <= live.keys():
+            self._read = {pid: entry for pid, entry in self._read.items() if pid in live}
 
     def of(self, stat: Stat) -> int:
         start, faults, peak = self._read.get(stat.pid, (0, -1, 0))
