@@ -1,38 +1,61 @@
-"""``extensions: health_check``: an HTTP endpoint that answers while the collector serves.
+"""``extensions: health_check``: an HTTP endpoint that says whether the collector lives, and whether to send to it.
 
-Keys as upstream's healthcheckextension.
+Keys as upstream's healthcheckextension; ``readiness_path`` and ``max_sink_lag`` are ours. ``path`` answers 200 while
+the collector serves. ``readiness_path`` answers 200 while it can also keep what it is sent: its disk takes requests,
+the sink lives and is not behind by more than ``max_sink_lag``; else 503 with what is wrong.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stepsize.collector.config.language import Endpoint, listen_address, option, text
+from stepsize.collector.components.server_tls import ServerTlsConfig
+from stepsize.collector.config.language import Endpoint, Section, duration_s, listen_address, option, text
 
 if TYPE_CHECKING:
-    from stepsize.collector.server.http import Request
+    from stepsize.collector.server.http import Request, Response
     from stepsize.collector.server.otlp_http import Handler
+    from stepsize.collector.telemetry.health import Health
 
 
 @dataclass(frozen=True, slots=True)
 class HealthCheckConfig:
-    """Where it listens."""
+    """Where it listens, and what counts as healthy."""
 
-    endpoint: Endpoint = option(listen_address, default=Endpoint("127.0.0.1", 13133))
-    path: str = option(text, default="/")
+    endpoint: Endpoint = option(listen_address, default=Endpoint("127.0.0.1", 13133), says="Where it listens.")
+    tls: ServerTlsConfig | None = option(Section(ServerTlsConfig), default=None, says="Certificates.")
+    path: str = option(text, default="/", says="Where it says whether the collector lives.")
+    response_body: str = option(text, default="", says="What it says there while it does, in place of its own words.")
+    readiness_path: str = option(text, default="/ready", says="Where it says whether to send to it.")
+    max_sink_lag_s: float = option(
+        duration_s, default=300.0, key="max_sink_lag", says="How old points may be that are not stored yet."
+    )
 
     def validate(self) -> None:
         """Refuse what cannot work."""
-        if not self.path.startswith("/"):
-            raise ValueError("path must start with /")
+        if not self.path.startswith("/") or not self.readiness_path.startswith("/"):
+            raise ValueError("path and readiness_path must start with /")
+        if self.path == self.readiness_path:
+            raise ValueError("path and readiness_path must not be the same")
 
 
-def health_handler() -> Handler:
-    """The handler of its path."""
+def health_routes(config: HealthCheckConfig, health: Health) -> dict[str, Handler]:
+    """The handlers of its paths."""
     from stepsize.collector.server.http import Response  # noqa: PLC0415 - configurations are checked without a server
 
-    async def answer(_request: Request) -> Response:
+    async def alive(_request: Request) -> Response:
+        if not health.is_alive:
+            return Response(503, b'{"status":"Server not available"}', "application/json")
+        if config.response_body:
+            return Response(200, config.response_body.encode())
         return Response(200, b'{"status":"Server available"}', "application/json")
 
-    return answer
+    async def ready(_request: Request) -> Response:
+        problems = health.problems(config.max_sink_lag_s)
+        status = "not ready" if problems else "ready"
+        body = json.dumps({"status": status, **({"problems": problems} if problems else {})}).encode()
+        return Response(503 if problems else 200, body, "application/json")
+
+    return {config.path: alive, config.readiness_path: ready}

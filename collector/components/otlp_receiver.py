@@ -1,29 +1,152 @@
 """``receivers: otlp``: OTLP over gRPC and HTTP.
 
-Keys as upstream's otlpreceiver. A protocol that is not named is not served.
+Keys as upstream's otlpreceiver, configgrpc and confighttp. A protocol that is not named is not served. Ours alone are
+``limits``, ``max_connections``, ``max_header_bytes`` and gRPC's ``read_timeout``; times that upstream leaves without a
+bound have one here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from stepsize.collector.config.language import Endpoint, Section, duration_s, listen_address, option, text, whole
+from stepsize.collector.components.auth_settings import AuthConfig
+from stepsize.collector.components.server_tls import ServerTlsConfig
+from stepsize.collector.config.language import (
+    Endpoint,
+    Secret,
+    Section,
+    duration_s,
+    flag,
+    listen_address,
+    option,
+    secret_pairs,
+    text,
+    whole,
+)
+from stepsize.collector.limits import RequestLimits
 
 _MIB = 1 << 20
+_MAX_MESSAGE_MIB = 1024
+COMPRESSIONS = ("", "gzip", "zlib", "deflate")
+"""What bodies may be packed with; the empty name is none."""
+_LIMITS = RequestLimits()
+
+
+def _compressions(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list of {', '.join(map(repr, COMPRESSIONS))}")
+    for name in value:
+        if name not in COMPRESSIONS:
+            raise ValueError(f"compression {name!r} is not supported; known: {', '.join(map(repr, COMPRESSIONS))}")
+    return tuple(value)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """What one request, one sender and all of them together may bring. Ours alone; 0 is no bound."""
+
+    max_in_flight_mib: int = option(
+        whole,
+        default=_LIMITS.in_flight_bytes // _MIB,
+        says="Requests that arrive, are checked and wait for the disk, together; beyond, they are refused for now.",
+    )
+    max_points: int = option(whole, default=_LIMITS.points, says="Points of one request.")
+    max_attributes: int = option(whole, default=_LIMITS.attributes, says="Attributes of a resource, scope or point.")
+    max_attribute_bytes: int = option(
+        whole, default=_LIMITS.attribute_bytes, says="One attribute, key and value as they are sent."
+    )
+    max_resources: int = option(
+        whole, default=_LIMITS.resources, says="Different resources in a window; points of further ones are refused."
+    )
+    max_series: int = option(
+        whole,
+        default=_LIMITS.series,
+        says="Different series of one resource in a window; points of further ones are refused.",
+    )
+    window_s: float = option(
+        duration_s, default=_LIMITS.window_s, key="window", says="After so long resources and series count anew."
+    )
+
+    def validate(self) -> None:
+        """Refuse what cannot work."""
+        if self.window_s <= 0:
+            raise ValueError("window must be above 0")
+
+    @property
+    def limits(self) -> RequestLimits:
+        """The bounds as the intake knows them."""
+        return RequestLimits(
+            in_flight_bytes=self.max_in_flight_mib * _MIB,
+            points=self.max_points,
+            attributes=self.max_attributes,
+            attribute_bytes=self.max_attribute_bytes,
+            resources=self.max_resources,
+            series=self.max_series,
+            window_s=self.window_s,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ServerParametersConfig:
+    """When gRPC ends or asks after connections; 0 leaves it to gRPC (never; 2 h; 20 s)."""
+
+    max_connection_idle_s: float = option(
+        duration_s, default=0.0, key="max_connection_idle", says="A connection without calls ends after so long."
+    )
+    max_connection_age_s: float = option(
+        duration_s, default=0.0, key="max_connection_age", says="A connection ends after so long, a tenth more or less."
+    )
+    max_connection_age_grace_s: float = option(
+        duration_s, default=0.0, key="max_connection_age_grace", says="How much longer calls may run then."
+    )
+    time_s: float = option(duration_s, default=0.0, key="time", says="How long a silent connection is not pinged.")
+    timeout_s: float = option(duration_s, default=0.0, key="timeout", says="How long the answer to a ping may take.")
+
+
+@dataclass(frozen=True, slots=True)
+class EnforcementPolicyConfig:
+    """Which pings of clients are borne; connections of others end."""
+
+    min_time_s: float = option(
+        duration_s, default=0.0, key="min_time", says="Least time between pings; 0 is gRPC's 5 minutes."
+    )
+    permit_without_stream: bool = option(flag, default=False, says="Whether clients may ping while no call runs.")
+
+
+@dataclass(frozen=True, slots=True)
+class KeepaliveConfig:
+    """Pings and ages of connections."""
+
+    server_parameters: ServerParametersConfig = option(Section(ServerParametersConfig), factory=ServerParametersConfig)
+    enforcement_policy: EnforcementPolicyConfig = option(
+        Section(EnforcementPolicyConfig), factory=EnforcementPolicyConfig
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class GrpcConfig:
     """OTLP/gRPC."""
 
-    endpoint: Endpoint = option(listen_address, default=Endpoint("127.0.0.1", 4317))
-    max_recv_msg_size_mib: int = option(whole, default=20)
-    max_concurrent_streams: int = option(whole, default=0)
+    endpoint: Endpoint = option(listen_address, default=Endpoint("127.0.0.1", 4317), says="Where it listens.")
+    tls: ServerTlsConfig | None = option(Section(ServerTlsConfig), default=None, says="Certificates.")
+    auth: AuthConfig | None = option(Section(AuthConfig), default=None, says="Who may send.")
+    max_recv_msg_size_mib: int = option(whole, default=20, says="Largest message, as it is sent and unpacked.")
+    max_concurrent_streams: int = option(whole, default=0, says="Calls at once of one connection; 0 is no bound.")
+    max_connections: int = option(whole, default=4096, says="Connections at once; further ones are closed.")
+    read_timeout_s: float = option(
+        duration_s, default=30.0, key="read_timeout", says="How long the message of a call may take to arrive."
+    )
+    keepalive: KeepaliveConfig = option(Section(KeepaliveConfig), factory=KeepaliveConfig, says="Pings and ages.")
 
     def validate(self) -> None:
         """Refuse what cannot work."""
-        if not 0 < self.max_recv_msg_size_mib <= 1024:
-            raise ValueError("max_recv_msg_size_mib must be from 1 to 1024")
+        if not 0 < self.max_recv_msg_size_mib <= _MAX_MESSAGE_MIB:
+            raise ValueError(f"max_recv_msg_size_mib must be from 1 to {_MAX_MESSAGE_MIB}")
+        if not self.max_connections or not self.read_timeout_s:
+            raise ValueError("max_connections and read_timeout must be above 0")
+        if self.tls and (self.tls.min_version != "1.2" or self.tls.max_version):
+            raise ValueError("gRPC speaks TLS 1.2 and 1.3: leave tls.min_version and tls.max_version away")
 
     @property
     def max_message_bytes(self) -> int:
@@ -33,30 +156,55 @@ class GrpcConfig:
 
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
-    """OTLP/HTTP. ``max_request_body_size`` (bytes) bounds the body as it is sent and as it unpacks."""
+    """OTLP/HTTP."""
 
-    endpoint: Endpoint = option(listen_address, default=Endpoint("127.0.0.1", 4318))
-    max_request_body_size: int = option(whole, default=20 * _MIB)
-    metrics_url_path: str = option(text, default="/v1/metrics")
-    read_timeout_s: float = option(duration_s, default=30.0, key="read_timeout")
-    idle_timeout_s: float = option(duration_s, default=75.0, key="idle_timeout")
+    endpoint: Endpoint = option(listen_address, default=Endpoint("127.0.0.1", 4318), says="Where it listens.")
+    tls: ServerTlsConfig | None = option(Section(ServerTlsConfig), default=None, says="Certificates.")
+    auth: AuthConfig | None = option(Section(AuthConfig), default=None, says="Who may send.")
+    max_request_body_size: int = option(
+        whole, default=20 * _MIB, says="Largest body in bytes, as it is sent and unpacked."
+    )
+    compression_algorithms: tuple[str, ...] = option(
+        _compressions, default=COMPRESSIONS, says="What bodies may be packed with; the empty name is none."
+    )
+    metrics_url_path: str = option(text, default="/v1/metrics", says="Where metrics are taken.")
+    response_headers: tuple[tuple[str, Secret], ...] = option(
+        secret_pairs, default=(), says="Headers that every answer carries."
+    )
+    read_timeout_s: float = option(
+        duration_s, default=30.0, key="read_timeout", says="How long a request may take to arrive."
+    )
+    read_header_timeout_s: float = option(
+        duration_s, default=0.0, key="read_header_timeout", says="The same for its headers; 0 is `read_timeout`."
+    )
+    write_timeout_s: float = option(
+        duration_s, default=30.0, key="write_timeout", says="How long a client may take to read its answer."
+    )
+    idle_timeout_s: float = option(
+        duration_s, default=75.0, key="idle_timeout", says="How long a connection may be without a request."
+    )
+    keep_alives_enabled: bool = option(flag, default=True, says="Whether a connection serves several requests.")
+    max_connections: int = option(whole, default=4096, says="Connections at once; further ones are told to come later.")
+    max_header_bytes: int = option(whole, default=32 << 10, says="Largest headers of a request.")
 
     def validate(self) -> None:
         """Refuse what cannot work."""
-        if not 0 < self.max_request_body_size <= 1024 * _MIB:
-            raise ValueError("max_request_body_size must be from 1 to 1073741824 bytes")
+        if not 0 < self.max_request_body_size <= _MAX_MESSAGE_MIB * _MIB:
+            raise ValueError(f"max_request_body_size must be from 1 to {_MAX_MESSAGE_MIB * _MIB} bytes")
         if not self.metrics_url_path.startswith("/"):
             raise ValueError("metrics_url_path must start with /")
-        if self.read_timeout_s <= 0 or self.idle_timeout_s <= 0:
-            raise ValueError("read_timeout and idle_timeout must be above 0")
+        if self.read_timeout_s <= 0 or self.idle_timeout_s <= 0 or self.write_timeout_s <= 0:
+            raise ValueError("read_timeout, write_timeout and idle_timeout must be above 0")
+        if not self.max_connections or not self.max_header_bytes:
+            raise ValueError("max_connections and max_header_bytes must be above 0")
 
 
 @dataclass(frozen=True, slots=True)
 class ProtocolsConfig:
     """Which protocols are served."""
 
-    grpc: GrpcConfig | None = option(Section(GrpcConfig), default=None)
-    http: HttpConfig | None = option(Section(HttpConfig), default=None)
+    grpc: GrpcConfig | None = option(Section(GrpcConfig), default=None, says="OTLP/gRPC.")
+    http: HttpConfig | None = option(Section(HttpConfig), default=None, says="OTLP/HTTP.")
 
     def validate(self) -> None:
         """Refuse what cannot work."""
@@ -69,6 +217,7 @@ class OtlpReceiverConfig:
     """The receiver."""
 
     protocols: ProtocolsConfig = option(Section(ProtocolsConfig), factory=ProtocolsConfig)
+    limits: LimitsConfig = option(Section(LimitsConfig), factory=LimitsConfig, says="Bounds of what is taken.")
 
     def validate(self) -> None:
         """Refuse what cannot work."""

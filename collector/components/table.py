@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stepsize.collector.components.attributes_processor import AttributesConfig
+from stepsize.collector.components.basicauth_extension import BasicAuthConfig
 from stepsize.collector.components.batch_processor import BatchConfig
+from stepsize.collector.components.bearertokenauth_extension import BearerTokenAuthConfig
 from stepsize.collector.components.debug_exporter import DebugExporterConfig
 from stepsize.collector.components.file_exporter import FileExporterConfig
 from stepsize.collector.components.filter_processor import FilterConfig
@@ -38,6 +40,10 @@ COMPONENTS: Mapping[str, Mapping[str, type[Any]]] = {
         "otlphttp": OtlpHttpExporterConfig,
         "prometheus": PrometheusExporterConfig,
     },
-    "extensions": {"health_check": HealthCheckConfig},
+    "extensions": {
+        "health_check": HealthCheckConfig,
+        "bearertokenauth": BearerTokenAuthConfig,
+        "basicauth": BasicAuthConfig,
+    },
 }
 """What a configuration may name."""

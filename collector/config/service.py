@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from stepsize.collector.components.parquet_exporter import ParquetExporterConfig
 from stepsize.collector.components.table import COMPONENTS
 from stepsize.collector.config.document import MAX_TEXT_BYTES, parse_yaml
-from stepsize.collector.config.language import Endpoint, Section, build, choice, names, option
+from stepsize.collector.config.language import Endpoint, build, names, option
+from stepsize.collector.config.telemetry import TelemetryConfig
 from stepsize.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,20 +26,6 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "otel-config.yaml"
 _PIPELINE_KEYS = ("receivers", "processors", "exporters")
-
-
-@dataclass(frozen=True, slots=True)
-class LogsConfig:
-    """``service.telemetry.logs``."""
-
-    level: str = option(choice("debug", "info", "warn", "error"), default="info")
-
-
-@dataclass(frozen=True, slots=True)
-class TelemetryConfig:
-    """``service.telemetry``."""
-
-    logs: LogsConfig = option(Section(LogsConfig), factory=LogsConfig)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,10 @@ from typing import Any
 from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 
-INVALID_ARGUMENT, UNAUTHENTICATED, UNAVAILABLE, UNIMPLEMENTED = 3, 16, 14, 12
+INVALID_ARGUMENT, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED = 3, 4, 8
+UNIMPLEMENTED, INTERNAL, UNAVAILABLE, UNAUTHENTICATED = 12, 13, 14, 16
 """Codes of google/rpc/code.proto."""
+_RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 
 
 def success(rejected_points: int, reason: str) -> Any:
@@ -42,6 +44,9 @@ def status(code: int, message: str, retry_after_s: int | None = None) -> Any:
     return made
 
 
-def status_json(code: int, message: str) -> bytes:
-    """A ``google.rpc.Status`` in JSON."""
-    return json.dumps({"code": code, "message": message}).encode()
+def status_json(code: int, message: str, retry_after_s: int | None = None) -> bytes:
+    """:func:`status` in JSON (protobuf's mapping of ``Any`` and ``Duration``)."""
+    made: dict[str, Any] = {"code": code, "message": message}
+    if retry_after_s is not None:
+        made["details"] = [{"@type": _RETRY_INFO, "retryDelay": f"{retry_after_s}s"}]
+    return json.dumps(made).encode()

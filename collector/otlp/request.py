@@ -1,7 +1,7 @@
 """Checks a metrics request before it is acknowledged.
 
-What comes in: bytes of an ``ExportMetricsServiceRequest``. What goes out: the bytes to keep, how many of its points
-cannot be kept, and why; or :class:`DataError`. Never does I/O.
+What comes in: bytes of an ``ExportMetricsServiceRequest``. What goes out: the bytes to keep, how many points they hold,
+how many cannot be kept, and why; or :class:`DataError`. Never does I/O.
 
 The full schema decides what is valid: it is stricter than the projection that the sink decodes with.
 """
@@ -16,6 +16,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from stepsize.errors import DataError
 
+NAMELESS = "metrics without a name or of an unknown type were not kept"
+
 
 @dataclass(frozen=True, slots=True)
 class CheckedRequest:
@@ -24,12 +26,14 @@ class CheckedRequest:
     Attributes:
         content: the bytes to keep; empty where nothing is left.
         message: the parsed request, without what is rejected.
+        points: how many points it holds.
         rejected_points: points that are not kept.
         reason: why, for the client's log.
     """
 
     content: bytes
     message: Any
+    points: int
     rejected_points: int = 0
     reason: str = ""
 
@@ -48,22 +52,38 @@ def check_request(content: bytes) -> CheckedRequest:
 
 
 def check_message(message: Any, content: bytes | None = None) -> CheckedRequest:
-    """As :func:`check_request`, for a request that is parsed already."""
-    rejected, faulty = 0, False
-    for scope_metrics in (scope for resource in message.resource_metrics for scope in resource.scope_metrics):
-        bad = [i for i, metric in enumerate(scope_metrics.metrics) if not metric.name or not metric.WhichOneof("data")]
-        for index in reversed(bad):
-            metric = scope_metrics.metrics[index]
-            kind = metric.WhichOneof("data")
-            rejected += len(getattr(metric, kind).data_points) if kind else 0
-            del scope_metrics.metrics[index]
-            faulty = True
-    if faulty:
-        content = None
-    if content is None:
+    """As :func:`check_request`, for a request that is parsed already; ``content`` is the same as bytes."""
+    points, rejected, faulty = 0, 0, False
+    for resource in message.resource_metrics:
+        for scope in resource.scope_metrics:
+            bad = False
+            for metric in scope.metrics:
+                kind = metric.WhichOneof("data")
+                if kind and metric.name:
+                    points += len(getattr(metric, kind).data_points)
+                else:
+                    bad = True
+            if bad:
+                faulty = True
+                rejected += _take_out_nameless(scope.metrics)
+    if faulty or content is None:
         content = message.SerializeToString()
-    reason = "metrics without a name or of an unknown type were not kept" if faulty else ""
-    return CheckedRequest(content if message.resource_metrics else b"", message, rejected, reason)
+    return CheckedRequest(
+        content if message.resource_metrics else b"", message, points, rejected, NAMELESS if faulty else ""
+    )
+
+
+def _take_out_nameless(metrics: Any) -> int:
+    """Delete metrics without a name or of an unknown type; how many points they held."""
+    rejected = 0
+    for index in reversed(range(len(metrics))):
+        metric = metrics[index]
+        kind = metric.WhichOneof("data")
+        if kind and metric.name:
+            continue
+        rejected += len(getattr(metric, kind).data_points) if kind else 0
+        del metrics[index]
+    return rejected
 
 
 def count_points(message: Any) -> int:

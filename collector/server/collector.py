@@ -15,25 +15,29 @@ import secrets
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from stepsize import discovery
 from stepsize.collector.components.batch_processor import BatchConfig
 from stepsize.collector.components.debug_exporter import DebugExporterConfig, debug_observer
-from stepsize.collector.components.health_check_extension import HealthCheckConfig, health_handler
 from stepsize.collector.components.memory_limiter_processor import MemoryLimiterConfig, memory_gate
-from stepsize.collector.components.otlp_receiver import HttpConfig, OtlpReceiverConfig
-from stepsize.collector.config.language import Endpoint
-from stepsize.collector.limits import SinkLimits
+from stepsize.collector.limits import RequestLimits, SinkLimits
 from stepsize.collector.ownership import take_ownership
 from stepsize.collector.server.control_http import control_routes, with_token
-from stepsize.collector.server.http import HttpConnection, HttpLimits, HttpServerState
+from stepsize.collector.server.http import HttpLimits, HttpServerState
+from stepsize.collector.server.in_flight import InFlight
 from stepsize.collector.server.intake import Intake
-from stepsize.collector.server.listeners import listen_tcp, listen_unix, remove_unix
+from stepsize.collector.server.listeners import listen_unix, remove_unix
+from stepsize.collector.server.metrics_http import metrics_route
 from stepsize.collector.server.otlp_http import OtlpHttp, Router
+from stepsize.collector.server.servers import Servers
 from stepsize.collector.server.sink_process import SinkProcess
 from stepsize.collector.sink.settings import SinkSettings
 from stepsize.collector.state import writer_id
+from stepsize.collector.telemetry.health import Health, log_check
+from stepsize.collector.telemetry.process import observe_process
+from stepsize.collector.telemetry.registry import Registry
+from stepsize.collector.telemetry.storage import observe_log, observe_sink
 from stepsize.collector.wal.reader import delete_covered
 from stepsize.collector.wal.writer import WalWriter
 from stepsize.errors import RetryableError
@@ -41,22 +45,17 @@ from stepsize.store.layout import check_directory
 from stepsize.store.manifest import read_manifest
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from stepsize.collector.config.service import CollectorConfig
     from stepsize.collector.server.otlp_http import Handler
+    from stepsize.collector.telemetry.log import Log
     from stepsize.settings import Settings
     from stepsize.store.locks import Lock
 
 DRAIN_S = 20.0
 _GRACE_S = 5.0
 _LOOK_S = 1.0
-
-
-class _Listener(NamedTuple):
-    config: HttpConfig | HealthCheckConfig
-    socket: socket.socket
 
 
 class Collector:
@@ -66,7 +65,7 @@ class Collector:
         config: what it serves; an embedded one serves its Unix socket alone.
         settings: its directories.
         embedded: whether it belongs to an agent, and ends with standard input.
-        log: takes a line for the operator.
+        log: takes lines for the operator.
         ready: called once it serves, with the addresses of its TCP listeners.
     """
 
@@ -76,7 +75,7 @@ class Collector:
         settings: Settings,
         *,
         embedded: bool,
-        log: Callable[[str], None],
+        log: Log,
         ready: Callable[[list[str]], None],
     ) -> None:
         self._config = config
@@ -87,7 +86,10 @@ class Collector:
         self._stop = asyncio.Event()
         self._failure: Exception | None = None
         self._exit = contextlib.AsyncExitStack()
-        self._http_servers: list[HttpServerState] = []
+        self._registry = Registry()
+        limits = [receiver.limits.limits for receiver in config.receivers.values()] or [RequestLimits()]
+        self._in_flight = InFlight(max(limit.in_flight_bytes for limit in limits))
+        self._servers = Servers(config, self._registry, log, self._in_flight)
 
     async def run(self) -> None:
         """Serve until told to stop, then drain.
@@ -99,7 +101,8 @@ class Collector:
         """
         settings = self._settings
         async with self._exit as end:
-            listeners = [] if self._embedded else self._listen(end)
+            if not self._embedded:  # first: a port in use must not cost anybody their embedded collector
+                self._servers.bind(end)
             check_directory(settings.data)
             lock = await asyncio.to_thread(take_ownership, settings, embedded=self._embedded)
             end.callback(lock.release)
@@ -109,12 +112,14 @@ class Collector:
             wal = self._open_wal(sink)
             end.push_async_callback(wal.close)
             intake = Intake(wal, self._gates(), self._observers())
-            addresses = await self._serve_tcp(listeners, intake, end)
+            health = self._observe(sink, wal)
+            addresses = [] if self._embedded else await self._servers.serve(lambda _receiver: intake, health)
             await self._serve_socket(intake, sink, end)
             self._watch_for_the_end(lock)
             self._ready(addresses)
             await self._stop.wait()
-            await self._close_servers()
+            health.ending = True
+            await self._servers.frontends.close(_GRACE_S)
         if self._failure is not None:
             raise RetryableError(
                 f"the write-ahead log failed: {self._failure!r}; nothing that was acknowledged is lost: start it again"
@@ -151,90 +156,37 @@ class Collector:
     def _observers(self) -> list[Callable[[Any], None]]:
         return [debug_observer(config, self._log) for config in self._config.of_kind(DebugExporterConfig)]
 
-    def _listen(self, end: contextlib.AsyncExitStack) -> list[_Listener]:
-        """Bind the HTTP addresses first: a port in use must not cost anybody their embedded collector."""
-        wanted: list[tuple[str, HttpConfig | HealthCheckConfig]] = []
-        for name, receiver in self._config.receivers.items():
-            if isinstance(receiver, OtlpReceiverConfig) and receiver.protocols.http:
-                wanted.append((f"receivers.{name}.protocols.http.endpoint", receiver.protocols.http))
-        for name, extension in self._config.extensions.items():
-            if isinstance(extension, HealthCheckConfig):
-                wanted.append((f"extensions.{name}.endpoint", extension))
-        made = []
-        for key, config in wanted:
-            listener = listen_tcp(config.endpoint, key)
-            end.callback(listener.close)
-            made.append(_Listener(config, listener))
-        return made
-
-    async def _serve_tcp(
-        self,
-        listeners: list[_Listener],
-        intake: Intake,
-        end: contextlib.AsyncExitStack,
-    ) -> list[str]:
-        addresses = [] if self._embedded else await self._serve_grpc(intake, end)
-        for config, listener in listeners:
-            where = Endpoint(*listener.getsockname()[:2])
-            if isinstance(config, HealthCheckConfig):
-                await self._serve_http(Router({config.path: health_handler()}), HttpLimits(), listener, end)
-                addresses.append(f"health check on {where}")
-                continue
-            limits = HttpLimits(
-                max_body_bytes=config.max_request_body_size,
-                read_timeout_s=config.read_timeout_s,
-                idle_timeout_s=config.idle_timeout_s,
-            )
-            metrics = OtlpHttp(intake, config.max_request_body_size)
-            await self._serve_http(Router({config.metrics_url_path: metrics}), limits, listener, end)
-            addresses.append(f"OTLP/HTTP on {where}")
-        return addresses
-
-    async def _serve_grpc(self, intake: Intake, end: contextlib.AsyncExitStack) -> list[str]:
-        addresses = []
-        for name, receiver in self._config.receivers.items():
-            config = receiver.protocols.grpc
-            if config is None:
-                continue
-            # grpcio takes 20 MiB of memory: an embedded collector never gets here.
-            from stepsize.collector.server.otlp_grpc import GrpcReceiver  # noqa: PLC0415
-
-            server = GrpcReceiver(
-                intake,
-                max_message_bytes=config.max_message_bytes,
-                max_concurrent_streams=config.max_concurrent_streams or None,
-            )
-            # gRPC binds by itself and does not say why it could not: ask the kernel first.
-            listen_tcp(config.endpoint, f"receivers.{name}.protocols.grpc.endpoint").close()
-            port = await server.start(str(config.endpoint))
-            end.push_async_callback(server.stop, _GRACE_S)
-            addresses.append(f"OTLP/gRPC on {Endpoint(config.endpoint.host, port)}")
-        return addresses
+    def _observe(self, sink: SinkProcess, wal: WalWriter) -> Health:
+        observe_process(self._registry, lambda: sink.pid)
+        observe_log(self._registry, wal)
+        observe_sink(self._registry, sink)
+        health = Health(lambda: sink.lag_s)
+        health.add("log", log_check(self._settings.state_dir, self._config.parquet.wal, wal.counters))
+        health.add("sink", lambda: None if sink.is_alive else "the sink does not run; it is being started again")
+        return health
 
     async def _serve_socket(self, intake: Intake, sink: SinkProcess, end: contextlib.AsyncExitStack) -> None:
         path = discovery.collector_socket(self._settings)
         listener = listen_unix(path)
+        end.callback(listener.close)
         end.callback(remove_unix, path)
         token = secrets.token_urlsafe(32)
-        limits = HttpLimits()
+        limits, bounds = HttpLimits(), RequestLimits()
+        reception = self._servers.reception("socket", "http", intake, bounds, self._servers.guard("socket", bounds))
         routes: dict[str, Handler] = {
-            "/v1/metrics": OtlpHttp(intake, limits.max_body_bytes),
+            "/v1/metrics": OtlpHttp(reception, limits.max_body_bytes),
+            "/metrics": metrics_route(self._registry),
             **control_routes(sink.flush, self._stop.set),
         }
-        await self._serve_http(with_token(token, Router(routes)), limits, listener, end)
+        application = with_token(token, Router(routes))
+        await self._servers.frontends.serve_http(
+            HttpServerState(application, limits, in_flight=self._in_flight), listener
+        )
         address = discovery.CollectorAddress(
             os.getpid(), discovery.machine_id(), str(path), token, embedded=self._embedded
         )
         discovery.write_address(self._settings, address)
         end.callback(discovery.remove_address, self._settings, address)
-
-    async def _serve_http(
-        self, application: Handler, limits: HttpLimits, listener: socket.socket, end: contextlib.AsyncExitStack
-    ) -> None:
-        state = HttpServerState(application, limits)
-        server = await asyncio.get_running_loop().create_server(lambda: HttpConnection(state), sock=listener)
-        end.callback(server.close)
-        self._http_servers.append(state)
 
     # ending
 
@@ -259,18 +211,6 @@ class Collector:
             self._log(f"{self._settings.state_dir} was taken away; ending")
             self._stop.set()
 
-    async def _close_servers(self) -> None:
-        """Let requests that have arrived be answered; those that would come now find nobody."""
-        for state in self._http_servers:
-            state.closing = True
-            for connection in list(state.connections):
-                connection.shut_down()
-        deadline = asyncio.get_running_loop().time() + _GRACE_S
-        while any(state.connections for state in self._http_servers):
-            if asyncio.get_running_loop().time() >= deadline:
-                break
-            await asyncio.sleep(0.01)
-
     async def _drain_sink(self, sink: SinkProcess) -> None:
         if not await sink.stop(DRAIN_S):
             self._log("the sink did not finish in time; the next collector goes on from the write-ahead log")
@@ -292,7 +232,7 @@ def run(
     settings: Settings,
     *,
     embedded: bool,
-    log: Callable[[str], None],
+    log: Log,
     ready: Callable[[list[str]], None],
 ) -> None:
     """Run a collector in this process until it is told to stop (see :class:`Collector`)."""

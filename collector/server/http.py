@@ -1,8 +1,8 @@
 """A small HTTP/1.1 server for bounded POST bodies.
 
 What comes in: connections. What goes out: :class:`Request` values to an application, its :class:`Response` values to
-the client. Every size and time has a bound: headers, bodies, idle connections, requests that do not arrive, their
-number. Never interprets a body.
+the client. Every size and time has a bound: headers, bodies, all bodies together, idle connections, requests that do
+not arrive, answers that are not read, the number of connections. Never interprets a body.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
+from stepsize.collector.server.in_flight import InFlight
+from stepsize.collector.server.refusals import IN_FLIGHT, BusyError
 from stepsize.errors import StepsizeError
 
 if TYPE_CHECKING:
@@ -48,16 +50,40 @@ class HttpLimits:
     max_header_bytes: int = 32 << 10
     max_body_bytes: int = 20 << 20
     read_timeout_s: float = 30.0
+    read_header_timeout_s: float = 0.0
+    """0 is the one above."""
+    write_timeout_s: float = 30.0
     idle_timeout_s: float = 75.0
     max_connections: int = 4096
+    keep_alive: bool = True
+
+
+def plain_refusal(_headers: Mapping[str, str], status: int, bound: str, reason: str) -> Response:  # noqa: ARG001 - the seam's
+    """An answer in text to a request that the server itself turns away."""
+    return Response(status, f"{reason}\n".encode(), headers=(("retry-after", "1"),) if status == 503 else ())
 
 
 @dataclass(slots=True)
 class HttpServerState:
-    """What the connections of one server share."""
+    """What the connections of one server share.
+
+    Attributes:
+        application: answers requests.
+        limits: the bounds.
+        admit: says of headers, before the body is read, why they are turned away; None admits everybody.
+        refuse: makes the answer where the server itself turns somebody away: headers so far, status, bound, words.
+        in_flight: the bodies of all connections, and maybe of other servers, together.
+        headers: what every answer carries.
+        connections: those that are open.
+        closing: whether no more requests are taken.
+    """
 
     application: Callable[[Request], Awaitable[Response]]
     limits: HttpLimits
+    admit: Callable[[Mapping[str, str]], Awaitable[Response | None]] | None = None
+    refuse: Callable[[Mapping[str, str], int, str, str], Response] = plain_refusal
+    in_flight: InFlight = field(default_factory=lambda: InFlight(0))
+    headers: tuple[tuple[str, str], ...] = ()
     connections: set[HttpConnection] = field(default_factory=set)
     closing: bool = False
 
@@ -70,10 +96,12 @@ class HttpConnection(asyncio.Protocol):
         self._transport: Any = None
         self._parser = httptools.HttpRequestParser(self)
         self._arriving = _Arriving()
-        self._waiting: deque[Request | Response] = deque()
+        self._waiting: deque[_Arrived | Response] = deque()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._last = False
+        self._drained = asyncio.Event()
+        self._drained.set()
 
     # asyncio.Protocol
 
@@ -82,7 +110,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport = transport
         self._state.connections.add(self)
         if len(self._state.connections) > self._state.limits.max_connections or self._state.closing:
-            self._fail(503, "too many connections; try again later")
+            self._fail(503, "connections", "too many connections; try again later")
         else:
             self._set_timer(self._state.limits.idle_timeout_s)
 
@@ -90,29 +118,42 @@ class HttpConnection(asyncio.Protocol):
         """The client is gone. What it sent and was read is still worked on: it may be on disk already."""
         self._state.connections.discard(self)
         self._set_timer(None)
+        self._drained.set()
+        self._arriving.give_back(self._state.in_flight)
+        self._arriving.cancel()
+
+    def pause_writing(self) -> None:
+        """The client does not read its answers."""
+        self._drained.clear()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self._drained.set()
 
     def eof_received(self) -> bool:
         """The client sends no more; it may still wait for its answer."""
         self._last = True
-        return self._task is not None
+        return self._task is not None and self._transport.get_extra_info("sslcontext") is None  # TLS knows no half
 
     def data_received(self, data: bytes) -> None:
         """Bytes of requests."""
         if self._last:
             return
-        if not self._arriving.size_bytes and not self._task:
-            self._set_timer(self._state.limits.read_timeout_s)
-        self._arriving.size_bytes += len(data)
+        arriving = self._arriving
+        if not arriving.size_bytes and not self._task:
+            limits = self._state.limits
+            self._set_timer(limits.read_header_timeout_s or limits.read_timeout_s)
+        arriving.size_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
             if isinstance(cause, _RefusedError):
-                self._fail(cause.status, cause.reason)
+                self._fail(cause.status, cause.bound, cause.reason)
             else:
-                self._fail(400, "the request cannot be read")
+                self._fail(400, "invalid", "the request cannot be read")
         except httptools.HttpParserError:
-            self._fail(400, "the request is not valid HTTP")
+            self._fail(400, "invalid", "the request is not valid HTTP")
         else:
             self._check_header_size()
 
@@ -127,33 +168,43 @@ class HttpConnection(asyncio.Protocol):
         self._arriving.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One of its headers."""
+        """One of its headers; what is there twice is a list (RFC 9110, 5.3)."""
         arriving, limit = self._arriving, self._state.limits.max_header_bytes
         arriving.header_bytes += len(name) + len(value)
         if arriving.header_bytes + len(arriving.url) > limit:
-            raise _RefusedError(431, f"the headers are larger than {limit} bytes")
-        arriving.headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
+            raise _RefusedError(431, "headers", f"the headers are larger than {limit} bytes")
+        key, content = name.decode("latin-1").lower(), value.decode("latin-1").strip()
+        before = arriving.headers.get(key)
+        arriving.headers[key] = content if before is None else f"{before}, {content}"
 
     def on_headers_complete(self) -> None:
         """All of them: what can be refused is refused before the body is read."""
         arriving, limits = self._arriving, self._state.limits
         arriving.headers_complete = True
         arriving.method = self._parser.get_method().decode("ascii")
+        if limits.read_header_timeout_s and not self._task:
+            self._set_timer(limits.read_timeout_s)
         length = arriving.headers.get("content-length", "")
         if length.isdigit() and int(length) > limits.max_body_bytes:
-            raise _RefusedError(413, f"the body is larger than {limits.max_body_bytes} bytes")
+            raise _RefusedError(413, "size", f"the body is larger than {limits.max_body_bytes} bytes")
         if self._parser.should_upgrade():
-            raise _RefusedError(400, "protocol upgrades are not supported")
-        if arriving.headers.get("expect", "").lower() == "100-continue" and not self._task:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            raise _RefusedError(400, "invalid", "protocol upgrades are not supported")
+        if self._state.admit is not None:
+            self._ask(self._state.admit, arriving)
+        elif arriving.expects_continue and not self._task:
+            self._transport.write(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
         """Some of its body."""
         arriving = self._arriving
+        if arriving.body_bytes + len(body) > self._state.limits.max_body_bytes:
+            raise _RefusedError(413, "size", f"the body is larger than {self._state.limits.max_body_bytes} bytes")
+        try:
+            self._state.in_flight.take(len(body))
+        except BusyError as error:
+            raise _RefusedError(503, IN_FLIGHT, str(error)) from None
         arriving.body.append(body)
         arriving.body_bytes += len(body)
-        if arriving.body_bytes > self._state.limits.max_body_bytes:
-            raise _RefusedError(413, f"the body is larger than {self._state.limits.max_body_bytes} bytes")
 
     def on_message_complete(self) -> None:
         """The whole of it."""
@@ -161,8 +212,30 @@ class HttpConnection(asyncio.Protocol):
         path = arriving.url.decode("latin-1").partition("?")[0]
         if "://" in path:
             path = "/" + path.partition("://")[2].partition("/")[2]
-        self._last = self._last or not self._parser.should_keep_alive()
-        self._queue(Request(arriving.method, path, arriving.headers, b"".join(arriving.body)))
+        self._last = self._last or not self._state.limits.keep_alive or not self._parser.should_keep_alive()
+        request = Request(arriving.method, path, arriving.headers, b"".join(arriving.body))
+        arriving.body.clear()
+        self._queue(_Arrived(request, arriving))
+
+    # admission
+
+    def _ask(self, admit: Callable[[Mapping[str, str]], Awaitable[Response | None]], arriving: _Arriving) -> None:
+        """Ask who sends before reading on: who may not send may not fill our memory either."""
+        self._transport.pause_reading()
+        arriving.admission = asyncio.ensure_future(admit(arriving.headers))
+        arriving.admission.add_done_callback(lambda task: self._admitted(arriving, task))
+
+    def _admitted(self, arriving: _Arriving, task: asyncio.Future[Response | None]) -> None:
+        if arriving is not self._arriving or task.cancelled():  # it has arrived already: its answer says so
+            return
+        refused = Response(500) if task.exception() else task.result()
+        if refused is not None:
+            self._turn_away(refused)
+            return
+        if arriving.expects_continue and not self._task:
+            self._transport.write(_CONTINUE)
+        if self._task is None:
+            self._transport.resume_reading()
 
     # answers
 
@@ -172,7 +245,7 @@ class HttpConnection(asyncio.Protocol):
         if self._task is None:
             self._transport.close()
 
-    def _queue(self, item: Request | Response) -> None:
+    def _queue(self, item: _Arrived | Response) -> None:
         self._waiting.append(item)
         if self._task is None:
             self._set_timer(None)
@@ -183,26 +256,46 @@ class HttpConnection(asyncio.Protocol):
     async def _answer_all(self) -> None:
         while self._waiting:
             item = self._waiting.popleft()
-            response = await self._answer(item) if isinstance(item, Request) else item
+            response = item if isinstance(item, Response) else await self._answer(item)
+            if not self._drained.is_set():
+                await self._wait_for_reader()
             self._write(response, close=self._last and not self._waiting)
         self._task = None
         if self._transport.is_closing():
             return
         if self._last or self._state.closing:
             self._transport.close()
+            self._set_timer(self._state.limits.write_timeout_s)  # for the rest of the answer to be read
             return
-        self._transport.resume_reading()
-        self._set_timer(self._state.limits.idle_timeout_s)
+        if self._arriving.admission is None or self._arriving.admission.done():
+            self._transport.resume_reading()
+        self._set_timer(
+            self._state.limits.read_timeout_s if self._arriving.begun else self._state.limits.idle_timeout_s
+        )
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        while self._waiting:
+            item = self._waiting.popleft()
+            if isinstance(item, _Arrived):
+                item.arriving.give_back(self._state.in_flight)
         if task.cancelled() or task.exception() is not None:  # a defect: asyncio logs it, the client must not wait
             self._transport.abort()
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, item: _Arrived) -> Response:
         try:
-            return await self._state.application(request)
+            if item.arriving.admission is not None and (refused := await item.arriving.admission) is not None:
+                return refused
+            return await self._state.application(item.request)
         except StepsizeError as error:
             return Response(500, f"{error}\n".encode())
+        finally:
+            item.arriving.give_back(self._state.in_flight)
+
+    async def _wait_for_reader(self) -> None:
+        try:
+            await asyncio.wait_for(self._drained.wait(), self._state.limits.write_timeout_s)
+        except asyncio.TimeoutError:
+            self._transport.abort()
 
     def _write(self, response: Response, *, close: bool) -> None:
         if self._transport.is_closing():
@@ -211,23 +304,27 @@ class HttpConnection(asyncio.Protocol):
             f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}",
             f"content-type: {response.content_type}",
             f"content-length: {len(response.body)}",
-            *(f"{name}: {value}" for name, value in response.headers),
+            *(f"{name}: {value}" for name, value in (*response.headers, *self._state.headers)),
             *(["connection: close"] if close or self._state.closing else []),
         ]
         self._transport.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + response.body)
 
-    def _fail(self, status: int, reason: str) -> None:
+    def _fail(self, status: int, bound: str, reason: str) -> None:
         """Answer what came before, then this, then close."""
         if self._last and self._task is None:
             return
+        self._turn_away(self._state.refuse(self._arriving.headers, status, bound, reason))
+
+    def _turn_away(self, response: Response) -> None:
         self._last = True
-        headers = (("retry-after", "1"),) if status == 503 else ()
-        self._queue(Response(status, f"{reason}\n".encode(), headers=headers))
+        self._arriving.give_back(self._state.in_flight)
+        self._arriving.body.clear()
+        self._queue(response)
 
     def _check_header_size(self) -> None:
-        arriving = self._arriving
-        if not arriving.headers_complete and arriving.size_bytes > self._state.limits.max_header_bytes:
-            self._fail(431, f"the headers are larger than {self._state.limits.max_header_bytes} bytes")
+        arriving, limit = self._arriving, self._state.limits.max_header_bytes
+        if not arriving.headers_complete and arriving.size_bytes > limit:
+            self._fail(431, "headers", f"the headers are larger than {limit} bytes")
 
     def _set_timer(self, delay_s: float | None) -> None:
         if self._timer is not None:
@@ -236,10 +333,15 @@ class HttpConnection(asyncio.Protocol):
         self._timer = None if delay_s is None else loop.call_later(delay_s, self._expire)
 
     def _expire(self) -> None:
-        if self._arriving.begun:
-            self._fail(408, "the request did not arrive in time")
+        if self._transport.is_closing():
+            self._transport.abort()
+        elif self._arriving.begun:
+            self._fail(408, "read_timeout", "the request did not arrive in time")
         else:
             self._transport.close()
+
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @dataclass(slots=True)
@@ -255,12 +357,37 @@ class _Arriving:
     size_bytes: int = 0
     body: list[bytes] = field(default_factory=list)
     body_bytes: int = 0
+    admission: asyncio.Future[Response | None] | None = None
+
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the client waits to be told to send the body."""
+        return self.headers.get("expect", "").lower() == "100-continue"
+
+    def give_back(self, in_flight: InFlight) -> None:
+        """Its body takes no more room."""
+        in_flight.give(self.body_bytes)
+        self.body_bytes = 0
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more."""
+        if self.admission is not None:
+            self.admission.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """A request that is there, and what it was read into."""
+
+    request: Request
+    arriving: _Arriving
 
 
 class _RefusedError(Exception):
     """Ends the parsing of a request that will not be taken."""
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, bound: str, reason: str) -> None:
         super().__init__(reason)
         self.status = status
+        self.bound = bound
         self.reason = reason

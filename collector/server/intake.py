@@ -1,33 +1,24 @@
-"""The one way in: every receiver hands its requests to an intake, which acknowledges what is durable.
+"""The way in: checked requests are handed to an intake, which acknowledges what is durable.
 
-What comes in: request bytes, or a parsed JSON request. What goes out: what was accepted, or an error that says whether
-to send again. Never keeps a request in memory after it was answered.
+What comes in: checked requests. What goes out: nothing, once they are on disk, or an error that says whether to send
+again. Never keeps a request in memory after it was answered.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stepsize.collector.otlp.request import CheckedRequest, check_message, check_request
-from stepsize.errors import UnavailableError
+from stepsize.collector.server.refusals import MEMORY, BusyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from stepsize.collector.otlp.request import CheckedRequest
     from stepsize.collector.wal.writer import WalWriter
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """How many points of a request were not kept, and why."""
-
-    rejected_points: int = 0
-    reason: str = ""
-
-
 class Intake:
-    """Checks requests and appends them to the log.
+    """Appends requests to the log.
 
     Args:
         wal: the log.
@@ -45,29 +36,23 @@ class Intake:
         self._gates = gates
         self._observers = observers
 
-    async def accept(self, content: bytes) -> Accepted:
-        """Take a request as it was sent.
+    def check(self) -> None:
+        """Return where requests can be taken now.
 
         Raises:
-            DataError: it is not valid; sending it again is of no use.
+            BusyError: they cannot; they may be sent again.
+        """
+        for gate in self._gates:
+            if reason := gate():
+                raise BusyError(reason, MEMORY)
+
+    async def take(self, checked: CheckedRequest) -> None:
+        """Return once a request is on disk.
+
+        Raises:
             UnavailableError: it was not taken; it may be sent again.
         """
-        self._check_gates()
-        return await self._take(check_request(content))
-
-    async def accept_message(self, message: Any) -> Accepted:
-        """Take a request that is parsed already; errors as :meth:`accept`."""
-        self._check_gates()
-        return await self._take(check_message(message))
-
-    async def _take(self, checked: CheckedRequest) -> Accepted:
         if checked.content:
             await self._wal.append(checked.content)
             for observe in self._observers:
                 observe(checked.message)
-        return Accepted(checked.rejected_points, checked.reason)
-
-    def _check_gates(self) -> None:
-        for gate in self._gates:
-            if reason := gate():
-                raise UnavailableError(reason)

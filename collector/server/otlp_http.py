@@ -7,63 +7,72 @@ request's encoding. Traces and logs are told so, clearly.
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from stepsize.collector.components.otlp_receiver import COMPRESSIONS
 from stepsize.collector.otlp import answer
-from stepsize.collector.server.content import TooLargeError, UnknownEncodingError, decoded
+from stepsize.collector.server.content import decoded
 from stepsize.collector.server.http import Response
-from stepsize.errors import DataError, RetryableError
+from stepsize.collector.server.refusals import CREDENTIALS
+from stepsize.errors import StepsizeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
+    from stepsize.collector.access.authenticator import Authenticator
     from stepsize.collector.server.http import Request
-    from stepsize.collector.server.intake import Accepted, Intake
+    from stepsize.collector.server.reception import Accepted, Reception
+    from stepsize.collector.telemetry.reception import ReceptionMetrics
 
 Handler = Callable[["Request"], Awaitable[Response]]
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
-RETRY_AFTER_S = 1
 _OTHER_SIGNALS = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1development/profiles": "profiles"}
+_LARGE_BYTES = 256 << 10
+"""A body as large as this is unpacked, and read as JSON, in a thread: other requests do not wait for it."""
 
 
 class OtlpHttp:
     """The handler of a metrics path."""
 
-    def __init__(self, intake: Intake, max_body_bytes: int) -> None:
-        self._intake = intake
+    def __init__(self, reception: Reception, max_body_bytes: int, compressions: Collection[str] = COMPRESSIONS) -> None:
+        self._reception = reception
         self._max_body_bytes = max_body_bytes
+        self._compressions = compressions
 
     async def __call__(self, request: Request) -> Response:
         """Take one metrics request."""
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = content_kind(request.headers)
         if request.method != "POST":
             return refusal(kind, 405, answer.UNIMPLEMENTED, "use POST", ("allow", "POST"))
         if kind not in (PROTOBUF, JSON):
             return refusal(kind, 415, answer.INVALID_ARGUMENT, f"content-type {kind!r}: use {PROTOBUF} or {JSON}")
         try:
-            content = decoded(request.body, request.headers.get("content-encoding", ""), self._max_body_bytes)
-            accepted = await self._accept(kind, content)
-        except (DataError, RetryableError) as error:
-            return _refused(kind, error)
+            self._reception.check()
+            accepted = await self._accept(kind, request)
+        except StepsizeError as error:
+            turned = self._reception.turn_away(error)
+            return refusal(kind, turned.http, turned.grpc, turned.message, retry_after_s=turned.retry_after_s)
         if kind == JSON:
             return Response(200, answer.success_json(accepted.rejected_points, accepted.reason), JSON)
         body = answer.success(accepted.rejected_points, accepted.reason).SerializeToString()
         return Response(200, body, PROTOBUF)
 
-    async def _accept(self, kind: str, content: bytes) -> Accepted:
-        if kind == PROTOBUF:
-            return await self._intake.accept(content)
-        from stepsize.collector.otlp.json_request import parse_json  # noqa: PLC0415 - few clients send JSON
+    async def _accept(self, kind: str, request: Request) -> Accepted:
+        content = request.body
+        if encoding := request.headers.get("content-encoding", ""):
+            unpack = functools.partial(decoded, content, encoding, self._max_body_bytes, self._compressions)
+            content = await asyncio.to_thread(unpack) if len(content) > _LARGE_BYTES else unpack()
+        with self._reception.in_flight.held(len(content) if content is not request.body else 0):
+            if kind == PROTOBUF:
+                return await self._reception.accept(content)
+            from stepsize.collector.otlp.json_request import parse_json  # noqa: PLC0415 - few clients send JSON
 
-        return await self._intake.accept_message(parse_json(content))
-
-
-def _refused(kind: str, error: DataError | RetryableError) -> Response:
-    if isinstance(error, RetryableError):
-        return refusal(kind, 503, answer.UNAVAILABLE, str(error), ("retry-after", str(RETRY_AFTER_S)))
-    status = 415 if isinstance(error, UnknownEncodingError) else 413 if isinstance(error, TooLargeError) else 400
-    return refusal(kind, status, answer.INVALID_ARGUMENT, str(error))
+            large = len(content) > _LARGE_BYTES
+            message = await asyncio.to_thread(parse_json, content) if large else parse_json(content)
+            return await self._reception.accept_message(message)
 
 
 class Router:
@@ -77,20 +86,62 @@ class Router:
         handler = self._routes.get(request.path)
         if handler is not None:
             return await handler(request)
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         signal = _OTHER_SIGNALS.get(request.path)
         message = (
             f"stepsize takes metrics only: {signal} are not supported; send them to another endpoint"
             if signal
             else f"nothing here; there is {', '.join(sorted(self._routes))}"
         )
-        return refusal(kind, 404, answer.UNIMPLEMENTED, message)
+        return refusal(content_kind(request.headers), 404, answer.UNIMPLEMENTED, message)
 
 
-def refusal(kind: str, status: int, code: int, message: str, *headers: tuple[str, str]) -> Response:
+class Admission:
+    """Who may send, for an HTTP server to ask before it reads a body."""
+
+    def __init__(self, authenticator: Authenticator, metrics: ReceptionMetrics) -> None:
+        self._authenticator = authenticator
+        self._metrics = metrics
+
+    async def __call__(self, headers: Mapping[str, str]) -> Response | None:
+        """Why the sender of ``headers`` is turned away; None where it may go on."""
+        kind, authenticator = content_kind(headers), self._authenticator
+        try:
+            if await authenticator.admits(headers.get(authenticator.header, "")):
+                return None
+        except StepsizeError as error:  # too many are being checked
+            self._metrics.refused(CREDENTIALS)
+            return refusal(kind, 503, answer.UNAVAILABLE, str(error), retry_after_s=1)
+        self._metrics.refused(CREDENTIALS)
+        message = f"the credentials in {authenticator.header} are missing or not good"
+        challenge = ("www-authenticate", authenticator.challenge)
+        return refusal(kind, 401, answer.UNAUTHENTICATED, message, challenge)
+
+
+def server_refusal(metrics: ReceptionMetrics) -> Callable[[Mapping[str, str], int, str, str], Response]:
+    """What a server answers where it turns a request away itself: counted, and in the request's encoding."""
+    codes = {413: answer.RESOURCE_EXHAUSTED, 431: answer.RESOURCE_EXHAUSTED, 503: answer.UNAVAILABLE}
+
+    def refuse(headers: Mapping[str, str], status: int, bound: str, reason: str) -> Response:
+        metrics.refused(bound)
+        code = codes.get(status, answer.INVALID_ARGUMENT)
+        return refusal(content_kind(headers), status, code, reason, retry_after_s=1 if status == 503 else None)
+
+    return refuse
+
+
+def content_kind(headers: Mapping[str, str]) -> str:
+    """The media type of a request, without its parameters."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def refusal(
+    kind: str, status: int, code: int, message: str, *headers: tuple[str, str], retry_after_s: int | None = None
+) -> Response:
     """An error in the encoding of the request; in text where it has none that we know."""
+    if retry_after_s is not None:
+        headers = (*headers, ("retry-after", str(retry_after_s)))
     if kind == JSON:
-        return Response(status, answer.status_json(code, message), JSON, headers)
+        return Response(status, answer.status_json(code, message, retry_after_s), JSON, headers)
     if kind == PROTOBUF:
-        return Response(status, answer.status(code, message).SerializeToString(), PROTOBUF, headers)
+        return Response(status, answer.status(code, message, retry_after_s).SerializeToString(), PROTOBUF, headers)
     return Response(status, f"{message}\n".encode(), "text/plain", headers)

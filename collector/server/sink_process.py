@@ -11,6 +11,8 @@ import asyncio
 import contextlib
 import os
 import sys
+import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from stepsize.errors import LakeError
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 _ANNOUNCE_S = 0.02
 _FIRST_BACKOFF_S, _MAX_BACKOFF_S = 0.1, 5.0
+_MARK_S = 1.0
+_MAX_MARKS = 4096
 
 
 class SinkProcess:
@@ -44,11 +48,28 @@ class SinkProcess:
         self._watcher: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._announcing: asyncio.TimerHandle | None = None
+        self._marks: deque[tuple[WalPosition, float]] = deque()
+        self.commits = 0
+        """Generations that were committed since the start."""
+        self.restarts = 0
+        """How often another process was needed."""
+        self.on_seal: Callable[[], None] = lambda: None
+        """Called where the log should go on in a new segment, so that those before can be deleted."""
 
     @property
     def pid(self) -> int | None:
         """The process's id, while there is one."""
         return self._process.pid if self._process else None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def lag_s(self) -> float:
+        """Age of the oldest requests that are durable and not committed, to a second."""
+        return time.monotonic() - self._marks[0][1] if self._marks else 0.0
 
     @property
     def writer(self) -> str:
@@ -133,6 +154,7 @@ class SinkProcess:
                     return
                 try:
                     process = await self._spawn()
+                    self.restarts += 1
                     break
                 except (LakeError, OSError) as error:
                     self._log(f"the sink cannot start: {error}")
@@ -145,14 +167,34 @@ class SinkProcess:
             word, *numbers = line.decode(errors="replace").split()
             if word == "committed":
                 heard = True
+                self.commits += 1
                 async with self._changed:
                     self._committed = max(self._committed, WalPosition(*map(int, numbers)))
                     self._changed.notify_all()
+                self._forget_marks()
+            elif word == "seal":
+                self.on_seal()
             else:
                 self._log(f"sink: {line.decode(errors='replace').strip()}")
         return heard
 
+    def _mark(self) -> None:
+        """Remember when the log came so far, once a second; of a long lag, more coarsely."""
+        now_s = time.monotonic()
+        if self._durable <= self._committed or (self._marks and now_s - self._marks[-1][1] < _MARK_S):
+            return
+        if len(self._marks) >= _MAX_MARKS:
+            self._marks = deque(list(self._marks)[::2])
+        self._marks.append((self._durable, now_s))
+
+    def _forget_marks(self) -> None:
+        while self._marks and self._marks[0][0] <= self._committed:
+            self._marks.popleft()
+        if not self._marks:
+            self._mark()
+
     def _announce(self) -> None:
+        self._mark()
         if self._announcing is not None:
             self._announcing.cancel()
             self._announcing = None

@@ -243,7 +243,8 @@ def test_memory_limiter(place: Place) -> None:
     config = CONFIG.replace("exporters: [parquet]", "processors: [memory_limiter], exporters: [parquet]")
     collector = place.collect(config + "processors: {memory_limiter: {limit_mib: 2, spike_limit_mib: 1}}\n")
     status, body, headers = collector.post(gauge().content())
-    assert (status, headers["retry-after"]) == (503, "1")
+    assert status == 503
+    assert 1 <= int(headers["retry-after"]) <= 5
     assert "memory" in status_pb2.Status.FromString(body).message
     with grpc.insecure_channel(collector.grpc) as channel, pytest.raises(grpc.RpcError) as refused:
         channel.unary_unary("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export")(gauge().content())

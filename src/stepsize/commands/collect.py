@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stepsize.collector.config.service import CONFIG_FILE, default_text, load, parse
+from stepsize.collector.telemetry.log import Log
 from stepsize.errors import UsageError
 from stepsize.settings import Settings
 
@@ -40,14 +41,15 @@ def command(config_file: Path | None, data: str | None, embedded: bool, validate
     settings = _settings(config, data)
     from stepsize.collector.server.collector import run  # noqa: PLC0415 - checking a configuration needs no server
 
-    def log(line: str) -> None:
-        click.echo(f"stepsize collect: {line}", err=True)
+    logs = config.telemetry.logs
+    prefix = "stepsize collect: " if logs.encoding == "console" else ""
+    log = Log(lambda line: click.echo(f"{prefix}{line}", err=True), level=logs.level, encoding=logs.encoding)
 
     def ready(addresses: list[str]) -> None:
         if embedded:
             sys.stdout.write("ready\n")
             sys.stdout.flush()
-        elif config.telemetry.logs.level in ("debug", "info"):
+        else:
             log(f"{', '.join(addresses)}; lake in {settings.data}")
 
     run(config, settings, embedded=embedded, log=log, ready=ready)

@@ -1,0 +1,1 @@
+"""Who may talk to the collector: TLS, certificates of clients, tokens and passwords."""

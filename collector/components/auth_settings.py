@@ -1,0 +1,14 @@
+"""``auth`` of a receiver: which extension says who may send. Keys as upstream's configauth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stepsize.collector.config.language import option, required_text
+
+
+@dataclass(frozen=True, slots=True)
+class AuthConfig:
+    """The extension by its name."""
+
+    authenticator: str = option(required_text, says="The name of an extension: `bearertokenauth`, `basicauth`.")

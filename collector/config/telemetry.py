@@ -1,0 +1,146 @@
+"""``service.telemetry``: what a collector says of itself. Keys as upstream's service/telemetry and otelconf.
+
+``metrics.readers`` is empty by default, where upstream serves Prometheus on localhost:8888: two collectors on one
+machine, one a task's own, must not fight for a port that nobody asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from stepsize.collector.config.language import (
+    Secret,
+    Section,
+    Sections,
+    choice,
+    flag,
+    option,
+    required_text,
+    secret,
+    text,
+    whole,
+)
+from stepsize.collector.telemetry.log import ENCODINGS, LEVELS
+
+_MAX_PORT = 65_535
+
+
+def _always(value: Any) -> bool:
+    """A flag that can only be what it is by default."""
+    if not flag(value):
+        raise ValueError("only true is supported: names are given out as the documentation has them")
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class LogsConfig:
+    """``service.telemetry.logs``."""
+
+    level: str = option(choice(*LEVELS), default="info", says="The lowest level that is written to standard error.")
+    encoding: str = option(choice(*ENCODINGS), default="console", says="Lines as text, or as JSON objects.")
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusReaderConfig:
+    """An endpoint for Prometheus, at ``/metrics``."""
+
+    host: str = option(required_text, default="localhost", says="The address to listen on.")
+    port: int = option(whole, default=8888, says="The port; 0 lets the system choose.")
+    without_scope_info: bool = option(_always, default=True, says="No labels for scopes.")
+    without_type_suffix: bool = option(_always, default=True, says="No `_total` after names.")
+    without_units: bool = option(_always, default=True, says="No units after names.")
+
+    def validate(self) -> None:
+        """Refuse what cannot work."""
+        if self.port > _MAX_PORT:
+            raise ValueError(f"port goes up to {_MAX_PORT}")
+
+
+@dataclass(frozen=True, slots=True)
+class PullExporterConfig:
+    """What pulls."""
+
+    prometheus: PrometheusReaderConfig = option(Section(PrometheusReaderConfig), says="Prometheus.")
+
+
+@dataclass(frozen=True, slots=True)
+class PullReaderConfig:
+    """Metrics that somebody else fetches."""
+
+    exporter: PullExporterConfig = option(Section(PullExporterConfig), says="Who does.")
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderConfig:
+    """One header."""
+
+    name: str = option(required_text, says="Its name.")
+    value: Secret = option(secret, says="What it says.")
+
+
+@dataclass(frozen=True, slots=True)
+class OtlpReaderConfig:
+    """Where metrics are sent."""
+
+    endpoint: str = option(required_text, says="`http://HOST:PORT` or `https://HOST:PORT`, with a path or without.")
+    protocol: str = option(choice("http/protobuf"), default="http/protobuf", says="How they travel.")
+    headers: tuple[HeaderConfig, ...] = option(Sections(HeaderConfig), default=(), says="Headers to send.")
+    certificate: str = option(text, default="", says="A file with the authorities to trust; empty for the system's.")
+
+    def validate(self) -> None:
+        """Refuse what cannot work."""
+        if not self.endpoint.startswith(("http://", "https://")):
+            raise ValueError("endpoint must start with http:// or https://")
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodicExporterConfig:
+    """Who is sent to."""
+
+    otlp: OtlpReaderConfig = option(Section(OtlpReaderConfig), says="OTLP.")
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodicReaderConfig:
+    """Metrics that are sent now and then."""
+
+    exporter: PeriodicExporterConfig = option(Section(PeriodicExporterConfig), says="Where to.")
+    interval_ms: int = option(whole, default=60_000, key="interval", says="Milliseconds between two sendings.")
+    timeout_ms: int = option(whole, default=30_000, key="timeout", says="Milliseconds that one may take.")
+
+    def validate(self) -> None:
+        """Refuse what cannot work."""
+        if not self.interval_ms or not self.timeout_ms:
+            raise ValueError("interval and timeout must be above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderConfig:
+    """One way out for the collector's own metrics."""
+
+    pull: PullReaderConfig | None = option(Section(PullReaderConfig), default=None, says="Served here.")
+    periodic: PeriodicReaderConfig | None = option(Section(PeriodicReaderConfig), default=None, says="Sent from here.")
+
+    def validate(self) -> None:
+        """Refuse what cannot work."""
+        if (self.pull is None) == (self.periodic is None):
+            raise ValueError("give one of pull and periodic")
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsConfig:
+    """``service.telemetry.metrics``."""
+
+    level: str = option(
+        choice("none", "basic", "normal", "detailed"), default="normal", says="`none` switches all readers off."
+    )
+    readers: tuple[ReaderConfig, ...] = option(Sections(ReaderConfig), default=(), says="Ways out for the metrics.")
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryConfig:
+    """``service.telemetry``."""
+
+    logs: LogsConfig = option(Section(LogsConfig), factory=LogsConfig)
+    metrics: MetricsConfig = option(Section(MetricsConfig), factory=MetricsConfig)

@@ -1,0 +1,123 @@
+"""The listening servers of a collector, from bound to closed.
+
+What comes in: bound sockets, applications, TLS. What goes out: connections served, until :meth:`Frontends.close` has
+let those finish that have a request. Certificates are read again while servers run; a listening socket stays, so that
+nobody is turned away meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from stepsize.collector.config.language import Endpoint
+from stepsize.collector.server.http import HttpConnection, HttpServerState
+from stepsize.errors import ConfigError
+
+if TYPE_CHECKING:
+    import socket
+
+    from stepsize.collector.access.authenticator import Authenticator
+    from stepsize.collector.access.tls import WatchedTls
+    from stepsize.collector.components.otlp_receiver import GrpcConfig
+    from stepsize.collector.server.otlp_grpc import GrpcReceiver
+    from stepsize.collector.server.reception import Reception
+    from stepsize.collector.telemetry.log import Log
+
+_HANDSHAKE_S = 10.0
+
+
+class Frontends:
+    """All servers of one collector.
+
+    Args:
+        log: takes lines for the operator.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._http: list[HttpServerState] = []
+        self._grpc: list[GrpcReceiver] = []
+        self._end = contextlib.AsyncExitStack()
+
+    async def serve_http(self, state: HttpServerState, listener: socket.socket, tls: WatchedTls | None = None) -> None:
+        """Serve HTTP on a bound socket."""
+        served = _Served(state, listener, tls)
+        await served.start()
+        self._end.callback(served.stop)
+        self._http.append(state)
+        if tls is not None and tls.interval_s is not None:
+            task = asyncio.create_task(self._renew(served, tls, tls.interval_s))
+            self._end.callback(task.cancel)
+
+    async def serve_grpc(
+        self, config: GrpcConfig, reception: Reception, authenticator: Authenticator | None, tls: WatchedTls | None
+    ) -> Endpoint:
+        """Serve OTLP/gRPC where its configuration says; returns where that is.
+
+        Raises:
+            UnavailableError: the address cannot be listened on.
+        """
+        # grpcio takes 20 MiB of memory: an embedded collector never gets here.
+        from stepsize.collector.server.otlp_grpc import GrpcReceiver  # noqa: PLC0415
+
+        server = GrpcReceiver(reception, config, authenticator)
+        port = await server.start(str(config.endpoint), tls, self._tell)
+        self._grpc.append(server)
+        return Endpoint(config.endpoint.host, port)
+
+    async def close(self, grace_s: float) -> None:
+        """Let requests that have arrived be answered; those that would come now find nobody."""
+        await self._end.aclose()
+        for state in self._http:
+            state.closing = True
+            for connection in list(state.connections):
+                connection.shut_down()
+        ends = [asyncio.create_task(server.stop(grace_s)) for server in self._grpc]
+        deadline_s = asyncio.get_running_loop().time() + grace_s
+        while any(state.connections for state in self._http):
+            if asyncio.get_running_loop().time() >= deadline_s:
+                break
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*ends)
+
+    async def _renew(self, served: _Served, tls: WatchedTls, interval_s: float) -> None:
+        while True:
+            await asyncio.sleep(interval_s)
+            try:
+                if await asyncio.to_thread(tls.renew):
+                    await served.start()
+                    self._log.info("certificates were read again")
+            except ConfigError as error:
+                self._tell(error)
+
+    def _tell(self, error: ConfigError) -> None:
+        self._log.error(f"{error}; the certificates that were read before stay in use")
+
+
+class _Served:
+    """One listening socket and the server that accepts from it now."""
+
+    def __init__(self, state: HttpServerState, listener: socket.socket, tls: WatchedTls | None) -> None:
+        self._state = state
+        self._listener = listener
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Accept with the certificates as they are now; connections that are open keep theirs."""
+        context = self._tls.context if self._tls else None
+        server = await asyncio.get_running_loop().create_server(
+            lambda: HttpConnection(self._state),
+            sock=self._listener.dup(),
+            ssl=context,
+            ssl_handshake_timeout=_HANDSHAKE_S if context else None,
+        )
+        self.stop()
+        self._server = server
+
+    def stop(self) -> None:
+        """Accept no more."""
+        if self._server is not None:
+            self._server.close()

@@ -1,0 +1,254 @@
+"""Everything that a configuration has listen, composed: receivers, health checks, the collector's own metrics.
+
+What comes in: a configuration, once; intakes, once there are logs. What goes out: addresses that are served. All that
+can be wrong with an address, a certificate or a file of credentials is found by :meth:`Servers.bind`, before anybody
+who serves the directory now is asked to end.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, NamedTuple
+
+from stepsize.collector.access.tls import WatchedTls
+from stepsize.collector.components.basicauth_extension import BasicAuthConfig, password_authenticator
+from stepsize.collector.components.bearertokenauth_extension import BearerTokenAuthConfig, token_authenticator
+from stepsize.collector.components.health_check_extension import HealthCheckConfig, health_routes
+from stepsize.collector.components.otlp_receiver import HttpConfig, OtlpReceiverConfig
+from stepsize.collector.config.language import Endpoint
+from stepsize.collector.otlp.guard import Guard
+from stepsize.collector.server.frontends import Frontends
+from stepsize.collector.server.http import HttpLimits, HttpServerState
+from stepsize.collector.server.listeners import listen_tcp
+from stepsize.collector.server.metrics_http import metrics_route
+from stepsize.collector.server.otlp_http import Admission, OtlpHttp, Router, server_refusal
+from stepsize.collector.server.reception import Reception
+from stepsize.collector.telemetry.reception import ReceptionMetrics
+from stepsize.collector.telemetry.registry import GAUGE
+from stepsize.errors import ConfigError
+
+if TYPE_CHECKING:
+    import contextlib
+    import socket
+    from collections.abc import Callable
+
+    from stepsize.collector.access.authenticator import Authenticator
+    from stepsize.collector.components.auth_settings import AuthConfig
+    from stepsize.collector.components.server_tls import ServerTlsConfig
+    from stepsize.collector.config.service import CollectorConfig
+    from stepsize.collector.limits import RequestLimits
+    from stepsize.collector.server.in_flight import InFlight
+    from stepsize.collector.server.intake import Intake
+    from stepsize.collector.telemetry.health import Health
+    from stepsize.collector.telemetry.log import Log
+    from stepsize.collector.telemetry.registry import Registry
+
+
+class _Bound(NamedTuple):
+    """An HTTP server to be: its socket and certificates."""
+
+    listener: socket.socket
+    tls: WatchedTls | None
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as one writes it."""
+        return str(Endpoint(*self.listener.getsockname()[:2]))
+
+
+class Servers:
+    """What listens in one collector.
+
+    Args:
+        config: the configuration.
+        registry: takes the metrics of what is served.
+        log: takes lines for the operator.
+        in_flight: the room of all requests.
+    """
+
+    def __init__(self, config: CollectorConfig, registry: Registry, log: Log, in_flight: InFlight) -> None:
+        self._config = config
+        self._registry = registry
+        self._log = log
+        self._in_flight = in_flight
+        self._bound: dict[str, _Bound] = {}
+        self._authenticators: dict[str, Authenticator] = {}
+        self._grpc_tls: dict[str, WatchedTls | None] = {}
+        self.frontends = Frontends(log)
+
+    # before anything is served
+
+    def bind(self, end: contextlib.AsyncExitStack) -> None:
+        """Bind every HTTP address and read certificates and credentials; ``end`` closes the sockets.
+
+        Raises:
+            UnavailableError: an address cannot be listened on.
+            ConfigError: a certificate, or a file of credentials, cannot be used.
+        """
+        for name, receiver in self._receivers().items():
+            where = f"receivers.{name}.protocols"
+            grpc, http = receiver.protocols.grpc, receiver.protocols.http
+            if grpc is not None:
+                # gRPC binds by itself and does not say why it could not: ask the kernel first.
+                listen_tcp(grpc.endpoint, f"{where}.grpc.endpoint").close()
+                self._grpc_tls[name] = _watched(grpc.tls, f"{where}.grpc.tls")
+                self._prepare(grpc.auth, f"{where}.grpc.auth")
+                self._warn_if_open(f"{where}.grpc", grpc.endpoint.host, grpc.tls, grpc.auth)
+            if http is not None:
+                self._bind(name, f"{where}.http", http.endpoint, http.tls, end)
+                self._prepare(http.auth, f"{where}.http.auth")
+                self._warn_if_open(f"{where}.http", http.endpoint.host, http.tls, http.auth)
+        for name, extension in self._config.extensions.items():
+            if isinstance(extension, HealthCheckConfig):
+                self._bind(name, f"extensions.{name}", extension.endpoint, extension.tls, end)
+        for reader in self._readers():
+            self._bind(str(reader), "service.telemetry.metrics.readers", reader, None, end)
+
+    def _receivers(self) -> dict[str, OtlpReceiverConfig]:
+        return {name: one for name, one in self._config.receivers.items() if isinstance(one, OtlpReceiverConfig)}
+
+    def _readers(self) -> list[Endpoint]:
+        metrics = self._config.telemetry.metrics
+        pulls = [reader.pull for reader in metrics.readers if reader.pull is not None and metrics.level != "none"]
+        return [Endpoint(pull.exporter.prometheus.host, pull.exporter.prometheus.port) for pull in pulls]
+
+    def _bind(
+        self, name: str, where: str, endpoint: Endpoint, tls: ServerTlsConfig | None, end: contextlib.AsyncExitStack
+    ) -> None:
+        listener = listen_tcp(endpoint, f"{where}.endpoint")
+        end.callback(listener.close)
+        self._bound[name] = _Bound(listener, _watched(tls, f"{where}.tls"))
+
+    def _prepare(self, auth: AuthConfig | None, where: str) -> None:
+        if auth is None or auth.authenticator in self._authenticators:
+            return
+        extension = self._config.extensions.get(auth.authenticator)
+        if isinstance(extension, BearerTokenAuthConfig):
+            self._authenticators[auth.authenticator] = token_authenticator(extension)
+        elif isinstance(extension, BasicAuthConfig) and extension.htpasswd is not None:
+            self._authenticators[auth.authenticator] = password_authenticator(extension.htpasswd)
+        else:
+            raise ConfigError(
+                f"{where}.authenticator: {auth.authenticator!r} is no extension in service.extensions that knows who "
+                "may send; there are bearertokenauth, and basicauth with htpasswd"
+            )
+
+    def _warn_if_open(self, where: str, host: str, tls: ServerTlsConfig | None, auth: AuthConfig | None) -> None:
+        missing = [name for name, section in (("tls", tls), ("auth", auth)) if section is None]
+        if tls is not None and tls.client_ca_file is not None:
+            missing = []  # who has a certificate of ours is known
+        if missing and not _is_loopback(host):
+            self._log.warn(f"{where} listens on {host} without {' and '.join(missing)}: see docs/security.md")
+
+    # serving
+
+    async def serve(self, intake: Callable[[str], Intake], health: Health) -> list[str]:
+        """Serve what was bound; ``intake`` gives the way in of a receiver. Returns who listens where.
+
+        Raises:
+            UnavailableError: gRPC cannot listen on its address.
+        """
+        addresses = []
+        for name, receiver in self._receivers().items():
+            limits = receiver.limits.limits
+            guard = self.guard(name, limits)
+            way_in = intake(name)
+            grpc, http = receiver.protocols.grpc, receiver.protocols.http
+            if grpc is not None:
+                reception = self.reception(name, "grpc", way_in, limits, guard)
+                where = await self.frontends.serve_grpc(grpc, reception, self._who(grpc.auth), self._grpc_tls[name])
+                addresses.append(f"OTLP/gRPC on {where}")
+            if http is not None:
+                reception = self.reception(name, "http", way_in, limits, guard)
+                await self._serve_otlp(name, http, reception)
+                addresses.append(f"OTLP/HTTP on {self._bound[name].address}")
+        for name, extension in self._config.extensions.items():
+            if isinstance(extension, HealthCheckConfig):
+                bound = self._bound[name]
+                routes = health_routes(extension, health)
+                await self.frontends.serve_http(HttpServerState(Router(routes), HttpLimits()), *bound)
+                addresses.append(f"health check on {bound.address}")
+        for reader in self._readers():
+            bound = self._bound[str(reader)]
+            state = HttpServerState(Router({"/metrics": metrics_route(self._registry)}), HttpLimits())
+            await self.frontends.serve_http(state, *bound)
+            addresses.append(f"metrics on {bound.address}")
+        return addresses
+
+    async def _serve_otlp(self, name: str, http: HttpConfig, reception: Reception) -> None:
+        authenticator = self._who(http.auth)
+        metrics = OtlpHttp(reception, http.max_request_body_size, http.compression_algorithms)
+        state = HttpServerState(
+            Router({http.metrics_url_path: metrics}),
+            _http_limits(http),
+            admit=Admission(authenticator, reception.metrics) if authenticator else None,
+            refuse=server_refusal(reception.metrics),
+            in_flight=self._in_flight,
+            headers=tuple((key, value.reveal()) for key, value in http.response_headers),
+        )
+        self._registry.observe(
+            "stepsize_receiver_connections",
+            GAUGE,
+            "{connection}",
+            "Connections that are open.",
+            lambda: len(state.connections),
+            receiver=name,
+            transport="http",
+        )
+        await self.frontends.serve_http(state, *self._bound[name])
+
+    def _who(self, auth: AuthConfig | None) -> Authenticator | None:
+        return None if auth is None else self._authenticators[auth.authenticator]
+
+    def guard(self, receiver: str, limits: RequestLimits) -> Guard:
+        """The bounds on what a receiver's senders bring, shown in the metrics."""
+        guard = Guard(limits)
+        show = self._registry.observe
+        show(
+            "stepsize_receiver_resources",
+            GAUGE,
+            "{resource}",
+            "Different resources of the current window.",
+            lambda: guard.resources,
+            receiver=receiver,
+        )
+        show(
+            "stepsize_receiver_series",
+            GAUGE,
+            "{series}",
+            "Different series of the current window, as far as requests were looked at.",
+            lambda: guard.series,
+            receiver=receiver,
+        )
+        return guard
+
+    def reception(
+        self, receiver: str, transport: str, intake: Intake, limits: RequestLimits, guard: Guard
+    ) -> Reception:
+        """What takes the requests of one protocol of a receiver."""
+        metrics = ReceptionMetrics(self._registry, receiver, transport)
+        return Reception(intake, limits, guard, self._in_flight, metrics)
+
+
+def _watched(tls: ServerTlsConfig | None, where: str) -> WatchedTls | None:
+    return None if tls is None else WatchedTls(tls, where)
+
+
+def _http_limits(config: HttpConfig) -> HttpLimits:
+    return HttpLimits(
+        max_header_bytes=config.max_header_bytes,
+        max_body_bytes=config.max_request_body_size,
+        read_timeout_s=config.read_timeout_s,
+        read_header_timeout_s=config.read_header_timeout_s,
+        write_timeout_s=config.write_timeout_s,
+        idle_timeout_s=config.idle_timeout_s,
+        max_connections=config.max_connections,
+        keep_alive=config.keep_alives_enabled,
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
