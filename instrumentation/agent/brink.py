@@ -60,7 +60,9 @@ class Brink:
         self, instance_id: str, interval_s: float, time_unix_nano: int, observations: Iterable[Observation]
     ) -> Haste | None:
         """What a sample asks for; ``None`` where the limit is far, or there is none."""
-        level = self._levels.setdefault(instance_id, _Level())
+        level = self._levels.get(instance_id)
+        if level is None:
+            level = self._levels[instance_id] = _Level()
         used_bytes: int | None = None
         for observation in observations:
             if observation.metric is model.CONTAINER_MEMORY_LIMIT:

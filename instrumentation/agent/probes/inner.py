@@ -42,6 +42,8 @@ class InnerAttempts:
     def look(self, cpu: CpuLedger, disk: DiskLedger) -> None:
         """See who came and who went; the ledgers say what was counted of those who came."""
         attempts = self._host.inner_of(*self._key)
+        if len(attempts) == self._noted and not self._live:
+            return
         for attempt in attempts[self._noted :]:
             stat = self._host.processes.stat(attempt.pid)
             known = attempt.pid in self.pids  # the next attempt in the same process
