@@ -1,0 +1,71 @@
+"""The manifests are what Kubernetes' own client knows, and say what the collector does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client
+
+from stepsize.collector.config.service import parse
+from stepsize.collector.server.collector import DRAIN_S
+
+MANIFEST = Path(__file__).parents[2] / "deploy/kubernetes/collector.yaml"
+OBJECTS: dict[str, Any] = {one["kind"]: one for one in yaml.safe_load_all(MANIFEST.read_text("utf-8"))}
+CONTAINER: dict[str, Any] = OBJECTS["StatefulSet"]["spec"]["template"]["spec"]["containers"][0]
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_every_field_is_one_of_the_api(kind: str) -> None:
+    """A field that the client does not know would be lost on the way through it; one that lacks is an error."""
+    api = client.ApiClient()
+    read = api.deserialize(json.dumps(OBJECTS[kind]), f"V1{kind}", "application/json")
+    assert api.sanitize_for_serialization(read) == OBJECTS[kind]
+
+
+def test_the_configuration_in_it_is_one_of_ours() -> None:
+    """It is read as the collector reads it, and serves the ports that the pod and the service name."""
+    config = parse(OBJECTS["ConfigMap"]["data"]["otel-config.yaml"], "otel-config.yaml", {})
+    protocols = config.receivers["otlp"].protocols
+    served = {
+        protocols.grpc.endpoint.port,
+        protocols.http.endpoint.port,
+        config.extensions["health_check"].endpoint.port,
+    }
+    ports = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
+    assert set(ports.values()) == served
+    for port in OBJECTS["Service"]["spec"]["ports"]:
+        assert ports[port["targetPort"]] == port["port"]
+    assert CONTAINER["readinessProbe"]["httpGet"]["path"] == config.extensions["health_check"].path
+
+
+def test_the_token_is_where_the_configuration_reads_it() -> None:
+    """The secret's file, and no variable or argument that others could read."""
+    config = yaml.safe_load(OBJECTS["ConfigMap"]["data"]["otel-config.yaml"])
+    mounts = {mount["name"]: mount["mountPath"] for mount in CONTAINER["volumeMounts"]}
+    assert config["extensions"]["bearertokenauth"]["filename"] == f"{mounts['token']}/token"
+    for protocol in config["receivers"]["otlp"]["protocols"].values():
+        assert protocol["auth"] == {"authenticator": "bearertokenauth"}
+
+
+def test_there_is_time_to_drain_and_no_more_right_than_needed() -> None:
+    """The kubelet waits longer than it takes; nothing of the pod is root's, and only its volumes can be written."""
+    pod = OBJECTS["StatefulSet"]["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] > DRAIN_S + 10
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert CONTAINER["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod["automountServiceAccountToken"] is False
+
+
+def test_it_may_use_more_memory_than_it_allows_itself() -> None:
+    """The limiter refuses before the kernel kills: what receives and what writes are processes of one pod."""
+    config = yaml.safe_load(OBJECTS["ConfigMap"]["data"]["otel-config.yaml"])
+    limit_mib = int(CONTAINER["resources"]["limits"]["memory"].removesuffix("Gi")) * 1024
+    assert limit_mib >= 2 * config["processors"]["memory_limiter"]["limit_mib"]
