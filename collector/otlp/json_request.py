@@ -36,7 +36,7 @@ def parse_json(content: bytes) -> Any:
         DataError: it is no JSON, or not of that shape; the message says where.
     """
     try:
-        values = json.loads(content)
+        values = json.loads(content, parse_int=_number)
         if not isinstance(values, dict):
             raise DataError("the body is not a JSON object")
         _decode_ids(values)
@@ -44,6 +44,11 @@ def parse_json(content: bytes) -> Any:
     except (ValueError, TypeError, AttributeError, RecursionError, json_format.ParseError) as error:
         line = " ".join(str(error).split())[:300]
         raise DataError(f"the body is not a valid ExportMetricsServiceRequest in JSON: {line}") from None
+
+
+def _number(text: str) -> int | float:
+    """A number without a point: ``-0`` is a double's, and would lose its sign as an integer."""
+    return -0.0 if text == "-0" else int(text)
 
 
 def _decode_ids(request: dict[str, Any]) -> None:

@@ -70,8 +70,24 @@ def assert_equal(found: dict[str, list[Row]], expected: dict[str, list[Row]]) ->
     for view in sorted(set(VIEWS.values())):
         here, there = Counter(map(_comparable, found[view])), Counter(map(_comparable, expected[view]))
         surplus, missing = sorted((here - there).elements()), sorted((there - here).elements())
-        differ = set(surplus[0] if surplus else ()) ^ set(missing[0] if missing else ())
-        assert not differ, f"{view}: {len(surplus)} rows too many, {len(missing)} missing; the first differ in {differ}"
+        assert not [*surplus, *missing], (
+            f"{view}: {len(surplus)} rows too many, {len(missing)} missing; {_difference(surplus, missing)}"
+        )
+
+
+def _difference(surplus: list[tuple[tuple[str, str], ...]], missing: list[tuple[tuple[str, str], ...]]) -> str:
+    """Of the first rows, the columns that differ, from where they do."""
+    if not surplus or not missing:
+        return f"the first is {str((surplus or missing)[0])[:2000]}"
+    differences = []
+    for (name, here), (_, there) in zip(surplus[0], missing[0], strict=True):
+        if here != there:
+            same = next((i for i, (a, b) in enumerate(zip(here, there, strict=False)) if a != b), 0)
+            start = max(same - 40, 0)
+            differences.append(
+                f"{name}: ...{here[start : start + 200]}... where wanted is ...{there[start : start + 200]}..."
+            )
+    return "; ".join(differences)
 
 
 def _comparable(row: Row) -> tuple[tuple[str, str], ...]:

@@ -112,7 +112,7 @@ def _http_message(body: bytes, headers: dict[str, str], chunked: bool) -> Sent:
 
 def json_message(content: bytes | str) -> Any:
     """The message that OTLP's JSON means: protobuf's mapping, but for the ids of exemplars, which are hex."""
-    values = json.loads(content)
+    values = json.loads(content, parse_int=lambda text: -0.0 if text == "-0" else int(text))
     for exemplar in _exemplars(values):
         for name in ("traceId", "spanId"):
             if name in exemplar:

@@ -142,6 +142,17 @@ def test_every_case_means_what_the_specification_says(place: Place, collector: R
     assert_equal(stored(place.settings.data), wanted(message(name, **fields) for name, _, fields in cases))
 
 
+def test_minus_zero_without_a_point(place: Place, collector: RunningCollector) -> None:
+    """`-0`, which Go writes for a double, is not the integer that Python reads in it."""
+    now = time.time_ns()
+    point = {"timeUnixNano": now, "asDouble": "here", "exemplars": [{"asInt": "here"}]}
+    body = json.dumps(request("zero", {"gauge": {"dataPoints": [point]}})).replace('"here"', "-0")
+    assert collector.post(body, kind=JSON)[0] == 200
+    collector.flush()
+    expected = message("zero", time_unix_nano=now, as_double=-0.0, exemplars=[{"as_int": 0}])
+    assert_equal(stored(place.settings.data), wanted([expected]))
+
+
 def test_every_type_of_metric_in_json(place: Place, collector: RunningCollector) -> None:
     """Sums, histograms and summaries: enums and 64-bit counts as numbers or as text, defaults left out or written."""
     now = time.time_ns()

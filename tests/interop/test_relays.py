@@ -1,0 +1,83 @@
+"""Other collectors that take OTLP and hand it on to ours: the OpenTelemetry Collector, and rotel."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.collector.running import DEADLINE_S, wait_for
+from tests.interop.arrivals import line
+from tests.interop.corpus import everything
+from tests.interop.peers import OTELCOL, ROTEL
+from tests.interop.processes import otelcol, rotel
+from tests.interop.rows import assert_equal, wanted
+from tests.interop.sent import json_message
+
+if TYPE_CHECKING:
+    from tests.collector.running import Place, RunningCollector
+    from tests.interop.arrivals import Line
+
+pytestmark = pytest.mark.peers
+KINDS = {
+    *("gauge", "summary", "sum unspecified", "sum delta", "sum cumulative", "histogram delta", "histogram cumulative"),
+    *("exponential_histogram delta", "exponential_histogram cumulative"),
+}
+
+
+def hand_over(address: str, message: Any) -> None:
+    """Send a request to a relay."""
+    connection = http.client.HTTPConnection(address, timeout=DEADLINE_S)
+    connection.request("POST", "/v1/metrics", message.SerializeToString(), {"content-type": "application/x-protobuf"})
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
+    connection.close()
+
+
+def all_of(peer: Line, message: Any) -> bool:
+    """Whether as many points have come by as the request has."""
+    passed = wanted(one.message for one in peer.tap.sent())
+    return sum(map(len, passed.values())) >= sum(map(len, wanted([message]).values()))
+
+
+@pytest.mark.needs(OTELCOL)
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf", "http/json"])
+def test_the_opentelemetry_collector(
+    place: Place, collector: RunningCollector, protocol: str, compression: str
+) -> None:
+    """Everything that OpenTelemetry has, through the Collector: as it passed it on, and as it wrote it to its file."""
+    message, file = everything(time.time_ns()), place.home / "otelcol.json"
+    with line(place, collector, protocol, compression.replace("none", "identity")) as peer:
+        exporters = {"file": {"path": str(file)}, **exporter(peer, compression)}
+        with otelcol(place, exporters) as address:
+            hand_over(address, message)
+            wait_for(lambda: all_of(peer, message), "the points pass")
+        sent = peer.assert_arrived(KINDS)
+    passed = wanted(one.message for one in sent)
+    assert_equal(passed, wanted(json_message(text) for text in file.read_text().splitlines()))
+    assert_equal(passed, wanted([message]))
+
+
+def exporter(peer: Line, compression: str) -> dict[str, Any]:
+    """The section of the Collector's exporter."""
+    if peer.protocol == "grpc":
+        return {"otlp": {"endpoint": peer.tap.address, "tls": {"insecure": True}, "compression": compression}}
+    encoding = "json" if peer.protocol == "http/json" else "proto"
+    return {"otlphttp": {"endpoint": f"http://{peer.tap.address}", "encoding": encoding, "compression": compression}}
+
+
+@pytest.mark.needs(ROTEL)
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_rotel(place: Place, collector: RunningCollector, protocol: str) -> None:
+    """Everything that OpenTelemetry has, through rotel, which compresses even where it is told not to."""
+    message = everything(time.time_ns())
+    with line(place, collector, protocol, "gzip") as peer:
+        endpoint, spoken = f"http://{peer.tap.address}", protocol.partition("/")[0]
+        with rotel(place, "--otlp-exporter-endpoint", endpoint, "--otlp-exporter-protocol", spoken) as address:
+            hand_over(address, message)
+            wait_for(lambda: all_of(peer, message), "the points pass")
+        sent = peer.assert_arrived(KINDS)
+    assert_equal(wanted(one.message for one in sent), wanted([message]))
