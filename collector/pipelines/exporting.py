@@ -20,7 +20,7 @@ from stepsize.errors import UnavailableError
 from stepsize.interpreter import environment_for_python
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from stepsize.collector.pipelines.settings import ExportingSettings
@@ -36,17 +36,20 @@ class ExportingProcess:
 
     Args:
         settings: handed to the process.
+        durable: up to where each of its logs can be read; what shows only what is new begins there.
         home: its working directory.
         log: takes a line for the operator.
     """
 
-    def __init__(self, settings: ExportingSettings, home: Path, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: ExportingSettings, durable: Sequence[WalPosition], home: Path, log: Callable[[str], None]
+    ) -> None:
         self._settings = settings
         self._home = home
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
         self._watcher: asyncio.Task[None] | None = None
-        self._durable: dict[int, WalPosition] = {}
+        self._durable = list(durable)
         self._announcing: asyncio.TimerHandle | None = None
         self._stopping = asyncio.Event()
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -107,6 +110,7 @@ class ExportingProcess:
         assert process.stdout
         content = pickle.dumps(self._settings)
         process.stdin.write(len(content).to_bytes(HEAD_BYTES, "little") + content)
+        self._announce()  # before anything more becomes durable: it is where readers begin that have no position
         line = ""
         with contextlib.suppress(ConnectionError):
             await process.stdin.drain()
@@ -114,7 +118,6 @@ class ExportingProcess:
         if line != "ready":
             await process.wait()
             raise UnavailableError(line.removeprefix("error ") or f"the exporters ended with {process.returncode}")
-        self._announce()
         return process
 
     async def _until_ready(self, stdout: asyncio.StreamReader) -> str:
@@ -163,7 +166,7 @@ class ExportingProcess:
         if self._announcing is not None:
             self._announcing.cancel()
             self._announcing = None
-        for index, durable in self._durable.items():
+        for index, durable in enumerate(self._durable):
             self._send(f"durable {index} {durable.segment} {durable.offset}")
 
     def _send(self, line: str) -> None:

@@ -48,8 +48,7 @@ def main() -> None:
     # The collector decides when this ends: a Ctrl-C or a systemd stop reaches the whole group.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    head = sys.stdin.buffer.read(HEAD_BYTES)
-    content = sys.stdin.buffer.read(int.from_bytes(head, "little"))
+    content = _exactly(int.from_bytes(_exactly(HEAD_BYTES), "little"))
     settings: ExportingSettings = pickle.loads(content)  # noqa: S301 - our parent wrote it to a pipe of our own
     try:
         code = asyncio.run(_Exporting(settings).run())
@@ -58,6 +57,14 @@ def main() -> None:
         code = 1
     sys.stdout.flush()
     os._exit(code)  # a thread may still wait for a server that does not answer
+
+
+def _exactly(size_bytes: int) -> bytes:
+    """So many bytes of standard input and none beyond: what follows is read in another way."""
+    content = b""
+    while len(content) < size_bytes and (more := os.read(sys.stdin.fileno(), size_bytes - len(content))):
+        content += more
+    return content
 
 
 class _Exporting:

@@ -62,9 +62,8 @@ class Exporting:
             write_position(self.directory, self.name, ReaderPosition(self.wal.durable), durable=True)
         log = LogSettings(self.directory, (self.name,), self.is_main, self.batch, self.until)
         settings = ExportingSettings({self.name: self.config}, (log,), self.listeners, self.is_first)
-        self.process = ExportingProcess(settings, self.directory, self.lines.append)
+        self.process = ExportingProcess(settings, [self.wal.durable], self.directory, self.lines.append)
         await self.process.start()
-        self.process.advance(0, self.wal.durable)
         self.drain = True
         return self
 
