@@ -106,7 +106,7 @@ class PasswordAuthenticator:
         hashed = known if known is not None else next(iter(users.values()))
         # Who was admitted with this hash is known again without paying for the hash: clients sign in at each request.
         mark = hmac.digest(self._key, repr((user, password, hashed)).encode(), "sha256")
-        if mark in self._admitted:
+        if known is not None and mark in self._admitted:
             self._admitted.move_to_end(mark)
             return True
         equal = await self._check(password, hashed)

@@ -52,7 +52,7 @@ def _no_password() -> str:
 def _why(error: OSError, *paths: Path) -> str:
     names = " and ".join(map(str, paths))
     if isinstance(error, ssl.SSLError):
-        reason = (error.reason or error.args[0] or "not PEM").replace("_", " ").lower()
+        reason = str(error.reason or error.args[-1]).replace("_", " ").lower()
         return f"cannot use {names}: {reason}"
     return f"cannot read {names}: {error.strerror}"
 

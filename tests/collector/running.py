@@ -138,6 +138,15 @@ class RunningCollector:
             response = connection.getresponse()
             return response.status, response.read(), {k.lower(): v for k, v in response.getheaders()}
 
+    def post_plain(self) -> bytes:
+        """What an HTTP server says to a request without TLS."""
+        host, port = self.http.rsplit(":", 1)
+        with socket.create_connection((host, int(port)), DEADLINE_S) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            with contextlib.suppress(ConnectionResetError):
+                return connection.recv(1 << 16)
+        return b""
+
     def flush(self) -> None:
         assert control.flush(self.place.settings, DEADLINE_S) is control.Answer.DONE
 
