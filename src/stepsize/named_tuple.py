@@ -2,8 +2,8 @@
 
 What comes in: a class as one writes it for `typing.NamedTuple`. What goes out: at run time a subclass of `LightTuple`,
 to type checkers the named tuple itself. `typing` writes each class's constructor as text and compiles it, and looks at
-each annotation: 40 µs hot, 100 to 300 where it is done once. Here a class takes 7 µs hot, its annotations may be text that
-nobody reads, and making an instance takes four times as long: so what is made at each sample keeps to `typing`
+each annotation: 40 µs hot, 100 to 300 where it is done once. Here a class takes 7 µs hot, its annotations may be text
+that nobody reads, and making an instance takes four times as long: so what is made at each sample keeps to `typing`
 (`docs/decisions/0008`). Standard library only, and nothing of it that starts slowly.
 """
 
