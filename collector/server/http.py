@@ -209,6 +209,9 @@ class HttpConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The whole of it."""
         arriving, self._arriving = self._arriving, _Arriving()
+        if self._last:  # what follows the last request of a connection is none
+            arriving.give_back(self._state.in_flight)
+            return
         path = arriving.url.decode("latin-1").partition("?")[0]
         if "://" in path:
             path = "/" + path.partition("://")[2].partition("/")[2]
@@ -274,12 +277,13 @@ class HttpConnection(asyncio.Protocol):
         )
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is None:
+            return  # what waits now has come since, and is the next task's
         while self._waiting:
             item = self._waiting.popleft()
             if isinstance(item, _Arrived):
                 item.arriving.give_back(self._state.in_flight)
-        if task.cancelled() or task.exception() is not None:  # a defect: asyncio logs it, the client must not wait
-            self._transport.abort()
+        self._transport.abort()  # a defect: asyncio logs it, the client must not wait
 
     async def _answer(self, item: _Arrived) -> Response:
         try:
@@ -296,6 +300,13 @@ class HttpConnection(asyncio.Protocol):
             await asyncio.wait_for(self._drained.wait(), self._state.limits.write_timeout_s)
         except asyncio.TimeoutError:
             self._transport.abort()
+            self._forget_waiting()
+
+    def _forget_waiting(self) -> None:
+        while self._waiting:
+            item = self._waiting.popleft()
+            if isinstance(item, _Arrived):
+                item.arriving.give_back(self._state.in_flight)
 
     def _write(self, response: Response, *, close: bool) -> None:
         if self._transport.is_closing():
