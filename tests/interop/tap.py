@@ -10,17 +10,23 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 
 from tests.interop.sent import Sent, requests_in
 
 
 class Tap:
-    """Listens on the loopback until it is closed."""
+    """Listens on the loopback until it is closed.
+
+    Attributes:
+        deaf: while it is set, clients hear nothing of what the server says.
+    """
 
     def __init__(self, server: str) -> None:
         host, _, port = server.rpartition(":")
         self._server = (host, int(port))
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self.deaf = threading.Event()
         self._streams: list[bytearray] = []
         self._sockets: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._serve, daemon=True)]
@@ -57,17 +63,19 @@ class Tap:
                 stream = bytearray()
                 self._streams.append(stream)
                 self._sockets += [client, server]
-                for source, target, kept in ((client, server, stream), (server, client, bytearray())):
-                    thread = threading.Thread(target=_copy, args=(source, target, kept), daemon=True)
+                for way in ((client, server, stream.extend), (server, client, None)):
+                    thread = threading.Thread(target=self._copy, args=way, daemon=True)
                     self._threads.append(thread)
                     thread.start()
 
-
-def _copy(source: socket.socket, target: socket.socket, kept: bytearray) -> None:
-    with contextlib.suppress(OSError):
-        while content := source.recv(65536):
-            kept += content  # before it goes on: who sees the answer finds the question here
-            target.sendall(content)
-    for one in (source, target):
+    def _copy(self, source: socket.socket, target: socket.socket, keep: Callable[[bytes], None] | None) -> None:
         with contextlib.suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)
+            while content := source.recv(65536):
+                if keep:
+                    keep(content)  # before it goes on: who sees the answer finds the question here
+                elif self.deaf.is_set():
+                    continue
+                target.sendall(content)
+        for one in (source, target):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
