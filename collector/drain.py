@@ -5,7 +5,6 @@ What comes in: settings. What goes out: points in the views. Never competes with
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -75,11 +74,14 @@ def _drain(settings: Settings) -> int:
     if not _is_left(settings):
         return 0
     from stepsize.collector.sink.process import END, open_sink  # noqa: PLC0415 - heavy, and hardly ever needed
+    from stepsize.store.lake import Lake  # noqa: PLC0415 - as above
+    from stepsize.store.writer import writer_lock  # noqa: PLC0415 - as above
 
     state = settings.state_dir
     try:
-        with contextlib.ExitStack() as end:
-            sink = open_sink(SinkSettings(data=settings.data, state=state, writer=writer_id(state)), end)
+        sink_settings = SinkSettings(data=settings.data, state=state, writer=writer_id(state))
+        Lake(settings.data).create()
+        with writer_lock(settings.data, sink_settings.writer).held(_SINK_TIMEOUT_S), open_sink(sink_settings) as sink:
             points = sink.fold(END, time.time_ns())
         delete_before(state, END)  # what is left in them is a tail that a crash tore, and nobody was told of
     except OSError as error:

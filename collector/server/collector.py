@@ -147,6 +147,7 @@ class Collector:
             on_failure=self._fail,
             limits=self._config.parquet.wal,
         )
+        sink.on_seal = wal.seal
         sink.advance(wal.durable)
         return wal
 

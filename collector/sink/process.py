@@ -2,7 +2,8 @@
 
 What comes in on standard input, one line each: ``durable SEGMENT OFFSET`` (the log can be read up to there) and
 ``flush``. What goes out on standard output: ``ready`` once the lake is there, ``committed SEGMENT OFFSET`` after
-each commit, or ``error MESSAGE`` before an exit with 1. At the end of standard input it folds what the log still holds
+each commit, ``seal`` where what the log holds has to be deleted soon (rows were erased), or ``error MESSAGE`` before an
+exit with 1. At the end of standard input it folds what the log still holds
 and exits with 0: a collector that was killed leaves nothing behind that waits for the next one. Any failure ends the
 process; the collector starts another one, which goes on from the last commit.
 """
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING
 from stepsize.collector.sink.settings import SinkSettings
 from stepsize.collector.sink.sink import Sink
 from stepsize.collector.state import SINK_LOCK_FILE
+from stepsize.collector.upkeep.erase import obey
+from stepsize.collector.upkeep.requests import open_requests
 from stepsize.errors import StepsizeError
 from stepsize.store.lake import Lake
 from stepsize.store.locks import Lock
@@ -41,18 +44,18 @@ _COST_FACTOR = 4.0
 """Commits take at most a fifth of the time: after a slow one the next waits longer, up to `_MAX_INTERVAL_S`."""
 
 
-def open_sink(settings: SinkSettings, end: contextlib.ExitStack) -> Sink:
-    """A sink on the settings' lake, which is made where it is missing, until ``end``.
+@contextlib.contextmanager
+def open_sink(settings: SinkSettings) -> Iterator[Sink]:
+    """A sink on the settings' lake; whoever calls holds its writer's lock.
 
     Raises:
         LakeError: the data directory cannot be used.
-        UnavailableError: somebody else commits under this writer's name.
     """
-    Lake(settings.data).create()
-    end.enter_context(writer_lock(settings.data, settings.writer).held(_LOCK_TIMEOUT_S))
     sink = Sink(LakeWriter(settings.data, settings.writer), settings.state, settings.limits, time.time_ns())
-    end.callback(sink.close)
-    return sink
+    try:
+        yield sink
+    finally:
+        sink.close()
 
 
 def main() -> None:
@@ -64,9 +67,9 @@ def main() -> None:
     try:
         with contextlib.ExitStack() as end:
             end.enter_context(Lock(settings.state / SINK_LOCK_FILE).held(_LOCK_TIMEOUT_S))
-            sink = open_sink(settings, end)
-            _say("ready")
-            _serve(sink, settings.limits)
+            Lake(settings.data).create()
+            end.enter_context(writer_lock(settings.data, settings.writer).held(_LOCK_TIMEOUT_S))
+            _serve(settings)
     except StepsizeError as error:
         _say(f"error {error}")
         sys.exit(1)
@@ -104,10 +107,32 @@ class _Clock:
         self.tick_s = time.monotonic() + self._tick_every_s
 
 
-def _serve(sink: Sink, limits: SinkLimits) -> None:
-    durable = sink.position
-    clock = _Clock(limits)
-    for lines in _input(clock):
+def _serve(settings: SinkSettings) -> None:
+    """Be the sink until standard input ends; one that is asked to erase makes place for another when it has."""
+    clock = _Clock(settings.limits)
+    lines = _input(clock)
+    durable = WalPosition()
+    said_ready = False
+    while True:
+        with open_sink(settings) as sink:
+            if not said_ready:
+                _say("ready")
+                said_ready = True
+            durable = max(durable, sink.position)
+            asked = _fold_until_asked(sink, settings, clock, lines, durable)
+        if asked is None:
+            return
+        # Nothing of the rows to erase is in memory now: not in the roll-up, not in what was decoded last.
+        obey(settings.data, settings.state, settings.writer)
+        _say("seal")
+        durable = asked
+
+
+def _fold_until_asked(
+    sink: Sink, settings: SinkSettings, clock: _Clock, input_lines: Iterator[list[str]], durable: WalPosition
+) -> WalPosition | None:
+    """Fold and commit until there is something to erase: up to where the log is durable; None at the end of input."""
+    for lines in input_lines:
         for word, *numbers in map(str.split, lines):
             if word == "durable":
                 durable = max(durable, WalPosition(*map(int, numbers)))
@@ -123,7 +148,11 @@ def _serve(sink: Sink, limits: SinkLimits) -> None:
         if now_s >= clock.tick_s:
             sink.tick(time.time_ns())
             clock.ticked()
+            if open_requests(settings.data, settings.writer):
+                sink.fold(durable, time.time_ns())
+                return durable
     sink.fold(END, time.time_ns())
+    return None
 
 
 def _input(clock: _Clock) -> Iterator[list[str]]:

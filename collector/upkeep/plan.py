@@ -18,7 +18,7 @@ from stepsize.store.merge import DAY, FAN_IN, HOUR, MAX_ROWS
 from stepsize.store.retention import end_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from stepsize.store.manifest import Manifest, StoredFile
 
@@ -46,7 +46,12 @@ class Group:
 
 
 def next_group(
-    writer: str, manifests: Iterable[Manifest], age_s: Callable[[StoredFile], float], now: dt.datetime, quiet_s: float
+    writer: str,
+    manifests: Iterable[Manifest],
+    age_s: Callable[[StoredFile], float],
+    now: dt.datetime,
+    quiet_s: float,
+    passed_over: Container[tuple[str, str]] = (),
 ) -> Group | None:
     """What ``writer`` should compact now, the oldest day first; None where nothing is due.
 
@@ -56,6 +61,7 @@ def next_group(
         age_s: how long a file has been there, in seconds.
         now: the time by our clock.
         quiet_s: how long nothing has to have come to a day that is past; 0 has every such day compacted at once.
+        passed_over: partitions and tables that are let be.
     """
     ours: dict[tuple[str, str], list[StoredFile]] = {}
     others: dict[tuple[str, str], list[StoredFile]] = {}
@@ -68,7 +74,7 @@ def next_group(
     for key in sorted(ours):
         partition, table = key
         end = end_of(partition)
-        if end is None:
+        if end is None or key in passed_over:
             continue
         if now < end + dt.timedelta(seconds=quiet_s):
             due = _of_the_hour(ours[key], age_s)

@@ -6,18 +6,24 @@ its lock. Its write-ahead log and its position there stay as they are: a collect
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stepsize.collector.upkeep.staging import cleared_staging
 from stepsize.collector.upkeep.work import MadeFile
 from stepsize.collector.upkeep.writer_upkeep import WriterUpkeep
 from stepsize.store.compact import compact
+from stepsize.store.layout import MANIFESTS
+from stepsize.store.locks import Lock
 from stepsize.store.manifest import manifest_path, read_manifests
 from stepsize.store.writer import GRACE_S, LakeWriter, writer_lock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from stepsize.store.retention import Retention
 
 
@@ -49,32 +55,53 @@ def tend(data: Path, retention: Retention, quiet_s: float) -> Tended:
         quiet_s: how long nothing has to have come to a day that is past; 0 has every such day compacted.
 
     Raises:
-        LakeError: the directory cannot be used, or a manifest is damaged.
-        OSError, pa.ArrowException: a file cannot be read or written.
+        LakeError: a file or the directory cannot be read or written, or a manifest is damaged.
     """
     done = Tended()
     for writer in [manifest.writer for manifest in read_manifests(data)]:
-        lock = writer_lock(data, writer)
-        if not lock.try_acquire():
-            done += Tended(living=1)
-            continue
-        try:
-            done += _tend_writer(LakeWriter(data, writer), retention, quiet_s)
-        finally:
-            lock.release()
+        lock = Lock(data / MANIFESTS / f".{writer}.tended")
+        if lock.try_acquire():  # else another process is at it
+            try:
+                done += _tend_writer(data, writer, retention, quiet_s)
+            finally:
+                lock.release()
     return done
 
 
-def _tend_writer(writer: LakeWriter, retention: Retention, quiet_s: float) -> Tended:
-    _collect_garbage(writer)
-    upkeep = WriterUpkeep(writer, retention, quiet_s)
-    done = Tended(dropped=upkeep.drop_old(time.time_ns()))
-    while (group := upkeep.next_group(time.time_ns())) is not None:
-        job = upkeep.job(group)
+def _tend_writer(data: Path, writer: str, retention: Retention, quiet_s: float) -> Tended:
+    """The writer's own lock is held for moments: its collector may come back, and must not wait for a compaction."""
+    done = Tended()
+    while True:
+        with _standing_in(data, writer) as found:
+            if found is None:
+                return done + Tended(living=1)
+            _collect_garbage(found)
+            upkeep = WriterUpkeep(found, retention, quiet_s)
+            done += Tended(dropped=upkeep.drop_old(time.time_ns()))
+            group = upkeep.next_group(time.time_ns())
+            if group is None:
+                return done
+            job = upkeep.job(group, cleared_staging(data, f"{writer}.tended"))
         made = compact(job.table, list(map(Path, job.files)), list(map(Path, job.elsewhere)), Path(job.into))
-        upkeep.replace(group, [MadeFile(one.path, one.rows) for one in made])
-        done += Tended(compacted=len(group.files), made=len(made))
-    return done
+        with _standing_in(data, writer) as found:
+            if found is None:
+                return done + Tended(living=1)
+            upkeep = WriterUpkeep(found, retention, quiet_s)
+            if upkeep.replace(group, [MadeFile(one.path, one.rows) for one in made]):
+                done += Tended(compacted=len(group.files), made=len(made))
+
+
+@contextlib.contextmanager
+def _standing_in(data: Path, writer: str) -> Iterator[LakeWriter | None]:
+    """The writer as it is now, its lock held; None where its collector lives."""
+    lock = writer_lock(data, writer)
+    if not lock.try_acquire():
+        yield None
+        return
+    try:
+        yield LakeWriter(data, writer)
+    finally:
+        lock.release()
 
 
 def _collect_garbage(writer: LakeWriter) -> None:

@@ -10,6 +10,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from stepsize.collector.upkeep.staging import cleared_staging
 from stepsize.collector.upkeep.work import TendJob, Work
 from stepsize.collector.upkeep.writer_upkeep import WriterUpkeep
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from stepsize.store.writer import LakeWriter
 
 _LOOK_S = 60.0
-_AFTER_FAILURE_S = 1800.0
+_FORGIVEN_S = 86_400.0
+"""After so long what could not be compacted is tried again."""
 _TEND_S = 3600.0
 
 
@@ -39,11 +41,13 @@ class Upkeep:
         self, writer: LakeWriter, limits: UpkeepLimits, monotonic_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._data = writer.data
+        self._writer = writer.manifest.writer
         self._limits = limits
         self._monotonic_s = monotonic_s
         self._upkeep = WriterUpkeep(writer, limits.retention, limits.quiet_s)
         self._work: Work | None = None
         self._group: Group | None = None
+        self._failed: dict[tuple[str, str], float] = {}
         self._look_s = self._tend_s = monotonic_s()
 
     @property
@@ -69,9 +73,12 @@ class Upkeep:
         self._work = self._group = None
 
     def _begin(self, now_ns: int) -> None:
-        group = self._upkeep.next_group(now_ns)
+        since_s = self._monotonic_s() - _FORGIVEN_S
+        self._failed = {which: failed_s for which, failed_s in self._failed.items() if failed_s > since_s}
+        group = self._upkeep.next_group(now_ns, self._failed)
         if group is not None:
-            self._group, self._work = group, Work(self._upkeep.job(group))
+            into = cleared_staging(self._data, self._writer)
+            self._group, self._work = group, Work(self._upkeep.job(group, into))
         elif self._monotonic_s() >= self._tend_s:
             self._tend_s = self._monotonic_s() + _TEND_S
             self._work = Work(TendJob(str(self._data), asdict(self._limits.retention), self._limits.quiet_s))
@@ -79,8 +86,10 @@ class Upkeep:
     def _finish(self, work: Work) -> None:
         group, made = self._group, work.made()
         self._work = self._group = None
+        if group is None:
+            return
         if made is None:
-            self._look_s = self._monotonic_s() + _AFTER_FAILURE_S
-        elif group is not None:
+            self._failed[group.partition, group.table] = self._monotonic_s()
+        else:
             self._upkeep.replace(group, made)
-            self._look_s = self._monotonic_s()  # there may be more to compact
+        self._look_s = self._monotonic_s()  # there may be more to compact

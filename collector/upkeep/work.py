@@ -17,7 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from stepsize.errors import StepsizeError
 from stepsize.interpreter import environment_for_python
+from stepsize.store.compact import compact
+from stepsize.store.retention import Retention
 
 _NICENESS = 19
 
@@ -91,30 +96,22 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(AttributeError, OSError):  # Windows has no such thing
         os.nice(_NICENESS)
-    import pyarrow as pa  # noqa: PLC0415 - what was imported before is what can fail before
-
-    from stepsize.errors import StepsizeError  # noqa: PLC0415 - as above
-
     pa.set_cpu_count(1)
     try:
         made = _do(job.pop("kind"), job)
-    except (OSError, StepsizeError, pa.ArrowException) as error:
-        said = " ".join(str(error).split())
-        print(f"stepsize collect: upkeep failed: {said}; it is tried again later", file=sys.stderr)  # noqa: T201 - the process's log
+    except (OSError, StepsizeError) as error:
+        print(f"stepsize collect: upkeep failed: {error}; it is tried again in a day", file=sys.stderr)  # noqa: T201 - the process's log
         sys.exit(1)
     print(json.dumps(made), flush=True)  # noqa: T201 - the answer
 
 
 def _do(kind: str, fields: dict[str, Any]) -> list[tuple[str, int]]:
     if kind == TendJob.__name__:
-        from stepsize.collector.upkeep.tend import tend  # noqa: PLC0415 - the other kind needs none of it
-        from stepsize.store.retention import Retention  # noqa: PLC0415 - as above
+        from stepsize.collector.upkeep.tend import tend  # noqa: PLC0415 - it imports this module
 
         job = TendJob(**fields)
         tend(Path(job.data), Retention(**job.retention), job.quiet_s)  # type: ignore[arg-type]  # as they were sent
         return []
-    from stepsize.store.compact import compact  # noqa: PLC0415 - as above
-
     compaction = CompactJob(**fields)
     files, elsewhere = map(Path, compaction.files), map(Path, compaction.elsewhere)
     made = compact(compaction.table, list(files), list(elsewhere), Path(compaction.into))

@@ -10,12 +10,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stepsize.collector.upkeep.plan import next_group
-from stepsize.collector.upkeep.staging import cleared_staging
 from stepsize.collector.upkeep.work import CompactJob
 from stepsize.store.manifest import read_manifests
 from stepsize.store.retention import expired, over_budget
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+    from pathlib import Path
+
     from stepsize.collector.upkeep.plan import Group
     from stepsize.collector.upkeep.work import MadeFile
     from stepsize.store.manifest import StoredFile
@@ -50,8 +52,8 @@ class WriterUpkeep:
             self._writer.commit(replace(manifest, files=kept))
         return len(dropped)
 
-    def next_group(self, now_ns: int) -> Group | None:
-        """What is to be compacted now."""
+    def next_group(self, now_ns: int, passed_over: Container[tuple[str, str]] = ()) -> Group | None:
+        """What is to be compacted now, but for partitions and tables that are to be passed over."""
 
         def age_s(stored: StoredFile) -> float:
             try:
@@ -60,16 +62,16 @@ class WriterUpkeep:
                 return 0.0
 
         manifests = read_manifests(self._writer.data)
-        return next_group(self._writer.manifest.writer, manifests, age_s, _time(now_ns), self._quiet_s)
+        return next_group(self._writer.manifest.writer, manifests, age_s, _time(now_ns), self._quiet_s, passed_over)
 
-    def job(self, group: Group) -> CompactJob:
-        """How ``group`` is compacted; what an earlier job left behind is gone."""
+    def job(self, group: Group, into: Path) -> CompactJob:
+        """How ``group`` is compacted to files in directory ``into``."""
         data = self._writer.data
         return CompactJob(
             group.table,
             [str(data / one.path) for one in group.files],
             [str(data / one.path) for one in group.elsewhere],
-            str(cleared_staging(data, self._writer.manifest.writer)),
+            str(into),
         )
 
     def replace(self, group: Group, made: list[MadeFile]) -> bool:

@@ -123,6 +123,7 @@ class WalWriter:
         self._left_bytes = self._room.left_bytes
         self._looked_s = time.monotonic()
         self._is_full = False
+        self._is_to_seal = False
         self.durable = WalPosition(self._next_segment, 0)
         self.counters = WalCounters()
         self._thread = threading.Thread(target=self._run, name="wal", daemon=True)
@@ -148,6 +149,12 @@ class WalWriter:
             self._left_bytes -= len(record)
             self._wake.notify()
         await future
+
+    def seal(self) -> None:
+        """Go on in a new segment soon, so that what is written can be deleted as soon as the sink is done with it."""
+        with self._wake:
+            self._is_to_seal = True
+            self._wake.notify()
 
     async def close(self) -> None:
         """Make what was accepted durable and end the thread."""
@@ -177,6 +184,10 @@ class WalWriter:
                 self._look()
                 if group.records:
                     self._take(group)
+                if self._is_to_seal:
+                    self._is_to_seal = False
+                    if self._offset > len(HEADER) or (self._descriptor < 0 and segments(self._directory)):
+                        self._end_segment()
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for a thread that is gone
             self._give_up(group, error)
         if self._descriptor >= 0:
@@ -185,7 +196,7 @@ class WalWriter:
     def _next_group(self) -> _Group | None:
         """The next requests to write; none of them where somebody was refused for want of room."""
         with self._wake:
-            self._wake.wait_for(lambda: self._group.records or self._closing or self._is_full)
+            self._wake.wait_for(lambda: self._group.records or self._closing or self._is_full or self._is_to_seal)
             if self._closing and not self._group.records:
                 return None
             group = self._group.first(_GROUP_BYTES) if self._group.records else _Group()

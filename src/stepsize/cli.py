@@ -29,6 +29,8 @@ COMMANDS: dict[str, str] = {
     "collect": "stepsize.commands.collect",
     "report": "stepsize.commands.report",
     "match": "stepsize.commands.match",
+    "compact": "stepsize.commands.compact",
+    "erase": "stepsize.commands.erase",
     "doctor": "stepsize.commands.doctor",
     "demo": "stepsize.commands.demo",
 }

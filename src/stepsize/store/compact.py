@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stepsize.errors import LakeError
 from stepsize.store.duplicates import ELSEWHERE, without_duplicates
 from stepsize.store.order import in_order, order_of, trimmed
 from stepsize.store.parquet import QUICK, ROW_GROUP_ROWS, SMALL, ParquetWriter, is_ordered, read_batches
@@ -61,8 +62,16 @@ def compact(table: str, files: Sequence[Path], elsewhere: Sequence[Path], into: 
     ``elsewhere`` are files of the same table and partition that another writer keeps; nothing of them is written.
 
     Raises:
-        OSError, pa.ArrowException: a file cannot be read or written; what was written stays in ``into``.
+        LakeError: a file cannot be read or written; what was written stays in ``into``.
     """
+    try:
+        return _compact(table, files, elsewhere, into)
+    except (OSError, pa.ArrowException) as error:
+        said = " ".join(str(error).split())
+        raise LakeError(f"cannot compact {files[0].parent}: {said}; restore the file, or make room") from None
+
+
+def _compact(table: str, files: Sequence[Path], elsewhere: Sequence[Path], into: Path) -> list[Compacted]:
     with contextlib.ExitStack() as opened:
         # All are opened now: whoever keeps those elsewhere may delete them while this goes on.
         sources = [

@@ -1,0 +1,218 @@
+"""Erasure: what is meant goes from everywhere, what is not stays as it is, row by row."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepsize.store.manifest import read_manifest
+from stepsize.store.writer import LakeWriter, writer_lock
+from tests.collector.otlp import RequestBuilder, identity
+from tests.collector.running import Place, wait_for
+from tests.places import short_directory
+from tests.upkeep.lake import FIRST, SECOND_WRITER, commit, commit_tasks, samples, seen
+
+COMMAND = (sys.executable, "-m", "stepsize", "erase")
+
+
+def erase(data: Path, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command, in an environment of its own."""
+    with short_directory() as runtime:
+        return subprocess.run(
+            [*COMMAND, "--data", str(data), *arguments],
+            env=environment(home, runtime),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            cwd=home,
+        )
+
+
+def environment(home: Path, runtime: Path) -> dict[str, str]:
+    """One in which nothing of the caller's is found."""
+    clean = {name: text for name, text in os.environ.items() if not name.startswith(("OTEL_", "STEPSIZE"))}
+    return {**clean, "HOME": str(home), "STEPSIZE_RUNTIME": str(runtime)}
+
+
+def owned(user: str | None, days_ago: int = 1, **more: Any) -> list[dict[str, Any]]:
+    """Points whose resource names its user, or does not."""
+    resource = {"a": 1} if user is None else {"stepsize.user": user, "stepsize.project": more.pop("project", "p")}
+    return samples(days_ago, 5, resource=json.dumps(resource), **more)
+
+
+def task(flow: str, task: str, user: str | None, **more: Any) -> dict[str, Any]:
+    return {"flow": flow, "run": "1", "step": "train", "task": task, "attempt": 0, "user": user, **more}
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """Two writers, both gone, with rows of three users in the same files."""
+    data = tmp_path / "lake"
+    for writer in (FIRST, SECOND_WRITER):
+        commit(data, writer, *owned("anouk", task="1"), *owned("bob", task="2"))
+        commit(data, writer, *owned("bob", task="3"), level=1)
+        commit(data, writer, *owned(None, task="4"), *owned(None, task="5"), *owned(None, flow="Other", task="1"))
+    commit(data, FIRST, *owned("anouk", days_ago=3, flow="Flow", run="2", task="1"))
+    commit_tasks(data, FIRST, "month=2026-09", task("Flow", "1", "anouk"), task("Flow", "2", "bob"))
+    commit_tasks(data, FIRST, "month=2026-10", task("Flow", "4", "anouk"), task("Flow", "5", "anouk"))
+    commit_tasks(data, SECOND_WRITER, "open", task("Flow", "5", "bob"), task("Flow", "7", "anouk"))
+    return data
+
+
+def rows(data: Path) -> list[Any]:
+    points = "SELECT flow, run, task, resource, time_unix_nano, value_double, day FROM exact_points ORDER BY ALL"
+    return [*seen(data, points), *seen(data, 'SELECT flow, run, task, "user" FROM tasks ORDER BY ALL')]
+
+
+def test_a_user_is_erased_and_nobody_else(lake: Path, tmp_path: Path) -> None:
+    """Points that name the user, those of the user's attempts that name nobody, and the attempts; what two users share
+    stays. No file on the disk holds a row of the user afterwards, and the name is in none."""
+    before = rows(lake)
+    dry = erase(lake, tmp_path, "--user", "anouk", "--dry-run", "--format", "json")
+    assert json.loads(dry.stdout)["before"]["points"] == 5 * (2 + 1 + 2), dry.stderr
+    assert rows(lake) == before
+    done = erase(lake, tmp_path, "--user", "anouk", "--now", "--format", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    said = json.loads(done.stdout)
+    assert said["before"] == {**dict.fromkeys(said["before"], 0), "points": 25, "tasks": 4}
+    assert set(said["after"].values()) == {0}
+
+    def is_anouks(row: tuple[Any, ...]) -> bool:
+        return "anouk" in (row[3] or "") or (row[0] == "Flow" and row[2] == "4")
+
+    assert rows(lake) == [row for row in before if not is_anouks(row)]
+    files = [path for path in lake.rglob("*") if path.is_file() and path.suffix in (".parquet", ".tmp", ".json")]
+    assert len(files) > 5
+    assert not [path for path in files if b"anouk" in path.read_bytes()]
+    assert not list(lake.glob(".erase/*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "points", "tasks"),
+    [
+        (["--flow", "Other"], 10, 0),
+        (["--flow", "Flow"], 55, 6),
+        (["--run", "Flow/2"], 5, 0),
+        (["--flow", "Flow", "--project", "q"], 0, 0),
+        (["--user", "bob", "--project", "p"], 20, 0),
+        (["--user", "nobody"], 0, 0),
+    ],
+)
+def test_what_is_meant(lake: Path, tmp_path: Path, arguments: list[str], points: int, tasks: int) -> None:
+    """A flow, a run of one flow, a user within a project, nobody."""
+    done = erase(lake, tmp_path, *arguments, "--dry-run", "--format", "json")
+    found = json.loads(done.stdout)["before"]
+    assert (found["points"], found["tasks"]) == (points, tasks), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "one of --user"),
+        (["--user", "a", "--flow", "b"], "one of --user"),
+        (["--user", ""], "empty"),
+        (["--run", "17"], "write FLOW/RUN"),
+    ],
+)
+def test_who_is_meant_has_to_be_said(tmp_path: Path, arguments: list[str], said: str) -> None:
+    """One of the three, or nothing is done."""
+    done = erase(tmp_path / "nowhere", tmp_path, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not (tmp_path / "nowhere").exists()
+
+
+def sent(user: str, number: int) -> bytes:
+    builder = RequestBuilder(identity(str(number), **{"stepsize.user": user}))
+    return builder.gauge("stepsize.task.memory.usage", [(time.time_ns(), number)]).content()
+
+
+def test_a_collector_erases_what_it_serves(place: Place) -> None:
+    """While requests come in: of the user nothing is left, in the lake, the log, or what the roll-up remembers; others
+    lose nothing, and attempts that go on keep what they were."""
+    collector = place.collect()
+    for number in range(6):
+        assert collector.post(sent("anouk" if number % 2 else "bob", number))[0] == 200
+    collector.flush()
+    assert collector.post(sent("anouk", 7))[0] == 200
+    done = erase(place.settings.data, place.home, "--user", "anouk", "--now", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["before"]["points"] == 4
+    for number in (0, 8):
+        assert collector.post(sent("bob", number))[0] == 200
+    collector.flush()
+    assert place.rows("SELECT value_int FROM points ORDER BY 1") == [(0,), (0,), (2,), (4,), (8,)]
+    assert place.rows("SELECT task FROM tasks ORDER BY 1") == [("0",), ("2",), ("4",), ("8",)]
+    held = [path for path in place.settings.data.rglob("*") if path.is_file() and b"anouk" in path.read_bytes()]
+    assert held == []
+    assert collector.terminate() == 0
+
+
+def test_old_files_wait_for_their_readers(lake: Path, place: Place) -> None:
+    """Without --now the command says that it waits, and old files stay meanwhile."""
+    process = subprocess.Popen(
+        [*COMMAND, "--data", str(lake), "--user", "anouk"],
+        env=place.environment(),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stderr
+            assert "go in 10 minutes, or now with --now" in process.stderr.readline()
+            assert not [row for row in rows(lake) if "anouk" in (row[3] or "")]
+            assert [path for path in lake.glob("points/*/*.parquet") if b"anouk" in path.read_bytes()]
+        finally:
+            process.kill()
+    # whoever asks again finds what was left, and ends it
+    assert erase(lake, place.home, "--user", "anouk", "--now").returncode == 0
+    assert not [path for path in lake.glob("points/*/*.parquet") if b"anouk" in path.read_bytes()]
+
+
+def test_what_agents_keep_is_erased(lake: Path, tmp_path: Path) -> None:
+    """Requests in a spool lose the points that are meant, and keep the others."""
+    spool = lake / "spool" / "0123456789abcdef"
+    spool.mkdir(parents=True)
+    both = RequestBuilder(identity("1", **{"stepsize.user": "anouk"})).gauge("n", [(1, 1)])
+    both.message.MergeFrom(RequestBuilder(identity("2", **{"stepsize.user": "bob"})).gauge("n", [(1, 2)]).message)
+    for name, content in (("1-00000001", both.content()), ("2-00000002", sent("anouk", 3))):
+        points, salt = name.split("-")
+        path = spool / f"{int(points):020d}-{2 if points == '1' else 1}-{salt}.pb.gz"
+        path.write_bytes(gzip.compress(content))
+    done = erase(lake, tmp_path, "--user", "anouk", "--now", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["before"]["spool"] == 2
+    (left,) = spool.glob("*.gz")
+    content = gzip.decompress(left.read_bytes())
+    assert b"anouk" not in content
+    assert b"bob" in content
+    assert "-1-" in left.name
+
+
+def test_a_living_writer_is_waited_for(lake: Path, place: Place) -> None:
+    """A writer whose collector lives is not touched by anybody else: the request waits for it in the lake."""
+    named = read_manifest(lake, FIRST).files
+    with writer_lock(lake, FIRST).held(1.0):
+        process = subprocess.Popen(
+            [*COMMAND, "--data", str(lake), "--user", "anouk", "--now"],
+            env=place.environment(),
+            stdout=subprocess.DEVNULL,
+        )
+        with process:
+            try:
+                wait_for(lambda: list(lake.glob(f".erase/*.{SECOND_WRITER}.done")), "the other writer's answer")
+                assert read_manifest(lake, FIRST).files == named
+                assert LakeWriter(lake, FIRST).manifest.files == named
+            finally:
+                process.kill()
+    assert list(lake.glob(".erase/*.json"))
