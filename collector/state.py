@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from stepsize.discovery import write_whole
 from stepsize.errors import LakeError
+from stepsize.store.layout import make_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,7 @@ def make_state_directory(state: Path) -> None:
         LakeError: it cannot be made.
     """
     try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(state)
     except OSError as error:
         raise LakeError(
             f"cannot use {state} for the write-ahead log: {error.strerror}; set STEPSIZE_STATE to a directory of yours"

@@ -7,6 +7,7 @@ own name: DuckDB lets nobody read a file that somebody has open for writing.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from importlib import resources
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LOCK_TIMEOUT_S = 60.0
+_PREFIX = ".views-"
 _STORAGE_VERSION = "v1.5.0"
 """DuckDB 2 writes by default what 1.5 cannot read."""
 
@@ -41,11 +43,16 @@ def empty_file(table: str) -> str:
 
 
 def write_empty_files(data: Path) -> None:
-    """Leave the files without rows where they are missing, or were made before a column was added."""
-    for table, schema in SCHEMAS.items():
-        path = data / empty_file(table)
-        if not path.exists() or pq.read_schema(path).names != schema.names:
-            write_parquet(path, schema.empty_table(), table)
+    """Leave the files without rows where they are missing, or were made before a column was added.
+
+    Raises:
+        LakeError, UnavailableError: as for :func:`rebuild`.
+    """
+    with Lock(data / LOCK_FILE).held(_LOCK_TIMEOUT_S):  # of two collectors that start at once both would write them
+        for table, schema in SCHEMAS.items():
+            path = data / empty_file(table)
+            if not path.exists() or pq.read_schema(path).names != schema.names:
+                write_parquet(path, schema.empty_table(), table)
 
 
 def rebuild(data: Path) -> None:
@@ -57,7 +64,9 @@ def rebuild(data: Path) -> None:
     """
     with Lock(data / LOCK_FILE).held(_LOCK_TIMEOUT_S):
         statements = view_statements(data)
-        with tempfile.TemporaryDirectory(dir=data, prefix=".views-") as directory:
+        for left in data.glob(f"{_PREFIX}*"):  # by one that was killed: nobody else builds while the lock is held
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=data, prefix=_PREFIX) as directory:
             temporary = Path(directory, DATABASE)
             _build(temporary, statements)
             temporary.replace(data / DATABASE)
@@ -78,8 +87,10 @@ def _build(path: Path, statements: Iterable[str]) -> None:
     with duckdb.connect(config={"threads": 1}) as connection:
         options = f" (STORAGE_VERSION '{_STORAGE_VERSION}')" if int(duckdb.__version__.split(".")[0]) >= 2 else ""
         connection.execute(f"ATTACH {literal(str(path))} AS lake{options}")
+        connection.execute("BEGIN")  # or each statement is synced
         for statement in statements:
             connection.execute(statement)
+        connection.execute("COMMIT")
         connection.execute("DETACH lake")
 
 

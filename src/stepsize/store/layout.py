@@ -10,7 +10,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from stepsize.discovery import write_whole
+from stepsize.discovery import sync_directory, write_whole
 from stepsize.errors import LakeError
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ def check_directory(data: Path) -> None:
         LakeError: it cannot be made or written, is no directory, or was written by a newer stepsize.
     """
     try:
-        data.mkdir(mode=_MODE, parents=True, exist_ok=True)
-        (data / MANIFESTS).mkdir(mode=_MODE, exist_ok=True)
+        make_directory(data / MANIFESTS)
     except (FileExistsError, NotADirectoryError):
         raise LakeError(f"{data} is not a directory; give another one with --data or STEPSIZE_DATA") from None
     except OSError as error:
@@ -74,5 +73,9 @@ def check_version(data: Path) -> int | None:
 
 
 def make_directory(directory: Path) -> None:
-    """Make a directory inside the lake, and those above it, for its user alone."""
-    directory.mkdir(mode=_MODE, parents=True, exist_ok=True)
+    """Make a directory, and those above it, for its user alone; durable when it returns, as what will lie in it is."""
+    if directory.is_dir():
+        return
+    make_directory(directory.parent)
+    directory.mkdir(mode=_MODE, exist_ok=True)
+    sync_directory(directory.parent)

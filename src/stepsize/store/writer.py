@@ -90,6 +90,7 @@ class LakeWriter:
             for path in (self.data / table).glob(f"*/*{self.manifest.writer}-*.parquet*")
             if path not in named
         }
+        found.update((self.data / MANIFESTS).glob(f".{self.manifest.writer}.json.*"))  # one that was never renamed
         self._unnamed_since_s = {path: self._unnamed_since_s.get(path, now_s) for path in found}
         expired = [path for path, since_s in self._unnamed_since_s.items() if now_s - since_s >= grace_s]
         for path in expired:
