@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from stepsize.collector.pipelines.batches import points_of, requests_of
 from stepsize.collector.pipelines.following import Following
-from stepsize.collector.pipelines.outcome import Outcome, Verdict
+from stepsize.collector.pipelines.outcome import FAILED, SENT, Outcome, Verdict
 from stepsize.collector.pipelines.retry import Retries
 from stepsize.collector.wal.positions import ReaderPosition, read_position, release, write_position
 from stepsize.store.manifest import WalPosition
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from stepsize.collector.components.sending import QueueBatchConfig, QueueConfig, RetryConfig
     from stepsize.collector.pipelines.outcome import Sender
 
-SENT, FAILED = "sent", "failed"
-"""What is counted, in points."""
 _MAX_BATCH_BYTES = 2 << 20
 """A batch of small requests stays below what gRPC servers take by default, 4 MiB."""
 
@@ -56,7 +54,7 @@ class Forwarder:
         queue, retry: the exporter's bounds.
         batch: what is put together; None: each request goes as it came.
         log: takes a line for the operator.
-        count: takes what happened to how many points: :data:`SENT`, :data:`FAILED`.
+        count: takes what happened to how many points.
         until: it ends there and lets go of the log: a log that nothing is written to any more.
     """
 

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+SENT, FAILED = "sent", "failed"
+"""What is counted of points."""
+
 
 class Verdict(Enum):
     """Whether a request is settled."""

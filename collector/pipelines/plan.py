@@ -18,7 +18,6 @@ from stepsize.collector.components.memory_limiter_processor import MemoryLimiter
 from stepsize.collector.components.parquet_exporter import ParquetExporterConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from stepsize.collector.components.sending import QueueBatchConfig
@@ -88,15 +87,22 @@ def routes(config: CollectorConfig, receiver: str, plans: tuple[LogPlan, ...]) -
     )
 
 
-def memory_limiters(config: CollectorConfig, receiver: str) -> list[MemoryLimiterConfig]:
-    """The memory limiters in a receiver's pipelines, each once."""
-    named: Mapping[str, Any] = {
-        name: config.processors[name]
-        for pipeline in config.pipelines.values()
-        if receiver in pipeline.receivers
-        for name in pipeline.processors
-    }
-    return [one for one in named.values() if isinstance(one, MemoryLimiterConfig)]
+def socket_receiver(config: CollectorConfig) -> str:
+    """The receiver whose requests those over the collector's own socket are treated as.
+
+    That is the first of the first pipeline that leads into the lake, or of a relay's first pipeline: each point is to
+    go one way, even where several pipelines lead there.
+    """
+    pipelines = list(config.pipelines.values())
+    for pipeline in pipelines:
+        if any(isinstance(config.exporters[name], ParquetExporterConfig) for name in pipeline.exporters):
+            return pipeline.receivers[0]
+    return pipelines[0].receivers[0]
+
+
+def memory_limiters(config: CollectorConfig) -> list[tuple[str, MemoryLimiterConfig]]:
+    """The memory limiters and their names."""
+    return [(name, one) for name, one in config.processors.items() if isinstance(one, MemoryLimiterConfig)]
 
 
 def sink_batch(config: CollectorConfig) -> BatchConfig | None:

@@ -15,14 +15,13 @@ import secrets
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stepsize import discovery
-from stepsize.collector.components.batch_processor import BatchConfig
-from stepsize.collector.components.debug_exporter import DebugExporterConfig, debug_observer
-from stepsize.collector.components.memory_limiter_processor import MemoryLimiterConfig, memory_gate
-from stepsize.collector.limits import RequestLimits, SinkLimits
+from stepsize.collector.limits import CommitLimits, RequestLimits, SinkLimits
 from stepsize.collector.ownership import take_ownership
+from stepsize.collector.pipelines.plan import sink_batch
+from stepsize.collector.pipelines.streams import SOCKET, Streams
 from stepsize.collector.server.control_http import control_routes, with_token
 from stepsize.collector.server.http import HttpLimits, HttpServerState
 from stepsize.collector.server.in_flight import InFlight
@@ -34,12 +33,12 @@ from stepsize.collector.server.servers import Servers
 from stepsize.collector.server.sink_process import SinkProcess
 from stepsize.collector.sink.settings import SinkSettings
 from stepsize.collector.state import writer_id
+from stepsize.collector.telemetry.exporters import observe_exporters
 from stepsize.collector.telemetry.health import Health, log_check
 from stepsize.collector.telemetry.process import observe_process
 from stepsize.collector.telemetry.registry import Registry
 from stepsize.collector.telemetry.storage import observe_log, observe_sink
 from stepsize.collector.wal.reader import delete_covered
-from stepsize.collector.wal.writer import WalWriter
 from stepsize.errors import RetryableError
 from stepsize.store.layout import check_directory
 from stepsize.store.manifest import read_manifest
@@ -106,17 +105,13 @@ class Collector:
             check_directory(settings.data)
             lock = await asyncio.to_thread(take_ownership, settings, embedded=self._embedded)
             end.callback(lock.release)
-            sink = SinkProcess(self._sink_settings(), self._log)
-            await sink.start()
-            end.push_async_callback(self._drain_sink, sink)
-            wal = self._open_wal(sink)
-            end.push_async_callback(wal.close)
-            intake = Intake(wal, self._gates(), self._observers())
-            health = self._observe(sink, wal)
-            addresses = [] if self._embedded else await self._servers.serve(lambda _receiver: intake, health)
-            await self._serve_socket(intake, sink, end)
+            sink = await self._start_sink(end)
+            streams = await self._open_streams(sink, end)
+            health = self._observe(sink, streams)
+            addresses = [] if self._embedded else await self._servers.serve(lambda name: _intake(streams, name), health)
+            await self._serve_socket(_intake(streams, SOCKET), sink, end)
             self._watch_for_the_end(lock)
-            self._ready(addresses)
+            self._ready([*addresses, *streams.addresses])
             await self._stop.wait()
             health.ending = True
             await self._servers.frontends.close(_GRACE_S)
@@ -129,44 +124,54 @@ class Collector:
 
     def _sink_settings(self) -> SinkSettings:
         parquet = self._config.parquet
-        batch = next(iter(self._config.of_kind(BatchConfig)), BatchConfig())
+        batch = sink_batch(self._config)
+        commit = batch.commit if batch else CommitLimits()
         return SinkSettings(
             data=self._settings.data,
             state=self._settings.state_dir,
             writer=writer_id(self._settings.state_dir),
-            limits=SinkLimits(parquet.clock, parquet.rollup, batch.commit, parquet.upkeep),
+            limits=SinkLimits(parquet.clock, parquet.rollup, commit, parquet.upkeep),
         )
 
-    def _open_wal(self, sink: SinkProcess) -> WalWriter:
+    async def _start_sink(self, end: contextlib.AsyncExitStack) -> SinkProcess | None:
+        """The sink; a relay has none."""
+        if self._config.is_relay:
+            return None
+        sink = SinkProcess(self._sink_settings(), self._log)
+        await sink.start()
+        end.push_async_callback(self._drain_sink, sink)
+        return sink
+
+    async def _open_streams(self, sink: SinkProcess | None, end: contextlib.AsyncExitStack) -> Streams:
         state = self._settings.state_dir
-        committed = read_manifest(self._settings.data, writer_id(state)).position
-        wal = WalWriter(
+        streams = Streams(
             state,
-            first_segment=committed.segment + 1,
-            on_durable=sink.advance,
+            self._log,
+            first_segment=read_manifest(self._settings.data, writer_id(state)).position.segment + 1,
+            on_durable=sink.advance if sink else lambda _: None,
             on_failure=self._fail,
-            limits=self._config.parquet.wal,
         )
-        sink.on_seal = wal.seal
-        sink.advance(wal.durable)
-        return wal
+        end.push_async_callback(streams.close)
+        await streams.open(self._config)
+        if sink and streams.main:
+            sink.on_seal = streams.main.seal
+            sink.advance(streams.main.durable)
+        return streams
 
-    def _gates(self) -> list[Callable[[], str | None]]:
-        return [memory_gate(config) for config in self._config.of_kind(MemoryLimiterConfig)]
-
-    def _observers(self) -> list[Callable[[Any], None]]:
-        return [debug_observer(config, self._log) for config in self._config.of_kind(DebugExporterConfig)]
-
-    def _observe(self, sink: SinkProcess, wal: WalWriter) -> Health:
-        observe_process(self._registry, lambda: sink.pid)
-        observe_log(self._registry, wal)
-        observe_sink(self._registry, sink)
-        health = Health(lambda: sink.lag_s)
-        health.add("log", log_check(self._settings.state_dir, self._config.parquet.wal, wal.counters))
-        health.add("sink", lambda: None if sink.is_alive else "the sink does not run; it is being started again")
+    def _observe(self, sink: SinkProcess | None, streams: Streams) -> Health:
+        observe_process(self._registry, lambda: sink.pid if sink else None)
+        observe_exporters(self._registry, streams)
+        health = Health(lambda: sink.lag_s if sink else 0.0)
+        for directory, log in streams.logs.items():
+            name = "log" if log is streams.main else f"log {directory.name}"
+            observe_log(self._registry, log, "main" if log is streams.main else directory.name)
+            health.add(name, log_check(directory, self._config.parquet.wal, log.counters))
+        if sink:
+            observe_sink(self._registry, sink)
+            health.add("sink", lambda: None if sink.is_alive else "the sink does not run; it is being started again")
         return health
 
-    async def _serve_socket(self, intake: Intake, sink: SinkProcess, end: contextlib.AsyncExitStack) -> None:
+    async def _serve_socket(self, intake: Intake, sink: SinkProcess | None, end: contextlib.AsyncExitStack) -> None:
         path = discovery.collector_socket(self._settings)
         listener = listen_unix(path)
         end.callback(listener.close)
@@ -177,7 +182,7 @@ class Collector:
         routes: dict[str, Handler] = {
             "/v1/metrics": OtlpHttp(reception, limits.max_body_bytes),
             "/metrics": metrics_route(self._registry),
-            **control_routes(sink.flush, self._stop.set),
+            **control_routes(sink.flush if sink else _nothing_to_flush, self._stop.set),
         }
         application = with_token(token, Router(routes))
         await self._servers.frontends.serve_http(
@@ -218,6 +223,15 @@ class Collector:
             return
         settings = self._settings
         delete_covered(settings.state_dir, read_manifest(settings.data, sink.writer).position)
+
+
+def _intake(streams: Streams, receiver: str) -> Intake:
+    entrance = streams.entrance(receiver)
+    return Intake(entrance, [entrance.closed])
+
+
+async def _nothing_to_flush() -> None:
+    """A relay shows nothing."""
 
 
 def _wait_for_eof(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:

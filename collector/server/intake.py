@@ -6,7 +6,7 @@ again. Never keeps a request in memory after it was answered.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stepsize.collector.server.refusals import MEMORY, BusyError
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from stepsize.collector.otlp.request import CheckedRequest
-    from stepsize.collector.wal.writer import WalWriter
+    from stepsize.collector.pipelines.fanout import Appender
 
 
 class Intake:
@@ -23,18 +23,15 @@ class Intake:
     Args:
         wal: the log.
         gates: each says why nothing can be taken now, or None (see the ``memory_limiter`` processor).
-        observers: are shown every request that was taken (see the ``debug`` exporter).
     """
 
     def __init__(
         self,
-        wal: WalWriter,
+        wal: Appender,
         gates: Sequence[Callable[[], str | None]] = (),
-        observers: Sequence[Callable[[Any], None]] = (),
     ) -> None:
         self._wal = wal
         self._gates = gates
-        self._observers = observers
 
     def check(self) -> None:
         """Return where requests can be taken now.
@@ -54,5 +51,3 @@ class Intake:
         """
         if checked.content:
             await self._wal.append(checked.content)
-            for observe in self._observers:
-                observe(checked.message)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from stepsize.errors import StepsizeError
 
-MEMORY, IN_FLIGHT, DISK = "memory", "in_flight", "disk"
+MEMORY, IN_FLIGHT, DISK, QUEUE = "memory", "in_flight", "disk", "queue"
 SIZE, POINTS, INVALID, ENCODING, CREDENTIALS = "size", "points", "invalid", "encoding", "credentials"
 _SOONEST_S, _LATEST_S = 1, 5
 

@@ -78,7 +78,7 @@ class Place:
         process = self.spawn("--config", str(file), "--data", str(self.settings.data))
         assert process.stderr
         line = process.stderr.readline().decode()
-        assert "lake in" in line, line + process.stderr.read().decode()
+        assert "lake" in line, line + process.stderr.read().decode()
         return RunningCollector(self, process, line)
 
     def embedded(self) -> subprocess.Popen[bytes]:

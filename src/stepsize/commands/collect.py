@@ -50,7 +50,8 @@ def command(config_file: Path | None, data: str | None, embedded: bool, validate
             sys.stdout.write("ready\n")
             sys.stdout.flush()
         else:
-            log(f"{', '.join(addresses)}; lake in {settings.data}")
+            where = f"no lake, what waits is in {settings.state_dir}" if config.is_relay else f"lake in {settings.data}"
+            log(f"{', '.join(addresses)}; {where}")
 
     run(config, settings, embedded=embedded, log=log, ready=ready)
 
