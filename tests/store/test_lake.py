@@ -188,7 +188,7 @@ def test_directories_that_are_no_lake(tmp_path: Path) -> None:
         Lake(tmp_path / "file").create()
     with pytest.raises(LakeError, match="is not a directory"):
         Lake(tmp_path / "file" / "below").create()
-    (tmp_path / "schema.json").write_text(json.dumps({"schema_version": 2}))
+    (tmp_path / "schema.json").write_text(json.dumps({"schema_version": 3}))
     for call in (Lake(tmp_path).create, Lake(tmp_path).connect):
         with pytest.raises(LakeError, match="update stepsize"):
             call()

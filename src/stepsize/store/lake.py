@@ -13,7 +13,8 @@ import duckdb
 
 from stepsize.errors import LakeError
 from stepsize.store.database import empty_file, rebuild, view_statements, write_empty_files
-from stepsize.store.layout import DATABASE, check_directory, check_version
+from stepsize.store.layout import DATABASE, SCHEMA_VERSION, check_directory, check_version
+from stepsize.store.migrate import migrate
 from stepsize.store.sql import literal
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Lake:
         self.data = data.absolute()
 
     def create(self) -> None:
-        """Make the directory a lake; one that is a lake already gets its views built anew.
+        """Make the directory a lake; one that is a lake already gets its views built anew, an older one is migrated.
 
         Raises:
             LakeError: no permission, not a directory, or written by a newer stepsize.
@@ -36,6 +37,7 @@ class Lake:
         """
         check_directory(self.data)
         try:
+            migrate(self.data, check_version(self.data) or SCHEMA_VERSION)
             write_empty_files(self.data)
             rebuild(self.data)
         except OSError as error:

@@ -16,7 +16,7 @@ from stepsize.errors import LakeError
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the lake's layout and stored columns: a newer stepsize migrates an older lake, an older one refuses it."""
 
 DATABASE = "stepsize.duckdb"
@@ -47,7 +47,7 @@ def check_directory(data: Path) -> None:
         raise LakeError(f"no permission to write to {data}; give another one with --data or STEPSIZE_DATA")
     if check_version(data) is None:
         try:
-            write_whole(data / SCHEMA_FILE, json.dumps({"schema_version": SCHEMA_VERSION}).encode() + b"\n")
+            write_version(data)
         except OSError as error:
             raise LakeError(f"cannot write to {data}: {error.strerror}; give another data directory") from None
 
@@ -65,11 +65,18 @@ def check_version(data: Path) -> int | None:
         return None
     except (OSError, ValueError, KeyError, TypeError):
         raise LakeError(f"{path} cannot be read; restore it or give another data directory") from None
-    if not isinstance(found, int) or found > SCHEMA_VERSION:
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+        raise LakeError(f"{path} names no version; restore it or give another data directory")
+    if found > SCHEMA_VERSION:
         raise LakeError(
             f"{data} was written by a newer stepsize (schema {found}, this one knows {SCHEMA_VERSION}); update stepsize"
         )
     return found
+
+
+def write_version(data: Path) -> None:
+    """Say that the lake in ``data`` is of today; durable when it returns."""
+    write_whole(data / SCHEMA_FILE, json.dumps({"schema_version": SCHEMA_VERSION}).encode() + b"\n")
 
 
 def make_directory(directory: Path) -> None:

@@ -19,7 +19,9 @@ from stepsize.store.layout import MANIFESTS
 if TYPE_CHECKING:
     from pathlib import Path
 
-_VERSION = 1
+_VERSION = 2
+_READ = (1, 2)
+"""Formats that are understood: the fields of both are the same, see `stepsize.store.migrate`."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -98,7 +100,7 @@ def read_manifest(data: Path, writer: str) -> Manifest:
     path = manifest_path(data, writer)
     try:
         content = json.loads(path.read_bytes())
-        if content.pop("version") != _VERSION:
+        if content.pop("version") not in _READ:
             raise LakeError(f"{path} was written by a newer stepsize; update stepsize")
         content["position"] = WalPosition(**content["position"])
         content["files"] = tuple(StoredFile(**fields) for fields in content["files"])
