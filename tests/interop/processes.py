@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.collector.running import DEADLINE_S, wait_for
@@ -25,41 +26,49 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@contextlib.contextmanager
-def otelcol(place: Place, exporters: dict[str, Any], **more: Any) -> Iterator[str]:
-    """The OpenTelemetry Collector: takes OTLP over HTTP at the address that it yields, hands it to ``exporters``.
+@dataclass(frozen=True)
+class Relay:
+    """Where a collector takes OTLP."""
 
-    Args:
-        more: sections of its configuration besides.
-    """
-    address = f"127.0.0.1:{free_port()}"
+    grpc: str
+    http: str
+
+
+@contextlib.contextmanager
+def otelcol(place: Place, exporters: dict[str, Any]) -> Iterator[Relay]:
+    """The OpenTelemetry Collector, which hands what it takes to ``exporters``."""
+    relay = _relay()
+    protocols = {"grpc": {"endpoint": relay.grpc}, "http": {"endpoint": relay.http}}
     config = {
-        "receivers": {"otlp": {"protocols": {"http": {"endpoint": address}}}},
+        "receivers": {"otlp": {"protocols": protocols}},
         "exporters": exporters,
         "service": {
             "telemetry": {"metrics": {"level": "none"}},
             "pipelines": {"metrics": {"receivers": ["otlp"], "exporters": list(exporters)}},
         },
-        **more,
     }
     file = place.home / "otelcol.yaml"
     file.write_text(json.dumps(config))  # which is YAML
-    with _process([OTELCOL.path, "--config", file], place, address):
-        yield address
+    with _process([OTELCOL.path, "--config", file], place, relay):
+        yield relay
 
 
 @contextlib.contextmanager
-def rotel(place: Place, *options: str) -> Iterator[str]:
-    """rotel: takes OTLP over HTTP at the address that it yields, hands it to its OTLP exporter."""
-    address = f"127.0.0.1:{free_port()}"
-    command: list[str | Path] = [ROTEL.path, "start", "--otlp-http-endpoint", address]
-    command += ["--otlp-grpc-endpoint", f"127.0.0.1:{free_port()}", "--exporter", "otlp", *options]
-    with _process(command, place, address):
-        yield address
+def rotel(place: Place, *options: str) -> Iterator[Relay]:
+    """rotel, which hands what it takes to its OTLP exporter."""
+    relay = _relay()
+    command: list[str | Path] = [ROTEL.path, "start", "--exporter", "otlp", *options]
+    command += ["--otlp-http-endpoint", relay.http, "--otlp-grpc-endpoint", relay.grpc]
+    with _process(command, place, relay):
+        yield relay
+
+
+def _relay() -> Relay:
+    return Relay(f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}")
 
 
 @contextlib.contextmanager
-def _process(command: list[str | Path], place: Place, address: str) -> Iterator[None]:
+def _process(command: list[str | Path], place: Place, relay: Relay) -> Iterator[None]:
     """A process, once it listens; ended by SIGTERM, so that it sends what it still has."""
     log = place.home / f"{time.monotonic_ns()}.log"
     with log.open("wb") as output:
@@ -67,7 +76,7 @@ def _process(command: list[str | Path], place: Place, address: str) -> Iterator[
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=place.environment(), cwd=place.home
         )
         try:
-            wait_for(lambda: process.poll() is not None or _listens(address), f"{command[0]} listens")
+            wait_for(lambda: process.poll() is not None or _serves(relay), f"{command[0]} serves")
             assert process.poll() is None, log.read_text(errors="replace")
             yield
         finally:
@@ -77,6 +86,10 @@ def _process(command: list[str | Path], place: Place, address: str) -> Iterator[
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _serves(relay: Relay) -> bool:
+    return _listens(relay.grpc) and _listens(relay.http)
 
 
 def _listens(address: str) -> bool:

@@ -50,7 +50,7 @@ class Scene:
     grpc_port: int
     http_port: int
     tap: Tap
-    client: str = ""
+    client: str
     handed_over: int = 0
     collectors: list[RunningCollector] = field(default_factory=list)
 
@@ -96,11 +96,10 @@ def scene(place: Place, protocol: str) -> Iterator[Scene]:
     """A client with its relay before a collector that has yet to start."""
     ports = {"grpc": free_port(), "http": free_port()}
     with contextlib.closing(Tap(f"127.0.0.1:{ports[protocol]}")) as tap:
-        made = Scene(place, ports["grpc"], ports["http"], tap)
         to_grpc: dict[str, Any] = {"otlp": {"endpoint": tap.address, "tls": {"insecure": True}, **KEEPING}}
         to_http: dict[str, Any] = {"otlphttp": {"endpoint": f"http://{tap.address}", **KEEPING}}
-        with otelcol(place, to_grpc if protocol == "grpc" else to_http) as made.client:
-            yield made
+        with otelcol(place, to_grpc if protocol == "grpc" else to_http) as client:
+            yield Scene(place, ports["grpc"], ports["http"], tap, client.http)
 
 
 @PROTOCOLS

@@ -52,8 +52,8 @@ def test_the_opentelemetry_collector(
     message, file = everything(time.time_ns()), place.home / "otelcol.json"
     with line(place, collector, protocol, compression.replace("none", "identity")) as peer:
         exporters = {"file": {"path": str(file)}, **exporter(peer, compression)}
-        with otelcol(place, exporters) as address:
-            hand_over(address, message)
+        with otelcol(place, exporters) as relay:
+            hand_over(relay.http, message)
             wait_for(lambda: all_of(peer, message), "the points pass")
         sent = peer.assert_arrived(KINDS)
     passed = wanted(one.message for one in sent)
@@ -76,8 +76,8 @@ def test_rotel(place: Place, collector: RunningCollector, protocol: str) -> None
     message = everything(time.time_ns())
     with line(place, collector, protocol, "gzip") as peer:
         endpoint, spoken = f"http://{peer.tap.address}", protocol.partition("/")[0]
-        with rotel(place, "--otlp-exporter-endpoint", endpoint, "--otlp-exporter-protocol", spoken) as address:
-            hand_over(address, message)
+        with rotel(place, "--otlp-exporter-endpoint", endpoint, "--otlp-exporter-protocol", spoken) as relay:
+            hand_over(relay.http, message)
             wait_for(lambda: all_of(peer, message), "the points pass")
         sent = peer.assert_arrived(KINDS)
     assert_equal(wanted(one.message for one in sent), wanted([message]))
