@@ -62,7 +62,7 @@ def _is_left(settings: Settings) -> bool:
     found = segments(state) if state.is_dir() else []
     if not found:
         return False
-    position = read_manifest(settings.data, writer_id(state)).position
+    position = read_manifest(settings.data, writer_id(state)).settled
     try:
         ends = [end_of(state, number) for number in found]
         return any(end.offset and end > position for end in ends)

@@ -1,6 +1,6 @@
 """A batch of points to the Arrow tables that are stored.
 
-What comes in: a :class:`~stepsize.collector.decode.decoder.Batch`. What goes out: for each table of the lake and each
+What comes in: a :class:`~stepsize.collector.decode.batch.Batch`. What goes out: for each table of the lake and each
 day a table with the stored schema, sorted by series. Never does I/O.
 
 A point lies under the day (UTC) of its time, unless its time differs from its arrival by more than a bound: then the
@@ -10,21 +10,33 @@ sender's clock is wrong, and it lies under the day of its arrival. Its time is k
 from __future__ import annotations
 
 import datetime as dt
-from array import array
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from stepsize.collector.decode.batch import IDS
+from stepsize.collector.decode.codes import Codes, combined, encoded
 from stepsize.store.schema import SCHEMAS, SERIES_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
-    from stepsize.collector.decode.decoder import Batch
-    from stepsize.collector.decode.series import NumberPoints, OtherPoints, Series
+    from stepsize.collector.decode.batch import Batch
+    from stepsize.collector.decode.vocabulary import Tags, Vocabulary
     from stepsize.collector.limits import ClockBounds
 
 _EPOCH = dt.date(1970, 1, 1)
+_DAY_NS = 86_400 * 10**9
+_POINT_COLUMNS = {
+    "time": "time_unix_nano",
+    "start": "start_time_unix_nano",
+    "received": "received_at_unix_nano",
+    "flags": "flags",
+    "exemplars": "exemplars",
+    "double": "value_double",
+    "integer": "value_int",
+}
 
 
 def partition(day: int) -> str:
@@ -34,96 +46,84 @@ def partition(day: int) -> str:
 
 def tables(batch: Batch, bounds: ClockBounds) -> dict[str, dict[str, pa.Table]]:
     """Table of the lake → partition → rows; without those that have none."""
-    made = {"points": {partition(day): _numbers(rows) for day, rows in _by_day(batch.numbers, bounds).items()}}
-    for name, others in batch.others.items():
-        made[name] = {partition(day): _others(rows, name) for day, rows in _by_day(others, bounds).items()}
+    numbers = batch.numbers()
+    stored = {"points": numbers.rename_columns([_POINT_COLUMNS.get(name, name) for name in numbers.column_names])}
+    for name, points in batch.distributions.items():
+        fields = [field for field in SCHEMAS[name] if field.name not in SERIES_COLUMNS]
+        columns = {column: _from_array(ids) for column, ids in points.ids.items()}
+        columns |= {field.name: pa.array([row[field.name] for row in points.rows], field.type) for field in fields}
+        stored[name] = pa.table(columns)
+    made = {
+        name: {
+            partition(day): _with_series(rows, batch.vocabulary, SCHEMAS[name]) for day, rows in _by_day(points, bounds)
+        }
+        for name, points in stored.items()
+    }
     return {name: partitions for name, partitions in made.items() if partitions}
 
 
-def _by_day(points: Mapping[Series, Any], bounds: ClockBounds) -> dict[int, list[tuple[Series, Any, Sequence[int]]]]:
-    """Day → series, points and which of them, series in the order in which they are stored."""
-    days: dict[int, list[tuple[Series, Any, Sequence[int]]]] = {}
-    for series in sorted(points, key=_order):
-        columns = points[series]
-        chosen: dict[int, list[int]] = {}
-        for index, (time, received) in enumerate(zip(columns.time, columns.received, strict=True)):
-            chosen.setdefault(bounds.day(time, received), []).append(index)
-        for day, indexes in chosen.items():
-            whole = len(indexes) == len(columns.time)
-            days.setdefault(day, []).append((series, columns, range(len(columns.time)) if whole else indexes))
-    return days
+def _from_array(values: Any) -> pa.Array:
+    return pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(values)])
 
 
-def _order(series: Series) -> tuple[str, ...]:
-    return (
-        series.metric.name,
-        series.flow or "",
-        series.step or "",
-        series.run or "",
-        series.task or "",
-        series.attributes_text,
+def _by_day(points: pa.Table, bounds: ClockBounds) -> Iterator[tuple[int, pa.Table]]:
+    if not points.num_rows:
+        return
+    times, received = points["time_unix_nano"], points["received_at_unix_nano"]
+    ahead_s = pc.divide(pc.subtract(times, received).cast(pa.float64(), safe=False), 1e9)
+    believed = pc.and_(pc.less_equal(-bounds.past_s, ahead_s), pc.less_equal(ahead_s, bounds.future_s))
+    days = pc.divide(pc.if_else(believed, times, received), _DAY_NS)
+    found = pc.unique(days).to_pylist()
+    for day in sorted(found):
+        yield day, points if len(found) == 1 else points.filter(pc.equal(days, day))
+
+
+class _Columns(NamedTuple):
+    """Columns that distinct values give to the rows that have them.
+
+    Attributes:
+        ranks: for each row the rank of its value among the distinct ones.
+        distinct: how many distinct ones there are.
+        table: a row for each of them, in order of rank.
+    """
+
+    ranks: pa.Array
+    distinct: int
+    table: pa.Table
+
+
+def _with_series(rows: pa.Table, vocabulary: Vocabulary, schema: pa.Schema) -> pa.Table:
+    """The rows, sorted by series, with the columns of their series."""
+    ids = {name: encoded(rows[name].combine_chunks()) for name in IDS}
+    metric = _ranked(ids["metric"], [_metric_row(vocabulary, number) for number in ids["metric"].values], schema)
+    labels = _ranked(
+        ids["attributes"], [{"attributes": vocabulary.attributes[n].text} for n in ids["attributes"].values], schema
     )
-
-
-def _numbers(rows: list[tuple[Series, NumberPoints, Sequence[int]]]) -> pa.Table:
-    columns = {name: array("q") for name in ("time", "start", "received", "integer")}
-    double, flags, kinds = array("d"), array("I"), bytearray()
-    exemplars: list[str | None] = []
-    for _, points, indexes in rows:
-        for name, column in columns.items():
-            _extend(column, getattr(points, name), indexes)
-        _extend(double, points.double, indexes)
-        _extend(flags, points.flags, indexes)
-        _extend(kinds, points.kinds, indexes)
-        exemplars += [points.exemplars.get(i) for i in indexes] if points.exemplars else [None] * len(indexes)
-    stored = {
-        "time_unix_nano": _from_buffer(pa.int64(), columns["time"]),
-        "start_time_unix_nano": _from_buffer(pa.int64(), columns["start"]),
-        "flags": _from_buffer(pa.uint32(), flags),
-        "exemplars": pa.array(exemplars, pa.string()),
-        "received_at_unix_nano": _from_buffer(pa.int64(), columns["received"]),
-        "value_double": _where(pa.float64(), double, kinds, 1),
-        "value_int": _where(pa.int64(), columns["integer"], kinds, 2),
-    }
-    return _with_series([(series, len(indexes)) for series, _, indexes in rows], stored, "points")
-
-
-def _others(rows: list[tuple[Series, OtherPoints, Sequence[int]]], name: str) -> pa.Table:
-    schema = SCHEMAS[name]
-    values: list[dict[str, Any]] = []
-    for _, points, indexes in rows:
-        values += [
-            {**points.rows[i], "time_unix_nano": points.time[i], "received_at_unix_nano": points.received[i]}
-            for i in indexes
-        ]
-    stored = {
-        field.name: pa.array([row[field.name] for row in values], field.type)
-        for field in schema
-        if field.name not in SERIES_COLUMNS
-    }
-    return _with_series([(series, len(indexes)) for series, _, indexes in rows], stored, name)
-
-
-def _with_series(runs: list[tuple[Series, int]], stored: Mapping[str, pa.Array], name: str) -> pa.Table:
-    """``stored`` columns with those of the series beside them, each series for as many rows as its run."""
-    schema = SCHEMAS[name]
-    described = [_describe(series) for series, _ in runs]
-    small = pa.table(
-        [_column([row[column] for row in described], schema.field(column).type) for column in SERIES_COLUMNS],
-        names=list(SERIES_COLUMNS),
-    )
-    index = array("i")
-    for number, (_, length) in enumerate(runs):
-        index.extend([number] * length)
-    wide = small.take(_from_buffer(pa.int32(), index))
+    scope = _ranked(ids["scope"], [{"scope": vocabulary.scopes[n]} for n in ids["scope"].values], schema)
+    whose = owners(ids["resource"], ids["attributes"], lambda number: vocabulary.attributes[number].may_tag)
+    owner = _ranked(whose, [_owner_row(vocabulary, *pair) for pair in whose.values], schema)
+    order = pc.sort_indices(_keys(metric, owner, labels))
+    columns: dict[str, pa.Array] = {}
+    for group in (metric, owner, labels, scope):
+        wide = group.table.take(group.ranks.take(order))
+        columns |= {name: wide[name] for name in group.table.column_names}
     return pa.table(
-        [wide[field.name] if field.name in SERIES_COLUMNS else stored[field.name] for field in schema], schema=schema
+        [columns[field.name] if field.name in columns else rows[field.name].take(order) for field in schema],
+        schema=schema,
     )
 
 
-def _describe(series: Series) -> dict[str, Any]:
-    metric, resource = series.metric, series.resource
-    host, service = resource.attributes.get("host.name"), resource.attributes.get("service.name")
+def owners(resources: Codes, labels: Codes, may_tell: Callable[[int], bool]) -> Codes:
+    """Whose each row is: pairs of numbers of a resource and of attributes, -1 for attributes that cannot tell."""
+    telling = [number if may_tell(number) else -1 for number in labels.values]
+    if all(number < 0 for number in telling):
+        return Codes(resources.rows, [(number, -1) for number in resources.values])
+    found = encoded(pa.array(telling, pa.int32()).take(labels.rows))
+    return combined(resources, found)
+
+
+def _metric_row(vocabulary: Vocabulary, number: int) -> dict[str, Any]:
+    metric = vocabulary.metrics[number]
     return {
         "metric": metric.name,
         "unit": metric.unit,
@@ -132,37 +132,51 @@ def _describe(series: Series) -> dict[str, Any]:
         "monotonic": metric.monotonic,
         "description": metric.description,
         "metadata": metric.metadata,
-        "flow": series.flow,
-        "run": series.run,
-        "step": series.step,
-        "task": series.task,
-        "attempt": series.attempt,
+    }
+
+
+def _owner_row(vocabulary: Vocabulary, number: int, labels: int) -> dict[str, Any]:
+    resource = vocabulary.resources[number]
+    tags: Tags = vocabulary.tags(number, labels)
+    host, service = resource.attributes.get("host.name"), resource.attributes.get("service.name")
+    return {
+        "flow": tags.flow,
+        "step": tags.step,
+        "run": tags.run,
+        "task": tags.task,
+        "attempt": tags.attempt,
         "host": None if host is None else str(host),
         "service": None if service is None else str(service),
-        "attributes": series.attributes_text,
         "resource": resource.text,
-        "scope": series.scope,
     }
+
+
+def _ranked(codes: Codes, described: list[dict[str, Any]], schema: pa.Schema) -> _Columns:
+    """The distinct values in the order of what they are described as."""
+    order = sorted(range(len(described)), key=lambda code: _sortable(described[code]))
+    ranks = [0] * len(order)
+    for rank, code in enumerate(order):
+        ranks[code] = rank
+    names = list(described[0])
+    table = pa.table(
+        {name: _column([described[code][name] for code in order], schema.field(name).type) for name in names}
+    )
+    return _Columns(pa.array(ranks, pa.int32()).take(codes.rows), len(order), table)
+
+
+def _sortable(described: Mapping[str, Any]) -> tuple[tuple[bool, Any], ...]:
+    return tuple((value is not None, value) for value in described.values())
+
+
+def _keys(metric: _Columns, owner: _Columns, labels: _Columns) -> pa.Array:
+    """A number for each row, in the order: metric, flow, step, run, task, attributes."""
+    keys = metric.ranks.cast(pa.int64())
+    for group in (owner, labels):
+        keys = pc.add(pc.multiply(keys, group.distinct), group.ranks.cast(pa.int64()))
+    return keys
 
 
 def _column(values: list[Any], type_: pa.DataType) -> pa.Array:
     if pa.types.is_dictionary(type_):
         return pa.array(values, pa.string()).dictionary_encode()
     return pa.array(values, type_)
-
-
-def _extend(target: Any, source: Any, indexes: Sequence[int]) -> None:
-    if isinstance(indexes, range):
-        target.extend(source)
-    else:
-        target.extend([source[i] for i in indexes])
-
-
-def _from_buffer(type_: pa.DataType, values: array[Any]) -> pa.Array:
-    return pa.Array.from_buffers(type_, len(values), [None, pa.py_buffer(values)])
-
-
-def _where(type_: pa.DataType, values: array[Any], kinds: Iterable[int], wanted: int) -> pa.Array:
-    """``values`` where ``kinds`` is ``wanted``, NULL elsewhere."""
-    mask = pa.array([kind == wanted for kind in kinds], pa.bool_())
-    return pa.Array.from_buffers(type_, len(values), [mask.buffers()[1], pa.py_buffer(values)])

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stepsize.collector.decode.series import INT64_MAX
 from stepsize.collector.decode.values import attributes, json_number, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+INT64_MAX = 2**63 - 1
 
 
 def histogram_row(point: Any) -> dict[str, Any]:
@@ -61,6 +62,7 @@ def exemplar_text(exemplars: Iterable[Any]) -> str:
 def _common(point: Any) -> dict[str, Any]:
     exemplars = getattr(point, "exemplars", ())
     return {
+        "time_unix_nano": min(point.time_unix_nano, INT64_MAX),
         "start_time_unix_nano": min(point.start_time_unix_nano, INT64_MAX),
         "flags": point.flags,
         "exemplars": exemplar_text(exemplars) if exemplars else None,

@@ -1,9 +1,9 @@
-"""A wire-compatible projection of the OTLP metrics schema, made for decoding many points quickly.
+"""A wire-compatible projection of the OTLP metrics schema, made for reading many points quickly.
 
-What comes in: nothing. What goes out: a message class that parses `ExportMetricsServiceRequest` bytes. Resource,
-scope, attributes and the rarer metric types are declared ``bytes`` in it, so that they come out raw: equal bytes are
-looked up rather than decoded again. Never used to validate: it accepts garbage that the full schema refuses, so only
-requests that were validated before may be parsed with it.
+What comes in: nothing. What goes out: the descriptor of a message that reads `ExportMetricsServiceRequest` bytes.
+Resource, scope, attributes and the rarer metric types are declared ``bytes`` in it, so that they come out raw: equal
+bytes are looked up rather than decoded again. Never used to validate: it accepts garbage that the full schema refuses,
+so only requests that were validated before may be read with it.
 
 Field numbers are those of opentelemetry/proto/metrics/v1/metrics.proto.
 """
@@ -12,20 +12,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _PACKAGE = "stepsize.projection"
 
-# Message → fields as (label, type, name, number); a label that is a word names the oneof of the field.
+# Message → fields as (label, type, name, number); a label that is a word names the oneof of the field. A oneof of one
+# field tells one that is absent from one that is empty, which take a different number of bytes.
 _MESSAGES: dict[str, tuple[tuple[str, str, str, int], ...]] = {
     "Request": (("*", "ResourceMetrics", "resource_metrics", 1),),
     "ResourceMetrics": (
-        ("", "bytes", "resource", 1),
+        ("resource_or_none", "bytes", "resource", 1),
         ("*", "ScopeMetrics", "scope_metrics", 2),
         ("", "string", "schema_url", 3),
     ),
-    "ScopeMetrics": (("", "bytes", "scope", 1), ("*", "Metric", "metrics", 2), ("", "string", "schema_url", 3)),
+    "ScopeMetrics": (
+        ("scope_or_none", "bytes", "scope", 1),
+        ("*", "Metric", "metrics", 2),
+        ("", "string", "schema_url", 3),
+    ),
     "Metric": (
         ("", "string", "name", 1),
         ("", "string", "description", 2),
@@ -56,7 +61,7 @@ _MESSAGES: dict[str, tuple[tuple[str, str, str, int], ...]] = {
 
 
 def projected_request() -> Any:
-    """The message class of a projected ``ExportMetricsServiceRequest``."""
+    """The descriptor of a projected ``ExportMetricsServiceRequest``."""
     file = descriptor_pb2.FileDescriptorProto(name="stepsize/projection.proto", package=_PACKAGE, syntax="proto3")
     for message, fields in _MESSAGES.items():
         descriptor = file.message_type.add(name=message)
@@ -64,7 +69,7 @@ def projected_request() -> Any:
             _add_field(descriptor, label, kind, name, number)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Request"))
+    return pool.FindMessageTypeByName(f"{_PACKAGE}.Request")
 
 
 def _add_field(descriptor: Any, label: str, kind: str, name: str, number: int) -> None:

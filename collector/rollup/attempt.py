@@ -75,11 +75,11 @@ class Level:
     count: int = 0
     highest: float = 0.0
 
-    def add(self, values: list[float]) -> None:
-        """Fold samples in."""
-        self.total += sum(values)
-        self.highest = max(values) if not self.count else max(self.highest, *values)
-        self.count += len(values)
+    def add(self, total: float, count: int, highest: float) -> None:
+        """Fold samples in: their sum, how many there are, and the highest."""
+        self.total += total
+        self.highest = highest if not self.count else max(self.highest, highest)
+        self.count += count
 
     @property
     def mean(self) -> float | None:
@@ -150,19 +150,18 @@ class Attempt:
             self.first_ns = min(self.first_ns or first_ns, first_ns)
         self.last_ns = max(self.last_ns, last_ns)
 
-    def add_counter(self, name: str, values: list[float]) -> None:
-        """Values of a cumulative sum; ``name`` tells its attributes and start time apart."""
-        lowest, highest = min(values), max(values)
+    def add_counter(self, name: str, lowest: float, highest: float) -> None:
+        """Lowest and highest value of a cumulative sum; ``name`` tells its attributes and start time apart."""
         known = self.counters.get(name)
         if known is None:
             self.counters[name] = Counter(lowest, highest)
         else:
             known.lowest, known.highest = min(known.lowest, lowest), max(known.highest, highest)
 
-    def add_delta(self, name: str, values: list[float]) -> None:
-        """Values of a sum that says what was added since the one before."""
+    def add_delta(self, name: str, total: float) -> None:
+        """What a sum that says what was added since the one before has added up to."""
         known = self.counters.setdefault(name, Counter(0.0, 0.0))
-        known.highest += math.fsum(values)
+        known.highest += total
 
     def counted(self, metric: str, which: str = "") -> float | None:
         """What the sums of ``metric`` have counted during the attempt, or None where there is none.
@@ -182,9 +181,12 @@ class Attempt:
             found.append(counter.highest if ours else counter.highest - counter.lowest)
         return math.fsum(found) if found else None
 
-    def add_level(self, name: str, values: list[float]) -> None:
-        """Samples of a gauge."""
-        self.levels.setdefault(name, Level()).add(values)
+    def add_level(self, name: str, total: float, count: int, highest: float) -> None:
+        """Samples of a gauge: their sum, how many there are, and the highest."""
+        level = self.levels.get(name)
+        if level is None:
+            level = self.levels[name] = Level()
+        level.add(total, count, highest)
 
     def add_rate(self, name: str, samples: list[tuple[int, float]]) -> None:
         """Samples of a rate, (time in nanoseconds, value a second), sorted by time."""

@@ -1,7 +1,7 @@
 """Which attempt a series tells of.
 
-What comes in: series, and the attempts that are known. What goes out: :class:`Evidence` of an attempt, and the attempt
-that it means. Never does I/O.
+What comes in: attributes, and the attempts that are known. What goes out: :class:`Evidence` of an attempt, and the
+attempt that it means. Never does I/O.
 
 Project, branch, user and environment tell deployments apart whose run numbers repeat. A sender may learn them late, so
 what is not said is unknown, and not different.
@@ -11,42 +11,54 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from stepsize.collector.decode.vocabulary import TAG_NAMES
 from stepsize.collector.rollup.attempt import ENVIRONMENT, Attempt, AttemptKey
+from stepsize.collector.rollup.describe import describes
 from stepsize.model import Attr, Identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Any
 
-    from stepsize.collector.decode.series import NumberPoints, Series
+    from stepsize.collector.decode.vocabulary import Tags
 
-_PREFIXES = ("stepsize.task.", "container.")
+ATTEMPT_PREFIXES = ("stepsize.task.", "container.")
+"""Metrics that tell of attempts."""
 _TELLING = (Attr.PROJECT, Attr.BRANCH, Attr.USER, *ENVIRONMENT)
+_NAMES = frozenset((*TAG_NAMES, *_TELLING))
 _RECENT_NS = 86_400 * 10**9
 """An attempt that closed longer ago than this is met again only by points that say exactly the same of it."""
 
 
 class Evidence(NamedTuple):
-    """What a series says of whose it is: the names that it must have, those that it may, and its sender."""
+    """What is said of whose a point is: the names that it must have, those that it may, and its sender."""
 
     key: AttemptKey
     told: tuple[tuple[str, str], ...]
     instance: str
 
 
-def evidence_in(numbers: Mapping[Series, NumberPoints]) -> dict[Evidence, list[Series]]:
-    """The series of a batch that the roll-up is interested in, by what they say of their attempt."""
-    said: dict[Evidence, list[Series]] = {}
-    for series in numbers:
-        if series.metric.name.startswith(_PREFIXES):
-            evidence = _evidence(series)
-            if evidence is not None:
-                said.setdefault(evidence, []).append(series)
-    found: dict[Evidence, list[Series]] = {}
-    for evidence, gathered in said.items():
-        # Our agent derives the instance from the key, so that it says no more than the key does.
-        derived = evidence.instance and evidence.instance == Identity(*evidence.key).instance_id
-        found.setdefault(evidence._replace(instance="") if derived else evidence, []).extend(gathered)
-    return found
+def may_tell(attributes: Mapping[str, Any]) -> bool:
+    """Whether attributes of a point say whose it is, or more of its attempt."""
+    return not _NAMES.isdisjoint(attributes) or describes(attributes)
+
+
+def evidence_of(tags: Tags, resource: Mapping[str, Any], point: Mapping[str, Any]) -> Evidence | None:
+    """What a resource and attributes of its points say, or None where they do not name an attempt."""
+    if tags.flow is None or tags.run is None or tags.step is None or tags.task is None:
+        return None
+    told = []
+    for name in _TELLING:
+        value = resource.get(name)
+        if value is None:
+            value = point.get(name)
+        if value is not None and value != "":
+            told.append((name, str(value)))
+    key = AttemptKey(tags.flow, tags.run, tags.step, tags.task, max(tags.attempt or 0, 0))
+    instance = str(resource.get("service.instance.id") or "")
+    # Our agent derives the instance from the key, so that it says no more than the key does.
+    derived = instance and instance == Identity(*key).instance_id
+    return Evidence(key, tuple(told), "" if derived else instance)
 
 
 def meant(attempts: Iterable[Attempt], evidence: Evidence, arrived_ns: int) -> Attempt | None:
@@ -72,18 +84,3 @@ def meant(attempts: Iterable[Attempt], evidence: Evidence, arrived_ns: int) -> A
             shared.setdefault(len(both), []).append(attempt)
     best = shared[max(shared)] if shared else []
     return best[0] if len(best) == 1 else None
-
-
-def _evidence(series: Series) -> Evidence | None:
-    if series.flow is None or series.run is None or series.step is None or series.task is None:
-        return None
-    resource, point = series.resource.attributes, series.attributes
-    told = []
-    for name in _TELLING:
-        value = resource.get(name)
-        if value is None:
-            value = point.get(name)
-        if value is not None and value != "":
-            told.append((name, str(value)))
-    key = AttemptKey(series.flow, series.run, series.step, series.task, max(series.attempt or 0, 0))
-    return Evidence(key, tuple(told), str(resource.get("service.instance.id") or ""))

@@ -3,7 +3,8 @@
 What comes in: batches of points, and the time by our clock. What goes out: rows of attempts that are final, and of
 those that are not. Never does I/O.
 
-An attempt that ended stays for a while (`linger_s`): points that arrive late still find it. One that is silent for
+Points are gathered and folded later, many batches at once (see `evidence`): whoever asks for rows folds first. An
+attempt that ended stays for a while (`linger_s`): points that arrive late still find it. One that is silent for
 `silence_s` is closed as ``lost``, or ``oom`` where its last points say that the kernel killed for memory. Silence is
 measured by arrival at the collector, and not while no collector ran.
 """
@@ -16,19 +17,24 @@ from typing import TYPE_CHECKING, Any
 from stepsize import model
 from stepsize.collector.limits import ClockBounds
 from stepsize.collector.rollup.attempt import Attempt
+from stepsize.collector.rollup.evidence import Gathered
 from stepsize.collector.rollup.fold import Host, fold, fold_hosts
-from stepsize.collector.rollup.identify import Evidence, evidence_in, meant
+from stepsize.collector.rollup.identify import Evidence, evidence_of, meant
 from stepsize.collector.rollup.row import task_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
-    from stepsize.collector.decode.series import NumberPoints, Series
+    from stepsize.collector.decode.batch import Batch
+    from stepsize.collector.decode.vocabulary import Vocabulary
     from stepsize.collector.limits import RollupLimits
     from stepsize.collector.rollup.attempt import AttemptKey
+    from stepsize.collector.rollup.evidence import Owner
 
 
 _HOST_FACTS = ("host_cpus", "host_memory_bytes")
+MAX_GATHERED = 1_000_000
+"""So many points are folded though nobody asks for rows: 45 MB."""
 
 
 class AttemptTable:
@@ -38,26 +44,27 @@ class AttemptTable:
         limits: how long attempts are kept.
         started_ns: when this collector began to listen.
         clock: how far a sender's clock may be off and be believed.
+        reopen: is given keys of attempts that are not in the table, with the time (nanoseconds) since when their
+            points say they count, 0 where they do not; gives those of them that were final.
     """
 
-    def __init__(self, limits: RollupLimits, started_ns: int, clock: ClockBounds | None = None) -> None:
+    def __init__(
+        self,
+        limits: RollupLimits,
+        started_ns: int,
+        clock: ClockBounds | None = None,
+        reopen: Callable[[dict[AttemptKey, int]], Iterable[Attempt]] = lambda _: (),
+    ) -> None:
         self._limits = limits
-        self._clock = clock or ClockBounds()
         self._started_ns = started_ns
+        self._reopen = reopen
+        self._gathered = Gathered(clock or ClockBounds())
         self._hosts: dict[str, Host] = {}
         self._numbers = itertools.count()
         self.attempts: dict[int, Attempt] = {}
         """In the order in which they came; the numbers are only this table's."""
         self._by_key: dict[AttemptKey, list[Attempt]] = {}
-        self._rows: dict[Attempt, dict[str, Any]] = {}  # of attempts that have not changed since
-
-    def unknown(self, numbers: Mapping[Series, NumberPoints]) -> set[AttemptKey]:
-        """Keys of attempts in a batch that are not in the table: new, or final already."""
-        return {
-            evidence.key
-            for evidence, series in evidence_in(numbers).items()
-            if self._meant(evidence, series, numbers) is None
-        }
+        self._changed: dict[Attempt, None] = {}
 
     def restore(self, attempts: Iterable[Attempt]) -> None:
         """Put attempts (back) in."""
@@ -67,41 +74,64 @@ class AttemptTable:
             if any(facts.values()):
                 self._hosts.setdefault(attempt.described.get("host", ""), Host(**facts))
 
-    def fold(self, numbers: Mapping[Series, NumberPoints]) -> bool:
-        """Fold a batch in; whether it changed any attempt."""
-        if fold_hosts(self._hosts, numbers):
-            self._rows.clear()
-        touched: dict[Attempt, list[Series]] = {}
-        for evidence, series in evidence_in(numbers).items():
-            attempt = self._meant(evidence, series, numbers) or self._add(Attempt(evidence.key))
-            attempt.tell(evidence.told, evidence.instance)
-            touched.setdefault(attempt, []).extend(series)
-        for attempt, series in touched.items():
-            fold(attempt, series, numbers, self._clock)
-            self._rows.pop(attempt, None)
-        return bool(touched)
+    def gather(self, batch: Batch) -> None:
+        """Take a batch in, to be folded later."""
+        if self._gathered.vocabulary not in (None, batch.vocabulary):
+            self.fold()
+        self._gathered.add(batch)
+        if self._gathered.count > MAX_GATHERED:
+            self.fold()
 
-    def _meant(
-        self, evidence: Evidence, series: list[Series], numbers: Mapping[Series, NumberPoints]
-    ) -> Attempt | None:
-        return meant(self._by_key.get(evidence.key, ()), evidence, numbers[series[0]].received[-1])
+    def fold(self) -> None:
+        """Fold what was gathered into the attempts."""
+        vocabulary = self._gathered.vocabulary
+        if vocabulary is None:
+            return
+        owners = self._gathered.take()
+        news = fold_hosts(self._hosts, owners, vocabulary)
+        if news:
+            self._changed |= {one: None for one in self.attempts.values() if one.described.get("host") in news}
+        said = _by_evidence(owners, vocabulary)
+        unknown = [(evidence, found) for evidence, found in said.items() if self._meant(evidence, found) is None]
+        if unknown:
+            self.restore(self._reopen(_starts(unknown)))
+        touched: dict[Attempt, list[Owner]] = {}
+        for evidence, found in said.items():
+            attempt = self._meant(evidence, found) or self._add(Attempt(evidence.key))
+            attempt.tell(evidence.told, evidence.instance)
+            touched.setdefault(attempt, []).extend(found)
+        for attempt, found in touched.items():
+            fold(attempt, found, vocabulary)
+            self._changed[attempt] = None
+
+    def _meant(self, evidence: Evidence, owners: list[Owner]) -> Attempt | None:
+        known = self._by_key.get(evidence.key)
+        return meant(known, evidence, max(owner.arrived_ns for owner in owners)) if known else None
 
     def _add(self, attempt: Attempt) -> Attempt:
         self.attempts[next(self._numbers)] = attempt
         self._by_key.setdefault(attempt.key, []).append(attempt)
+        self._changed[attempt] = None
         return attempt
 
-    def close_silent(self, now_ns: int) -> bool:
-        """Close the attempts that have been silent for too long; whether there were any."""
-        closed = False
+    def is_open(self, attempt: Attempt) -> bool:
+        """Whether an attempt is in the table."""
+        return attempt in self._by_key.get(attempt.key, ())
+
+    def take_changed(self) -> dict[Attempt, None]:
+        """The attempts that have changed since this was asked last, those that have been removed among them."""
+        changed, self._changed = self._changed, {}
+        return changed
+
+    def close_silent(self, now_ns: int) -> None:
+        """Close the attempts that have been silent for too long."""
         for attempt in self.attempts.values():
             heard_ns = max(attempt.arrived_ns, self._started_ns)
             if attempt.outcome is None and now_ns - heard_ns >= self._limits.silence_s * 1e9:
                 kills = attempt.counted(model.CONTAINER_MEMORY_OOM_KILLS.name)
                 attempt.outcome = (model.Outcome.OOM if kills else model.Outcome.LOST).value
-                attempt.presumed = closed = True
-                self._rows.pop(attempt, None)
-        return closed
+                attempt.presumed = True
+                self._changed[attempt] = None
 
     def take_final(self, now_ns: int) -> list[Attempt]:
         """Remove and return the attempts that ended long enough ago."""
@@ -112,26 +142,41 @@ class AttemptTable:
         }
         for number, attempt in final.items():
             del self.attempts[number]
+            self._changed[attempt] = None
             same = self._by_key[attempt.key]
             same.remove(attempt)
             if not same:
                 del self._by_key[attempt.key]
         return list(final.values())
 
-    def forget(self, attempts: Iterable[Attempt]) -> None:
-        """Drop what is kept of attempts that are final and written."""
-        for attempt in attempts:
-            self._rows.pop(attempt, None)
-
     def rows(self, attempts: Iterable[Attempt]) -> list[dict[str, Any]]:
         """Rows of ``tasks``, with what is known of the attempts' hosts by now."""
         made = []
         for attempt in attempts:
-            row = self._rows.get(attempt)
-            if row is None:
-                host = self._hosts.get(attempt.described.get("host", ""))
-                if host is not None:
-                    attempt.described.update({name: getattr(host, name) for name in _HOST_FACTS})
-                row = self._rows[attempt] = task_row(attempt)
-            made.append(row)
+            host = self._hosts.get(attempt.described.get("host", ""))
+            if host is not None:
+                attempt.described.update({name: getattr(host, name) for name in _HOST_FACTS})
+            made.append(task_row(attempt))
         return made
+
+
+def _by_evidence(owners: Iterable[Owner], vocabulary: Vocabulary) -> dict[Evidence, list[Owner]]:
+    found: dict[Evidence, list[Owner]] = {}
+    for owner in owners:
+        if not owner.tells:
+            continue
+        tags = vocabulary.tags(owner.resource, owner.attributes)
+        point = {} if owner.attributes < 0 else vocabulary.attributes[owner.attributes].values
+        evidence = evidence_of(tags, vocabulary.resources[owner.resource].attributes, point)
+        if evidence is not None:
+            found.setdefault(evidence, []).append(owner)
+    return found
+
+
+def _starts(unknown: Iterable[tuple[Evidence, list[Owner]]]) -> dict[AttemptKey, int]:
+    """By key when the attempt began by its points, 0 where some do not say."""
+    starts: dict[AttemptKey, int] = {}
+    for evidence, owners in unknown:
+        started_ns = min((owner.started_ns for owner in owners if owner.started_ns), default=0)
+        starts[evidence.key] = min(starts.get(evidence.key, started_ns), started_ns)
+    return starts

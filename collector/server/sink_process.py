@@ -44,6 +44,7 @@ class SinkProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._durable = WalPosition()
         self._committed = WalPosition()
+        self._stored = WalPosition()
         self._changed = asyncio.Condition()
         self._watcher: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -68,7 +69,7 @@ class SinkProcess:
 
     @property
     def lag_s(self) -> float:
-        """Age of the oldest requests that are durable and not committed, to a second."""
+        """Age of the oldest requests that are durable and whose points are not in the lake, to a second."""
         return time.monotonic() - self._marks[0][1] if self._marks else 0.0
 
     @property
@@ -171,6 +172,12 @@ class SinkProcess:
                 async with self._changed:
                     self._committed = max(self._committed, WalPosition(*map(int, numbers)))
                     self._changed.notify_all()
+                self._stored = max(self._stored, self._committed)
+                self._forget_marks()
+            elif word == "stored":
+                heard = True
+                self.commits += 1
+                self._stored = max(self._stored, WalPosition(*map(int, numbers)))
                 self._forget_marks()
             elif word == "seal":
                 self.on_seal()
@@ -181,14 +188,14 @@ class SinkProcess:
     def _mark(self) -> None:
         """Remember when the log came so far, once a second; of a long lag, more coarsely."""
         now_s = time.monotonic()
-        if self._durable <= self._committed or (self._marks and now_s - self._marks[-1][1] < _MARK_S):
+        if self._durable <= self._stored or (self._marks and now_s - self._marks[-1][1] < _MARK_S):
             return
         if len(self._marks) >= _MAX_MARKS:
             self._marks = deque(list(self._marks)[::2])
         self._marks.append((self._durable, now_s))
 
     def _forget_marks(self) -> None:
-        while self._marks and self._marks[0][0] <= self._committed:
+        while self._marks and self._marks[0][0] <= self._stored:
             self._marks.popleft()
         if not self._marks:
             self._mark()

@@ -1,16 +1,18 @@
 """The sink as a process of its own, child of the collector: ``python -m stepsize.collector.sink.process JSON``.
 
 What comes in on standard input, one line each: ``durable SEGMENT OFFSET`` (the log can be read up to there) and
-``flush``. What goes out on standard output: ``ready`` once the lake is there, ``committed SEGMENT OFFSET`` after
-each commit, ``seal`` where what the log holds has to be deleted soon (rows were erased), or ``error MESSAGE`` before an
-exit with 1. At the end of standard input it folds what the log still holds
-and exits with 0: a collector that was killed leaves nothing behind that waits for the next one. Any failure ends the
-process; the collector starts another one, which goes on from the last commit.
+``flush``. What goes out on standard output: ``ready`` once the lake is there, ``stored SEGMENT OFFSET`` after a commit
+that shows the points up to there, ``committed SEGMENT OFFSET`` after one that shows `tasks` up to there too, ``seal``
+where what the log holds has to be deleted soon (rows were erased), or ``error MESSAGE`` before an exit with 1. At the
+end of standard input it folds what the log still holds and exits with 0: a collector that was killed leaves nothing
+behind that waits for the next one. Any failure ends the process; the collector starts another one, which goes on from
+the last commit.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -42,6 +44,9 @@ _TICK_S = 5.0
 _MAX_INTERVAL_S = 4.0
 _COST_FACTOR = 4.0
 """Commits take at most a fifth of the time: after a slow one the next waits longer, up to `_MAX_INTERVAL_S`."""
+_MAX_ROLL_UP_INTERVAL_S = 60.0
+_ROLL_UP_COST_FACTOR = 9.0
+"""Rolling up takes a tenth of the time at most: with ten thousand tasks that run, `tasks` is some seconds older."""
 
 
 @contextlib.contextmanager
@@ -79,28 +84,45 @@ def main() -> None:
 
 
 class _Clock:
-    """When the next commit and the next look at silent attempts are due, by the monotonic clock."""
+    """When the next commit, roll-up and look at silent attempts are due, by the monotonic clock."""
 
     def __init__(self, limits: SinkLimits) -> None:
         self._least_s = self._interval_s = limits.commit.interval_s
         self._tick_every_s = min(_TICK_S, limits.rollup.silence_s / 4, limits.rollup.linger_s / 4)
-        self.tick_s = time.monotonic()
-        self.commit_s: float | None = None
+        self._roll_up_s = self.tick_s = time.monotonic()
+        self._commit_s = math.inf
 
     def wait_s(self) -> float:
         """How long nothing is due."""
-        return max(0.0, min(self.tick_s, self.tick_s if self.commit_s is None else self.commit_s) - time.monotonic())
+        return max(0.0, min(self.tick_s, self._commit_s) - time.monotonic())
 
-    def expect_commit(self) -> None:
-        """There are points to commit."""
-        if self.commit_s is None:
-            self.commit_s = time.monotonic() + self._interval_s
+    def expect(self, *, points: bool, tasks: bool) -> None:
+        """There are points to commit, or to roll up."""
+        if points:
+            self._commit_s = min(self._commit_s, time.monotonic() + self._interval_s)
+        elif tasks:
+            self._commit_s = min(self._commit_s, self._roll_up_s)
 
-    def committed(self, started_s: float) -> None:
-        """A commit that began at ``started_s`` is done."""
-        cost_s = time.monotonic() - started_s
-        self.commit_s = None
+    def flush(self) -> None:
+        """Everything is due."""
+        self._commit_s = self._roll_up_s = 0.0
+
+    def is_commit_due(self) -> bool:
+        """Whether to commit now."""
+        return time.monotonic() >= self._commit_s
+
+    def is_roll_up_due(self) -> bool:
+        """Whether to roll up with the next commit."""
+        return time.monotonic() >= self._roll_up_s
+
+    def committed(self, cost_s: float) -> None:
+        """A commit is done that took ``cost_s`` without rolling up."""
+        self._commit_s = math.inf
         self._interval_s = max(self._least_s, min(_MAX_INTERVAL_S, _COST_FACTOR * cost_s))
+
+    def rolled_up(self, cost_s: float) -> None:
+        """`tasks` is up to date, which took ``cost_s``."""
+        self._roll_up_s = time.monotonic() + min(_MAX_ROLL_UP_INTERVAL_S, _ROLL_UP_COST_FACTOR * cost_s)
 
     def ticked(self) -> None:
         """Silent attempts were looked at."""
@@ -137,22 +159,33 @@ def _fold_until_asked(
             if word == "durable":
                 durable = max(durable, WalPosition(*map(int, numbers)))
             elif word == "flush":
-                clock.commit_s = 0.0
-        if durable > sink.position:
-            clock.expect_commit()
-        now_s = time.monotonic()
-        if clock.commit_s is not None and now_s >= clock.commit_s:
-            sink.fold(durable, time.time_ns())
-            _say(f"committed {sink.position.segment} {sink.position.offset}")
-            clock.committed(now_s)
-        if now_s >= clock.tick_s:
-            sink.tick(time.time_ns())
+                clock.flush()
+        clock.expect(points=durable > sink.position, tasks=sink.folded < sink.position)
+        if clock.is_commit_due():
+            _commit(sink, clock, durable)
+        if time.monotonic() >= clock.tick_s:
+            sink.tick(time.time_ns(), roll_up=clock.is_roll_up_due())
+            _report(sink, clock)
             clock.ticked()
             if open_requests(settings.data, settings.writer):
                 sink.fold(durable, time.time_ns())
                 return durable
     sink.fold(END, time.time_ns())
     return None
+
+
+def _commit(sink: Sink, clock: _Clock, durable: WalPosition) -> None:
+    rolls_up, started_s = clock.is_roll_up_due(), time.monotonic()
+    sink.fold(durable, time.time_ns(), roll_up=rolls_up)
+    clock.committed(time.monotonic() - started_s - (sink.folding_s if rolls_up else 0.0))
+    _report(sink, clock)
+
+
+def _report(sink: Sink, clock: _Clock) -> None:
+    is_level = sink.folded == sink.position
+    if is_level:
+        clock.rolled_up(sink.folding_s)
+    _say(f"{'committed' if is_level else 'stored'} {sink.position.segment} {sink.position.offset}")
 
 
 def _input(clock: _Clock) -> Iterator[list[str]]:

@@ -5,16 +5,17 @@ commits that name them together with the position up to which they are complete.
 keeps in memory alone what a commit has claimed: whatever fails, a new sink that starts from the last commit ends in the
 same lake.
 
-Points of a commit go to files of their own; `stepsize.store.merge` keeps their number small. Attempts that may still
-change lie in one snapshot, replaced by each commit that changes it. Points of an attempt that is final already (an
-agent that was cut off for an hour) open it again: its row is taken out of its file, and the state kept beside it goes
-on from where it was.
+Points of a commit go to files of their own; `stepsize.store.merge` keeps their number small. They are rolled up with
+the same commit or, where the caller says so, with a later one: a commit names a position for either, and the log is
+kept from the earlier one on, so that a new sink reads again what was not rolled up. Attempts that may still change lie
+in pages, of which those are replaced that have news. Points of an attempt that is final already (an agent that was cut
+off for an hour) open it again: its row is taken out of its file, and its state goes on from where it was.
 """
 
 from __future__ import annotations
 
-import json
 import sys
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,10 @@ import pyarrow as pa
 from google.protobuf.message import DecodeError
 
 from stepsize.collector.decode.arrow import partition, tables
-from stepsize.collector.decode.decoder import Batch, Decoder
-from stepsize.collector.rollup.attempt import Attempt
+from stepsize.collector.decode.decoder import Decoder
 from stepsize.collector.rollup.table import AttemptTable
-from stepsize.collector.sink.finals import take_back
+from stepsize.collector.sink.finals import Finals
+from stepsize.collector.sink.open_files import OpenFiles
 from stepsize.collector.sink.recent import RecentRequests
 from stepsize.collector.upkeep.upkeep import Upkeep
 from stepsize.collector.wal.aside import keep_damage, keep_request
@@ -35,15 +36,25 @@ from stepsize.store.merge import OPEN_PARTITION, due, merged
 from stepsize.store.schema import TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from stepsize.collector.decode.batch import Batch
     from stepsize.collector.limits import SinkLimits
+    from stepsize.collector.rollup.attempt import Attempt, AttemptKey
     from stepsize.collector.wal.reader import Damage
     from stepsize.store.manifest import StoredFile
     from stepsize.store.writer import LakeWriter
 
 MAX_BATCH_BYTES = 32 << 20
+"""Of requests in one commit: with what is made of them, about eight times as much memory."""
+_DECODED_BYTES = 4 << 20
+"""Of requests that are decoded at a time."""
+_UNDECODABLE = (DecodeError, ValueError, OverflowError, RecursionError, pa.ArrowException)
+MAX_UNFOLDED = 4_000_000
+"""Points that are not rolled up at most; a new sink reads so many again."""
+MAX_REPEATED = 1_000
+"""Requests among them that had been taken before, each of which the manifest names."""
 
 
 class Sink:
@@ -54,6 +65,11 @@ class Sink:
         wal: directory of the log's segments.
         limits: the bounds.
         now_ns: the time by our clock, at which this sink starts to listen.
+
+    Attributes:
+        position: everything before it is in the views of points.
+        folded: everything before it is in the view of tasks too.
+        folding_s: how long the last roll-up took.
     """
 
     def __init__(self, writer: LakeWriter, wal: Path, limits: SinkLimits, now_ns: int) -> None:
@@ -62,35 +78,60 @@ class Sink:
         self._limits = limits
         self._decoder = Decoder()
         self._recent = RecentRequests(writer.manifest.recent)
-        self._attempts = AttemptTable(limits.rollup, now_ns, limits.clock)
+        self._repeated = list(writer.manifest.repeated)
+        self._attempts = AttemptTable(limits.rollup, now_ns, limits.clock, self._reopen)
+        self._open_files = OpenFiles(writer)
+        self._attempts.restore(self._open_files.restore())
+        self._attempts.take_changed()
+        self._finals = Finals(writer)
+        self._taken_from: set[StoredFile] = set()
+        self._left_over: list[StoredFile] = []
+        self._unfolded = 0
         self._upkeep = Upkeep(writer, limits.upkeep)
-        self._restore()
         self.position = writer.manifest.position
+        self.folded = writer.manifest.settled
+        self.folding_s = 0.0
+        self._is_caught_up = self.folded >= self.position
 
-    def fold(self, durable: WalPosition, now_ns: int) -> int:
+    def fold(self, durable: WalPosition, now_ns: int, *, roll_up: bool = True) -> int:
         """Bring what the log holds up to ``durable`` into the lake, in as many commits as it takes.
+
+        Args:
+            durable: where to end.
+            now_ns: the time by our clock.
+            roll_up: whether `tasks` has to show it too when this returns.
 
         Returns:
             How many points were stored. :attr:`position` is the position up to which everything is visible.
         """
+        self._catch_up()
         points = 0
         while True:
             batch, position, more = self._read(durable)
+            is_last = roll_up and not more
             if position > self.position:
-                self._commit(batch, position, now_ns)
+                self._commit(batch, position, now_ns, roll_up=is_last or self._must_roll_up(batch))
                 points += batch.count
+            elif is_last and self._is_behind:
+                self._commit_rolled_up([], now_ns)
             if not more:
                 # Nothing is left before `durable`, even where no record ends exactly there.
+                is_level = self.folded == self.position
                 self.position = max(self.position, durable)
+                self.folded = self.position if is_level else self.folded
                 self._let_go()
                 return points
 
-    def tick(self, now_ns: int) -> None:
-        """Close attempts that have been silent for too long, and let go of those that ended."""
-        closed = self._attempts.close_silent(now_ns)
-        final = self._attempts.take_final(now_ns)
-        if closed or final:
-            self._commit_attempts(final, (), self._writer.manifest.position, now_ns)
+    def tick(self, now_ns: int, *, roll_up: bool = True) -> None:
+        """Do what is due beside commits: close attempts that have been silent too long, let go of old ends, upkeep.
+
+        Args:
+            now_ns: the time by our clock.
+            roll_up: whether to bring `tasks` up to date; else attempts stay as they are.
+        """
+        if roll_up:
+            self._catch_up()
+            self._commit_rolled_up([], now_ns)
         self._upkeep.step(now_ns)
         self._writer.collect_garbage(now_ns / 1e9)
 
@@ -98,60 +139,126 @@ class Sink:
         """End what goes on beside it."""
         self._upkeep.close()
 
-    def _read(self, durable: WalPosition) -> tuple[Batch, WalPosition, bool]:
-        batch, position, size_bytes = Batch(), self.position, 0
-        for record, after in read_records(self._wal, self.position, durable, self._keep_damage):
-            position = after
-            if self._recent.is_repeated(record.request):
+    @property
+    def _is_behind(self) -> bool:
+        return self.folded < self.position
+
+    def _must_roll_up(self, batch: Batch) -> bool:
+        return self._unfolded + batch.count > MAX_UNFOLDED or len(self._repeated) > MAX_REPEATED
+
+    def _catch_up(self) -> None:
+        """Gather what the sink before this one had stored but not rolled up."""
+        if self._is_caught_up:
+            return
+        self._is_caught_up = True
+        repeated = set(self._repeated)
+        end = self._writer.manifest.position
+        requests: list[bytes] = []
+        arrivals: list[int] = []
+        size_bytes = 0
+        for record, after in read_records(self._wal, self.folded, end):
+            if after in repeated:
                 continue
-            try:
-                self._decoder.add(batch, record.request, record.received_at_unix_nano)
-            except (DecodeError, ValueError, OverflowError, RecursionError) as error:
-                _say(keep_request(self._wal, after, record.request, error))
+            requests.append(record.request)
+            arrivals.append(record.received_at_unix_nano)
             size_bytes += len(record.request)
-            if batch.count >= self._limits.commit.points or size_bytes >= MAX_BATCH_BYTES:
+            if size_bytes >= _DECODED_BYTES:
+                self._gather_again(requests, arrivals)
+                requests, arrivals, size_bytes = [], [], 0
+        self._gather_again(requests, arrivals)
+
+    def _gather_again(self, requests: list[bytes], arrivals: list[int]) -> None:
+        batch = self._decoder.begin()
+        self._decode(batch, requests, arrivals, self.folded)
+        self._attempts.gather(batch)
+        self._unfolded += batch.count
+
+    def _read(self, durable: WalPosition) -> tuple[Batch, WalPosition, bool]:
+        """The next points of the log, the position after them, and whether there may be more."""
+        batch, position = self._decoder.begin(), self.position
+        read_bytes = 0
+        for requests, arrivals, after in self._chunks(durable):
+            position = after
+            self._decode(batch, requests, arrivals, after)
+            read_bytes += sum(map(len, requests))
+            if batch.count >= self._limits.commit.points or read_bytes >= MAX_BATCH_BYTES:
                 return batch, position, True
         return batch, position, False
 
-    def _commit(self, batch: Batch, position: WalPosition, now_ns: int) -> None:
+    def _chunks(self, durable: WalPosition) -> Iterator[tuple[list[bytes], list[int], WalPosition]]:
+        """Requests that were not taken before, with their arrivals and the position after them."""
+        requests: list[bytes] = []
+        arrivals: list[int] = []
+        size_bytes, position = 0, self.position
+        for record, after in read_records(self._wal, self.position, durable, self._keep_damage):
+            position = after
+            if self._recent.is_repeated(record.request):
+                self._repeated.append(after)
+                continue
+            requests.append(record.request)
+            arrivals.append(record.received_at_unix_nano)
+            size_bytes += len(record.request)
+            if size_bytes >= _DECODED_BYTES:
+                yield requests, arrivals, position
+                requests, arrivals, size_bytes = [], [], 0
+        if position > self.position:
+            yield requests, arrivals, position
+
+    def _decode(self, batch: Batch, requests: list[bytes], arrivals: list[int], after: WalPosition) -> None:
+        try:
+            self._decoder.add(batch, requests, arrivals)
+        except _UNDECODABLE as error:
+            if len(requests) == 1:
+                _say(keep_request(self._wal, after, requests[0], error))
+                return
+            for request, arrival in zip(requests, arrivals, strict=True):  # all but those that cannot be
+                self._decode(batch, [request], [arrival], after)
+
+    def _commit(self, batch: Batch, position: WalPosition, now_ns: int, *, roll_up: bool) -> None:
         files = [
             self._writer.write(name, where, rows)
             for name, partitions in tables(batch, self._limits.clock).items()
             for where, rows in partitions.items()
         ]
-        dropped = self._reopen(batch, files)
-        self._attempts.fold(batch.numbers)
-        self._commit_attempts([], files, position, now_ns, dropped)
+        self._attempts.gather(batch)
+        self._unfolded += batch.count
         self.position = position
-        delete_before(self._wal, position)
+        if roll_up:
+            self._commit_rolled_up(files, now_ns)
+            return
+        points = self._merge([*self._stored_points(), *files])
+        self._write_manifest(points + [one for one in self._writer.manifest.files if one.table == "tasks"])
 
-    def _commit_attempts(
-        self,
-        final: list[Attempt],
-        added: Iterable[StoredFile],
-        position: WalPosition,
-        now_ns: int,
-        dropped: frozenset[StoredFile] = frozenset(),
-    ) -> None:
-        files = [stored for stored in self._writer.manifest.files if stored not in dropped]
-        files += [*added, *self._write_final(final, now_ns)]
-        self._attempts.forget(final)
-        files = [stored for stored in files if stored.partition != OPEN_PARTITION] + self._write_open()
+    def _commit_rolled_up(self, added: list[StoredFile], now_ns: int) -> None:
+        """Commit files of points, and `tasks` as of :attr:`position`."""
+        started_s = time.monotonic()
+        self._attempts.fold()
+        self._attempts.close_silent(now_ns)
+        final = self._attempts.take_final(now_ns)
+        changed = self._attempts.take_changed()
+        if changed or added or self._is_behind:
+            finals = self._final_files() + self._write_final(final, now_ns)
+            open_files = self._open_files.write(self._attempts, changed)
+            self.folded, self._unfolded, self._repeated = self.position, 0, []
+            self._write_manifest(self._merge([*self._stored_points(), *added, *finals]) + open_files)
+            self._taken_from, self._left_over = set(), []
+        self.folding_s = time.monotonic() - started_s
+
+    def _stored_points(self) -> list[StoredFile]:
+        return [one for one in self._writer.manifest.files if one.table != "tasks"]
+
+    def _write_manifest(self, files: list[StoredFile]) -> None:
         self._writer.commit(
             replace(
                 self._writer.manifest,
-                files=tuple(self._merge(files)),
-                position=position,
+                files=tuple(files),
+                position=self.position,
                 recent=self._recent.kept(),
+                folded=self.folded if self._is_behind else None,
+                repeated=tuple(self._repeated),
             )
         )
-
-    def _write_open(self) -> list[StoredFile]:
-        attempts = self._attempts.attempts.values()
-        if not attempts:
-            return []
-        rows = pa.Table.from_pylist(self._attempts.rows(attempts), schema=TASKS)
-        return [self._writer.write("tasks", OPEN_PARTITION, rows)]
+        self._let_go()
 
     def _write_final(self, final: list[Attempt], now_ns: int) -> list[StoredFile]:
         months: dict[str, list[Attempt]] = {}
@@ -173,23 +280,18 @@ class Sink:
                 files = [stored for stored in files if stored not in group] + [larger]
         return files
 
-    def _reopen(self, batch: Batch, files: list[StoredFile]) -> frozenset[StoredFile]:
-        """Take attempts that are final but have points in ``batch`` back; returns the files that lose rows by it."""
-        unknown = self._attempts.unknown(batch.numbers)
-        stored = [
-            one for one in self._writer.manifest.files if one.table == "tasks" and one.partition != OPEN_PARTITION
-        ]
-        if not unknown or not stored:
-            return frozenset()
-        taken = take_back(self._writer, stored, unknown)
-        self._attempts.restore(taken.attempts)
-        files += taken.rewritten
-        return taken.dropped
+    def _reopen(self, starts: Mapping[AttemptKey, int]) -> Iterable[Attempt]:
+        """Attempts that are final but have new points; their rows leave their files with the next commit."""
+        taken = self._finals.take_back(self._final_files(), starts)
+        self._taken_from |= taken.dropped
+        self._left_over = [one for one in self._left_over if one not in taken.dropped] + list(taken.rewritten)
+        return taken.attempts
 
-    def _restore(self) -> None:
-        stored = [one for one in self._writer.manifest.files if one.partition == OPEN_PARTITION]
-        states = self._writer.read(stored, "tasks")["state"].to_pylist()
-        self._attempts.restore(Attempt.from_json(json.loads(state)) for state in states)
+    def _final_files(self) -> list[StoredFile]:
+        """The files of final rows, without those that were taken back since the last commit of `tasks`."""
+        stored = self._writer.manifest.files
+        named = [one for one in stored if one.table == "tasks" and one.partition != OPEN_PARTITION]
+        return [one for one in named if one not in self._taken_from] + self._left_over
 
     def _keep_damage(self, damage: Damage) -> None:
         _say(keep_damage(self._wal, damage))
@@ -197,7 +299,7 @@ class Sink:
     def _let_go(self) -> None:
         """Delete the segments that are done with, but for the last, which is the one being written."""
         if numbers := segments(self._wal):
-            delete_before(self._wal, min(self.position, WalPosition(numbers[-1])))
+            delete_before(self._wal, min(self.folded, WalPosition(numbers[-1])))
 
 
 def _say(line: str) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from stepsize.collector.decode.series import MetricInfo, Resource, Series
 from stepsize.collector.decode.values import attributes
+from stepsize.collector.decode.vocabulary import find_tags
 from stepsize.collector.wal.reader import read_records
 from stepsize.discovery import write_whole
 from stepsize.store.erasure import Subject, whose
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _ASIDE = "*.bin"
 _END = WalPosition(segment=2**62)
-_NO_METRIC = MetricInfo("", "", "", "", None, None, None)
 
 
 def without(message: Any, matcher: Matcher) -> int:
@@ -106,9 +105,8 @@ def _parsed(content: bytes) -> Any | None:
 
 def _is_meant(resource: dict[str, Any], point: Any, matcher: Matcher) -> bool:
     said = attributes(point.attributes)
-    series = Series.make(_NO_METRIC, Resource(resource, ""), "", said, "")
     user, project = whose(resource, said)
-    return matcher.is_meant(Subject(series.flow, series.run, series.step, series.task, series.attempt, user, project))
+    return matcher.is_meant(Subject(*find_tags(resource, said), user, project))
 
 
 def _points_of(metric: Any) -> Any:

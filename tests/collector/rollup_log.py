@@ -7,7 +7,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from stepsize.collector.decode.decoder import Batch, Decoder
+from stepsize.collector.decode.decoder import Decoder
 from stepsize.collector.limits import RollupLimits, SinkLimits
 from stepsize.collector.sink.process import END
 from stepsize.collector.sink.sink import Sink
@@ -18,10 +18,9 @@ from stepsize.store.writer import LakeWriter
 from tests.collector.otlp import SECOND, RequestBuilder, identity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
-    from stepsize.collector.decode.series import NumberPoints, Series
+    from stepsize.collector.rollup.table import AttemptTable
 
 
 T0 = (time.time_ns() // SECOND - 3600) * SECOND
@@ -75,11 +74,13 @@ def attempt(task: str = "1", number: int = 0, **more: Any) -> RequestBuilder:
     return RequestBuilder(identity(task, number, **more))
 
 
-def batch_of(request: RequestBuilder, arrival: int = T0) -> Mapping[Series, NumberPoints]:
-    """The points of one request."""
-    batch = Batch()
-    Decoder().add(batch, request.content(), arrival)
-    return batch.numbers
+def fold(table: AttemptTable, request: RequestBuilder, arrival: int = T0) -> None:
+    """Fold the points of one request."""
+    decoder = Decoder()
+    batch = decoder.begin()
+    decoder.add(batch, [request.content()], [arrival])
+    table.gather(batch)
+    table.fold()
 
 
 def time_of(log: Log) -> int:

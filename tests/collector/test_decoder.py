@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from stepsize.collector.decode.arrow import tables
-from stepsize.collector.decode.decoder import Batch, Decoder
+from stepsize.collector.decode.batch import Batch
+from stepsize.collector.decode.decoder import Decoder
 from stepsize.collector.limits import ClockBounds
 from stepsize.store.schema import POINTS
 from tests.collector.otlp import pairs
@@ -142,16 +143,16 @@ def test_equals_a_naive_decode(several: list[Any]) -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(requests, max_size=3), st.integers(0, 4000))
-def test_forgetting_changes_nothing(several: list[Any], cache_bytes: int) -> None:
+def test_forgetting_changes_nothing(several: list[Any], vocabulary_bytes: int) -> None:
     """However little it may keep, the decoder reads the same."""
-    check(several, Decoder(cache_bytes))
+    check(several, Decoder(vocabulary_bytes))
 
 
 def check(several: list[Any], decoder: Decoder) -> None:
     for _ in range(2):
-        batch = Batch()
-        for resources in several:
-            decoder.add(batch, build(resources).SerializeToString(), RECEIVED)
+        batch = decoder.begin()
+        for one in (several[:1], several[1:]):
+            decoder.add(batch, [build(resources).SerializeToString() for resources in one], [RECEIVED] * len(one))
         wanted = [row for resources in several for row in expected(resources)]
         assert batch.count == len(wanted)
         assert comparable(found(batch)) == comparable(wanted)
@@ -161,11 +162,10 @@ def check(several: list[Any], decoder: Decoder) -> None:
 @given(st.lists(st.tuples(times, st.integers(0, 2**62)), max_size=6))
 def test_every_point_lies_under_one_believable_day(arrivals: list[tuple[int, int]]) -> None:
     """A point's day is that of its time, or of its arrival where the time is further off than the bounds."""
-    decoder, batch = Decoder(), Batch()
-    for time, received in arrivals:
-        decoder.add(
-            batch, build([({}, "", [("m", "", "", "gauge", 0, [(time, 0, 1.0, {}, 0)])])]).SerializeToString(), received
-        )
+    decoder = Decoder()
+    batch = decoder.begin()
+    contents = [build([({}, "", [("m", "", "", "gauge", 0, [(time, 0, 1.0, {}, 0)])])]) for time, _ in arrivals]
+    decoder.add(batch, [one.SerializeToString() for one in contents], [received for _, received in arrivals])
     day_ns, stored = 86_400 * 10**9, 0
     for partition, table in tables(batch, ClockBounds(future_s=60, past_s=3600)).get("points", {}).items():
         for row in table.to_pylist():
@@ -182,7 +182,7 @@ def _date(day: int) -> str:
 
 def test_memory_is_bounded_whatever_is_sent() -> None:
     """Resources, scopes, metrics or attributes that are never the same again do not gather, points or none."""
-    decoder = Decoder(cache_bytes=1 << 20)
+    decoder = Decoder(vocabulary_bytes=1 << 20)
 
     def send(number: int) -> None:
         label = f"{number:032d}" * 1000
@@ -190,7 +190,7 @@ def test_memory_is_bounded_whatever_is_sent() -> None:
         scope, name = label if number % 4 == 1 else "", label if number % 4 == 2 else ""
         points = [(1, 1, 1.0, {"a": label}, 0)] if number % 4 == 3 else []
         request = build([(resource, scope, [(name, "", "", "gauge", 0, points)])])
-        decoder.add(Batch(), request.SerializeToString(), RECEIVED)
+        decoder.add(decoder.begin(), [request.SerializeToString()], [RECEIVED])
 
     tracemalloc.start()
     try:

@@ -18,7 +18,7 @@ from stepsize.collector.rollup.table import AttemptTable
 from stepsize.model import METRICS, Kind, Request
 from stepsize.store.schema import TASKS
 from tests.collector.otlp import SECOND, cpu_samples, pairs
-from tests.collector.rollup_log import T0, Log, attempt, batch_of
+from tests.collector.rollup_log import T0, Log, attempt, fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,7 +97,7 @@ def test_no_figure_of_a_row_is_absurd(
         else:
             request.sum(metric, start, points, **attributes)
     table = AttemptTable(RollupLimits(), arrival)
-    table.fold(batch_of(request, arrival))
+    fold(table, request, arrival)
     states = [json.dumps(one.to_json()) for one in table.attempts.values()]
     table.restore([Attempt.from_json(json.loads(state)) for state in states])
     table.close_silent(2**63)
@@ -117,7 +117,7 @@ def test_no_figure_of_a_row_is_absurd(
 def test_state_of_an_older_collector() -> None:
     """A state from before user and project left the key is gone on with, and its absurd figures are not shown."""
     table = AttemptTable(RollupLimits(), T0)
-    table.fold(batch_of(attempt(**{"stepsize.user": "ada"}).gauge("stepsize.task.cpu.usage", cpu_samples(T0, [1.0]))))
+    fold(table, attempt(**{"stepsize.user": "ada"}).gauge("stepsize.task.cpu.usage", cpu_samples(T0, [1.0])))
     (state,) = (one.to_json() for one in table.attempts.values())
     assert list(state["key"]) == ["TrainFlow", "17", "train", "1", 0, "", "", "ada", ""]
     older = {name: value for name, value in state.items() if name not in {"told", "instances"}}
@@ -126,7 +126,7 @@ def test_state_of_an_older_collector() -> None:
     table.restore([Attempt.from_json(older)])
     for user in ("ada", "bob"):
         request = attempt(**{"stepsize.user": user}).gauge("stepsize.task.memory.usage", [(T0, 1.0)])
-        table.fold(batch_of(request))
+        fold(table, request)
     rows = table.rows(table.attempts.values())
     assert [(row["user"], row["cpu_max"], row["cpu_seconds"]) for row in rows] == [
         ("ada", 1.0, None),

@@ -69,6 +69,8 @@ class Manifest:
         position: everything before it in the writer's write-ahead log is in ``files``.
         files: the writer's files, snapshot of running attempts included.
         recent: digests of the requests taken last, so that one that is sent again is known (see the sink).
+        folded: everything before it is in the files of `tasks` too; None where that is ``position``.
+        repeated: where records between ``folded`` and ``position`` end whose request had been taken before.
     """
 
     writer: str
@@ -77,6 +79,13 @@ class Manifest:
     position: WalPosition = WalPosition()
     files: tuple[StoredFile, ...] = ()
     recent: bytes = b""
+    folded: WalPosition | None = None
+    repeated: tuple[WalPosition, ...] = ()
+
+    @property
+    def settled(self) -> WalPosition:
+        """The log is needed from here on."""
+        return self.position if self.folded is None else self.folded
 
 
 def manifest_path(data: Path, writer: str) -> Path:
@@ -105,6 +114,8 @@ def read_manifest(data: Path, writer: str) -> Manifest:
         content["position"] = WalPosition(**content["position"])
         content["files"] = tuple(StoredFile(**fields) for fields in content["files"])
         content["recent"] = base64.b64decode(content["recent"])
+        content["folded"] = WalPosition(**content["folded"]) if content.get("folded") else None
+        content["repeated"] = tuple(WalPosition(**fields) for fields in content.get("repeated", ()))
         return Manifest(**content)
     except FileNotFoundError:
         return Manifest(writer)

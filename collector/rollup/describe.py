@@ -1,0 +1,67 @@
+"""What attributes say of an attempt besides its figures: request, host, annotations and so on.
+
+What comes in: attributes of a resource or of a point. What goes out: columns of ``tasks``. Never does I/O.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stepsize import model
+from stepsize.collector.rollup.bounds import figure
+from stepsize.model import Attr
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Attribute → column of `tasks`. Which of them is newest counts: annotations and hosts become known late.
+_TEXTS: Mapping[str, str] = {
+    Attr.ITEM: "item",
+    Attr.CODE_VERSION: "code_version",
+    Attr.RUN_ORIGIN: "run_origin",
+    Attr.PROJECT: "project",
+    Attr.BRANCH: "branch",
+    Attr.USER: "user",
+    "host.name": "host",
+    "cloud.provider": "cloud_vendor",
+    "cloud.region": "cloud_region",
+    "host.type": "instance_type",
+}
+_NUMBERS: Mapping[str, str] = {
+    Attr.REQUEST_CPU: "requested_cpu",
+    Attr.REQUEST_MEMORY: "requested_memory_bytes",
+    Attr.REQUEST_GPU: "requested_gpu",
+    Attr.REQUEST_DISK: "requested_disk_bytes",
+}
+_FLAGS: Mapping[str, str] = {
+    Attr.HOST_SPOT: "instance_spot",
+    Attr.HOST_DEDICATED: "instance_dedicated",
+}
+_NAMES = frozenset((*_TEXTS, *_NUMBERS, *_FLAGS))
+
+
+def describes(attributes: Mapping[str, Any]) -> bool:
+    """Whether they say anything of this kind."""
+    return any(name in _NAMES or name.startswith(Attr.ANNOTATION_PREFIX) for name in attributes)
+
+
+def describe(described: dict[str, Any], attributes: Mapping[str, Any]) -> None:
+    """Add what ``attributes`` say to the columns that are known."""
+    for name, column in _TEXTS.items():
+        if (text := attributes.get(name)) is not None:
+            described[column] = str(text)
+    if "cloud_vendor" in described:  # as the catalogue has it, so that prices can be found
+        described["cloud_vendor"] = model.CLOUD_VENDORS.get(described["cloud_vendor"], described["cloud_vendor"])
+    for name, column in _NUMBERS.items():
+        if (number := figure(name, attributes.get(name))) is not None:
+            described[column] = round(number) if column.endswith("_bytes") else number
+    for name, column in _FLAGS.items():
+        if isinstance(flag := attributes.get(name), bool):
+            described[column] = flag
+    notes = {
+        name.removeprefix(Attr.ANNOTATION_PREFIX): value
+        for name, value in attributes.items()
+        if name.startswith(Attr.ANNOTATION_PREFIX)
+    }
+    if notes:
+        described["annotations"] = {**described.get("annotations", {}), **notes}
