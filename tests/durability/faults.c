@@ -8,7 +8,8 @@
  *                 ACTION     kill, kill-after (SIGKILL to this process before or after the call), end, end-after (to
  *                            its process group), cut (power off: what was not synced is undone, then the process group
  *                            is killed), short (a write of half the bytes), tear (half, then kill), an errno's number
- *                 TOKEN      `-`, or a file: the rule acts only if it can delete that file, so once in all processes
+ *                 TOKEN      `-`, or a file: the rule acts only if it can delete that file, so once in all processes;
+ *                            or `@` and a file: it acts as long as that is there
  *   FAULTS_CLOCK  a file of eight bytes: nanoseconds that CLOCK_REALTIME is ahead, read at each look at the clock
  *   FAULTS_PATH   only files below this directory are looked at
  * What goes out: calls that behave as said, one at a time in a process. Never allocates.
@@ -257,7 +258,8 @@ static struct rule *rule_for(const char *operation, const char *path)
         one->seen++;
         if (one->seen < one->nth || (one->seen > one->nth && !one->onwards))
             continue;
-        if (strcmp(one->token, "-") && syscall(SYS_unlinkat, AT_FDCWD, one->token, 0) != 0)
+        if (one->token[0] == '@' ? syscall(SYS_faccessat, AT_FDCWD, one->token + 1, F_OK) != 0
+                                 : strcmp(one->token, "-") && syscall(SYS_unlinkat, AT_FDCWD, one->token, 0) != 0)
             continue;
         return one;
     }

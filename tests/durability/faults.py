@@ -17,26 +17,35 @@ _SOURCE = Path(__file__).with_name("faults.c")
 
 @dataclass(frozen=True)
 class Rule:
-    """At the ``nth`` matching call of a process, once ``token`` exists (and once only) or always, ``action``."""
+    """At the ``nth`` matching call of a process (`*`: any), ``action``, as ``faults.c`` has it.
+
+    Attributes:
+        token: a file: the rule acts once when it is there, and takes it away.
+        lasting: it acts again and again as long as the token is there.
+    """
 
     operation: str
     pattern: str
     action: str
+    token: Path
     nth: str = "*"
-    token: Path | None = None
+    lasting: bool = False
 
     def __str__(self) -> str:
-        return f"{self.operation} {self.pattern} {self.nth} {self.action} {self.token or '-'}"
+        token = f"@{self.token}" if self.lasting else self.token
+        return f"{self.operation} {self.pattern} {self.nth} {self.action} {token}"
 
     def arm(self) -> None:
         """Let it act."""
-        assert self.token
         self.token.touch()
+
+    def disarm(self) -> None:
+        """Let it act no more."""
+        self.token.unlink()
 
     @property
     def has_acted(self) -> bool:
-        """Whether it has, since it was armed."""
-        assert self.token
+        """Whether it has, since it was armed; of those that act once."""
         return not self.token.exists()
 
 

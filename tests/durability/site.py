@@ -55,10 +55,10 @@ class Site(Place):
         """What its collectors said so far."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
-    def rule(self, operation: str, pattern: str, action: str, nth: str = "*") -> Rule:
+    def rule(self, operation: str, pattern: str, action: str, *, nth: str = "*", lasting: bool = False) -> Rule:
         """A rule that acts once it is armed."""
         token = self.home.parent / f"armed-{len(self.rules)}"
-        made = faults.Rule(operation, pattern, action, nth, token)
+        made = faults.Rule(operation, pattern, action, token, nth, lasting)
         self.rules.append(made)
         return made
 
