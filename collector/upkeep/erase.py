@@ -18,6 +18,7 @@ from stepsize.collector.upkeep.raw import count_in_log, erase_aside
 from stepsize.collector.upkeep.requests import answer, open_requests
 from stepsize.collector.upkeep.staging import cleared_staging
 from stepsize.errors import DataError
+from stepsize.store.database import rebuild
 from stepsize.store.erasure import count_rows, write_others
 from stepsize.store.manifest import read_manifests
 from stepsize.store.schema import SCHEMAS
@@ -65,6 +66,7 @@ def erase_from(writer: LakeWriter, matcher: Matcher, *, now: bool) -> int:
         writer.commit(replace(writer.manifest, files=tuple(kept)))
     cleared_staging(writer.data, writer.manifest.writer)
     if now:
+        rebuild(writer.data)  # whoever was killed after a commit has left views that name what is deleted now
         writer.collect_garbage(time.time(), grace_s=0.0)
     return erased
 

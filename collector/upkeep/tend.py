@@ -16,6 +16,7 @@ from stepsize.collector.upkeep.staging import cleared_staging
 from stepsize.collector.upkeep.work import MadeFile
 from stepsize.collector.upkeep.writer_upkeep import WriterUpkeep
 from stepsize.store.compact import compact
+from stepsize.store.database import rebuild
 from stepsize.store.layout import MANIFESTS
 from stepsize.store.locks import Lock
 from stepsize.store.manifest import manifest_path, read_manifests
@@ -111,4 +112,5 @@ def _collect_garbage(writer: LakeWriter) -> None:
     except FileNotFoundError:
         return
     if time.time() - committed_s >= GRACE_S:
+        rebuild(writer.data)  # whoever was killed after a commit has left views that name what is deleted now
         writer.collect_garbage(time.time(), grace_s=0.0)

@@ -15,6 +15,7 @@ from stepsize.collector.upkeep.raw import count_in_log, erase_aside
 from stepsize.collector.upkeep.requests import EraseRequest, answer, answered, ask, withdraw
 from stepsize.commands.erase_spool import count_spooled, erase_spooled
 from stepsize.errors import PermanentError, UnavailableError
+from stepsize.store.database import rebuild
 from stepsize.store.erasure import attempts_in
 from stepsize.store.manifest import read_manifests
 from stepsize.store.schema import SCHEMAS
@@ -128,6 +129,7 @@ class Erasure:
 
     def _collect_garbage(self) -> None:
         """Delete what is named no more, of the writers that nobody commits for; the others do so themselves."""
+        rebuild(self._data)  # whoever was killed after a commit has left views that name what is deleted now
         for manifest in read_manifests(self._data):
             lock = writer_lock(self._data, manifest.writer)
             if lock.try_acquire():
