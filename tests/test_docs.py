@@ -6,6 +6,7 @@ import runpy
 from pathlib import Path
 
 from stepsize.cli import COMMANDS
+from stepsize.collector.components.table import COMPONENTS
 
 ROOT = Path(__file__).parent.parent
 
@@ -14,6 +15,21 @@ def test_the_reference_is_up_to_date() -> None:
     """`make docs` writes it from the tables in the code."""
     generate = runpy.run_path(str(ROOT / "docs/generate.py"))
     assert (ROOT / "docs/reference.md").read_text(encoding="utf-8") == generate["page"]()
+
+
+def test_the_collectors_keys_are_up_to_date() -> None:
+    """`make docs` writes every key there is after what is written by hand; each says something."""
+    generate = runpy.run_path(str(ROOT / "docs/generate.py"))
+    page = (ROOT / "docs/collector.md").read_text(encoding="utf-8")
+    assert page == generate["collector_page"](page)
+    silent = [
+        f"{section}.{name}.{key}"
+        for section, types in COMPONENTS.items()
+        for name, kind in types.items()
+        for key, row in generate["keys"](kind)
+        if not generate["meaning"](row)
+    ]
+    assert silent == []
 
 
 def test_the_readme_begins_with_the_two_commands_of_first_contact() -> None:

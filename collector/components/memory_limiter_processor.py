@@ -24,11 +24,15 @@ _MIB = 1 << 20
 class MemoryLimiterConfig:
     """The limits: absolute, or as shares of the machine's memory."""
 
-    check_interval_s: float = option(duration_s, default=1.0, key="check_interval")
-    limit_mib: int = option(whole, default=0)
-    spike_limit_mib: int = option(whole, default=0)
-    limit_percentage: int = option(whole, default=0)
-    spike_limit_percentage: int = option(whole, default=0)
+    check_interval_s: float = option(
+        duration_s, default=1.0, key="check_interval", says="how often memory is looked at"
+    )
+    limit_mib: int = option(whole, default=0, says="memory of the receiving process, in MiB")
+    spike_limit_mib: int = option(
+        whole, default=0, says="requests are refused from so much below the limit on; 0: a fifth of it"
+    )
+    limit_percentage: int = option(whole, default=0, says="the limit as a share of the machine's memory")
+    spike_limit_percentage: int = option(whole, default=0, says="the same of `spike_limit_mib`")
 
     def validate(self) -> None:
         """Refuse what cannot work."""

@@ -53,9 +53,11 @@ class RetentionConfig:
         max_bytes: room for all files; the oldest days of points give way, `tasks` never.
     """
 
-    points_s: float | None = option(age_s, default=None, key="points")
-    tasks_s: float | None = option(age_s, default=None, key="tasks")
-    max_bytes: int | None = option(size_bytes, default=None, key="max_size")
+    points_s: float | None = option(age_s, default=None, key="points", says="days of points, of every type: `30d`")
+    tasks_s: float | None = option(age_s, default=None, key="tasks", says="months of `tasks`: `2y`")
+    max_bytes: int | None = option(
+        size_bytes, default=None, key="max_size", says="room for all files, `50GiB`; the oldest days of points give way"
+    )
 
 
 def bound_bytes(value: Any) -> int:
@@ -73,9 +75,11 @@ class WriteAheadLogConfig:
         segment_bytes: one of its files, which is deleted when all of it is stored.
     """
 
-    max_bytes: int = option(bound_bytes, default=_WAL.max_total_bytes, key="max_size")
-    min_free_bytes: int = option(bound_bytes, default=_WAL.min_free_bytes, key="min_free_size")
-    segment_bytes: int = option(bound_bytes, default=_WAL.segment_bytes, key="segment_size")
+    max_bytes: int = option(bound_bytes, default=_WAL.max_total_bytes, key="max_size", says="all of it")
+    min_free_bytes: int = option(
+        bound_bytes, default=_WAL.min_free_bytes, key="min_free_size", says="what is left free on its disk"
+    )
+    segment_bytes: int = option(bound_bytes, default=_WAL.segment_bytes, key="segment_size", says="one of its files")
 
     def validate(self) -> None:
         """Refuse what cannot work."""
@@ -99,15 +103,32 @@ class ParquetExporterConfig:
         write_ahead_log: how large it may become.
     """
 
-    directory: Path | None = option(directory_path, default=None)
-    state_directory: Path | None = option(directory_path, default=None)
-    silence_s: float = option(duration_s, default=_ROLLUP.silence_s, key="silence")
-    linger_s: float = option(duration_s, default=_ROLLUP.linger_s, key="linger")
-    max_future_s: float = option(duration_s, default=_CLOCK.future_s, key="max_future")
-    max_past_s: float = option(duration_s, default=_CLOCK.past_s, key="max_past")
+    directory: Path | None = option(directory_path, default=None, says="the data directory; `~/.stepsize` where empty")
+    state_directory: Path | None = option(
+        directory_path, default=None, says="the write-ahead log; `wal/` in the data directory where empty"
+    )
+    silence_s: float = option(
+        duration_s,
+        default=_ROLLUP.silence_s,
+        key="silence",
+        says="a task that sends nothing for so long is closed as lost",
+    )
+    linger_s: float = option(
+        duration_s, default=_ROLLUP.linger_s, key="linger", says="points may come for so long after their task's end"
+    )
+    max_future_s: float = option(
+        duration_s, default=_CLOCK.future_s, key="max_future", says="a time that is further ahead is not believed"
+    )
+    max_past_s: float = option(
+        duration_s, default=_CLOCK.past_s, key="max_past", says="a time that is further back is not believed"
+    )
 
-    retention: RetentionConfig = option(Section(RetentionConfig), factory=RetentionConfig)
-    write_ahead_log: WriteAheadLogConfig = option(Section(WriteAheadLogConfig), factory=WriteAheadLogConfig)
+    retention: RetentionConfig = option(
+        Section(RetentionConfig), factory=RetentionConfig, says="how long what is kept; without a bound, for ever"
+    )
+    write_ahead_log: WriteAheadLogConfig = option(
+        Section(WriteAheadLogConfig), factory=WriteAheadLogConfig, says="how large the write-ahead log may become"
+    )
 
     @property
     def clock(self) -> ClockBounds:

@@ -32,9 +32,9 @@ _PIPELINE_KEYS = ("receivers", "processors", "exporters")
 class Pipeline:
     """Names of the components of one pipeline."""
 
-    receivers: tuple[str, ...] = option(names, default=())
-    processors: tuple[str, ...] = option(names, default=())
-    exporters: tuple[str, ...] = option(names, default=())
+    receivers: tuple[str, ...] = option(names, default=(), says="whose requests it takes")
+    processors: tuple[str, ...] = option(names, default=(), says="what is done to them, in order")
+    exporters: tuple[str, ...] = option(names, default=(), says="who gets what is left")
 
     def validate(self) -> None:
         """Refuse what cannot work."""
