@@ -123,6 +123,12 @@ class AttemptTable:
         changed, self._changed = self._changed, {}
         return changed
 
+    def clock_was_set(self, now_ns: int) -> None:
+        """Our clock was put forward or back, to ``now_ns``: silence counts anew, whatever the time was before."""
+        self._started_ns = now_ns
+        for attempt in self.attempts.values():
+            attempt.arrived_ns = min(attempt.arrived_ns, now_ns)
+
     def close_silent(self, now_ns: int) -> None:
         """Close the attempts that have been silent for too long."""
         for attempt in self.attempts.values():

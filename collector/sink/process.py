@@ -41,6 +41,8 @@ END = WalPosition(segment=2**62)
 
 _LOCK_TIMEOUT_S = 60.0
 _TICK_S = 5.0
+_STEP_NS = 2 * 10**9
+"""What a clock gains or loses on the monotonic one in less than a minute, it was set by (slewing is 500 ppm)."""
 _MAX_INTERVAL_S = 4.0
 _COST_FACTOR = 4.0
 """Commits take at most a fifth of the time: after a slow one the next waits longer, up to `_MAX_INTERVAL_S`."""
@@ -91,6 +93,7 @@ class _Clock:
         self._tick_every_s = min(_TICK_S, limits.rollup.silence_s / 4, limits.rollup.linger_s / 4)
         self._roll_up_s = self.tick_s = time.monotonic()
         self._commit_s = math.inf
+        self._ahead_ns = time.time_ns() - time.monotonic_ns()
 
     def wait_s(self) -> float:
         """How long nothing is due."""
@@ -123,6 +126,12 @@ class _Clock:
     def rolled_up(self, cost_s: float) -> None:
         """`tasks` is up to date, which took ``cost_s``."""
         self._roll_up_s = time.monotonic() + min(_MAX_ROLL_UP_INTERVAL_S, _ROLL_UP_COST_FACTOR * cost_s)
+
+    def was_set(self, now_ns: int) -> bool:
+        """Whether the time ``now_ns`` shows that our clock was put forward or back since the last call."""
+        ahead_ns, before_ns = now_ns - time.monotonic_ns(), self._ahead_ns
+        self._ahead_ns = ahead_ns
+        return abs(ahead_ns - before_ns) > _STEP_NS
 
     def ticked(self) -> None:
         """Silent attempts were looked at."""
@@ -164,27 +173,36 @@ def _fold_until_asked(
         if clock.is_commit_due():
             _commit(sink, clock, durable)
         if time.monotonic() >= clock.tick_s:
-            sink.tick(time.time_ns(), roll_up=clock.is_roll_up_due())
-            _report(sink, clock)
+            rolls_up = clock.is_roll_up_due()
+            sink.tick(_now_ns(sink, clock), roll_up=rolls_up)
+            _report(sink, clock, rolled_up=rolls_up)
             clock.ticked()
             if open_requests(settings.data, settings.writer):
-                sink.fold(durable, time.time_ns())
+                sink.fold(durable, _now_ns(sink, clock))
                 return durable
     sink.fold(END, time.time_ns())
     return None
 
 
+def _now_ns(sink: Sink, clock: _Clock) -> int:
+    """The time by our clock; the sink hears of it first where somebody has set it."""
+    now_ns = time.time_ns()
+    if clock.was_set(now_ns):
+        sink.clock_was_set(now_ns)
+    return now_ns
+
+
 def _commit(sink: Sink, clock: _Clock, durable: WalPosition) -> None:
     rolls_up, started_s = clock.is_roll_up_due(), time.monotonic()
-    sink.fold(durable, time.time_ns(), roll_up=rolls_up)
+    sink.fold(durable, _now_ns(sink, clock), roll_up=rolls_up)
     clock.committed(time.monotonic() - started_s - (sink.folding_s if rolls_up else 0.0))
-    _report(sink, clock)
+    _report(sink, clock, rolled_up=sink.folded == sink.position)
 
 
-def _report(sink: Sink, clock: _Clock) -> None:
-    is_level = sink.folded == sink.position
-    if is_level:
+def _report(sink: Sink, clock: _Clock, *, rolled_up: bool) -> None:
+    if rolled_up:
         clock.rolled_up(sink.folding_s)
+    is_level = sink.folded == sink.position
     _say(f"{'committed' if is_level else 'stored'} {sink.position.segment} {sink.position.offset}")
 
 

@@ -133,7 +133,11 @@ class Sink:
             self._catch_up()
             self._commit_rolled_up([], now_ns)
         self._upkeep.step(now_ns)
-        self._writer.collect_garbage(now_ns / 1e9)
+        self._writer.collect_garbage(time.monotonic())  # a clock that is set must not take files from under readers
+
+    def clock_was_set(self, now_ns: int) -> None:
+        """Our clock was put forward or back, to ``now_ns``: no attempt is closed by it."""
+        self._attempts.clock_was_set(now_ns)
 
     def close(self) -> None:
         """End what goes on beside it."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from stepsize.collector import control
 from stepsize.settings import Settings
+from stepsize.store.lake import Lake
 from tests.collector.running import CONFIG, DEADLINE_S, Place, RunningCollector, wait_for
 from tests.durability import faults
 
@@ -45,6 +46,11 @@ class Site(Place):
         """Where its collectors work."""
         settings = Settings.load({}, data=self.data or self.home / "lake", runtime=self.runtime)
         return settings._replace(state=self.state) if self.state else settings
+
+    @property
+    def lake(self) -> Lake:
+        """The lake that they write."""
+        return Lake(self.settings.data)
 
     @property
     def log(self) -> Path:
