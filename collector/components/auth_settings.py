@@ -11,4 +11,4 @@ from stepsize.collector.config.language import option, required_text
 class AuthConfig:
     """The extension by its name."""
 
-    authenticator: str = option(required_text, says="The name of an extension: `bearertokenauth`, `basicauth`.")
+    authenticator: str = option(required_text, says="the name of an extension: `bearertokenauth`, `basicauth`")

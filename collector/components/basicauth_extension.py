@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class HtpasswdConfig:
     """Who may sign in."""
 
-    file: Path | None = option(file_path, default=None, says="A file as `htpasswd` writes it; read when it changes.")
-    inline: Secret = option(secret, default=Secret(""), says="The same, in the configuration.")
+    file: Path | None = option(file_path, default=None, says="a file as `htpasswd` writes it; read when it changes")
+    inline: Secret = option(secret, default=Secret(""), says="the same, in the configuration")
 
     def validate(self) -> None:
         """Refuse what cannot work."""
@@ -34,16 +34,16 @@ class HtpasswdConfig:
 class ClientAuthConfig:
     """How an exporter signs in."""
 
-    username: str = option(text, says="The user.")
-    password: Secret = option(secret, says="The password.")
+    username: str = option(text, says="the user")
+    password: Secret = option(secret, says="the password")
 
 
 @dataclass(frozen=True, slots=True)
 class BasicAuthConfig:
     """One of the two."""
 
-    htpasswd: HtpasswdConfig | None = option(Section(HtpasswdConfig), default=None, says="For receivers.")
-    client_auth: ClientAuthConfig | None = option(Section(ClientAuthConfig), default=None, says="For exporters.")
+    htpasswd: HtpasswdConfig | None = option(Section(HtpasswdConfig), default=None, says="for receivers")
+    client_auth: ClientAuthConfig | None = option(Section(ClientAuthConfig), default=None, says="for exporters")
 
     def validate(self) -> None:
         """Refuse what cannot work."""

@@ -27,12 +27,12 @@ def _secrets(value: Any) -> tuple[Secret, ...]:
 class BearerTokenAuthConfig:
     """The tokens."""
 
-    scheme: str = option(text, default="Bearer", says="What stands before the token.")
-    header: str = option(required_text, default="Authorization", says="The header that carries it.")
-    token: Secret = option(secret, default=Secret(""), says="The token.")
-    tokens: tuple[Secret, ...] = option(_secrets, default=(), says="Several tokens, each of which is good.")
+    scheme: str = option(text, default="Bearer", says="what stands before the token")
+    header: str = option(required_text, default="Authorization", says="the header that carries it")
+    token: Secret = option(secret, default=Secret(""), says="the token")
+    tokens: tuple[Secret, ...] = option(_secrets, default=(), says="several tokens, each of which is good")
     filename: Path | None = option(
-        file_path, default=None, says="A file with one token a line, in place of the two above."
+        file_path, default=None, says="a file with one token a line, in place of the two above"
     )
 
     def validate(self) -> None:

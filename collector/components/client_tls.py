@@ -16,7 +16,7 @@ from stepsize.errors import ConfigError
 _VERSIONS = ("1.2", "1.3")
 
 
-def _file(value: Any) -> str:
+def existing_file(value: Any) -> str:
     """A file that is there."""
     path = text(value)
     if path and not Path(path).expanduser().is_file():
@@ -29,11 +29,13 @@ class GrpcClientTlsConfig:
     """TLS of a gRPC client."""
 
     insecure: bool = option(flag, default=False, says="whether it goes without TLS")
-    ca_file: str = option(_file, default="", says="who signs the server's certificate; the system's where left out")
+    ca_file: str = option(
+        existing_file, default="", says="who signs the server's certificate; the system's where left out"
+    )
     ca_pem: str = option(text, default="", says="the same, written here")
-    cert_file: str = option(_file, default="", says="the client's certificate")
+    cert_file: str = option(existing_file, default="", says="the client's certificate")
     cert_pem: str = option(text, default="", says="the same, written here")
-    key_file: str = option(_file, default="", says="the client's key")
+    key_file: str = option(existing_file, default="", says="the client's key")
     key_pem: Secret | None = option(secret, default=None, says="the same, written here")
     server_name_override: str = option(text, default="", says="the name that the server's certificate has to have")
 

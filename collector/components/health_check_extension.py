@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 class HealthCheckConfig:
     """Where it listens, and what counts as healthy."""
 
-    endpoint: Endpoint = option(listen_address, default=Endpoint("127.0.0.1", 13133), says="Where it listens.")
-    tls: ServerTlsConfig | None = option(Section(ServerTlsConfig), default=None, says="Certificates.")
-    path: str = option(text, default="/", says="Where it says whether the collector lives.")
-    response_body: str = option(text, default="", says="What it says there while it does, in place of its own words.")
-    readiness_path: str = option(text, default="/ready", says="Where it says whether to send to it.")
+    endpoint: Endpoint = option(listen_address, default=Endpoint("127.0.0.1", 13133), says="where it listens")
+    tls: ServerTlsConfig | None = option(Section(ServerTlsConfig), default=None, says="certificates")
+    path: str = option(text, default="/", says="where it says whether the collector lives")
+    response_body: str = option(text, default="", says="what it says there while it does, in place of its own words")
+    readiness_path: str = option(text, default="/ready", says="where it says whether to send to it")
     max_sink_lag_s: float = option(
-        duration_s, default=300.0, key="max_sink_lag", says="How old points may be that are not stored yet."
+        duration_s, default=300.0, key="max_sink_lag", says="how old points may be that are not stored yet"
     )
 
     def validate(self) -> None:

@@ -49,23 +49,23 @@ class LimitsConfig:
     max_in_flight_mib: int = option(
         whole,
         default=_LIMITS.in_flight_bytes // _MIB,
-        says="Requests that arrive, are checked and wait for the disk, together; beyond, they are refused for now.",
+        says="requests that arrive, are checked and wait for the disk, together; beyond, they are refused for now",
     )
-    max_points: int = option(whole, default=_LIMITS.points, says="Points of one request.")
-    max_attributes: int = option(whole, default=_LIMITS.attributes, says="Attributes of a resource, scope or point.")
+    max_points: int = option(whole, default=_LIMITS.points, says="points of one request")
+    max_attributes: int = option(whole, default=_LIMITS.attributes, says="attributes of a resource, scope or point")
     max_attribute_bytes: int = option(
-        whole, default=_LIMITS.attribute_bytes, says="One attribute, key and value as they are sent."
+        whole, default=_LIMITS.attribute_bytes, says="one attribute, key and value as they are sent"
     )
     max_resources: int = option(
-        whole, default=_LIMITS.resources, says="Different resources in a window; points of further ones are refused."
+        whole, default=_LIMITS.resources, says="different resources in a window; points of further ones are refused"
     )
     max_series: int = option(
         whole,
         default=_LIMITS.series,
-        says="Different series of one resource in a window; points of further ones are refused.",
+        says="different series of one resource in a window; points of further ones are refused",
     )
     window_s: float = option(
-        duration_s, default=_LIMITS.window_s, key="window", says="After so long resources and series count anew."
+        duration_s, default=_LIMITS.window_s, key="window", says="after so long resources and series count anew"
     )
 
     def validate(self) -> None:
@@ -92,16 +92,16 @@ class ServerParametersConfig:
     """When gRPC ends or asks after connections; 0 leaves it to gRPC (never; 2 h; 20 s)."""
 
     max_connection_idle_s: float = option(
-        duration_s, default=0.0, key="max_connection_idle", says="A connection without calls ends after so long."
+        duration_s, default=0.0, key="max_connection_idle", says="a connection without calls ends after so long"
     )
     max_connection_age_s: float = option(
-        duration_s, default=0.0, key="max_connection_age", says="A connection ends after so long, a tenth more or less."
+        duration_s, default=0.0, key="max_connection_age", says="a connection ends after so long, a tenth more or less"
     )
     max_connection_age_grace_s: float = option(
-        duration_s, default=0.0, key="max_connection_age_grace", says="How much longer calls may run then."
+        duration_s, default=0.0, key="max_connection_age_grace", says="how much longer calls may run then"
     )
-    time_s: float = option(duration_s, default=0.0, key="time", says="How long a silent connection is not pinged.")
-    timeout_s: float = option(duration_s, default=0.0, key="timeout", says="How long the answer to a ping may take.")
+    time_s: float = option(duration_s, default=0.0, key="time", says="how long a silent connection is not pinged")
+    timeout_s: float = option(duration_s, default=0.0, key="timeout", says="how long the answer to a ping may take")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +109,9 @@ class EnforcementPolicyConfig:
     """Which pings of clients are borne; connections of others end."""
 
     min_time_s: float = option(
-        duration_s, default=0.0, key="min_time", says="Least time between pings; 0 is gRPC's 5 minutes."
+        duration_s, default=0.0, key="min_time", says="least time between pings; 0 is gRPC's 5 minutes"
     )
-    permit_without_stream: bool = option(flag, default=False, says="Whether clients may ping while no call runs.")
+    permit_without_stream: bool = option(flag, default=False, says="whether clients may ping while no call runs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +128,16 @@ class KeepaliveConfig:
 class GrpcConfig:
     """OTLP/gRPC."""
 
-    endpoint: Endpoint = option(listen_address, default=Endpoint("127.0.0.1", 4317), says="Where it listens.")
-    tls: ServerTlsConfig | None = option(Section(ServerTlsConfig), default=None, says="Certificates.")
-    auth: AuthConfig | None = option(Section(AuthConfig), default=None, says="Who may send.")
-    max_recv_msg_size_mib: int = option(whole, default=20, says="Largest message, as it is sent and unpacked.")
-    max_concurrent_streams: int = option(whole, default=0, says="Calls at once of one connection; 0 is no bound.")
-    max_connections: int = option(whole, default=4096, says="Connections at once; further ones are closed.")
+    endpoint: Endpoint = option(listen_address, default=Endpoint("127.0.0.1", 4317), says="where it listens")
+    tls: ServerTlsConfig | None = option(Section(ServerTlsConfig), default=None, says="certificates")
+    auth: AuthConfig | None = option(Section(AuthConfig), default=None, says="who may send")
+    max_recv_msg_size_mib: int = option(whole, default=20, says="largest message, as it is sent and unpacked")
+    max_concurrent_streams: int = option(whole, default=0, says="calls at once of one connection; 0 is no bound")
+    max_connections: int = option(whole, default=4096, says="connections at once; further ones are closed")
     read_timeout_s: float = option(
-        duration_s, default=30.0, key="read_timeout", says="How long the message of a call may take to arrive."
+        duration_s, default=30.0, key="read_timeout", says="how long the message of a call may take to arrive"
     )
-    keepalive: KeepaliveConfig = option(Section(KeepaliveConfig), factory=KeepaliveConfig, says="Pings and ages.")
+    keepalive: KeepaliveConfig = option(Section(KeepaliveConfig), factory=KeepaliveConfig, says="pings and ages")
 
     def validate(self) -> None:
         """Refuse what cannot work."""
@@ -158,34 +158,34 @@ class GrpcConfig:
 class HttpConfig:
     """OTLP/HTTP."""
 
-    endpoint: Endpoint = option(listen_address, default=Endpoint("127.0.0.1", 4318), says="Where it listens.")
-    tls: ServerTlsConfig | None = option(Section(ServerTlsConfig), default=None, says="Certificates.")
-    auth: AuthConfig | None = option(Section(AuthConfig), default=None, says="Who may send.")
+    endpoint: Endpoint = option(listen_address, default=Endpoint("127.0.0.1", 4318), says="where it listens")
+    tls: ServerTlsConfig | None = option(Section(ServerTlsConfig), default=None, says="certificates")
+    auth: AuthConfig | None = option(Section(AuthConfig), default=None, says="who may send")
     max_request_body_size: int = option(
-        whole, default=20 * _MIB, says="Largest body in bytes, as it is sent and unpacked."
+        whole, default=20 * _MIB, says="largest body in bytes, as it is sent and unpacked"
     )
     compression_algorithms: tuple[str, ...] = option(
-        _compressions, default=COMPRESSIONS, says="What bodies may be packed with; the empty name is none."
+        _compressions, default=COMPRESSIONS, says="what bodies may be packed with; the empty name is none"
     )
-    metrics_url_path: str = option(text, default="/v1/metrics", says="Where metrics are taken.")
+    metrics_url_path: str = option(text, default="/v1/metrics", says="where metrics are taken")
     response_headers: tuple[tuple[str, Secret], ...] = option(
-        secret_pairs, default=(), says="Headers that every answer carries."
+        secret_pairs, default=(), says="headers that every answer carries"
     )
     read_timeout_s: float = option(
-        duration_s, default=30.0, key="read_timeout", says="How long a request may take to arrive."
+        duration_s, default=30.0, key="read_timeout", says="how long a request may take to arrive"
     )
     read_header_timeout_s: float = option(
-        duration_s, default=0.0, key="read_header_timeout", says="The same for its headers; 0 is `read_timeout`."
+        duration_s, default=0.0, key="read_header_timeout", says="the same for its headers; 0 is `read_timeout`"
     )
     write_timeout_s: float = option(
-        duration_s, default=30.0, key="write_timeout", says="How long a client may take to read its answer."
+        duration_s, default=30.0, key="write_timeout", says="how long a client may take to read its answer"
     )
     idle_timeout_s: float = option(
-        duration_s, default=75.0, key="idle_timeout", says="How long a connection may be without a request."
+        duration_s, default=75.0, key="idle_timeout", says="how long a connection may be without a request"
     )
-    keep_alives_enabled: bool = option(flag, default=True, says="Whether a connection serves several requests.")
-    max_connections: int = option(whole, default=4096, says="Connections at once; further ones are told to come later.")
-    max_header_bytes: int = option(whole, default=32 << 10, says="Largest headers of a request.")
+    keep_alives_enabled: bool = option(flag, default=True, says="whether a connection serves several requests")
+    max_connections: int = option(whole, default=4096, says="connections at once; further ones are told to come later")
+    max_header_bytes: int = option(whole, default=32 << 10, says="largest headers of a request")
 
     def validate(self) -> None:
         """Refuse what cannot work."""
@@ -203,8 +203,8 @@ class HttpConfig:
 class ProtocolsConfig:
     """Which protocols are served."""
 
-    grpc: GrpcConfig | None = option(Section(GrpcConfig), default=None, says="OTLP/gRPC.")
-    http: HttpConfig | None = option(Section(HttpConfig), default=None, says="OTLP/HTTP.")
+    grpc: GrpcConfig | None = option(Section(GrpcConfig), default=None, says="OTLP/gRPC")
+    http: HttpConfig | None = option(Section(HttpConfig), default=None, says="OTLP/HTTP")
 
     def validate(self) -> None:
         """Refuse what cannot work."""
@@ -217,7 +217,7 @@ class OtlpReceiverConfig:
     """The receiver."""
 
     protocols: ProtocolsConfig = option(Section(ProtocolsConfig), factory=ProtocolsConfig)
-    limits: LimitsConfig = option(Section(LimitsConfig), factory=LimitsConfig, says="Bounds of what is taken.")
+    limits: LimitsConfig = option(Section(LimitsConfig), factory=LimitsConfig, says="bounds of what is taken")
 
     def validate(self) -> None:
         """Refuse what cannot work."""

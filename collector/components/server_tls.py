@@ -22,19 +22,19 @@ def file_path(value: Any) -> Path:
 class ServerTlsConfig:
     """Certificate and key of a server, and who may connect."""
 
-    cert_file: Path = option(file_path, says="The server's certificate, those between it and its authority after it.")
-    key_file: Path = option(file_path, says="The certificate's key, without a passphrase.")
+    cert_file: Path = option(file_path, says="the server's certificate, those between it and its authority after it")
+    key_file: Path = option(file_path, says="the certificate's key, without a passphrase")
     client_ca_file: Path | None = option(
-        file_path, default=None, says="Only clients with a certificate of these authorities may connect (mTLS)."
+        file_path, default=None, says="only clients with a certificate of these authorities may connect (mTLS)"
     )
-    client_ca_file_reload: bool = option(flag, default=False, says="Read `client_ca_file` again when it changes.")
-    min_version: str = option(choice("1.2", "1.3"), default="1.2", says="The oldest version of TLS.")
-    max_version: str = option(choice("", "1.2", "1.3"), default="", says="The newest version; empty for no bound.")
+    client_ca_file_reload: bool = option(flag, default=False, says="read `client_ca_file` again when it changes")
+    min_version: str = option(choice("1.2", "1.3"), default="1.2", says="the oldest version of TLS")
+    max_version: str = option(choice("", "1.2", "1.3"), default="", says="the newest version; empty for no bound")
     reload_interval_s: float = option(
         duration_s,
         default=0.0,
         key="reload_interval",
-        says="How often the files are looked at for newer ones; 0 for never.",
+        says="how often the files are looked at for newer ones; 0 for never",
     )
 
     def validate(self) -> None:

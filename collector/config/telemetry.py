@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
+from stepsize.collector.components.client_tls import HttpClientTlsConfig, existing_file
+from stepsize.collector.components.otlphttp_exporter import OtlpHttpExporterConfig, url
 from stepsize.collector.config.language import (
     Secret,
     Section,
@@ -18,7 +21,6 @@ from stepsize.collector.config.language import (
     option,
     required_text,
     secret,
-    text,
     whole,
 )
 from stepsize.collector.telemetry.log import ENCODINGS, LEVELS
@@ -37,19 +39,19 @@ def _always(value: Any) -> bool:
 class LogsConfig:
     """``service.telemetry.logs``."""
 
-    level: str = option(choice(*LEVELS), default="info", says="The lowest level that is written to standard error.")
-    encoding: str = option(choice(*ENCODINGS), default="console", says="Lines as text, or as JSON objects.")
+    level: str = option(choice(*LEVELS), default="info", says="the lowest level that is written to standard error")
+    encoding: str = option(choice(*ENCODINGS), default="console", says="lines as text, or as JSON objects")
 
 
 @dataclass(frozen=True, slots=True)
 class PrometheusReaderConfig:
     """An endpoint for Prometheus, at ``/metrics``."""
 
-    host: str = option(required_text, default="localhost", says="The address to listen on.")
-    port: int = option(whole, default=8888, says="The port; 0 lets the system choose.")
-    without_scope_info: bool = option(_always, default=True, says="No labels for scopes.")
-    without_type_suffix: bool = option(_always, default=True, says="No `_total` after names.")
-    without_units: bool = option(_always, default=True, says="No units after names.")
+    host: str = option(required_text, default="localhost", says="the address to listen on")
+    port: int = option(whole, default=8888, says="the port; 0 lets the system choose")
+    without_scope_info: bool = option(_always, default=True, says="no labels for scopes")
+    without_type_suffix: bool = option(_always, default=True, says="no `_total` after names")
+    without_units: bool = option(_always, default=True, says="no units after names")
 
     def validate(self) -> None:
         """Refuse what cannot work."""
@@ -61,66 +63,76 @@ class PrometheusReaderConfig:
 class PullExporterConfig:
     """What pulls."""
 
-    prometheus: PrometheusReaderConfig = option(Section(PrometheusReaderConfig), says="Prometheus.")
+    prometheus: PrometheusReaderConfig = option(Section(PrometheusReaderConfig), says="Prometheus")
 
 
 @dataclass(frozen=True, slots=True)
 class PullReaderConfig:
     """Metrics that somebody else fetches."""
 
-    exporter: PullExporterConfig = option(Section(PullExporterConfig), says="Who does.")
+    exporter: PullExporterConfig = option(Section(PullExporterConfig), says="who does")
 
 
 @dataclass(frozen=True, slots=True)
 class HeaderConfig:
     """One header."""
 
-    name: str = option(required_text, says="Its name.")
-    value: Secret = option(secret, says="What it says.")
+    name: str = option(required_text, says="its name")
+    value: Secret = option(secret, says="what it says")
 
 
 @dataclass(frozen=True, slots=True)
 class OtlpReaderConfig:
     """Where metrics are sent."""
 
-    endpoint: str = option(required_text, says="`http://HOST:PORT` or `https://HOST:PORT`, with a path or without.")
-    protocol: str = option(choice("http/protobuf"), default="http/protobuf", says="How they travel.")
-    headers: tuple[HeaderConfig, ...] = option(Sections(HeaderConfig), default=(), says="Headers to send.")
-    certificate: str = option(text, default="", says="A file with the authorities to trust; empty for the system's.")
-
-    def validate(self) -> None:
-        """Refuse what cannot work."""
-        if not self.endpoint.startswith(("http://", "https://")):
-            raise ValueError("endpoint must start with http:// or https://")
+    endpoint: str = option(url, says="where to; `/v1/metrics` is added where it has no path")
+    protocol: str = option(choice("http/protobuf"), default="http/protobuf", says="how they travel")
+    headers: tuple[HeaderConfig, ...] = option(Sections(HeaderConfig), default=(), says="headers to send")
+    certificate: str = option(
+        existing_file, default="", says="a file with the authorities to trust, in place of the system's"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class PeriodicExporterConfig:
     """Who is sent to."""
 
-    otlp: OtlpReaderConfig = option(Section(OtlpReaderConfig), says="OTLP.")
+    otlp: OtlpReaderConfig = option(Section(OtlpReaderConfig), says="OTLP")
 
 
 @dataclass(frozen=True, slots=True)
 class PeriodicReaderConfig:
     """Metrics that are sent now and then."""
 
-    exporter: PeriodicExporterConfig = option(Section(PeriodicExporterConfig), says="Where to.")
-    interval_ms: int = option(whole, default=60_000, key="interval", says="Milliseconds between two sendings.")
-    timeout_ms: int = option(whole, default=30_000, key="timeout", says="Milliseconds that one may take.")
+    exporter: PeriodicExporterConfig = option(Section(PeriodicExporterConfig), says="where to")
+    interval_ms: int = option(whole, default=60_000, key="interval", says="milliseconds between two sendings")
+    timeout_ms: int = option(whole, default=30_000, key="timeout", says="milliseconds that one may take")
 
     def validate(self) -> None:
         """Refuse what cannot work."""
         if not self.interval_ms or not self.timeout_ms:
             raise ValueError("interval and timeout must be above 0")
 
+    @property
+    def exporter_config(self) -> OtlpHttpExporterConfig:
+        """The same in the words of the exporter that sends."""
+        otlp = self.exporter.otlp
+        has_path = bool(urlsplit(otlp.endpoint).path.strip("/"))
+        return OtlpHttpExporterConfig(
+            endpoint="" if has_path else otlp.endpoint,
+            metrics_endpoint=otlp.endpoint if has_path else "",
+            tls=HttpClientTlsConfig(ca_file=otlp.certificate),
+            headers=tuple((header.name, header.value) for header in otlp.headers),
+            timeout_s=self.timeout_ms / 1000,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ReaderConfig:
     """One way out for the collector's own metrics."""
 
-    pull: PullReaderConfig | None = option(Section(PullReaderConfig), default=None, says="Served here.")
-    periodic: PeriodicReaderConfig | None = option(Section(PeriodicReaderConfig), default=None, says="Sent from here.")
+    pull: PullReaderConfig | None = option(Section(PullReaderConfig), default=None, says="served here")
+    periodic: PeriodicReaderConfig | None = option(Section(PeriodicReaderConfig), default=None, says="sent from here")
 
     def validate(self) -> None:
         """Refuse what cannot work."""
@@ -133,9 +145,9 @@ class MetricsConfig:
     """``service.telemetry.metrics``."""
 
     level: str = option(
-        choice("none", "basic", "normal", "detailed"), default="normal", says="`none` switches all readers off."
+        choice("none", "basic", "normal", "detailed"), default="normal", says="`none` switches all readers off"
     )
-    readers: tuple[ReaderConfig, ...] = option(Sections(ReaderConfig), default=(), says="Ways out for the metrics.")
+    readers: tuple[ReaderConfig, ...] = option(Sections(ReaderConfig), default=(), says="ways out for the metrics")
 
 
 @dataclass(frozen=True, slots=True)

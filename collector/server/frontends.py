@@ -17,6 +17,7 @@ from stepsize.errors import ConfigError
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Coroutine
 
     from stepsize.collector.access.authenticator import Authenticator
     from stepsize.collector.access.tls import WatchedTls
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from stepsize.collector.telemetry.log import Log
 
 _HANDSHAKE_S = 10.0
+_LAST_WORD_S = 2.0
+"""What runs beside the servers may take so long for what it still has to say."""
 
 
 class Frontends:
@@ -45,11 +48,10 @@ class Frontends:
         """Serve HTTP on a bound socket."""
         served = _Served(state, listener, tls)
         await served.start()
-        self._end.callback(served.stop)
+        self._end.callback(served.close)
         self._http.append(state)
         if tls is not None and tls.interval_s is not None:
-            task = asyncio.create_task(self._renew(served, tls, tls.interval_s))
-            self._end.callback(task.cancel)
+            self.run_beside(self._renew(served, tls, tls.interval_s))
 
     async def serve_grpc(
         self, config: GrpcConfig, reception: Reception, authenticator: Authenticator | None, tls: WatchedTls | None
@@ -66,6 +68,16 @@ class Frontends:
         port = await server.start(str(config.endpoint), tls, self._tell)
         self._grpc.append(server)
         return Endpoint(config.endpoint.host, port)
+
+    def run_beside(self, work: Coroutine[object, object, None]) -> None:
+        """Run something until the servers close, and wait for its end then."""
+        task = asyncio.create_task(work)
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.wait({task}, timeout=_LAST_WORD_S)
+
+        self._end.push_async_callback(end)
 
     async def close(self, grace_s: float) -> None:
         """Let requests that have arrived be answered; those that would come now find nobody."""
@@ -118,6 +130,11 @@ class _Served:
         self._server = server
 
     def stop(self) -> None:
-        """Accept no more."""
+        """Accept no more with the certificates as they are."""
         if self._server is not None:
             self._server.close()
+
+    def close(self) -> None:
+        """Accept no more; who tries to connect now is told at once that nobody is there."""
+        self.stop()
+        self._listener.close()

@@ -215,7 +215,8 @@ class HttpConnection(asyncio.Protocol):
         path = arriving.url.decode("latin-1").partition("?")[0]
         if "://" in path:
             path = "/" + path.partition("://")[2].partition("/")[2]
-        self._last = self._last or not self._state.limits.keep_alive or not self._parser.should_keep_alive()
+        is_only_one = self._state.closing or not self._state.limits.keep_alive
+        self._last = is_only_one or not self._parser.should_keep_alive()
         request = Request(arriving.method, path, arriving.headers, b"".join(arriving.body))
         arriving.body.clear()
         self._queue(_Arrived(request, arriving))
@@ -243,7 +244,9 @@ class HttpConnection(asyncio.Protocol):
     # answers
 
     def shut_down(self) -> None:
-        """Answer what has arrived, then close."""
+        """Answer what has arrived or is arriving, then close; the server says itself for how long it waits."""
+        if self._arriving.begun:
+            return
         self._last = True
         if self._task is None:
             self._transport.close()
@@ -279,10 +282,7 @@ class HttpConnection(asyncio.Protocol):
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is None:
             return  # what waits now has come since, and is the next task's
-        while self._waiting:
-            item = self._waiting.popleft()
-            if isinstance(item, _Arrived):
-                item.arriving.give_back(self._state.in_flight)
+        self._forget_waiting()
         self._transport.abort()  # a defect: asyncio logs it, the client must not wait
 
     async def _answer(self, item: _Arrived) -> Response:

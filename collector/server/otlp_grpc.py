@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from stepsize.collector.otlp import answer
-from stepsize.collector.server.refusals import CREDENTIALS
+from stepsize.collector.server.refusals import CREDENTIALS, SIGNAL
 from stepsize.errors import StepsizeError, UnavailableError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no 
         self._authenticator = authenticator
         # To the wire a stream of one message is a single message; to us it can be refused before it is read.
         self._export_handler = grpc.stream_unary_rpc_method_handler(self._export)
-        self._other_handler = grpc.stream_unary_rpc_method_handler(_refuse_signal)
+        self._other_handler = grpc.stream_unary_rpc_method_handler(self._refuse_signal)
 
     def service(self, handler_call_details: Any) -> Any:
         """The handler of a method, or None where grpc may answer that there is none."""
@@ -143,11 +143,11 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no 
         content: bytes = request
         return content
 
-
-async def _refuse_signal(_requests: Any, context: Any) -> bytes:
-    message = "stepsize takes metrics only; send traces and logs to another endpoint"
-    await _abort(context, answer.UNIMPLEMENTED, message)
-    return b""
+    async def _refuse_signal(self, _requests: Any, context: Any) -> bytes:
+        self._reception.metrics.refused(SIGNAL)
+        message = "stepsize takes metrics only; send traces and logs to another endpoint"
+        await _abort(context, answer.UNIMPLEMENTED, message)
+        return b""
 
 
 async def _abort(context: Any, code: int, message: str, retry_after_s: int | None = None) -> None:

@@ -16,7 +16,7 @@ from stepsize.collector.components.otlp_receiver import COMPRESSIONS
 from stepsize.collector.otlp import answer
 from stepsize.collector.server.content import decoded
 from stepsize.collector.server.http import Response
-from stepsize.collector.server.refusals import CREDENTIALS
+from stepsize.collector.server.refusals import CREDENTIALS, ENCODING, INVALID, SIGNAL
 from stepsize.errors import StepsizeError
 
 if TYPE_CHECKING:
@@ -46,8 +46,10 @@ class OtlpHttp:
         """Take one metrics request."""
         kind = content_kind(request.headers)
         if request.method != "POST":
+            self._reception.metrics.refused(INVALID)
             return refusal(kind, 405, answer.UNIMPLEMENTED, "use POST", ("allow", "POST"))
         if kind not in (PROTOBUF, JSON):
+            self._reception.metrics.refused(ENCODING)
             return refusal(kind, 415, answer.INVALID_ARGUMENT, f"content-type {kind!r}: use {PROTOBUF} or {JSON}")
         try:
             self._reception.check()
@@ -76,10 +78,11 @@ class OtlpHttp:
 
 
 class Router:
-    """Paths to handlers; what is on no path is told what there is."""
+    """Paths to handlers; what is on no path is told what there is, and counted where ``metrics`` are given."""
 
-    def __init__(self, routes: Mapping[str, Handler]) -> None:
+    def __init__(self, routes: Mapping[str, Handler], metrics: ReceptionMetrics | None = None) -> None:
         self._routes = routes
+        self._metrics = metrics
 
     async def __call__(self, request: Request) -> Response:
         """Hand the request to the handler of its path."""
@@ -87,6 +90,8 @@ class Router:
         if handler is not None:
             return await handler(request)
         signal = _OTHER_SIGNALS.get(request.path)
+        if self._metrics is not None:
+            self._metrics.refused(SIGNAL if signal else INVALID)
         message = (
             f"stepsize takes metrics only: {signal} are not supported; send them to another endpoint"
             if signal

@@ -103,10 +103,11 @@ class Reception:
     def _without(self, checked: CheckedRequest, rejected: dict[str, int]) -> CheckedRequest:
         points = sum(rejected.values())
         reasons = [reason for reason in (checked.reason, self._guard.explain(rejected)) if reason]
+        left = checked.points - points
         return replace(
             checked,
-            content=checked.message.SerializeToString(),
-            points=checked.points - points,
+            content=checked.message.SerializeToString() if left else b"",
+            points=left,
             rejected_points=checked.rejected_points + points,
             reason="; ".join(reasons),
         )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MEMORY, IN_FLIGHT, DISK, QUEUE = "memory", "in_flight", "disk", "queue"
 SIZE, POINTS, INVALID, ENCODING, CREDENTIALS = "size", "points", "invalid", "encoding", "credentials"
+SIGNAL = "signal"
 _SOONEST_S, _LATEST_S = 1, 5
 
 

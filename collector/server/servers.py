@@ -8,6 +8,7 @@ who serves the directory now is asked to end.
 from __future__ import annotations
 
 import ipaddress
+import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
 from stepsize.collector.access.tls import WatchedTls
@@ -71,6 +72,13 @@ class Servers:
         self._registry = registry
         self._log = log
         self._in_flight = in_flight
+        registry.observe(
+            "stepsize_in_flight_bytes",
+            GAUGE,
+            "By",
+            "Requests that arrive, are checked or wait for the disk.",
+            lambda: in_flight.used_bytes,
+        )
         self._bound: dict[str, _Bound] = {}
         self._authenticators: dict[str, Authenticator] = {}
         self._grpc_tls: dict[str, WatchedTls | None] = {}
@@ -168,6 +176,7 @@ class Servers:
                 routes = health_routes(extension, health)
                 await self.frontends.serve_http(HttpServerState(Router(routes), HttpLimits()), *bound)
                 addresses.append(f"health check on {bound.address}")
+        self._send_metrics()
         for reader in self._readers():
             bound = self._bound[str(reader)]
             state = HttpServerState(Router({"/metrics": metrics_route(self._registry)}), HttpLimits())
@@ -175,11 +184,23 @@ class Servers:
             addresses.append(f"metrics on {bound.address}")
         return addresses
 
+    def _send_metrics(self) -> None:
+        metrics = self._config.telemetry.metrics
+        periodic = [reader.periodic for reader in metrics.readers if reader.periodic and metrics.level != "none"]
+        if not periodic:
+            return
+        # Only who asks for it pays for the client's libraries.
+        from stepsize.collector.telemetry.push import Pusher  # noqa: PLC0415
+
+        instance = str(uuid.uuid4())
+        for reader in periodic:
+            self.frontends.run_beside(Pusher(reader, self._registry, instance, self._log).run())
+
     async def _serve_otlp(self, name: str, http: HttpConfig, reception: Reception) -> None:
         authenticator = self._who(http.auth)
         metrics = OtlpHttp(reception, http.max_request_body_size, http.compression_algorithms)
         state = HttpServerState(
-            Router({http.metrics_url_path: metrics}),
+            Router({http.metrics_url_path: metrics}, reception.metrics),
             _http_limits(http),
             admit=Admission(authenticator, reception.metrics) if authenticator else None,
             refuse=server_refusal(reception.metrics),

@@ -1,0 +1,63 @@
+"""Lines for the operator, as pure text: nobody can forge one, none becomes a flood."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepsize.collector.telemetry.log import Log
+
+NASTY = "x\nstepsize collect: forged \x1b[2J\x00\r\u2028\u202e"
+
+
+@given(st.text(), st.text())
+def test_one_line_whatever_is_said(message: str, field: str) -> None:
+    """Every line is one line of printable characters, as text and as JSON."""
+    for encoding in ("console", "json"):
+        lines: list[str] = []
+        Log(lines.append, encoding=encoding).warn(message, field=field)
+        (line,) = lines
+        assert line.isprintable()
+        assert len(line.splitlines()) == 1
+
+
+def test_forged_lines_and_long_ones() -> None:
+    """Ends of lines and commands to a terminal are escaped, long values are cut."""
+    lines: list[str] = []
+    log = Log(lines.append)
+    log.error(NASTY, flow="x" * 10_000)
+    assert lines[0].startswith(r"error: x\nstepsize collect: forged \x1b[2J\x00\r\u2028\u202e flow=xxx")
+    assert lines[0].endswith("(10000 characters)")
+    assert len(lines[0]) < 2200
+    Log(lines.append, encoding="json", wall_s=lambda: 12.3456)("said", count=3, flow=NASTY)
+    assert json.loads(lines[1]) == {"ts": 12.346, "level": "info", "msg": "said", "count": 3, "flow": NASTY}
+
+
+def test_levels() -> None:
+    """Only what is at the level or above is written; calling the log is level info."""
+    lines: list[str] = []
+    log = Log(lines.append, level="warn")
+    for say in (log.debug, log.info, log, log.warn, log.error):
+        say("said")
+    assert lines == ["warn: said", "error: said"]
+
+
+def test_repetition_is_bounded() -> None:
+    """Of the same line ten are written in ten seconds, then every hundredth, which says how many were left out."""
+    now_s = 0.0
+    lines: list[str] = []
+    log = Log(lines.append, clock_s=lambda: now_s)
+    for _ in range(500):
+        log("again")
+    assert lines == ["again"] * 10 + ["again repeated=99"] * 4
+    log("another")
+    assert lines[-1] == "another"
+    now_s = 11.0
+    log("again")
+    assert lines[-1] == "again repeated=90"
+    lines.clear()
+    for number in range(5000):
+        log(f"line {number}")
+    assert len(lines) < 1100
