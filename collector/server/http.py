@@ -22,6 +22,9 @@ from stepsize.errors import StepsizeError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+_LINGER_S = 2.0
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -100,6 +103,7 @@ class HttpConnection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._last = False
+        self._lingering = False
         self._drained = asyncio.Event()
         self._drained.set()
 
@@ -133,11 +137,13 @@ class HttpConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more; it may still wait for its answer."""
         self._last = True
+        if self._lingering:
+            return False
         return self._task is not None and self._transport.get_extra_info("sslcontext") is None  # TLS knows no half
 
     def data_received(self, data: bytes) -> None:
         """Bytes of requests."""
-        if self._last:
+        if self._last:  # of a request that was refused: not kept
             return
         arriving = self._arriving
         if not arriving.size_bytes and not self._task:
@@ -270,14 +276,30 @@ class HttpConnection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         if self._last or self._state.closing:
-            self._transport.close()
-            self._set_timer(self._state.limits.write_timeout_s)  # for the rest of the answer to be read
+            self._end()
             return
         if self._arriving.admission is None or self._arriving.admission.done():
             self._transport.resume_reading()
         self._set_timer(
             self._state.limits.read_timeout_s if self._arriving.begun else self._state.limits.idle_timeout_s
         )
+
+    def _end(self) -> None:
+        """Close; where a client is still sending what was refused, only when it has had time to read why.
+
+        To close a socket on which bytes arrive resets the connection, and the answer is lost with it: the client would
+        send what is too large again and again (RFC 9112, 9.6).
+        """
+        if not self._arriving.begun or len(self._state.connections) > 2 * self._state.limits.max_connections:
+            self._transport.close()
+            self._set_timer(self._state.limits.write_timeout_s)  # for the rest of the answer to be read
+            return
+        self._arriving = _Arriving()
+        self._lingering = True
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._transport.resume_reading()
+        self._set_timer(_LINGER_S)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is None:
@@ -344,15 +366,12 @@ class HttpConnection(asyncio.Protocol):
         self._timer = None if delay_s is None else loop.call_later(delay_s, self._expire)
 
     def _expire(self) -> None:
-        if self._transport.is_closing():
+        if self._transport.is_closing() or self._lingering:
             self._transport.abort()
         elif self._arriving.begun:
             self._fail(408, "read_timeout", "the request did not arrive in time")
         else:
             self._transport.close()
-
-
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @dataclass(slots=True)

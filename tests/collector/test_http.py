@@ -263,3 +263,32 @@ def test_without_keep_alive() -> None:
         assert b"x-of-ours: yes" in answer
 
     served(client, replace(QUICK, keep_alive=False), headers=(("x-of-ours", "yes"),))
+
+
+async def send_for_ever(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"x" * 1000)
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+def test_refusals_reach_who_is_still_sending() -> None:
+    """A client that sends a body that was refused, to its end, reads why; one that goes on for ever is cut off."""
+
+    async def client(port: int, state: HttpServerState) -> None:
+        for head in (b"content-length: 8000000", b"transfer-encoding: chunked"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"POST / HTTP/1.1\r\n" + head + b"\r\n\r\n")
+            for _ in range(8):
+                writer.write(b"f4240\r\n" + b"x" * 1_000_000)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+            assert statuses(await reader.read()) == [413]
+            writer.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\ncontent-length: 8000000\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            await send_for_ever(writer)
+        assert not state.connections
+
+    served(client)
