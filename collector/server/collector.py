@@ -1,7 +1,8 @@
 """A collector: receivers, write-ahead log and sink, from start to drained end.
 
 What comes in: a configuration and settings. What goes out: nothing but requests acknowledged and a lake that grows. It
-stops on SIGTERM, SIGINT, ``/control/stop``, and, embedded, at the end of standard input. Stopping takes no new
+stops on SIGTERM, SIGINT, ``/control/stop``, and, embedded, at the end of standard input. SIGHUP has it read its
+configuration again: what is as before is left alone. Stopping takes no new
 requests, finishes those that run, folds the log into the lake, and takes at most :data:`DRAIN_S`: what it does not
 manage stays in the log for the next one.
 """
@@ -26,9 +27,10 @@ from stepsize.collector.server.control_http import control_routes, with_token
 from stepsize.collector.server.http import HttpLimits, HttpServerState
 from stepsize.collector.server.in_flight import InFlight
 from stepsize.collector.server.intake import Intake
-from stepsize.collector.server.listeners import listen_unix, remove_unix
+from stepsize.collector.server.listeners import Sockets, listen_unix, remove_unix
 from stepsize.collector.server.metrics_http import metrics_route
 from stepsize.collector.server.otlp_http import OtlpHttp, Router
+from stepsize.collector.server.parts import Parts
 from stepsize.collector.server.servers import Servers
 from stepsize.collector.server.sink_process import SinkProcess
 from stepsize.collector.sink.settings import SinkSettings
@@ -39,12 +41,13 @@ from stepsize.collector.telemetry.process import observe_process
 from stepsize.collector.telemetry.registry import Registry
 from stepsize.collector.telemetry.storage import observe_log, observe_sink
 from stepsize.collector.wal.reader import delete_covered
-from stepsize.errors import RetryableError
+from stepsize.errors import RetryableError, StepsizeError
 from stepsize.store.layout import check_directory
 from stepsize.store.manifest import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from stepsize.collector.config.service import CollectorConfig
     from stepsize.collector.server.otlp_http import Handler
@@ -66,6 +69,8 @@ class Collector:
         embedded: whether it belongs to an agent, and ends with standard input.
         log: takes lines for the operator.
         ready: called once it serves, with the addresses of its TCP listeners.
+        read: gives the configuration as it is written now; raises `ConfigError` where it is wrong, or changes what
+            cannot be changed while a collector runs.
     """
 
     def __init__(
@@ -76,8 +81,11 @@ class Collector:
         embedded: bool,
         log: Log,
         ready: Callable[[list[str]], None],
+        read: Callable[[], CollectorConfig],
     ) -> None:
         self._config = config
+        self._read = read
+        self._changing = asyncio.Lock()
         self._settings = settings
         self._embedded = embedded
         self._log = log
@@ -88,7 +96,9 @@ class Collector:
         self._registry = Registry()
         limits = [receiver.limits.limits for receiver in config.receivers.values()] or [RequestLimits()]
         self._in_flight = InFlight(max(limit.in_flight_bytes for limit in limits))
-        self._servers = Servers(config, self._registry, log, self._in_flight)
+        self._parts = Parts(self._registry, log, self._in_flight)
+        self._own = Servers(config, self._registry, log, self._in_flight, Sockets())
+        """What serves the Unix socket."""
 
     async def run(self) -> None:
         """Serve until told to stop, then drain.
@@ -101,20 +111,23 @@ class Collector:
         settings = self._settings
         async with self._exit as end:
             if not self._embedded:  # first: a port in use must not cost anybody their embedded collector
-                self._servers.bind(end)
+                self._parts.bind(self._config)
             check_directory(settings.data)
             lock = await asyncio.to_thread(take_ownership, settings, embedded=self._embedded)
             end.callback(lock.release)
             sink = await self._start_sink(end)
             streams = await self._open_streams(sink, end)
             health = self._observe(sink, streams)
-            addresses = [] if self._embedded else await self._servers.serve(lambda name: _intake(streams, name), health)
+            if not self._embedded:
+                await self._parts.serve(lambda name: _intake(streams, name), health)
+                self._obey_hangups(sink, streams, health)
             await self._serve_socket(_intake(streams, SOCKET), sink, end)
             self._watch_for_the_end(lock)
-            self._ready([*addresses, *streams.addresses])
+            self._ready([*self._parts.addresses, *streams.addresses])
             await self._stop.wait()
             health.ending = True
-            await self._servers.frontends.close(_GRACE_S)
+            async with self._changing:
+                await asyncio.gather(self._parts.close(), self._own.frontends.close(_GRACE_S))
         if self._failure is not None:
             raise RetryableError(
                 f"the write-ahead log failed: {self._failure!r}; nothing that was acknowledged is lost: start it again"
@@ -160,16 +173,25 @@ class Collector:
 
     def _observe(self, sink: SinkProcess | None, streams: Streams) -> Health:
         observe_process(self._registry, lambda: sink.pid if sink else None)
-        observe_exporters(self._registry, streams)
         health = Health(lambda: sink.lag_s if sink else 0.0)
-        for directory, log in streams.logs.items():
-            name = "log" if log is streams.main else f"log {directory.name}"
-            observe_log(self._registry, log, "main" if log is streams.main else directory.name)
-            health.add(name, log_check(directory, self._config.parquet.wal, log.counters))
+        self._observe_streams(streams, health)
         if sink:
             observe_sink(self._registry, sink)
             health.add("sink", lambda: None if sink.is_alive else "the sink does not run; it is being started again")
         return health
+
+    def _observe_streams(self, streams: Streams, health: Health) -> None:
+        observe_exporters(self._registry, streams)
+        for directory, log in streams.logs.items():
+            name = "main" if log is streams.main else directory.name
+            observe_log(self._registry, log, name)
+            health.add(f"log {name}", self._log_health(streams, directory))
+
+    def _log_health(self, streams: Streams, directory: Path) -> Callable[[], str | None]:
+        """What is wrong with a log, for as long as it is used."""
+        log = streams.logs[directory]
+        check = log_check(directory, self._config.parquet.wal, log.counters)
+        return lambda: check() if streams.logs.get(directory) is log else None
 
     async def _serve_socket(self, intake: Intake, sink: SinkProcess | None, end: contextlib.AsyncExitStack) -> None:
         path = discovery.collector_socket(self._settings)
@@ -178,21 +200,57 @@ class Collector:
         end.callback(remove_unix, path)
         token = secrets.token_urlsafe(32)
         limits, bounds = HttpLimits(), RequestLimits()
-        reception = self._servers.reception("socket", "http", intake, bounds, self._servers.guard("socket", bounds))
+        reception = self._own.reception("socket", "http", intake, bounds, self._own.guard("socket", bounds))
         routes: dict[str, Handler] = {
             "/v1/metrics": OtlpHttp(reception, limits.max_body_bytes),
             "/metrics": metrics_route(self._registry),
             **control_routes(sink.flush if sink else _nothing_to_flush, self._stop.set),
         }
         application = with_token(token, Router(routes))
-        await self._servers.frontends.serve_http(
-            HttpServerState(application, limits, in_flight=self._in_flight), listener
-        )
+        await self._own.frontends.serve_http(HttpServerState(application, limits, in_flight=self._in_flight), listener)
         address = discovery.CollectorAddress(
             os.getpid(), discovery.machine_id(), str(path), token, embedded=self._embedded
         )
         discovery.write_address(self._settings, address)
         end.callback(discovery.remove_address, self._settings, address)
+
+    # changing
+
+    def _obey_hangups(self, sink: SinkProcess | None, streams: Streams, health: Health) -> None:
+        tasks: set[asyncio.Task[None]] = set()
+
+        def change() -> None:
+            task = asyncio.create_task(self._change(sink, streams, health))
+            tasks.add(task)  # asyncio itself holds tasks weakly
+            task.add_done_callback(tasks.discard)
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, change)
+
+    async def _change(self, sink: SinkProcess | None, streams: Streams, health: Health) -> None:
+        """Read the configuration again and do what it says; where it is wrong, what it said before."""
+        async with self._changing:
+            if self._stop.is_set():
+                return
+            try:
+                config = await asyncio.to_thread(self._read)
+                self._parts.bind(config)
+                await self._switch(config, streams, health)
+            except StepsizeError as error:
+                self._log.error(f"{error}; the configuration from before goes on")
+                return
+            self._config = config
+            self._observe_streams(streams, health)
+            if sink:
+                sink.configure(self._sink_settings())
+            self._log(f"the configuration was read again; {', '.join([*self._parts.addresses, *streams.addresses])}")
+
+    async def _switch(self, config: CollectorConfig, streams: Streams, health: Health) -> None:
+        try:
+            await streams.open(config)
+        except StepsizeError:
+            self._parts.unbind()
+            raise
+        await self._parts.serve(lambda name: _intake(streams, name), health)
 
     # ending
 
@@ -249,10 +307,11 @@ def run(
     embedded: bool,
     log: Log,
     ready: Callable[[list[str]], None],
+    read: Callable[[], CollectorConfig],
 ) -> None:
     """Run a collector in this process until it is told to stop (see :class:`Collector`)."""
 
-    collector = Collector(config, settings, embedded=embedded, log=log, ready=ready)
+    collector = Collector(config, settings, embedded=embedded, log=log, ready=ready, read=read)
     try:
         import uvloop  # noqa: PLC0415 - not on Windows
     except ImportError:

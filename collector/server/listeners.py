@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from stepsize.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from stepsize.collector.config.language import Endpoint
@@ -45,6 +46,29 @@ def listen_tcp(endpoint: Endpoint, key: str) -> socket.socket:
         ) from None
     listener.setblocking(False)
     return listener
+
+
+class Sockets:
+    """Listening sockets that stay while what is served on them changes; what is given out are duplicates.
+
+    A system holds connections back that come while nobody accepts, as long as one of them is open.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[Endpoint, socket.socket] = {}
+
+    def listen(self, endpoint: Endpoint, key: str) -> socket.socket:
+        """As :func:`listen_tcp`; the one that is there where ``endpoint`` is listened on already."""
+        if not endpoint.port:  # each time another one
+            return listen_tcp(endpoint, key)
+        if endpoint not in self._kept:
+            self._kept[endpoint] = listen_tcp(endpoint, key)
+        return self._kept[endpoint].dup()
+
+    def keep(self, endpoints: Collection[Endpoint]) -> None:
+        """Close all but those on ``endpoints``."""
+        for endpoint in [endpoint for endpoint in self._kept if endpoint not in endpoints]:
+            self._kept.pop(endpoint).close()
 
 
 def listen_unix(path: Path) -> socket.socket:

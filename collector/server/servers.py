@@ -20,7 +20,7 @@ from stepsize.collector.config.language import Endpoint
 from stepsize.collector.otlp.guard import Guard
 from stepsize.collector.server.frontends import Frontends
 from stepsize.collector.server.http import HttpLimits, HttpServerState
-from stepsize.collector.server.listeners import listen_tcp
+from stepsize.collector.server.listeners import Sockets, listen_tcp
 from stepsize.collector.server.metrics_http import metrics_route
 from stepsize.collector.server.otlp_http import Admission, OtlpHttp, Router, server_refusal
 from stepsize.collector.server.reception import Reception
@@ -31,7 +31,7 @@ from stepsize.errors import ConfigError
 if TYPE_CHECKING:
     import contextlib
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from stepsize.collector.access.authenticator import Authenticator
     from stepsize.collector.components.auth_settings import AuthConfig
@@ -65,13 +65,19 @@ class Servers:
         registry: takes the metrics of what is served.
         log: takes lines for the operator.
         in_flight: the room of all requests.
+        sockets: gives out listening sockets.
     """
 
-    def __init__(self, config: CollectorConfig, registry: Registry, log: Log, in_flight: InFlight) -> None:
+    def __init__(
+        self, config: CollectorConfig, registry: Registry, log: Log, in_flight: InFlight, sockets: Sockets
+    ) -> None:
         self._config = config
         self._registry = registry
         self._log = log
         self._in_flight = in_flight
+        self._sockets = sockets
+        self.endpoints: set[Endpoint] = set()
+        """Where it listens over HTTP."""
         registry.observe(
             "stepsize_in_flight_bytes",
             GAUGE,
@@ -86,8 +92,10 @@ class Servers:
 
     # before anything is served
 
-    def bind(self, end: contextlib.AsyncExitStack) -> None:
+    def bind(self, end: contextlib.ExitStack, ours: Collection[Endpoint]) -> None:
         """Bind every HTTP address and read certificates and credentials; ``end`` closes the sockets.
+
+        ``ours`` are addresses on which gRPC is served now, by servers that are about to be closed.
 
         Raises:
             UnavailableError: an address cannot be listened on.
@@ -98,7 +106,8 @@ class Servers:
             grpc, http = receiver.protocols.grpc, receiver.protocols.http
             if grpc is not None:
                 # gRPC binds by itself and does not say why it could not: ask the kernel first.
-                listen_tcp(grpc.endpoint, f"{where}.grpc.endpoint").close()
+                if grpc.endpoint not in ours:
+                    listen_tcp(grpc.endpoint, f"{where}.grpc.endpoint").close()
                 self._grpc_tls[name] = _watched(grpc.tls, f"{where}.grpc.tls")
                 self._prepare(grpc.auth, f"{where}.grpc.auth")
                 self._warn_if_open(f"{where}.grpc", grpc.endpoint.host, grpc.tls, grpc.auth)
@@ -121,9 +130,10 @@ class Servers:
         return [Endpoint(pull.exporter.prometheus.host, pull.exporter.prometheus.port) for pull in pulls]
 
     def _bind(
-        self, name: str, where: str, endpoint: Endpoint, tls: ServerTlsConfig | None, end: contextlib.AsyncExitStack
+        self, name: str, where: str, endpoint: Endpoint, tls: ServerTlsConfig | None, end: contextlib.ExitStack
     ) -> None:
-        listener = listen_tcp(endpoint, f"{where}.endpoint")
+        listener = self._sockets.listen(endpoint, f"{where}.endpoint")
+        self.endpoints.add(endpoint)
         end.callback(listener.close)
         self._bound[name] = _Bound(listener, _watched(tls, f"{where}.tls"))
 

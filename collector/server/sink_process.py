@@ -49,6 +49,7 @@ class SinkProcess:
         self._watcher: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._announcing: asyncio.TimerHandle | None = None
+        self._is_changing = False
         self._marks: deque[tuple[WalPosition, float]] = deque()
         self.commits = 0
         """Generations that were committed since the start."""
@@ -91,6 +92,20 @@ class SinkProcess:
         self._durable = durable
         if self._announcing is None:  # one line for all that became durable in the meantime
             self._announcing = asyncio.get_running_loop().call_later(_ANNOUNCE_S, self._announce)
+
+    def configure(self, settings: SinkSettings) -> None:
+        """Have a sink with other settings go on.
+
+        The one that runs is killed: that is what it stands at any moment, and one that was asked to end would first
+        fold what is still being written.
+        """
+        if settings == self._settings:
+            return
+        self._settings = settings
+        self._is_changing = True
+        if self._process:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
 
     async def flush(self) -> None:
         """Return once everything that is durable now is visible."""
@@ -147,7 +162,9 @@ class SinkProcess:
             code = await process.wait()
             if self._stopping.is_set():
                 return
-            self._log(f"the sink ended with {code}; starting another one")
+            if not self._is_changing:
+                self._log(f"the sink ended with {code}; starting another one")
+            self._is_changing = False
             while True:
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)

@@ -16,7 +16,7 @@ import click
 
 from stepsize.collector.config.service import CONFIG_FILE, default_text, load, parse
 from stepsize.collector.telemetry.log import Log
-from stepsize.errors import UsageError
+from stepsize.errors import ConfigError, UsageError
 from stepsize.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def command(config_file: Path | None, data: str | None, embedded: bool, validate
     """Receive OpenTelemetry metrics and keep them as Parquet that DuckDB reads."""
     if embedded and config_file is not None:
         raise UsageError("--embedded takes no --config: it serves a Unix socket alone")
-    config = parse(default_text(), CONFIG_FILE, os.environ) if config_file is None else load(config_file, os.environ)
+    config = _read(config_file)
     if validate:
         click.echo(f"{config_file or CONFIG_FILE}: valid", err=True)
         return
@@ -53,7 +53,26 @@ def command(config_file: Path | None, data: str | None, embedded: bool, validate
             where = f"no lake, what waits is in {settings.state_dir}" if config.is_relay else f"lake in {settings.data}"
             log(f"{', '.join(addresses)}; {where}")
 
-    run(config, settings, embedded=embedded, log=log, ready=ready)
+    def read() -> CollectorConfig:
+        changed = _read(config_file)
+        fixed = {
+            "the data directory or the state directory": _settings(changed, data) == settings,
+            "whether there is a parquet exporter": changed.is_relay == config.is_relay,
+            "exporters.parquet.write_ahead_log": changed.parquet.wal == config.parquet.wal,
+            "service.telemetry.logs": changed.telemetry.logs == logs,
+        }
+        for what, is_same in fixed.items():
+            if not is_same:
+                raise ConfigError(f"{what} cannot change while the collector runs; stop it and start it again")
+        return changed
+
+    run(config, settings, embedded=embedded, log=log, ready=ready, read=read)
+
+
+def _read(config_file: Path | None) -> CollectorConfig:
+    if config_file is None:
+        return parse(default_text(), CONFIG_FILE, os.environ)
+    return load(config_file, os.environ)
 
 
 def _settings(config: CollectorConfig, data: str | None) -> Settings:
