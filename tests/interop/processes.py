@@ -7,7 +7,7 @@ import json
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.collector.running import DEADLINE_S, wait_for
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from tests.collector.running import Place
 
 
-def free_port() -> int:
+def free_address() -> str:
     """A port of the loopback that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+        return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 @dataclass(frozen=True)
 class Relay:
     """Where a collector takes OTLP."""
 
-    grpc: str
-    http: str
+    grpc: str = field(default_factory=free_address)
+    http: str = field(default_factory=free_address)
 
 
 @contextlib.contextmanager
-def otelcol(place: Place, exporters: dict[str, Any]) -> Iterator[Relay]:
+def otelcol(place: Place, exporters: dict[str, Any], relay: Relay | None = None) -> Iterator[Relay]:
     """The OpenTelemetry Collector, which hands what it takes to ``exporters``."""
-    relay = _relay()
+    relay = relay or Relay()
     protocols = {"grpc": {"endpoint": relay.grpc}, "http": {"endpoint": relay.http}}
     config = {
         "receivers": {"otlp": {"protocols": protocols}},
@@ -56,15 +56,11 @@ def otelcol(place: Place, exporters: dict[str, Any]) -> Iterator[Relay]:
 @contextlib.contextmanager
 def rotel(place: Place, *options: str) -> Iterator[Relay]:
     """rotel, which hands what it takes to its OTLP exporter."""
-    relay = _relay()
+    relay = Relay()
     command: list[str | Path] = [ROTEL.path, "start", "--exporter", "otlp", *options]
     command += ["--otlp-http-endpoint", relay.http, "--otlp-grpc-endpoint", relay.grpc]
     with _process(command, place, relay):
         yield relay
-
-
-def _relay() -> Relay:
-    return Relay(f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}")
 
 
 @contextlib.contextmanager

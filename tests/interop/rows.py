@@ -52,6 +52,11 @@ def wanted(messages: Iterable[Any]) -> dict[str, list[Row]]:
     return rows
 
 
+def points_in(messages: Iterable[Any]) -> int:
+    """How many points these requests have."""
+    return sum(map(len, wanted(messages).values()))
+
+
 def stored(data: Path) -> dict[str, list[Row]]:
     """View → the rows of a lake. ``received_at_unix_nano`` is left out: no client can know it."""
     rows: dict[str, list[Row]] = {}

@@ -7,6 +7,7 @@ there twice, though it cannot know what of a request without an answer has arriv
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import time
 from collections import Counter
@@ -19,7 +20,7 @@ import pytest
 from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import wait_for
 from tests.interop.peers import OTELCOL
-from tests.interop.processes import free_port, otelcol
+from tests.interop.processes import Relay, otelcol
 from tests.interop.tap import Tap
 from tests.interop.test_relays import hand_over
 
@@ -47,24 +48,27 @@ class Scene:
     """A client that keeps what it cannot send, and a collector of ours that always listens at the same ports."""
 
     place: Place
-    grpc_port: int
-    http_port: int
+    ours: Relay
     tap: Tap
-    client: str
+    client: Relay
     handed_over: int = 0
     collectors: list[RunningCollector] = field(default_factory=list)
 
-    def start(self, pipeline: str = "receivers: [otlp], exporters: [parquet]") -> RunningCollector:
+    def start(self, *processors: str) -> RunningCollector:
         """A collector of ours."""
-        grpc, http = (f'{{endpoint: "127.0.0.1:{port}"}}' for port in (self.grpc_port, self.http_port))
-        self.collectors.append(
-            self.place.collect(
-                f"receivers: {{otlp: {{protocols: {{grpc: {grpc}, http: {http}}}}}}}\n"
-                "processors: {memory_limiter: {limit_mib: 2, spike_limit_mib: 1}}\n"
-                "exporters: {parquet: {}}\n"
-                f"service: {{pipelines: {{metrics: {{{pipeline}}}}}}}\n"
-            )
-        )
+        config = {
+            "receivers": {
+                "otlp": {
+                    "protocols": {"grpc": {"endpoint": self.ours.grpc}, "http": {"endpoint": self.ours.http}},
+                }
+            },
+            "processors": {"memory_limiter": {"limit_mib": 2, "spike_limit_mib": 1}},
+            "exporters": {"parquet": {}},
+            "service": {
+                "pipelines": {"metrics": {"receivers": ["otlp"], "processors": processors, "exporters": ["parquet"]}},
+            },
+        }
+        self.collectors.append(self.place.collect(json.dumps(config)))  # which is YAML
         return self.collectors[-1]
 
     def hand_over(self, requests: int = 10) -> None:
@@ -72,7 +76,7 @@ class Scene:
         for _ in range(requests):
             first, now = self.handed_over * POINTS, time.time_ns()
             points = [(now + number, first + number) for number in range(POINTS)]
-            hand_over(self.client, RequestBuilder(identity()).gauge("numbered", points).message)
+            hand_over(self.client.http, RequestBuilder(identity()).gauge("numbered", points).message)
             self.handed_over += 1
 
     def arrived(self) -> list[int]:
@@ -94,12 +98,12 @@ class Scene:
 @contextlib.contextmanager
 def scene(place: Place, protocol: str) -> Iterator[Scene]:
     """A client with its relay before a collector that has yet to start."""
-    ports = {"grpc": free_port(), "http": free_port()}
-    with contextlib.closing(Tap(f"127.0.0.1:{ports[protocol]}")) as tap:
+    ours = Relay()
+    with contextlib.closing(Tap(ours.grpc if protocol == "grpc" else ours.http)) as tap:
         to_grpc: dict[str, Any] = {"otlp": {"endpoint": tap.address, "tls": {"insecure": True}, **KEEPING}}
         to_http: dict[str, Any] = {"otlphttp": {"endpoint": f"http://{tap.address}", **KEEPING}}
         with otelcol(place, to_grpc if protocol == "grpc" else to_http) as client:
-            yield Scene(place, ports["grpc"], ports["http"], tap, client.http)
+            yield Scene(place, ours, tap, client)
 
 
 @PROTOCOLS
@@ -135,7 +139,7 @@ def test_kills(place: Place, protocol: str) -> None:
 def test_refusals(place: Place, protocol: str) -> None:
     """It answers that it has no memory (503, UNAVAILABLE) until it is started with more."""
     with scene(place, protocol) as trouble:
-        refusing = trouble.start("receivers: [otlp], processors: [memory_limiter], exporters: [parquet]")
+        refusing = trouble.start("memory_limiter")
         trouble.hand_over()
         wait_for(trouble.sent_twice, "the client sends again what was refused")
         assert trouble.arrived() == []

@@ -13,7 +13,7 @@ from tests.interop.arrivals import line
 from tests.interop.corpus import everything
 from tests.interop.peers import OTELCOL, ROTEL
 from tests.interop.processes import otelcol, rotel
-from tests.interop.rows import assert_equal, wanted
+from tests.interop.rows import assert_equal, points_in, wanted
 from tests.interop.sent import json_message
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ def hand_over(address: str, message: Any) -> None:
 
 def all_of(peer: Line, message: Any) -> bool:
     """Whether as many points have come by as the request has."""
-    passed = wanted(one.message for one in peer.tap.sent())
-    return sum(map(len, passed.values())) >= sum(map(len, wanted([message]).values()))
+    return points_in(one.message for one in peer.tap.sent()) >= points_in([message])
 
 
 @pytest.mark.needs(OTELCOL)
