@@ -19,11 +19,13 @@ import threading
 from typing import TYPE_CHECKING
 
 from stepsize import discovery
+from stepsize.collector.access.directories import exposed
 from stepsize.collector.limits import CommitLimits, RequestLimits, SinkLimits
 from stepsize.collector.ownership import take_ownership
 from stepsize.collector.pipelines.plan import sink_batch
 from stepsize.collector.pipelines.streams import SOCKET, Streams
 from stepsize.collector.server.control_http import control_routes, with_token
+from stepsize.collector.server.descriptors import raise_limit
 from stepsize.collector.server.http import HttpLimits, HttpServerState
 from stepsize.collector.server.in_flight import InFlight
 from stepsize.collector.server.intake import Intake
@@ -112,9 +114,12 @@ class Collector:
         async with self._exit as end:
             if not self._embedded:  # first: a port in use must not cost anybody their embedded collector
                 self._parts.bind(self._config)
+            raise_limit()
             check_directory(settings.data)
             lock = await asyncio.to_thread(take_ownership, settings, embedded=self._embedded)
             end.callback(lock.release)
+            for problem in exposed([settings.data, settings.state_dir]):
+                self._log.warn(problem)
             sink = await self._start_sink(end)
             streams = await self._open_streams(sink, end)
             health = self._observe(sink, streams)
