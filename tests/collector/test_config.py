@@ -118,7 +118,11 @@ BASE = {
         ("exporters", "{parquet: {}, debug: {verbosity: loud}}", "expected basic or normal or detailed, found 'loud'"),
         ("exporters", "{parquet: {directory: '${env:NOWHERE}'}}", "environment variable NOWHERE is not set"),
         ("exporters", "{parquet: {directory: '${file:x}'}}", "${file:x} is not understood here: no files are read"),
-        ("extensions", "{zpages: {}}", "extensions: unknown type 'zpages'; known: basicauth, bearertokenauth, health_check"),
+        (
+            "extensions",
+            "{zpages: {}}",
+            "extensions: unknown type 'zpages'; known: basicauth, bearertokenauth, health_check",
+        ),
         ("service", "3", "c.yaml: a service section with pipelines is needed"),
         ("service", "{pipelines: {traces: {}}}", "unknown pipeline 'traces'; stepsize takes metrics only"),
         ("service", "{pipelines: {metrics: {receivers: [otlp]}}}", "a pipeline needs receivers and exporters"),

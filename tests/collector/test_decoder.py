@@ -9,6 +9,7 @@ import math
 import tracemalloc
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -156,6 +157,77 @@ def check(several: list[Any], decoder: Decoder) -> None:
         wanted = [row for resources in several for row in expected(resources)]
         assert batch.count == len(wanted)
         assert comparable(found(batch)) == comparable(wanted)
+
+
+@settings(deadline=None, max_examples=100)
+@given(requests, st.integers(0, 3))
+def test_a_message_in_parts_is_merged(resources: Any, at: int) -> None:
+    """A sender may write a message as several fields, which every reader of protobuf merges: so does this one."""
+    message = build(resources)
+    content = in_parts(message, at)
+    assert ExportMetricsServiceRequest.FromString(content) == message
+    assert decoded(content) == decoded(message.SerializeToString())
+
+
+@settings(deadline=None, max_examples=500)
+@given(requests, st.lists(st.tuples(st.integers(0), st.integers(0, 255)), min_size=1, max_size=3), st.booleans())
+def test_odd_bytes_are_read_as_the_full_schema_reads_them(
+    resources: Any, changes: list[tuple[int, int]], inserts: bool
+) -> None:
+    """Of whatever bytes the full schema accepts, exactly what it reads is stored."""
+    content = bytearray(build(resources).SerializeToString() or b"\n\x00")
+    for place, byte in changes:
+        at = place % len(content)
+        content[at : at + (not inserts)] = bytes([byte])
+    try:
+        message = ExportMetricsServiceRequest.FromString(bytes(content))
+    except DecodeError:
+        return  # the receiver refuses it
+    known = ExportMetricsServiceRequest()
+    known.CopyFrom(message)
+    known.DiscardUnknownFields()
+    assert decoded(bytes(content)) == decoded(known.SerializeToString())
+
+
+def decoded(content: bytes) -> tuple[int, list[str]]:
+    """How many points, and the rows of gauges and sums."""
+    decoder = Decoder()
+    batch = decoder.begin()
+    decoder.add(batch, [content, content], [RECEIVED, RECEIVED])
+    return batch.count, comparable(found(batch))
+
+
+def in_parts(message: ExportMetricsServiceRequest, at: int) -> bytes:
+    """The request with each resource and each metric's points in two fields."""
+    content = b""
+    for one in message.resource_metrics:
+        scopes = b""
+        for scope in one.scope_metrics:
+            rest = type(scope)()
+            rest.CopyFrom(scope)
+            del rest.metrics[:]
+            inner = rest.SerializeToString()
+            for metric in scope.metrics:
+                kind = metric.WhichOneof("data")
+                first, second = type(metric)(), type(metric)()
+                first.CopyFrom(metric)
+                del getattr(first, kind).data_points[at:]
+                getattr(second, kind).data_points.extend(getattr(metric, kind).data_points[at:])
+                inner += field(2, first.SerializeToString() + second.SerializeToString())
+            scopes += field(2, inner)
+        halves = [type(one)(), type(one)()]
+        halves[0].resource.attributes.extend(one.resource.attributes[:at])
+        halves[1].resource.attributes.extend(one.resource.attributes[at:])
+        content += field(1, halves[0].SerializeToString() + scopes + halves[1].SerializeToString())
+    return content
+
+
+def field(number: int, content: bytes) -> bytes:
+    length, written = len(content), bytearray([number << 3 | 2])
+    while length > 127:
+        written.append(length & 127 | 128)
+        length >>= 7
+    return bytes([*written, length]) + content
 
 
 @settings(deadline=None)
