@@ -150,6 +150,10 @@ class Streams:
 
     async def _apply(self, config: CollectorConfig, bound: dict[Endpoint, socket.socket]) -> None:
         plans = plan_logs(config, self._state)
+        if self._config is not None and plans == self._plans and config.exporters == self._config.exporters:
+            self._config = config
+            self._enter(config, plans)
+            return
         for plan in plans:
             if plan.directory not in self.logs:
                 self.logs[plan.directory] = self._open_log(plan, config)

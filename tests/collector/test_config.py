@@ -15,7 +15,7 @@ from stepsize.collector.components.memory_limiter_processor import MemoryLimiter
 from stepsize.collector.components.otlp_receiver import OtlpReceiverConfig
 from stepsize.collector.components.table import COMPONENTS
 from stepsize.collector.config.language import Endpoint
-from stepsize.collector.config.service import default_text, parse
+from stepsize.collector.config.service import default_text, load, parse
 from stepsize.errors import ConfigError
 from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import CONFIG
@@ -255,3 +255,72 @@ service: {extensions: [health_check], pipelines: {metrics: {receivers: [otlp], e
     health = collector.line.rpartition("health check on ")[2].partition(";")[0]
     collector.line = f"HTTP on {health}"
     assert collector.post(None, path="/up", method="GET")[:2] == (200, b'{"status":"Server available"}')
+
+
+def test_files(tmp_path: Path) -> None:
+    """`${file:PATH}` is what a file holds: values where it stands alone, else its text; wrong ones say which."""
+    (tmp_path / "names").write_text("[a.b, c]\n")
+    (tmp_path / "token").write_text("s3cret\n")
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        f"""
+receivers: {{otlp: {{protocols: {{http: }}}}}}
+processors: {{filter: {{metrics: {{exclude: {{match_type: strict, metric_names: "${{file:{tmp_path}/names}}"}}}}}}}}
+exporters:
+  parquet:
+  otlphttp: {{endpoint: http://h, headers: {{authorization: "Bearer ${{file:{tmp_path}/token}}"}}}}
+service: {{pipelines: {{metrics: {{receivers: [otlp], processors: [filter], exporters: [parquet, otlphttp]}}}}}}
+"""
+    )
+    config = load(path, {})
+    assert config.processors["filter"].metrics.exclude.metric_names == ("a.b", "c")
+    assert config.exporters["otlphttp"].headers[0][1].reveal() == "Bearer s3cret"
+    (tmp_path / "names").unlink()
+    with pytest.raises(ConfigError, match=r"metric_names: cannot read .*/names: No such file or directory"):
+        load(path, {})
+    (tmp_path / "names").write_text("[")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load(path, {})
+
+
+def test_bombs() -> None:
+    """A text that unfolds to gigabytes, or is large itself, is refused at once."""
+    levels = [f"x{i}: &x{i} [{', '.join([f'*x{i - 1}'] * 10)}]" for i in range(1, 12)]
+    aliases = "\n".join(["x0: &x0 [a, b]", *levels])
+    merged = "\n".join(
+        ["x0: &x0 {a: 1}", *(f"x{i}: &x{i} {{<<: [{', '.join([f'*x{i - 1}'] * 50)}]}}" for i in range(1, 12))]
+    )
+    for text in (aliases, merged):
+        with pytest.raises(ConfigError, match="not valid YAML: it unfolds to more than 50000 values"):
+            parse(text, "c", {})
+    with pytest.raises(ConfigError, match="too many mappings are merged into one"):
+        parse("a: &a {b: 1}\nc: {<<: [" + "*a, " * 200 + "]}", "c", {})
+    with pytest.raises(ConfigError, match="it is larger than 262144 bytes"):
+        parse("#" * 300_000, "c", {})
+
+
+@pytest.mark.parametrize(
+    ("pipelines", "said"),
+    [
+        ("{metrics: {receivers: [otlp, otlp], exporters: [parquet]}}", "receivers name one twice: otlp, otlp"),
+        (
+            "{metrics: {receivers: [otlp], exporters: [parquet, parquet/b]}}",
+            "one parquet exporter can be used, not several",
+        ),
+        (
+            "{metrics: {receivers: [otlp, otlp/same], exporters: [parquet]}}",
+            "receivers.otlp/same: h:1 is the address of",
+        ),
+    ],
+)
+def test_what_cannot_be_together(pipelines: str, said: str) -> None:
+    """Pipelines that contradict each other are refused before anything listens."""
+    http = "{protocols: {http: {endpoint: 'h:1'}}}"
+    text = f"""
+receivers: {{otlp: {http}, otlp/same: {http}}}
+exporters: {{parquet: , parquet/b: }}
+service: {{pipelines: {pipelines}}}
+"""
+    with pytest.raises(ConfigError) as refused:
+        parse(text, "c", {})
+    assert said in str(refused.value)
