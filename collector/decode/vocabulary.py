@@ -9,6 +9,7 @@ its short name (``flow``) from the resource or the point, so that any OpenTeleme
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -36,11 +37,14 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A decoded resource: its attributes, as JSON text too, and what else it says, which is kept beside the scope."""
+    """A decoded resource: its attributes, as JSON text too, and what else it says, which is kept beside the scope.
+
+    ``extra`` is JSON text as well: the schema, how many attributes were dropped, references to entities.
+    """
 
     attributes: Mapping[str, Any]
     text: str
-    extra: tuple[tuple[str, Any], ...] = ()
+    extra: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +118,12 @@ class Vocabulary:
             self._weigh(content or b"", schema_url)
         return number
 
-    def scope(self, content: bytes | None, schema_url: str, resource_extra: tuple[tuple[str, Any], ...]) -> int:
+    def scope(self, content: bytes | None, schema_url: str, resource_extra: str) -> int:
         """Number of an ``InstrumentationScope`` message, its schema, and what its resource says besides attributes."""
         key = (content, schema_url, resource_extra)
         number, is_new = self._scopes.number(key, lambda: _scope(content or b"", schema_url, resource_extra))
         if is_new:
-            self._weigh(content or b"", schema_url)
+            self._weigh(content or b"", schema_url, resource_extra)
         return number
 
     def metric(self, metric: Metric) -> int:
@@ -153,14 +157,27 @@ class Vocabulary:
 def _resource(content: bytes, schema_url: str) -> Resource:
     message = resource_pb2.Resource.FromString(content)
     values = attributes(message.attributes)
-    extra = (
-        ("resource_schema_url", schema_url),
-        ("resource_dropped_attributes_count", message.dropped_attributes_count),
-    )
-    return Resource(values, json_text(values), extra)
+    extra = {
+        "resource_schema_url": schema_url,
+        "resource_dropped_attributes_count": message.dropped_attributes_count,
+        # Releases of opentelemetry-proto before entities know none.
+        "resource_entity_refs": [_entity(reference) for reference in getattr(message, "entity_refs", ())],
+    }
+    return Resource(values, json_text(values), _said(extra))
 
 
-def _scope(content: bytes, schema_url: str, resource_extra: tuple[tuple[str, Any], ...]) -> str:
+def _entity(reference: Any) -> dict[str, Any]:
+    """An ``EntityRef``: which attributes of the resource identify an entity, and which describe it."""
+    values = {
+        "type": reference.type,
+        "schema_url": reference.schema_url,
+        "id_keys": list(reference.id_keys),
+        "description_keys": list(reference.description_keys),
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def _scope(content: bytes, schema_url: str, resource_extra: str) -> str:
     message = common_pb2.InstrumentationScope.FromString(content)
     values = {
         "name": message.name,
@@ -168,8 +185,13 @@ def _scope(content: bytes, schema_url: str, resource_extra: tuple[tuple[str, Any
         "attributes": attributes(message.attributes),
         "dropped_attributes_count": message.dropped_attributes_count,
         "schema_url": schema_url,
-        **dict(resource_extra),
+        **json.loads(resource_extra),
     }
+    return _said(values)
+
+
+def _said(values: Mapping[str, Any]) -> str:
+    """JSON text of what is neither empty nor zero."""
     return json_text({name: value for name, value in values.items() if value})
 
 

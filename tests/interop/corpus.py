@@ -59,6 +59,13 @@ def everything(now_ns: int, task: str = "1") -> Any:
     resource_metrics = request.resource_metrics.add(schema_url="https://opentelemetry.io/schemas/1.30.0")
     resource_metrics.resource.attributes.extend(pairs({**identity(task), **TEXTS, "nested": VALUES}))
     resource_metrics.resource.dropped_attributes_count = 3
+    resource_metrics.resource.entity_refs.add(
+        schema_url="https://opentelemetry.io/schemas/1.31.0",
+        type="host",
+        id_keys=["host.name"],
+        description_keys=["empty", "script"],
+    )
+    resource_metrics.resource.entity_refs.add(type="service", id_keys=["service.name"])
     scope_metrics = resource_metrics.scope_metrics.add(schema_url="https://opentelemetry.io/schemas/1.29.0")
     scope_metrics.scope.name, scope_metrics.scope.version = "interop", "1.0 ✓"
     scope_metrics.scope.attributes.extend(pairs(VALUES))

@@ -2,7 +2,7 @@
 
 What comes in: a message. What goes out: bytes that mean the same ("Message Structure" and "Last One Wins" of protobuf's
 encoding): fields in falling order, repeated numbers one by one, lengths longer than they need be, proto3's defaults
-written out, fields of later schemas in between.
+written out, fields of later schemas in between, a message inside another in two parts.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Style:
     padded: bool = False
     defaults: bool = False
     later: bool = False
+    split: bool = False
 
 
 def encode(message: Any, style: Style) -> bytes:
@@ -46,6 +47,12 @@ def encode(message: Any, style: Style) -> bytes:
     if style.falling:
         fields.reverse()  # repeated fields keep their own order: `_fields` gives each as one
     return b"".join(fields)
+
+
+def _halves(message: Any, style: Style) -> tuple[bytes, bytes]:
+    fields = list(_fields(message, style))
+    middle = len(fields) // 2
+    return b"".join(fields[:middle]), b"".join(fields[middle:])
 
 
 def _fields(message: Any, style: Style) -> Iterator[bytes]:
@@ -70,6 +77,8 @@ def _repeated(descriptor: Any, values: Any, style: Style) -> bytes:
 
 def _one(descriptor: Any, value: Any, style: Style) -> bytes:
     if descriptor.message_type is not None:
+        if style.split and not descriptor.is_repeated:
+            return b"".join(_field(descriptor.number, _BYTES, part, style) for part in _halves(value, style))
         return _field(descriptor.number, _BYTES, encode(value, style), style)
     kind, raw = _scalar(descriptor, value)
     return _field(descriptor.number, kind, raw, style)

@@ -22,7 +22,8 @@ STYLES = {
     "padded varints": Style(padded=True),
     "defaults": Style(defaults=True),
     "unknown fields": Style(later=True),
-    "all of it": Style(falling=True, unpacked=True, padded=True, defaults=True, later=True),
+    "in parts": Style(split=True),
+    "all of it": Style(falling=True, unpacked=True, padded=True, defaults=True, later=True, split=True),
 }
 
 

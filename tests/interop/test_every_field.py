@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 EXPORT = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 PROFILES_ONLY = {"key_strindex", "string_value_strindex"}
 """Fields that the schema keeps for profiles: "MUST NOT be used" in metrics."""
-IN_DEVELOPMENT = {"entity_refs"}
-"""Fields that the schema may still take back."""
 
 
 def otlp_json(message: Any) -> bytes:
@@ -82,7 +80,7 @@ def _fields(descriptor: Any, seen: frozenset[str] = frozenset()) -> Iterator[str
     if descriptor.full_name in seen:
         return
     for field in descriptor.fields:
-        if field.name in PROFILES_ONLY | IN_DEVELOPMENT:
+        if field.name in PROFILES_ONLY:
             continue
         yield field.full_name
         if field.message_type:
