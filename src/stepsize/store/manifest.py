@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import zlib
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,11 @@ if TYPE_CHECKING:
 
 _VERSION = 2
 _READ = (1, 2)
-"""Formats that are understood: the fields of both are the same, see `stepsize.store.migrate`."""
+"""Formats that are understood: the first lacks what has a default, see `stepsize.store.migrate`."""
+
+_CHECKSUM = b',"checksum":'
+_INSIDE = re.compile(r"(?!.*\.\.)\w[\w=./-]*")
+"""A path that leads nowhere else."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -97,7 +103,9 @@ def write_manifest(data: Path, manifest: Manifest) -> None:
     """Make ``manifest`` the writer's current generation; durable when it returns."""
     content: dict[str, Any] = {"version": _VERSION, **asdict(manifest)}
     content["recent"] = base64.b64encode(manifest.recent).decode()
-    write_whole(manifest_path(data, manifest.writer), json.dumps(content, separators=(",", ":")).encode())
+    text = json.dumps(content, separators=(",", ":")).encode()
+    whole = text[:-1] + _CHECKSUM + b"%d}" % zlib.crc32(text)
+    write_whole(manifest_path(data, manifest.writer), whole)
 
 
 def read_manifest(data: Path, writer: str) -> Manifest:
@@ -108,21 +116,58 @@ def read_manifest(data: Path, writer: str) -> Manifest:
     """
     path = manifest_path(data, writer)
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(_checked(path.read_bytes()))
         if content.pop("version") not in _READ:
             raise LakeError(f"{path} was written by a newer stepsize; update stepsize")
-        content["position"] = WalPosition(**content["position"])
-        content["files"] = tuple(StoredFile(**fields) for fields in content["files"])
-        content["recent"] = base64.b64decode(content["recent"])
-        content["folded"] = WalPosition(**content["folded"]) if content.get("folded") else None
-        content["repeated"] = tuple(WalPosition(**fields) for fields in content.get("repeated", ()))
-        return Manifest(**content)
+        return _manifest(content, writer)
     except FileNotFoundError:
         return Manifest(writer)
     except OSError as error:
         raise LakeError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise LakeError(f"{path} is damaged; restore it from a backup of the data directory") from None
+
+
+def _manifest(content: dict[str, Any], writer: str) -> Manifest:
+    content["position"] = _position(content["position"])
+    content["files"] = tuple(map(_stored_file, content["files"]))
+    content["recent"] = base64.b64decode(content["recent"])
+    content["folded"] = _position(content["folded"]) if content.get("folded") else None
+    content["repeated"] = tuple(map(_position, content.get("repeated", ())))
+    manifest = Manifest(**content)
+    _natural(manifest.generation, manifest.sequence)
+    if manifest.writer != writer:
+        raise ValueError("it is another writer's")
+    return manifest
+
+
+def _checked(whole: bytes) -> bytes:
+    """The manifest without its checksum; one from before there was one is taken as it is."""
+    text, mark, checksum = whole.rpartition(_CHECKSUM)
+    if not mark:
+        return whole
+    if checksum != b"%d}" % zlib.crc32(text + b"}"):
+        raise ValueError("its checksum is another")
+    return text + b"}"
+
+
+def _position(fields: dict[str, Any]) -> WalPosition:
+    position = WalPosition(**fields)
+    _natural(position.segment, position.offset)
+    return position
+
+
+def _stored_file(fields: dict[str, Any]) -> StoredFile:
+    stored = StoredFile(**fields)
+    _natural(stored.rows, stored.size_bytes, stored.level)
+    if not _INSIDE.fullmatch(stored.path):
+        raise ValueError(f"{stored.path!r} does not lie in the lake")
+    return stored
+
+
+def _natural(*numbers: Any) -> None:
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError(f"{numbers} are not numbers of something")
 
 
 def read_manifests(data: Path) -> tuple[Manifest, ...]:
