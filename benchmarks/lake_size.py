@@ -5,7 +5,7 @@ points, files merged by levels), and compacts the day as the collector does, in 
 
 The points: twelve series a task; levels walk at random, moving in seven samples of ten, and are rounded as real gauges
 are (cores to 1e-4, memory to pages, utilization to a hundredth). All tasks of a host are sampled at the same moment,
-which is late by some hundred microseconds, and arrive with each export, every five seconds.
+which may be late by some hundred microseconds, and arrive with each export, every five seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import random
 import subprocess
 import sys
 import tempfile
-import time
 from array import array
 from dataclasses import replace
 from pathlib import Path
@@ -37,12 +36,30 @@ from stepsize.store.writer import LakeWriter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+COMPACT = """
+import re, sys, time
+from pathlib import Path
+import pyarrow as pa
+from stepsize.collector.upkeep.tend import tend
+from stepsize.store.retention import Retention
+pa.set_cpu_count(1)
+cpu_s, started_s = time.process_time(), time.monotonic()
+tend(Path(sys.argv[1]), Retention(), 0.0)
+status = Path("/proc/self/status").read_text()
+print(time.process_time() - cpu_s, time.monotonic() - started_s, re.search(r"VmHWM:\\s+(\\d+)", status)[1])
+"""
+"""As the collector's own process does it. Its peak is VmHWM: getrusage's may be its parent's."""
 WRITER = "11111111-1111-4111-8111-111111111111"
 SECOND = 10**9
 PAGE = 4096
 DAY = 1_790_035_200 * SECOND  # a midnight that is past
 EXPORT_S = 5
-LATE_NS = 200_000
+CASES = {
+    "on the second, 1 task on a host": (0, 1),
+    "late by 200 µs, 8 tasks on a host": (200_000, 8),
+    "late by 200 µs, 1 task on a host": (200_000, 1),
+}
+"""How late samples are, in nanoseconds (standard deviation), and how many tasks share a host's clock."""
 
 
 class Level(NamedTuple):
@@ -82,10 +99,10 @@ def walk(chance: random.Random, level: Level, count: int) -> list[float]:
     return made
 
 
-def clocks(chance: random.Random, seconds: int) -> tuple[list[int], list[int]]:
+def clocks(chance: random.Random, seconds: int, late_ns: int) -> tuple[list[int], list[int]]:
     """When a host sampled, and when each sample arrived."""
     phase = chance.randrange(SECOND // 2)
-    times = [DAY + phase + i * SECOND + int(abs(chance.gauss(0, LATE_NS))) for i in range(seconds)]
+    times = [DAY + phase + i * SECOND + int(abs(chance.gauss(0, late_ns))) for i in range(seconds)]
     arrived = []
     for start in range(0, seconds, EXPORT_S):
         export = times[start : start + EXPORT_S]
@@ -93,10 +110,10 @@ def clocks(chance: random.Random, seconds: int) -> tuple[list[int], list[int]]:
     return times, arrived
 
 
-def hour(tasks: int, tasks_on_host: int, seconds: int) -> pa.Table:
+def hour(tasks: int, tasks_on_host: int, seconds: int, late_ns: int) -> pa.Table:
     """All points, sorted by series."""
     chance = random.Random(1)
-    hosts = [clocks(chance, seconds) for _ in range(-(-tasks // tasks_on_host))]
+    hosts = [clocks(chance, seconds, late_ns) for _ in range(-(-tasks // tasks_on_host))]
     parts = []
     for task in range(tasks):
         times, arrived = hosts[task // tasks_on_host]
@@ -186,14 +203,9 @@ def store(lake: Path, points: pa.Table, rows: int) -> float:
 
 def compacted(lake: Path) -> tuple[float, float, float]:
     """Compact in a process of its own: its CPU seconds, its seconds, its MiB at the most."""
-    started_s = time.monotonic()
-    command = [sys.executable, "-m", "stepsize", "compact", "--data", str(lake)]
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if status:
-        sys.exit("compaction failed")
-    return used.ru_utime + used.ru_stime, time.monotonic() - started_s, used.ru_maxrss / 1024
+    command = [sys.executable, "-c", COMPACT, str(lake)]
+    cpu_s, wall_s, peak_kib = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return float(cpu_s), float(wall_s), float(peak_kib) / 1024
 
 
 def columns_of(files: list[Path]) -> dict[str, float]:
@@ -219,11 +231,11 @@ def main() -> None:
         f"{platform.platform()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, "
         f"Python {platform.python_version()}, pyarrow {pa.__version__}\n"
     )
-    print("| tasks on a host | points | as committed | merged | compacted | CPU s/M points | s/M points | peak MiB |")
+    print("| samples | points | as committed | merged | compacted | CPU s/M points | s/M points | peak MiB |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    columns: dict[str, float] = {}
-    for tasks_on_host in (1, 8):
-        points = hour(arguments.tasks, tasks_on_host, arguments.seconds)
+    columns = {}
+    for case, (late_ns, tasks_on_host) in CASES.items():
+        points = hour(arguments.tasks, tasks_on_host, arguments.seconds, late_ns)
         count = points.num_rows
         with tempfile.TemporaryDirectory() as directory:
             lake = Path(directory, "lake")
@@ -233,18 +245,17 @@ def main() -> None:
             cpu_s, wall_s, peak_mib = compacted(lake)
             named = [lake / one.path for one in LakeWriter(lake, WRITER).manifest.files]
             after = sum(path.stat().st_size for path in named) / count
-            columns = columns_of(named)
+            columns[case] = {name: size / count for name, size in columns_of(named).items()}
         millions = count / 1e6
         print(
-            f"| {tasks_on_host} | {count:,} | {committed:.2f} | {before:.2f} | {after:.2f} "
+            f"| {case} | {count:,} | {committed:.2f} | {before:.2f} | {after:.2f} "
             f"| {cpu_s / millions:.2f} | {wall_s / millions:.2f} | {peak_mib:.0f} |",
             flush=True,
         )
-    print(
-        "\nBytes a point by column, after compaction, eight tasks on a host: "
-        + ", ".join(f"`{name}` {size / count:.2f}" for name, size in columns.items() if size / count >= 0.005)
-        + "."
-    )
+    print("\nBytes a point by column, after compaction:\n")
+    for case, sizes in columns.items():
+        shown = ", ".join(f"`{name}` {size:.2f}" for name, size in sizes.items() if size >= 0.005)
+        print(f"- {case}: {shown}")
 
 
 if __name__ == "__main__":

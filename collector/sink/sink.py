@@ -136,8 +136,9 @@ class Sink:
         self._writer.collect_garbage(time.monotonic())  # a clock that is set must not take files from under readers
 
     def clock_was_set(self, now_ns: int) -> None:
-        """Our clock was put forward or back, to ``now_ns``: no attempt is closed by it."""
+        """Our clock was put forward or back, to ``now_ns``: no attempt is closed and no day dropped by it."""
         self._attempts.clock_was_set(now_ns)
+        self._upkeep.clock_was_set()
 
     def close(self) -> None:
         """End what goes on beside it."""

@@ -26,6 +26,8 @@ _LOOK_S = 60.0
 _FORGIVEN_S = 86_400.0
 """After so long what could not be compacted is tried again."""
 _TEND_S = 3600.0
+_DOUBT_S = 86_400.0
+"""After our clock was set nothing is dropped for its age or room for so long: it may be set back."""
 
 
 class Upkeep:
@@ -48,7 +50,7 @@ class Upkeep:
         self._work: Work | None = None
         self._group: Group | None = None
         self._failed: dict[tuple[str, str], float] = {}
-        self._look_s = self._tend_s = monotonic_s()
+        self._look_s = self._tend_s = self._drop_s = monotonic_s()
 
     @property
     def held(self) -> frozenset[StoredFile]:
@@ -63,8 +65,13 @@ class Upkeep:
             self._finish(self._work)
         if self._monotonic_s() >= self._look_s:
             self._look_s = self._monotonic_s() + _LOOK_S
-            self._upkeep.drop_old(now_ns)
+            if self._monotonic_s() >= self._drop_s:
+                self._upkeep.drop_old(now_ns)
             self._begin(now_ns)
+
+    def clock_was_set(self) -> None:
+        """Our clock was put forward or back: by it, what is new may look old."""
+        self._drop_s = self._tend_s = self._monotonic_s() + _DOUBT_S
 
     def close(self) -> None:
         """End what goes on; nothing of it is used."""

@@ -22,7 +22,7 @@ from stepsize.store.retention import Retention
 from stepsize.store.writer import LakeWriter, writer_lock
 from tests.collector.running import wait_for
 from tests.store.points import points
-from tests.upkeep.lake import FIRST, SECOND_WRITER, commit, day_start, levels, partition, samples, seen
+from tests.upkeep.lake import DAY_NS, FIRST, SECOND_WRITER, commit, day_start, levels, partition, samples, seen
 
 HOUR_S = 3600.0
 
@@ -103,9 +103,9 @@ def upkeep_of(data: Path, retention: Retention | None = None) -> tuple[LakeWrite
     return writer, Upkeep(writer, UpkeepLimits(retention or Retention(), quiet_s=0.0), lambda: next(clock))
 
 
-def until(upkeep: Upkeep, condition: object) -> None:
+def until(upkeep: Upkeep, condition: object, now_ns: int | None = None) -> None:
     def step() -> bool:
-        upkeep.step(time.time_ns())
+        upkeep.step(now_ns or time.time_ns())
         return bool(condition())  # type: ignore[operator]  # a callable
 
     wait_for(step, "upkeep")
@@ -186,6 +186,20 @@ def test_retention_drops_whole_days(tmp_path: Path) -> None:
     assert len(list((tmp_path / "points").glob(f"*/{FIRST}-*"))) == 4
     assert writer.collect_garbage(0.0) == 0
     assert writer.collect_garbage(601.0) == 2
+
+
+def test_a_clock_that_was_set_drops_nothing(tmp_path: Path) -> None:
+    """What looks old all of a sudden is kept for a day, in which the clock can be set back."""
+    commit(tmp_path, FIRST, *samples(3, 10))
+    writer, upkeep = upkeep_of(tmp_path, Retention(points_s=30 * 86_400.0))
+    next_year_ns = time.time_ns() + 365 * DAY_NS
+    upkeep.clock_was_set()
+    until(upkeep, lambda: DAY in levels(tmp_path, FIRST), next_year_ns)
+    assert len(seen(tmp_path)) == 10
+    writer, upkeep = upkeep_of(tmp_path, Retention(points_s=30 * 86_400.0))
+    upkeep.step(next_year_ns)
+    upkeep.close()
+    assert writer.manifest.files == ()
 
 
 def test_writers_that_are_gone_are_tended(tmp_path: Path) -> None:

@@ -24,7 +24,15 @@ import pyarrow.parquet as pq
 from stepsize.errors import LakeError
 from stepsize.store.duplicates import ELSEWHERE, without_duplicates
 from stepsize.store.order import in_order, order_of, trimmed
-from stepsize.store.parquet import QUICK, ROW_GROUP_ROWS, SMALL, ParquetWriter, is_ordered, read_batches
+from stepsize.store.parquet import (
+    QUICK,
+    ROW_GROUP_ROWS,
+    SMALL,
+    ParquetWriter,
+    is_ordered,
+    read_batches,
+    smallest_deltas,
+)
 from stepsize.store.schema import SCHEMAS
 
 if TYPE_CHECKING:
@@ -35,7 +43,7 @@ FAN_IN = 16
 MAX_FILE_ROWS = 64 << 20
 """Some 200 MB: few files for whoever reads a day, and small enough to be copied about."""
 _RUN_ROWS = 1 << 20
-_BATCH_ROWS = 1 << 16
+_BATCH_ROWS = 1 << 15
 _MAX_EQUAL_ROWS = 4 << 20
 """More points of one series and time than this (a sender without times) are told apart in parts."""
 
@@ -217,7 +225,8 @@ def _write(table: str, parts: Iterable[pa.Table], into: Path) -> list[Compacted]
     group = next(groups, None)
     while group is not None:
         path = into / f"{uuid.uuid4().hex}.parquet"
-        with ParquetWriter(path, table, ordered=True, level=SMALL) as writer:
+        deltas = smallest_deltas(group, table)
+        with ParquetWriter(path, table, ordered=True, level=SMALL, deltas=deltas) as writer:
             while group is not None and writer.rows < MAX_FILE_ROWS:
                 writer.write(group)
                 group = next(groups, None)
