@@ -35,10 +35,18 @@ class Relay:
 
 
 @contextlib.contextmanager
-def otelcol(place: Place, exporters: dict[str, Any], relay: Relay | None = None) -> Iterator[Relay]:
-    """The OpenTelemetry Collector, which hands what it takes to ``exporters``."""
+def otelcol(
+    place: Place, exporters: dict[str, Any], relay: Relay | None = None, tls: dict[str, str] | None = None
+) -> Iterator[Relay]:
+    """The OpenTelemetry Collector, which hands what it takes to ``exporters``.
+
+    Args:
+        relay: where it listens, if that matters.
+        tls: of its receiver; None for none.
+    """
     relay = relay or Relay()
-    protocols = {"grpc": {"endpoint": relay.grpc}, "http": {"endpoint": relay.http}}
+    said = {} if tls is None else {"tls": tls}
+    protocols = {"grpc": {"endpoint": relay.grpc, **said}, "http": {"endpoint": relay.http, **said}}
     config = {
         "receivers": {"otlp": {"protocols": protocols}},
         "exporters": exporters,
