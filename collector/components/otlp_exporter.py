@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from stepsize.collector.components.auth_settings import AuthConfig
 from stepsize.collector.components.client_tls import GrpcClientTlsConfig
 from stepsize.collector.components.sending import QueueConfig, RetryConfig
 from stepsize.collector.config.language import (
@@ -39,6 +40,11 @@ class OtlpExporterConfig:
     tls: GrpcClientTlsConfig = option(Section(GrpcClientTlsConfig), factory=GrpcClientTlsConfig, says="TLS")
     headers: tuple[tuple[str, Secret], ...] = option(
         secret_pairs, default=(), says="metadata of each call, a token say; never shown"
+    )
+    auth: AuthConfig | None = option(
+        Section(AuthConfig),
+        default=None,
+        says="an extension that signs requests: `bearertokenauth`, or `basicauth` with `client_auth`",
     )
     authority: str = option(text, default="", says="what is sent as `:authority`")
     compression: str = option(choice("gzip", "none", ""), default="gzip", says="`gzip` or `none`")

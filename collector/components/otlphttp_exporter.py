@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from stepsize.collector.components.auth_settings import AuthConfig
 from stepsize.collector.components.client_tls import HttpClientTlsConfig
 from stepsize.collector.components.sending import QueueConfig, RetryConfig
 from stepsize.collector.config.language import Secret, Section, choice, duration_s, option, secret_pairs, text
@@ -45,6 +46,11 @@ class OtlpHttpExporterConfig:
     tls: HttpClientTlsConfig = option(Section(HttpClientTlsConfig), factory=HttpClientTlsConfig, says="TLS")
     headers: tuple[tuple[str, Secret], ...] = option(
         secret_pairs, default=(), says="headers of each request, a token say; never shown"
+    )
+    auth: AuthConfig | None = option(
+        Section(AuthConfig),
+        default=None,
+        says="an extension that signs requests: `bearertokenauth`, or `basicauth` with `client_auth`",
     )
     encoding: str = option(choice("proto", "json"), default="proto", says="`proto` or `json`")
     compression: str = option(

@@ -19,12 +19,14 @@ from stepsize.collector.components.table import COMPONENTS
 from stepsize.collector.config.document import MAX_TEXT_BYTES, parse_yaml
 from stepsize.collector.config.language import Endpoint, build, names, option
 from stepsize.collector.config.telemetry import TelemetryConfig
+from stepsize.collector.pipelines.credentials import can_sign
 from stepsize.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 CONFIG_FILE = "otel-config.yaml"
+_MAX_NAME = 60
 _PIPELINE_KEYS = ("receivers", "processors", "exporters")
 
 
@@ -140,7 +142,19 @@ def parse(
     if len(config.of_kind(ParquetExporterConfig)) > 1:
         raise ConfigError(f"{source}: service.pipelines: one parquet exporter can be used, not several")
     _check_addresses(config, source)
+    _check_credentials(config, source)
     return config
+
+
+def _check_credentials(config: CollectorConfig, source: str) -> None:
+    """Refuse an exporter that is to be signed by what signs nothing."""
+    for name, exporter in config.exporters.items():
+        auth = getattr(exporter, "auth", None)
+        if auth is not None and not can_sign(config.extensions.get(auth.authenticator)):
+            raise ConfigError(
+                f"{source}: exporters.{name}.auth.authenticator: {auth.authenticator!r} is no extension in "
+                "service.extensions that signs requests; there are bearertokenauth, and basicauth with client_auth"
+            )
 
 
 def _check_addresses(config: CollectorConfig, source: str) -> None:
@@ -175,6 +189,8 @@ def _components(section: str, values: Any, source: str) -> dict[str, Any]:
     built = {}
     for name, inner in values.items():
         kind = str(name).partition("/")[0]
+        if len(str(name)) > _MAX_NAME:  # it is a part of a file's name
+            raise ConfigError(f"{source}: {section}: a name goes up to {_MAX_NAME} characters")
         if kind not in types:
             raise ConfigError(f"{source}: {section}: unknown type {kind!r}; known: {', '.join(sorted(types))}")
         built[name] = build(types[kind], inner, f"{source}: {section}.{name}")

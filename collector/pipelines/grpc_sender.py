@@ -17,16 +17,18 @@ from stepsize.collector.pipelines.outcome import GRPC_AGAIN, Outcome, Verdict
 
 if TYPE_CHECKING:
     from stepsize.collector.components.otlp_exporter import OtlpExporterConfig
+    from stepsize.collector.pipelines.credentials import Credentials
 
 _EXPORT = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 _DETAILS = "grpc-status-details-bin"
 
 
 class GrpcSender:
-    """One exporter's channel."""
+    """One exporter's channel; ``signed`` gives the header that says who it is."""
 
-    def __init__(self, config: OtlpExporterConfig) -> None:
+    def __init__(self, config: OtlpExporterConfig, signed: Credentials | None = None) -> None:
         self._config = config
+        self._signed = signed
         self._metadata = tuple((name.lower(), value.reveal()) for name, value in config.headers)
         compression = grpc.Compression.Gzip if config.compression == "gzip" else grpc.Compression.NoCompression
         options: list[tuple[str, Any]] = [
@@ -50,7 +52,7 @@ class GrpcSender:
     def send(self, request: bytes) -> Outcome:
         """Send one request; blocks for the configured timeout at most."""
         try:
-            answer = self._export(request, timeout=self._config.timeout_s, metadata=self._metadata)
+            answer = self._export(request, timeout=self._config.timeout_s, metadata=self._with_credentials())
         except grpc.RpcError as error:
             return self._outcome(error)
         try:
@@ -62,6 +64,12 @@ class GrpcSender:
     def close(self) -> None:
         """Let go of the channel."""
         self._channel.close()
+
+    def _with_credentials(self) -> tuple[tuple[str, str], ...]:
+        if self._signed is None:
+            return self._metadata
+        name, value = self._signed()
+        return (*self._metadata, (name.lower(), value.reveal()))
 
     def _outcome(self, error: Any) -> Outcome:
         code, retry_after_s = error.code().name, _retry_after_s(error)

@@ -31,6 +31,7 @@ from stepsize.errors import ConfigError
 if TYPE_CHECKING:
     from stepsize.collector.components.client_tls import HttpClientTlsConfig
     from stepsize.collector.components.otlphttp_exporter import OtlpHttpExporterConfig
+    from stepsize.collector.pipelines.credentials import Credentials
 
 _TYPES = {"proto": "application/x-protobuf", "json": "application/json"}
 _MAX_ANSWER_BYTES = 64 << 10
@@ -39,14 +40,15 @@ _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
 class HttpSender:
-    """One exporter's connections.
+    """One exporter's connections; ``signed`` gives the header that says who it is.
 
     Raises:
         ConfigError: a certificate or key cannot be used.
     """
 
-    def __init__(self, config: OtlpHttpExporterConfig) -> None:
+    def __init__(self, config: OtlpHttpExporterConfig, signed: Credentials | None = None) -> None:
         self._config = config
+        self._signed = signed
         self._url = config.metrics_url
         compression = config.compression if config.compression != "none" else ""
         self._encoding = "deflate" if compression == "zlib" else compression
@@ -82,7 +84,7 @@ class HttpSender:
                 "POST",
                 self._url,
                 body=self._packed(body),
-                headers=self._headers,
+                headers=self._with_credentials(),
                 redirect=False,
                 preload_content=False,
             )
@@ -98,6 +100,12 @@ class HttpSender:
     def close(self) -> None:
         """Let go of connections."""
         self._pool.clear()
+
+    def _with_credentials(self) -> dict[str, str]:
+        if self._signed is None:
+            return self._headers
+        name, value = self._signed()
+        return {**self._headers, name: value.reveal()}
 
     def _packed(self, body: bytes) -> bytes:
         if self._encoding == "gzip":

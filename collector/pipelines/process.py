@@ -25,6 +25,7 @@ from stepsize.collector.components.file_exporter import FileExporterConfig
 from stepsize.collector.components.otlp_exporter import OtlpExporterConfig
 from stepsize.collector.components.otlphttp_exporter import OtlpHttpExporterConfig
 from stepsize.collector.components.prometheus_exporter import PrometheusExporterConfig
+from stepsize.collector.pipelines.credentials import credentials
 from stepsize.collector.pipelines.forwarder import Forwarder
 from stepsize.collector.pipelines.settings import DRAIN_S, HEAD_BYTES
 from stepsize.collector.pipelines.showing import DebugReader, FileReader, PrometheusReader, Reader
@@ -35,6 +36,7 @@ from stepsize.store.manifest import WalPosition
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stepsize.collector.pipelines.credentials import Credentials
     from stepsize.collector.pipelines.outcome import Sender
     from stepsize.collector.pipelines.settings import ExportingSettings, LogSettings
 
@@ -116,7 +118,7 @@ class _Exporting:
             return Forwarder(
                 name,
                 log.directory,
-                _sender(config),
+                _sender(config, credentials(self._settings.extensions.get(name))),
                 queue=config.sending_queue,
                 retry=config.retry_on_failure,
                 batch=log.batch,
@@ -155,14 +157,14 @@ class _Exporting:
         self._failed.set()
 
 
-def _sender(config: OtlpExporterConfig | OtlpHttpExporterConfig) -> Sender:
+def _sender(config: OtlpExporterConfig | OtlpHttpExporterConfig, signed: Credentials | None) -> Sender:
     if isinstance(config, OtlpExporterConfig):
         from stepsize.collector.pipelines.grpc_sender import GrpcSender  # noqa: PLC0415 - 20 MiB of memory
 
-        return GrpcSender(config)
+        return GrpcSender(config, signed)
     from stepsize.collector.pipelines.http_sender import HttpSender  # noqa: PLC0415 - as above, of urllib3
 
-    return HttpSender(config)
+    return HttpSender(config, signed)
 
 
 def _counter(exporter: str) -> Callable[[str, int], None]:

@@ -47,12 +47,14 @@ class ExportingSettings:
 
     Attributes:
         exporters: configurations by name.
+        extensions: configurations of those that sign the requests of exporters, by the exporter's name.
         logs: the logs, by whose index they are told what is durable.
         listeners: descriptors of listening sockets by the name of the exporter.
         is_first: whether it is the first such process of its collector; it empties files that are not appended to.
     """
 
     exporters: Mapping[str, Any]
+    extensions: Mapping[str, Any]
     logs: tuple[LogSettings, ...]
     listeners: Mapping[str, int]
     is_first: bool

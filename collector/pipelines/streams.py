@@ -46,6 +46,17 @@ _REMEMBER = (OtlpExporterConfig, OtlpHttpExporterConfig, FileExporterConfig)
 """Exporters that remember how far they have come."""
 
 
+def check_addresses(config: CollectorConfig) -> None:
+    """See that exporters can listen where they are to.
+
+    Raises:
+        UnavailableError: one cannot.
+    """
+    for name, one in config.exporters.items():
+        if isinstance(one, PrometheusExporterConfig):
+            listen_tcp(one.endpoint, f"exporters.{name}.endpoint").close()
+
+
 class Streams:
     """All logs of one collector.
 
@@ -150,7 +161,8 @@ class Streams:
 
     async def _apply(self, config: CollectorConfig, bound: dict[Endpoint, socket.socket]) -> None:
         plans = plan_logs(config, self._state)
-        if self._config is not None and plans == self._plans and config.exporters == self._config.exporters:
+        before = self._config
+        if before is not None and plans == self._plans and _exporting(config) == _exporting(before):
             self._config = config
             self._enter(config, plans)
             return
@@ -239,7 +251,10 @@ class Streams:
             if isinstance(one, PrometheusExporterConfig)
         }
         exporting = ExportingProcess(
-            ExportingSettings(exporters, tuple(settings), listeners, self._is_first), durable, self._state, self._log
+            ExportingSettings(exporters, _signing(config), tuple(settings), listeners, self._is_first),
+            durable,
+            self._state,
+            self._log,
         )
         self._exporting = exporting
         try:
@@ -271,6 +286,17 @@ class Streams:
             if not kept and directory not in live and directory != self._state:
                 with contextlib.suppress(OSError):
                     shutil.rmtree(directory)
+
+
+def _exporting(config: CollectorConfig) -> tuple[Any, ...]:
+    """What the exporters' process depends on."""
+    return config.exporters, _signing(config)
+
+
+def _signing(config: CollectorConfig) -> dict[str, Any]:
+    """The extensions that sign the requests of exporters."""
+    named = {name: getattr(exporter, "auth", None) for name, exporter in config.exporters.items()}
+    return {name: config.extensions[auth.authenticator] for name, auth in named.items() if auth is not None}
 
 
 def _end(directory: Path) -> WalPosition:

@@ -52,6 +52,7 @@ class Exporting:
     is_main: bool = False
     is_first: bool = True
     listeners: dict[str, int] = field(default_factory=dict)
+    extensions: dict[str, Any] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     until: WalPosition | None = None
 
@@ -61,7 +62,7 @@ class Exporting:
         if read_position(self.directory, self.name) is None:
             write_position(self.directory, self.name, ReaderPosition(self.wal.durable), durable=True)
         log = LogSettings(self.directory, (self.name,), self.is_main, self.batch, self.until)
-        settings = ExportingSettings({self.name: self.config}, (log,), self.listeners, self.is_first)
+        settings = ExportingSettings({self.name: self.config}, self.extensions, (log,), self.listeners, self.is_first)
         self.process = ExportingProcess(settings, [self.wal.durable], self.directory, self.lines.append)
         await self.process.start()
         self.drain = True
