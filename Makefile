@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format test-peers soak bench-agent bench-api bench-card bench-collector bench-flow bench-truth docs catalog lock clean
+.PHONY: help run test lint format test-peers soak bench-agent bench-api bench-card bench-collector bench-flow bench-lake bench-truth docs catalog lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,9 @@ bench-collector: $(STAMP) ## Measure what the collector takes and what it costs,
 
 bench-flow: $(STAMP) ## Measure what tracking costs a flow
 	$(BIN)/python benchmarks/flow_overhead.py
+
+bench-lake: $(STAMP) ## Measure what a point takes on disk, and what compaction costs
+	$(BIN)/python benchmarks/lake_size.py
 
 bench-truth: $(STAMP) ## Hold what is measured of odd workloads, kills and kills for memory against the truth (Linux, root)
 	$(BIN)/python benchmarks/truth/__main__.py
