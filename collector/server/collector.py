@@ -23,7 +23,7 @@ from stepsize.collector.access.directories import exposed
 from stepsize.collector.limits import CommitLimits, RequestLimits, SinkLimits
 from stepsize.collector.ownership import take_ownership
 from stepsize.collector.pipelines.plan import sink_batch
-from stepsize.collector.pipelines.streams import SOCKET, Streams
+from stepsize.collector.pipelines.streams import SOCKET, Streams, check_addresses
 from stepsize.collector.server.control_http import control_routes, with_token
 from stepsize.collector.server.descriptors import raise_limit
 from stepsize.collector.server.http import HttpLimits, HttpServerState
@@ -114,6 +114,7 @@ class Collector:
         async with self._exit as end:
             if not self._embedded:  # first: a port in use must not cost anybody their embedded collector
                 self._parts.bind(self._config)
+                check_addresses(self._config)
             raise_limit()
             check_directory(settings.data)
             lock = await asyncio.to_thread(take_ownership, settings, embedded=self._embedded)
