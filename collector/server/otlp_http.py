@@ -74,7 +74,8 @@ class OtlpHttp:
 
             large = len(content) > _LARGE_BYTES
             message = await asyncio.to_thread(parse_json, content) if large else parse_json(content)
-            return await self._reception.accept_message(message)
+            # As bytes: what is kept has to be what protobuf's parser takes, whatever JSON could say.
+            return await self._reception.accept(message.SerializeToString())
 
 
 class Router:

@@ -7,9 +7,9 @@ send again. Never reads a socket: HTTP and gRPC both end here.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from stepsize.collector.otlp.request import check_message, check_request
+from stepsize.collector.otlp.request import check_request
 from stepsize.collector.server.refusals import POINTS, TooLargeError, refusal_of
 
 if TYPE_CHECKING:
@@ -68,11 +68,6 @@ class Reception:
         """
         self._intake.check()
         return await self._take(check_request(content))
-
-    async def accept_message(self, message: Any) -> Accepted:
-        """Take a request that is parsed already; errors as :meth:`accept`."""
-        self._intake.check()
-        return await self._take(check_message(message))
 
     def turn_away(self, error: StepsizeError) -> Refusal:
         """Count a request that ended in ``error``; how to tell its client."""
