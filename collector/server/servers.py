@@ -92,6 +92,21 @@ class Servers:
 
     # before anything is served
 
+    def check(self) -> None:
+        """Read certificates and credentials as :meth:`bind` does, and listen nowhere.
+
+        Raises:
+            ConfigError: one of them cannot be used.
+        """
+        for name, receiver in self._receivers().items():
+            for protocol, one in (("grpc", receiver.protocols.grpc), ("http", receiver.protocols.http)):
+                if one is not None:
+                    _watched(one.tls, f"receivers.{name}.protocols.{protocol}.tls")
+                    self._prepare(one.auth, f"receivers.{name}.protocols.{protocol}.auth")
+        for name, extension in self._config.extensions.items():
+            if isinstance(extension, HealthCheckConfig):
+                _watched(extension.tls, f"extensions.{name}.tls")
+
     def bind(self, end: contextlib.ExitStack, ours: Collection[Endpoint]) -> None:
         """Bind every HTTP address and read certificates and credentials; ``end`` closes the sockets.
 

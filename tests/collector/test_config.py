@@ -222,6 +222,8 @@ def test_memory_gate() -> None:
         ("receivers: [", 2, "config.yaml:1:13: not valid YAML"),
         ("\xff", 2, "not"),
         ("receivers: {bogus: }", 2, "unknown type 'bogus'"),
+        (CONFIG.replace("grpc: {", "grpc: {auth: {authenticator: nobody}, "), 2, "'nobody' is no extension in"),
+        (CONFIG.replace("grpc: {", "grpc: {tls: {cert_file: /no/such, key_file: /no/such}, "), 2, "/no/such"),
         (CONFIG, 0, "valid"),
     ],
 )

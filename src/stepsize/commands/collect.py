@@ -36,6 +36,9 @@ def command(config_file: Path | None, data: str | None, embedded: bool, validate
         raise UsageError("--embedded takes no --config: it serves a Unix socket alone")
     config = _read(config_file)
     if validate:
+        from stepsize.collector.server.validate import check_files  # noqa: PLC0415 - nobody else needs it
+
+        check_files(config)
         click.echo(f"{config_file or CONFIG_FILE}: valid", err=True)
         return
     settings = _settings(config, data)

@@ -11,6 +11,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
 
 from tests.collector.pipelines.backend import Backend
@@ -73,8 +74,8 @@ service: {{pipelines: {{{pipelines}}}}}
 def test_unchanged_listeners_keep_connections(place: Place, backend: tuple[Backend, int]) -> None:
     """A connection to a listener that is as before serves on, over gRPC's server too, and goes the new way."""
     taken, port = backend
-    grpc = ', grpc: {endpoint: "127.0.0.1:0"}'
-    changing = Changing(place, config(grpc=grpc))
+    both = ', grpc: {endpoint: "127.0.0.1:0"}'
+    changing = Changing(place, config(grpc=both))
     connection = http.client.HTTPConnection(changing.collector.http, timeout=DEADLINE_S)
     with contextlib.closing(connection):
         connection.connect()
@@ -88,7 +89,7 @@ def test_unchanged_listeners_keep_connections(place: Place, backend: tuple[Backe
 
         assert post(1.0) == 200
         line = changing.change(
-            config(grpc=grpc, exporters=f'parquet: {{}}, otlphttp: {{endpoint: "http://127.0.0.1:{port}"}}')
+            config(grpc=both, exporters=f'parquet: {{}}, otlphttp: {{endpoint: "http://127.0.0.1:{port}"}}')
         )
         assert changing.collector.http in line
         assert changing.collector.grpc in line
@@ -97,6 +98,26 @@ def test_unchanged_listeners_keep_connections(place: Place, backend: tuple[Backe
     wait_for(lambda: taken.values() == [2.0], "what came since, and nothing from before")
     changing.collector.flush()
     assert place.rows("SELECT value FROM points ORDER BY value") == [(1.0,), (2.0,)]
+
+
+def test_changed_grpc(place: Place) -> None:
+    """gRPC with other settings is served anew on the same address."""
+    address = f"127.0.0.1:{free_port()}"
+    changing = Changing(place, config(grpc=f', grpc: {{endpoint: "{address}", max_recv_msg_size_mib: 1}}'))
+    large = request(*map(float, range(100_000)))
+
+    def export() -> grpc.StatusCode:
+        with grpc.insecure_channel(address) as channel:
+            call = channel.unary_unary("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export")
+            try:
+                call(large, timeout=DEADLINE_S, wait_for_ready=True)
+            except grpc.RpcError as error:
+                return error.code()
+            return grpc.StatusCode.OK
+
+    assert export() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    changing.change(config(grpc=f', grpc: {{endpoint: "{address}", max_recv_msg_size_mib: 20}}'))
+    assert export() is grpc.StatusCode.OK
 
 
 def test_changed_listener_keeps_its_socket(place: Place) -> None:
