@@ -39,7 +39,8 @@ def test_the_configuration_in_it_is_one_of_ours() -> None:
     assert set(ports.values()) == served
     for port in OBJECTS["Service"]["spec"]["ports"]:
         assert ports[port["targetPort"]] == port["port"]
-    assert CONTAINER["readinessProbe"]["httpGet"]["path"] == config.extensions["health_check"].path
+    assert CONTAINER["readinessProbe"]["httpGet"]["path"] == config.extensions["health_check"].readiness_path
+    assert CONTAINER["livenessProbe"]["httpGet"]["path"] == config.extensions["health_check"].path
 
 
 def test_the_token_is_where_the_configuration_reads_it() -> None:
