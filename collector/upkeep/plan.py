@@ -95,7 +95,8 @@ def _is_due(
         return True
     compacted_rows = sum(stored.rows for stored in files if stored.level >= DAY)
     is_much = sum(stored.rows for stored in fresh) * _LATE_SHARE >= compacted_rows
-    return is_much and min(age_s(stored) for stored in (*fresh, *others)) >= quiet_s
+    newest_s = min(age_s(stored) for stored in (*fresh, *others) if stored.level < DAY)
+    return is_much and newest_s >= quiet_s
 
 
 def _of_the_hour(files: Iterable[StoredFile], age_s: Callable[[StoredFile], float]) -> tuple[StoredFile, ...]:
