@@ -11,9 +11,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
 from stepsize.collector.config.service import default_text, parse
+from stepsize.collector.decode.arrow import tables
+from stepsize.collector.decode.decoder import Decoder
+from stepsize.collector.limits import ClockBounds
 from stepsize.collector.otlp.json_request import parse_json
-from stepsize.collector.otlp.request import check_message, check_request
+from stepsize.collector.otlp.request import check_message, check_request, count_points
 from stepsize.collector.server.content import decoded
 from stepsize.collector.wal.format import HEADER, OVERHEAD_BYTES, segment_name
 from stepsize.collector.wal.reader import Damage, read_records
@@ -41,6 +46,20 @@ def protobuf(data: bytes) -> bytes | None:
     with soon(), contextlib.suppress(DataError):
         return check_request(data).content
     return None
+
+
+def stored(data: bytes) -> None:
+    """A body of protobuf, as far as the lake's tables: all of its points or, where it is refused, none."""
+    content = protobuf(data)
+    if not content:
+        return
+    decoder = Decoder()
+    batch = decoder.begin()
+    with soon():
+        decoder.add(batch, [content], [time.time_ns()])
+        made = tables(batch, ClockBounds())
+    rows = sum(table.num_rows for partitions in made.values() for table in partitions.values())
+    assert rows == count_points(ExportMetricsServiceRequest.FromString(content))
 
 
 def json_body(data: bytes) -> bytes | None:
@@ -83,9 +102,9 @@ def manifest(data: bytes, directory: Path) -> None:
     with soon(), contextlib.suppress(LakeError):
         found = read_manifest(directory, WRITER)
         assert found.writer == WRITER
-        for stored in found.files:
-            assert (directory / stored.path).resolve().is_relative_to(directory.resolve())
-            assert stored.rows >= 0
+        for one in found.files:
+            assert (directory / one.path).resolve().is_relative_to(directory.resolve())
+            assert one.rows >= 0
         assert found.position >= WalPosition()
 
 
@@ -122,18 +141,19 @@ def corpus() -> dict[str, list[bytes]]:
             }
         ]
     }
-    stored = {"table": "points", "partition": "day=2026-01-01", "name": "x.parquet", "rows": 1, "size_bytes": 2}
+    row = {"table": "points", "partition": "day=2026-01-01", "name": "x.parquet", "rows": 1, "size_bytes": 2}
     named = {
         "version": 2,
         "writer": WRITER,
         "generation": 1,
         "sequence": 1,
         "position": {"segment": 1, "offset": 8},
-        "files": [{**stored, "level": 0}],
+        "files": [{**row, "level": 0}],
         "recent": "",
     }
     return {
         "protobuf": [request.content()],
+        "stored": [request.content()],
         "json_body": [json.dumps(as_json).encode()],
         "config": [default_text().encode()],
         "manifest": [json.dumps(named).encode()],
@@ -144,6 +164,7 @@ def by_name(directory: Path) -> dict[str, Callable[[bytes], object]]:
     """The targets, those with files using ``directory``."""
     return {
         "protobuf": protobuf,
+        "stored": stored,
         "json_body": json_body,
         "compressed": compressed,
         "log": lambda data: log(data, directory),

@@ -46,27 +46,32 @@ def refused(collector: RunningCollector, number: int) -> bool:
     return status == 503
 
 
-@pytest.mark.parametrize(
-    ("operation", "number"),
-    [("fdatasync", errno.EIO), ("write", errno.ENOSPC), ("write", errno.EIO), ("write", errno.EDQUOT)],
-    ids=["sync-EIO", "write-ENOSPC", "write-EIO", "write-EDQUOT"],
-)
-def test_a_log_that_cannot_be_written(site: Site, operation: str, number: int) -> None:
+FAILURES = [
+    ("fdatasync", errno.EIO),
+    ("write", errno.ENOSPC),
+    ("write", errno.EIO),
+    ("write", errno.EDQUOT),
+]
+
+
+def test_a_log_that_cannot_be_written(site: Site) -> None:
     """What the disk may not have is refused and never seen again; the log goes on in a new segment once it can."""
-    rule = site.rule(operation, "*.wal", str(number), lasting=True)
-    opening = site.rule("open", "*.wal", str(number), lasting=True)
+    rules = [site.rule(operation, "*.wal", str(number), lasting=True) for operation, number in FAILURES]
+    opening = site.rule("open", "*.wal", str(errno.ENOSPC), lasting=True)
     collector = site.collect()
-    assert not refused(collector, 1)
-    rule.arm()
-    assert refused(collector, 2)
-    opening.arm()
-    assert refused(collector, 3)
-    rule.disarm()
-    assert refused(collector, 4)
-    opening.disarm()
-    assert not refused(collector, 5)
+    taken = []
+    for round_, rule in enumerate(rules):
+        taken.append(10 * round_)
+        assert not refused(collector, taken[-1])
+        rule.arm()
+        assert refused(collector, 10 * round_ + 1)
+        opening.arm()
+        assert refused(collector, 10 * round_ + 2)
+        rule.disarm()
+        assert refused(collector, 10 * round_ + 3)
+        opening.disarm()
     site.flush()
-    assert stored(site) == [1, 5]
+    assert stored(site) == taken
     assert collector.terminate() == 0
     assert not list(site.settings.state_dir.glob("*.wal"))
 
@@ -83,21 +88,25 @@ def test_writes_that_are_short(site: Site) -> None:
     assert collector.terminate() == 0
 
 
-@pytest.mark.parametrize("where", ["*/points/day=*", "*/tasks/*open/*", "*/manifests/*", "*/.views-*", "*/lake"])
-def test_a_lake_that_is_full(site: Site, where: str) -> None:
+def test_a_lake_that_is_full(site: Site) -> None:
     """While no room is left for the lake requests are taken, each once, and appear when there is room again."""
     site.config = CONFIG
-    rule = site.rule("fsync" if where == "*/lake" else "write", where, str(errno.ENOSPC), lasting=True)
+    wheres = ["*/points/day=*", "*/tasks/*open/*", "*/manifests/*", "*/.views-*"]
+    rules = [site.rule("write", where, str(errno.ENOSPC), lasting=True) for where in wheres]
+    rules.append(site.rule("fsync", "*/lake", str(errno.ENOSPC), lasting=True))
     collector = site.collect()
-    assert not refused(collector, 0)
-    rule.arm()
-    assert not refused(collector, 1)
-    wait_for(lambda: "No space left" in site.said(), "the sink to say so")
-    assert not refused(collector, 2)
-    rule.disarm()
+    number = 0
+    for rule in rules:
+        rule.arm()
+        before = site.said().count("No space left")
+        assert not refused(collector, number)
+        wait_for(lambda: site.said().count("No space left") > before, "the sink to say so")  # noqa: B023 - called in this round alone
+        assert not refused(collector, number + 1)
+        rule.disarm()
+        number += 2
     site.flush()
-    assert stored(site) == [0, 1, 2]
-    assert site.rows("SELECT count(*) FROM tasks") == [(3,)]
+    assert stored(site) == list(range(number))
+    assert site.rows("SELECT count(*) FROM tasks") == [(number,)]
 
 
 @pytest.fixture
@@ -181,7 +190,7 @@ def test_a_log_whose_directory_is_deleted(plain_site: Site) -> None:
     assert stored(plain_site)[-1] == 3
 
 
-@pytest.mark.parametrize("below", ["", "/wal", "/manifests"])
+@pytest.mark.parametrize("below", ["", "/wal"])
 def test_a_disk_that_is_read_only(site: Site, below: str) -> None:
     """A collector that can write nowhere says so in one line, and does not start; with a disk that can, it does."""
     (site.home / "lake").mkdir()

@@ -40,8 +40,8 @@ def stored_points(log: Log) -> int:
         return sum(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0] for table in tables)
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(requests() | mutated(PROTOBUF), min_size=1, max_size=12))
+@settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(requests() | mutated(PROTOBUF), min_size=5, max_size=20))
 def test_what_is_accepted_is_stored_whole(tmp_path_factory: pytest.TempPathFactory, bodies: list[bytes]) -> None:
     """Of a request that the receiver takes the sink stores every point, however odd; of the others none."""
     log = Log(tmp_path_factory.mktemp("log"))
@@ -52,6 +52,13 @@ def test_what_is_accepted_is_stored_whole(tmp_path_factory: pytest.TempPathFacto
     assert stored_points(log) == sum(count_points(ExportMetricsServiceRequest.FromString(one)) for one in kept)
     assert not list(log.wal.glob("*.bin"))
     log.tasks()
+
+
+@settings(max_examples=40)
+@given(requests() | mutated(PROTOBUF))
+def test_protobuf_bodies(content: bytes) -> None:
+    """Protobuf, whole or not: rows for all of its points, or a refusal."""
+    targets.stored(content)
 
 
 @given(near(CORPUS["json_body"]))

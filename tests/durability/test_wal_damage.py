@@ -69,7 +69,7 @@ contents = st.lists(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(contents, st.integers(1, 400), st.data())
 def test_damage_anywhere(
     tmp_path_factory: pytest.TempPathFactory, requests: list[bytes], segment_bytes: int, data: st.DataObject
@@ -105,6 +105,7 @@ def test_damage_anywhere(
             assert any(d.segment == one.segment and d.start <= one.start < d.end for d in reported), (one, reported)
 
 
+@settings(max_examples=30)
 @given(contents, st.integers(1, 59))
 def test_what_a_crash_cuts_off_is_no_damage(
     tmp_path_factory: pytest.TempPathFactory, requests: list[bytes], missing: int
