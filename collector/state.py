@@ -20,6 +20,8 @@ LOCK_FILE = "collector.lock"
 """Held by the collector that owns the directory."""
 SINK_LOCK_FILE = "sink.lock"
 """Held by its sink, which may outlive it for as long as it drains."""
+LOGS = "logs"
+"""Directory of the logs besides the main one (see `stepsize.collector.pipelines.plan`)."""
 _WRITER_FILE = "writer"
 
 

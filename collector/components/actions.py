@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepsize.collector.components.patterns import pattern
-from stepsize.collector.config.language import Sections, choice, names, option, required_text
+from stepsize.collector.config.language import Sections, choice, names, option, required_text, text
 
 if TYPE_CHECKING:
     import re
@@ -34,7 +34,9 @@ def attribute_value(value: Any) -> Any:
         return {required_text(key): attribute_value(inner) for key, inner in value.items()}
     if not isinstance(value, (str, bool, int, float)):
         raise TypeError(f"expected text, a number, true or false, a list or a mapping, found {value!r}")
-    return value
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"expected a number of 64 bits, found {value}")
+    return text(value) if isinstance(value, str) else value
 
 
 def _action(value: Any) -> str:

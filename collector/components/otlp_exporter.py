@@ -56,8 +56,9 @@ class OtlpExporterConfig:
         """Refuse what cannot work."""
         if self.timeout_s <= 0:
             raise ValueError("timeout must be above 0")
-        for name, _ in self.headers:
-            if name.lower().startswith("grpc-") or not name.isascii():
+        for name, value in self.headers:
+            written = name + value.reveal()
+            if not name or name.lower().startswith("grpc-") or not (written.isascii() and written.isprintable()):
                 raise ValueError(f"header {name!r} cannot be sent over gRPC")
 
     @property

@@ -68,7 +68,8 @@ class OtlpHttpExporterConfig:
         if self.timeout_s <= 0:
             raise ValueError("timeout must be above 0")
         for name, value in self.headers:
-            if any(sign in name + value.reveal() for sign in "\r\n") or not name:
+            written = name + value.reveal()
+            if not name or not (written.isascii() and written.isprintable()):
                 raise ValueError(f"header {name!r} cannot be sent over HTTP")
 
     @property

@@ -114,7 +114,10 @@ def text(value: Any) -> str:
     """Text."""
     if not isinstance(value, (str, int, float)):
         raise TypeError(f"expected text, found {value!r}")
-    return str(value)
+    written = str(value)
+    if not written.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in written):
+        raise ValueError("expected text that can be written as UTF-8")
+    return written
 
 
 def required_text(value: Any) -> str:

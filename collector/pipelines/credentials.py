@@ -42,13 +42,15 @@ def credentials(extension: Any) -> Credentials | None:
         if extension.filename is not None:
             file = WatchedFile(extension.filename, _first_token)
             return lambda: (extension.header, Secret(scheme + file.get()))
-        token = (extension.tokens or (extension.token,))[0].reveal()
+        token = _first_token((extension.tokens or (extension.token,))[0].reveal())
         return lambda: (extension.header, Secret(scheme + token))
     return None
 
 
 def _first_token(content: str) -> str:
     for line in content.splitlines():
-        if line.strip():
-            return line.strip()
+        if token := line.strip():
+            if not (token.isascii() and token.isprintable()):
+                raise ValueError("its token cannot be sent in a header")
+            return token
     raise ValueError("it holds no token")

@@ -88,6 +88,7 @@ class Forwarder:
         self._slots = asyncio.Semaphore(queue.num_consumers)
         self._threads = ThreadPoolExecutor(queue.num_consumers, thread_name_prefix=name)
         self._stopping = asyncio.Event()
+        self._is_gathering = False
         self._finishing = until is not None
         self._failing_since_s: float | None = None
         if until is not None:
@@ -102,6 +103,12 @@ class Forwarder:
         """The log can be read up to ``durable``."""
         self._following.advance(durable)
 
+    def tidy(self) -> None:
+        """Let go of what holds no request: the end of a segment that another one follows."""
+        if not self._under_way and not self._is_gathering and self._done < self._following.position:
+            self._done = self._following.position
+            self._remember()
+
     async def run(self) -> None:
         """Send until :meth:`stop`, or :meth:`finish` and nothing is left."""
         while not self._stopping.is_set():
@@ -110,6 +117,7 @@ class Forwarder:
             if batch is None:
                 break
             self._under_way.append(batch)
+            self._is_gathering = False
             self._remember()
             task = asyncio.create_task(self._deliver(batch))
             self._tasks.add(task)
@@ -150,6 +158,7 @@ class Forwarder:
                 await self._following.wait(left_s)
                 continue
             parts.append(request)
+            self._is_gathering = True
             if self._again:  # a batch that was under way when the last process ended is made again as it was
                 if self._following.position >= self._again[0]:
                     self._again.popleft()

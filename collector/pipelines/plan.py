@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 from stepsize.collector.components.batch_processor import BatchConfig
 from stepsize.collector.components.memory_limiter_processor import MemoryLimiterConfig
 from stepsize.collector.components.parquet_exporter import ParquetExporterConfig
+from stepsize.collector.state import LOGS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from stepsize.collector.components.sending import QueueBatchConfig
     from stepsize.collector.config.service import CollectorConfig
-
-LOGS = "logs"
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,9 @@ class _Exporting:
     async def _clean(self) -> None:
         while True:
             await asyncio.sleep(_CLEAN_S)
+            for reader in (reader for _, readers in self._logs for reader in readers):
+                if isinstance(reader, Forwarder):
+                    reader.tidy()
             self._delete_read()
 
     def _delete_read(self) -> None:

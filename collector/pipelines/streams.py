@@ -20,10 +20,10 @@ from stepsize.collector.components.prometheus_exporter import PrometheusExporter
 from stepsize.collector.pipelines.entrance import Entrance, queue_gate
 from stepsize.collector.pipelines.exporting import ExportingProcess
 from stepsize.collector.pipelines.fanout import appender
-from stepsize.collector.pipelines.plan import LOGS, LogPlan, memory_limiters, plan_logs, routes, socket_receiver
+from stepsize.collector.pipelines.plan import LogPlan, memory_limiters, plan_logs, routes, socket_receiver
 from stepsize.collector.pipelines.settings import ExportingSettings, LogSettings
 from stepsize.collector.server.listeners import listen_tcp
-from stepsize.collector.state import make_state_directory
+from stepsize.collector.state import LOGS, make_state_directory
 from stepsize.collector.wal.positions import ReaderPosition, read_position, readers, release, write_position
 from stepsize.collector.wal.reader import bytes_between, end_of, segments
 from stepsize.collector.wal.writer import WalWriter
@@ -133,6 +133,11 @@ class Streams:
             if before is not None:
                 await self._apply(before, self._bind(before))
             raise
+
+    def seal(self) -> None:
+        """Have every log go on in a new segment, so that what is read can be deleted."""
+        for log in self.logs.values():
+            log.seal()
 
     async def close(self) -> None:
         """Make what was accepted durable, send what can be sent soon, and end."""

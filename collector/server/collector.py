@@ -173,7 +173,7 @@ class Collector:
         end.push_async_callback(streams.close)
         await streams.open(self._config)
         if sink and streams.main:
-            sink.on_seal = streams.main.seal
+            sink.on_seal = streams.seal
             sink.advance(streams.main.durable)
         return streams
 

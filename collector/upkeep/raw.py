@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from stepsize.collector.decode.values import attributes
 from stepsize.collector.decode.vocabulary import find_tags
+from stepsize.collector.state import LOGS
 from stepsize.collector.wal.reader import read_records
 from stepsize.discovery import write_whole
 from stepsize.store.erasure import Subject, whose
@@ -50,10 +51,11 @@ def without(message: Any, matcher: Matcher) -> int:
 
 
 def count_in_log(directory: Path, matcher: Matcher) -> int:
-    """How many points that are meant a write-ahead log holds, and the files set aside beside it."""
+    """How many points that are meant a state directory's logs hold, and the files set aside beside the main one."""
     found = 0
-    for record, _ in read_records(directory, WalPosition(), _END):
-        found += _count(record.request, matcher)
+    for log in (directory, *(directory / LOGS).glob("*")):
+        for record, _ in read_records(log, WalPosition(), _END):
+            found += _count(record.request, matcher)
     for path in directory.glob(_ASIDE):
         found += _count(path.read_bytes(), matcher)
     return found
@@ -80,20 +82,13 @@ def erase_aside(directory: Path, matcher: Matcher) -> int:
 
 
 def _count(content: bytes, matcher: Matcher) -> int:
-    """Points in a request that are meant; 1 for bytes that are none and hold a name that is."""
-    names = [text.encode() for text in _names(matcher)]
-    if not matcher.attempts and not any(name in content for name in names):
-        return 0  # what is not there as text is not there at all, and most requests can be passed over
+    """Points in a request that are meant; 1 for bytes that are none and hold the name that is."""
     message = _parsed(content)
-    if message is None:
-        # A text of protobuf's: its length before it.
-        return int(any(bytes([len(name)]) + name in content for name in names if len(name) < 128))
-    return without(message, matcher)
-
-
-def _names(matcher: Matcher) -> list[str]:
+    if message is not None:
+        return without(message, matcher)
     selection = matcher.selection
-    return [text for text in (selection.user or selection.run or selection.flow,) if text]
+    name = (selection.user or selection.run or selection.flow or "").encode()
+    return int(bytes([len(name) & 0x7F]) + name in content if len(name) < 128 else name in content)
 
 
 def _parsed(content: bytes) -> Any | None:

@@ -230,3 +230,20 @@ def test_log_that_ends(tmp_path: Path) -> None:
                 await wait_until(lambda: not list(tmp_path.glob("*.position")), "letting go")
 
     asyncio.run(scenario())
+
+
+def test_sealed_log(tmp_path: Path) -> None:
+    """What has been sent can be deleted without another request coming: erasure waits for that."""
+
+    async def scenario() -> None:
+        backend = Backend()
+        with backend.http() as server:
+            async with Exporting(tmp_path, otlphttp(server.server_port)) as exporting:
+                await exporting.wal.append(request(1.0))
+                (first,) = segments(tmp_path)
+                exporting.wal.seal()
+                await wait_until(lambda: first not in segments(tmp_path), "its end")
+                await exporting.wal.append(request(2.0))
+                await wait_until(lambda: backend.values() == [1.0, 2.0], "both")
+
+    asyncio.run(scenario())
