@@ -8,6 +8,7 @@ import json
 import socket
 import time
 import zlib
+from queue import Queue
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -65,7 +66,7 @@ def test_sizes_of_messages(place: Place) -> None:
     )
     call(collector, points())
     resident = psutil.Process(collector.process.pid).memory_info().rss
-    zeros = b"\n" + b"\0" * (300 * MIB)
+    zeros = b"\n" + b"\0" * (100 * MIB)
     for encoding, packed in (("gzip", gzip.compress(zeros, 1)[:MIB]), ("deflate", zlib.compress(zeros, 1)[:MIB])):
         status, body, _ = collector.post(packed, content_encoding=encoding)
         assert status == 413
@@ -195,6 +196,25 @@ def is_served(collector: RunningCollector) -> bool:
     except grpc.RpcError:
         return False
     return True
+
+
+def test_grpc_connections_and_metadata(place: Place) -> None:
+    """Idle gRPC connections end when the configuration says so, their clients come back; metadata has a bound."""
+    keepalive = ", keepalive: {server_parameters: {max_connection_idle: 200ms, time: 1h}}"
+    collector = place.collect(config(grpc_more=keepalive))
+    states: Queue[grpc.ChannelConnectivity] = Queue()
+    with grpc.insecure_channel(collector.grpc) as channel:
+        channel.subscribe(states.put)
+        export = channel.unary_unary(EXPORT)
+        export(points(), timeout=DEADLINE_S)
+        while states.get(timeout=DEADLINE_S) is not grpc.ChannelConnectivity.READY:
+            pass
+        assert states.get(timeout=DEADLINE_S) is grpc.ChannelConnectivity.IDLE
+        export(points(), timeout=DEADLINE_S)
+        with pytest.raises(grpc.RpcError) as failed:
+            export(points(), timeout=DEADLINE_S, metadata=(("x", "y" * 100_000),))
+        assert failed.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        export(points(), timeout=DEADLINE_S)
 
 
 def test_encodings_that_are_not_taken(place: Place) -> None:
