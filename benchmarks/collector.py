@@ -76,8 +76,8 @@ class Result:
         return self.usage.cpu_s / self.sent_points * 1e6
 
 
-def run(server: Server, load: Load, stored_millions: float = 0.0) -> Result:
-    """Send a load to a server of its own."""
+def run(server: Server, load: Load, stored_millions: float = 0.0, warm_rounds: int = 0) -> Result:
+    """Send a load to a server of its own; each task has sent ``warm_rounds`` requests before what is measured."""
     with tempfile.TemporaryDirectory(prefix="stepsize-bench-") as name:
         directory = Path(name)
         if stored_millions:
@@ -86,6 +86,11 @@ def run(server: Server, load: Load, stored_millions: float = 0.0) -> Result:
             address = running.grpc if load.protocol == "grpc" else running.http
             began_ns = (time.time_ns() // SECOND_NS - 4 * 3600) * SECOND_NS
             load = replace(load, address=address, began_ns=began_ns)
+            if warm_rounds:
+                with _generator(replace(load, requests=warm_rounds * load.tasks)) as generator:
+                    _send(generator)
+                    running.settle()
+            load = replace(load, first_round=warm_rounds)
             already, _ = running.stored()
             with _generator(load) as generator:
                 before = running.usage()
@@ -182,11 +187,12 @@ def growth_stored(millions: float, load: Load, rounds: int) -> Iterator[str]:
 
 
 def growth_tasks(load: Load, rounds: int) -> Iterator[str]:
-    """The cost of a point by how many tasks run at a time."""
+    """The cost of a point by how many tasks run at a time; each has sent before."""
     yield "| tasks that run | CPU µs a point: receiving | storing | both | against the first | target |"
     yield "|" + " --- |" * 6
     steps = [float(tasks) for tasks in TASKS]
-    yield from _growth(steps, [[run(stepsize, replace(load, tasks=tasks)) for tasks in TASKS] for _ in range(rounds)])
+    rows = [[run(stepsize, replace(load, tasks=tasks), warm_rounds=2) for tasks in TASKS] for _ in range(rounds)]
+    yield from _growth(steps, rows)
 
 
 def _growth(steps: list[float], rounds: list[list[Result]]) -> Iterator[str]:

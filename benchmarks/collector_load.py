@@ -65,7 +65,8 @@ class Load:
         rate: requests a second at most; 0 for as many as are taken.
         connections: how many are in flight at a time.
         run: name of the run that the tasks belong to.
-        began_ns: time of the first sample.
+        began_ns: time of the first sample of the tasks.
+        first_round: how many requests each task has sent before.
     """
 
     protocol: str
@@ -78,6 +79,7 @@ class Load:
     connections: int = 32
     run: str = "1"
     began_ns: int = 0
+    first_round: int = 0
 
     @property
     def points(self) -> int:
@@ -182,7 +184,7 @@ class Requests:
         for number in range(load.requests):
             turn, group = divmod(number, self._groups)
             content = self._variants[group][turn % len(self._variants[group])]
-            first_ns = load.began_ns + turn * load.samples * SECOND_NS
+            first_ns = load.began_ns + (load.first_round + turn) * load.samples * SECOND_NS
             for index, holder in enumerate(self._holders):
                 content = content.replace(holder, struct.pack("<Q", first_ns + index * SECOND_NS))
             yield content

@@ -17,17 +17,20 @@ import pyarrow.compute as pc
 
 from stepsize.collector.decode.batch import IDS
 from stepsize.collector.decode.codes import Codes, combined, encoded
+from stepsize.collector.decode.vocabulary import OWNER_COLUMNS, Described
 from stepsize.store.schema import SCHEMAS, SERIES_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Sequence
 
     from stepsize.collector.decode.batch import Batch
-    from stepsize.collector.decode.vocabulary import Tags, Vocabulary
+    from stepsize.collector.decode.vocabulary import Metric, Vocabulary
     from stepsize.collector.limits import ClockBounds
 
 _EPOCH = dt.date(1970, 1, 1)
 _DAY_NS = 86_400 * 10**9
+_METRIC_COLUMNS = ("metric", "unit", "kind", "temporality", "monotonic", "description", "metadata")
+_METRIC_FIELDS = {"metric": "name"}
 _POINT_COLUMNS = {
     "time": "time_unix_nano",
     "start": "start_time_unix_nano",
@@ -95,13 +98,11 @@ class _Columns(NamedTuple):
 def _with_series(rows: pa.Table, vocabulary: Vocabulary, schema: pa.Schema) -> pa.Table:
     """The rows, sorted by series, with the columns of their series."""
     ids = {name: encoded(rows[name].combine_chunks()) for name in IDS}
-    metric = _ranked(ids["metric"], [_metric_row(vocabulary, number) for number in ids["metric"].values], schema)
-    labels = _ranked(
-        ids["attributes"], [{"attributes": vocabulary.attributes[n].text} for n in ids["attributes"].values], schema
-    )
-    scope = _ranked(ids["scope"], [{"scope": vocabulary.scopes[n]} for n in ids["scope"].values], schema)
+    metric = _ranked(ids["metric"], _METRIC_COLUMNS, lambda n: _metric(vocabulary.metrics[n]), schema)
+    labels = _ranked(ids["attributes"], ("attributes",), lambda n: Described.by(vocabulary.attributes[n].text), schema)
+    scope = _ranked(ids["scope"], ("scope",), lambda n: Described.by(vocabulary.scopes[n]), schema)
     whose = owners(ids["resource"], ids["attributes"], lambda number: vocabulary.attributes[number].may_tag)
-    owner = _ranked(whose, [_owner_row(vocabulary, *pair) for pair in whose.values], schema)
+    owner = _ranked(whose, OWNER_COLUMNS, lambda pair: vocabulary.owner(*pair), schema)
     order = pc.sort_indices(_keys(metric, owner, labels))
     columns: dict[str, pa.Array] = {}
     for group in (metric, owner, labels, scope):
@@ -122,50 +123,23 @@ def owners(resources: Codes, labels: Codes, may_tell: Callable[[int], bool]) -> 
     return combined(resources, found)
 
 
-def _metric_row(vocabulary: Vocabulary, number: int) -> dict[str, Any]:
-    metric = vocabulary.metrics[number]
-    return {
-        "metric": metric.name,
-        "unit": metric.unit,
-        "kind": metric.kind,
-        "temporality": metric.temporality,
-        "monotonic": metric.monotonic,
-        "description": metric.description,
-        "metadata": metric.metadata,
-    }
+def _metric(metric: Metric) -> Described:
+    return Described.by(*(getattr(metric, _METRIC_FIELDS.get(name, name)) for name in _METRIC_COLUMNS))
 
 
-def _owner_row(vocabulary: Vocabulary, number: int, labels: int) -> dict[str, Any]:
-    resource = vocabulary.resources[number]
-    tags: Tags = vocabulary.tags(number, labels)
-    host, service = resource.attributes.get("host.name"), resource.attributes.get("service.name")
-    return {
-        "flow": tags.flow,
-        "step": tags.step,
-        "run": tags.run,
-        "task": tags.task,
-        "attempt": tags.attempt,
-        "host": None if host is None else str(host),
-        "service": None if service is None else str(service),
-        "resource": resource.text,
-    }
-
-
-def _ranked(codes: Codes, described: list[dict[str, Any]], schema: pa.Schema) -> _Columns:
-    """The distinct values in the order of what they are described as."""
-    order = sorted(range(len(described)), key=lambda code: _sortable(described[code]))
+def _ranked(codes: Codes, names: tuple[str, ...], describe: Callable[[Any], Described], schema: pa.Schema) -> _Columns:
+    """The distinct values in the order of what they are described as, which are the columns ``names``."""
+    described = [describe(value) for value in codes.values]
+    order = sorted(range(len(described)), key=lambda code: described[code].key)
     ranks = [0] * len(order)
     for rank, code in enumerate(order):
         ranks[code] = rank
-    names = list(described[0])
+    rows = [described[code].values for code in order]
+    columns = zip(*rows, strict=True)
     table = pa.table(
-        {name: _column([described[code][name] for code in order], schema.field(name).type) for name in names}
+        {name: _column(values, schema.field(name).type) for name, values in zip(names, columns, strict=True)}
     )
     return _Columns(pa.array(ranks, pa.int32()).take(codes.rows), len(order), table)
-
-
-def _sortable(described: Mapping[str, Any]) -> tuple[tuple[bool, Any], ...]:
-    return tuple((value is not None, value) for value in described.values())
 
 
 def _keys(metric: _Columns, owner: _Columns, labels: _Columns) -> pa.Array:
@@ -176,7 +150,7 @@ def _keys(metric: _Columns, owner: _Columns, labels: _Columns) -> pa.Array:
     return keys
 
 
-def _column(values: list[Any], type_: pa.DataType) -> pa.Array:
+def _column(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
     if pa.types.is_dictionary(type_):
         return pa.array(values, pa.string()).dictionary_encode()
     return pa.array(values, type_)

@@ -30,6 +30,7 @@ _TAGS = {
     "task": Attr.TASK,
     "attempt": Attr.ATTEMPT,
 }
+OWNER_COLUMNS = ("flow", "step", "run", "task", "attempt", "host", "service", "resource")
 TAG_NAMES = frozenset((*_TAGS, *_TAGS.values()))
 """Names under which a tag is looked for."""
 _Value = TypeVar("_Value")
@@ -79,6 +80,18 @@ class Tags(NamedTuple):
     attempt: int | None
 
 
+class Described(NamedTuple):
+    """Values of columns, and by what they are sorted: NULL before everything else."""
+
+    key: tuple[tuple[bool, Any], ...]
+    values: tuple[Any, ...]
+
+    @classmethod
+    def by(cls, *values: Any) -> Described:
+        """Values that are sorted by themselves."""
+        return cls(tuple((value is not None, value) for value in values), values)
+
+
 class _Numbered(Generic[_Value]):
     """Values by the number under which they came first."""
 
@@ -105,6 +118,7 @@ class Vocabulary:
         self._metrics: _Numbered[Metric] = _Numbered()
         self._attributes: _Numbered[Attributes] = _Numbered()
         self._tags: dict[tuple[int, int], Tags] = {}
+        self._owners: dict[tuple[int, int], Described] = {}
         self.resources = self._resources.values
         self.scopes = self._scopes.values
         self.metrics = self._metrics.values
@@ -147,6 +161,20 @@ class Vocabulary:
         if found is None:
             said = {} if attribute_set < 0 else self.attributes[attribute_set].values
             found = self._tags[key] = find_tags(self.resources[resource].attributes, said)
+            self._weigh()
+        return found
+
+    def owner(self, resource: int, attribute_set: int) -> Described:
+        """The columns :data:`OWNER_COLUMNS` of points with this resource and these attributes; -1 as in `tags`."""
+        key = resource, attribute_set
+        found = self._owners.get(key)
+        if found is None:
+            tags, said = self.tags(resource, attribute_set), self.resources[resource]
+            names = (said.attributes.get("host.name"), said.attributes.get("service.name"))
+            host, service = (None if name is None else str(name) for name in names)
+            found = self._owners[key] = Described.by(
+                tags.flow, tags.step, tags.run, tags.task, tags.attempt, host, service, said.text
+            )
             self._weigh()
         return found
 

@@ -65,6 +65,8 @@ class AttemptTable:
         """In the order in which they came; the numbers are only this table's."""
         self._by_key: dict[AttemptKey, list[Attempt]] = {}
         self._changed: dict[Attempt, None] = {}
+        self._evidence: dict[tuple[int, int], Evidence | None] = {}
+        self._evidence_of: Vocabulary | None = None
 
     def restore(self, attempts: Iterable[Attempt]) -> None:
         """Put attempts (back) in."""
@@ -91,7 +93,7 @@ class AttemptTable:
         news = fold_hosts(self._hosts, owners, vocabulary)
         if news:
             self._changed |= {one: None for one in self.attempts.values() if one.described.get("host") in news}
-        said = _by_evidence(owners, vocabulary)
+        said = self._by_evidence(owners, vocabulary)
         unknown = [(evidence, found) for evidence, found in said.items() if self._meant(evidence, found) is None]
         if unknown:
             self.restore(self._reopen(_starts(unknown)))
@@ -103,6 +105,23 @@ class AttemptTable:
         for attempt, found in touched.items():
             fold(attempt, found, vocabulary)
             self._changed[attempt] = None
+
+    def _by_evidence(self, owners: Iterable[Owner], vocabulary: Vocabulary) -> dict[Evidence, list[Owner]]:
+        if self._evidence_of is not vocabulary:
+            self._evidence, self._evidence_of = {}, vocabulary
+        found: dict[Evidence, list[Owner]] = {}
+        for owner in owners:
+            if not owner.tells:
+                continue
+            key = owner.resource, owner.attributes
+            if key not in self._evidence:
+                tags = vocabulary.tags(*key)
+                point = {} if owner.attributes < 0 else vocabulary.attributes[owner.attributes].values
+                self._evidence[key] = evidence_of(tags, vocabulary.resources[owner.resource].attributes, point)
+            evidence = self._evidence[key]
+            if evidence is not None:
+                found.setdefault(evidence, []).append(owner)
+        return found
 
     def _meant(self, evidence: Evidence, owners: list[Owner]) -> Attempt | None:
         known = self._by_key.get(evidence.key)
@@ -164,19 +183,6 @@ class AttemptTable:
                 attempt.described.update({name: getattr(host, name) for name in _HOST_FACTS})
             made.append(task_row(attempt))
         return made
-
-
-def _by_evidence(owners: Iterable[Owner], vocabulary: Vocabulary) -> dict[Evidence, list[Owner]]:
-    found: dict[Evidence, list[Owner]] = {}
-    for owner in owners:
-        if not owner.tells:
-            continue
-        tags = vocabulary.tags(owner.resource, owner.attributes)
-        point = {} if owner.attributes < 0 else vocabulary.attributes[owner.attributes].values
-        evidence = evidence_of(tags, vocabulary.resources[owner.resource].attributes, point)
-        if evidence is not None:
-            found.setdefault(evidence, []).append(owner)
-    return found
 
 
 def _starts(unknown: Iterable[tuple[Evidence, list[Owner]]]) -> dict[AttemptKey, int]:
