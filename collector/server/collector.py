@@ -240,23 +240,27 @@ class Collector:
             try:
                 config = await asyncio.to_thread(self._read)
                 self._parts.bind(config)
-                await self._switch(config, streams, health)
+                await self._lead(config, streams)
             except StepsizeError as error:
                 self._log.error(f"{error}; the configuration from before goes on")
                 return
             self._config = config
+            try:
+                await self._parts.serve(lambda name: _intake(streams, name), health)
+            except StepsizeError as error:  # the address was free a moment ago
+                self._log.error(f"{error}; all else is as the configuration says now")
             self._observe_streams(streams, health)
             if sink:
                 sink.configure(self._sink_settings())
             self._log(f"the configuration was read again; {', '.join([*self._parts.addresses, *streams.addresses])}")
 
-    async def _switch(self, config: CollectorConfig, streams: Streams, health: Health) -> None:
+    async def _lead(self, config: CollectorConfig, streams: Streams) -> None:
+        """Have requests go where ``config`` says."""
         try:
             await streams.open(config)
         except StepsizeError:
             self._parts.unbind()
             raise
-        await self._parts.serve(lambda name: _intake(streams, name), health)
 
     # ending
 

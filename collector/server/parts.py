@@ -91,7 +91,7 @@ class Parts:
         """Serve what :meth:`bind` has bound last, in place of what was served until now.
 
         Raises:
-            UnavailableError: gRPC cannot listen on its address.
+            UnavailableError: gRPC cannot listen on its address; all else is served.
         """
         gone = [name for name in self._parts if name in self._made or name not in self._wanted]
         await asyncio.gather(*(self._parts.pop(name).frontends.close(_GRACE_S) for name in gone))
@@ -99,11 +99,19 @@ class Parts:
             self._configs.pop(name)
             self._addresses.pop(name)
         self._unserved.pop_all()  # who serves a socket closes it
+        failure: StepsizeError | None = None
         for name in list(self._made):
             servers = self._made.pop(name)
-            self._parts[name], self._configs[name], self._addresses[name] = servers, self._wanted[name], []
-            self._addresses[name] = await servers.serve(intake, health)
+            try:
+                addresses = await servers.serve(intake, health)
+            except StepsizeError as error:
+                failure = error
+                await servers.frontends.close(0)
+            else:
+                self._parts[name], self._configs[name], self._addresses[name] = servers, self._wanted[name], addresses
         self._keep_sockets()
+        if failure is not None:
+            raise failure
 
     async def close(self) -> None:
         """Let requests that have arrived be answered; those that would come now find nobody."""

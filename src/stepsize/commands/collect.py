@@ -63,6 +63,7 @@ def command(config_file: Path | None, data: str | None, embedded: bool, validate
             "whether there is a parquet exporter": changed.is_relay == config.is_relay,
             "exporters.parquet.write_ahead_log": changed.parquet.wal == config.parquet.wal,
             "service.telemetry.logs": changed.telemetry.logs == logs,
+            "limits.max_in_flight_mib of the receivers": _in_flight(changed) == _in_flight(config),
         }
         for what, is_same in fixed.items():
             if not is_same:
@@ -70,6 +71,10 @@ def command(config_file: Path | None, data: str | None, embedded: bool, validate
         return changed
 
     run(config, settings, embedded=embedded, log=log, ready=ready, read=read)
+
+
+def _in_flight(config: CollectorConfig) -> int:
+    return max(int(receiver.limits.limits.in_flight_bytes) for receiver in config.receivers.values())
 
 
 def _read(config_file: Path | None) -> CollectorConfig:
