@@ -16,7 +16,13 @@ import pyarrow as pa
 
 from stepsize.collector.upkeep.raw import count_in_log, erase_aside
 from stepsize.collector.upkeep.requests import answer, open_requests
-from stepsize.collector.upkeep.staging import cleared_staging
+from stepsize.collector.upkeep.staging import (
+    clear_staging,
+    cleared_staging,
+    staged_files,
+    tending_directory,
+    tending_lock,
+)
 from stepsize.errors import DataError
 from stepsize.store.database import rebuild
 from stepsize.store.erasure import count_rows, write_others
@@ -35,20 +41,30 @@ if TYPE_CHECKING:
 def obey(data: Path, state: Path, writer: str) -> None:
     """Do what ``writer`` is asked to erase. Its lock is held, and its write-ahead log has been folded.
 
+    Where somebody is still compacting for the writer, from when it was gone, the requests stay open.
+
     Raises:
         LakeError, OSError, pa.ArrowException: the lake cannot be read or written.
     """
-    for request in open_requests(data, writer):
-        rows = erase_from(LakeWriter(data, writer), request.matcher(), now=request.now)
-        erase_aside(state, request.matcher())
-        answer(data, request, writer, rows)
+    lock = tending_lock(data, writer)
+    if not lock.try_acquire():
+        return
+    try:
+        for request in open_requests(data, writer):
+            rows = erase_from(LakeWriter(data, writer), request.matcher(), now=request.now)
+            erase_aside(state, request.matcher())
+            answer(data, request, writer, rows)
+    finally:
+        lock.release()
 
 
 def erase_from(writer: LakeWriter, matcher: Matcher, *, now: bool) -> int:
     """Erase what is meant from the files of ``writer``, in one commit; how many rows that were.
 
+    Its lock and its `tending_lock` are held: nothing is made of files that hold such rows meanwhile.
     Files that held some are deleted after the grace that readers have, or at once with ``now``.
     """
+    clear_staging(writer.data, tending_directory(writer.manifest.writer))
     staging = cleared_staging(writer.data, writer.manifest.writer)
     kept: list[StoredFile] = []
     erased = 0
@@ -64,7 +80,7 @@ def erase_from(writer: LakeWriter, matcher: Matcher, *, now: bool) -> int:
             kept.append(writer.adopt(others, stored.table, stored.partition, left, stored.level))
     if erased:
         writer.commit(replace(writer.manifest, files=tuple(kept)))
-    cleared_staging(writer.data, writer.manifest.writer)
+    clear_staging(writer.data, writer.manifest.writer)
     if now:
         rebuild(writer.data)  # whoever was killed after a commit has left views that name what is deleted now
         writer.collect_garbage(time.time(), grace_s=0.0)
@@ -87,6 +103,10 @@ def remaining(data: Path, state: Path, matcher: Matcher) -> list[Path]:
         DataError: a file cannot be read, so that nobody can tell what is in it.
     """
     found = [path for table, path in _parquet_files(data) if _holds(path, table, matcher)]
+    for path in staged_files(data):  # those that cannot be read are being made, of what was searched before
+        with contextlib.suppress(OSError, pa.ArrowException):
+            if count_rows(path, "points", matcher):
+                found.append(path)
     if state.is_dir() and count_in_log(state, matcher):
         found.append(state)
     return found
@@ -106,7 +126,7 @@ def _holds(path: Path, table: str, matcher: Matcher) -> bool:
 
 
 def _parquet_files(data: Path) -> Iterator[tuple[str, Path]]:
-    """Every file with rows, whether a manifest names it or not: earlier generations, temporary ones, upkeep's."""
+    """Every file with rows, whether a manifest names it or not: earlier generations, temporary ones."""
     for table in SCHEMAS:
         for path in (data / table).glob("*/*.parquet*"):
             yield table, path

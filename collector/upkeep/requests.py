@@ -29,12 +29,14 @@ class EraseRequest:
     Attributes:
         selection: whose rows go.
         attempts: keys of the attempts that are meant by their rows in `tasks`, of whatever writer.
+        writers: who is asked: those of the lake at that time. What a later one stores is new.
         now: whether files of earlier generations go at once, though somebody may be reading them.
         name: of the request.
     """
 
     selection: Selection
     attempts: tuple[tuple[Any, ...], ...]
+    writers: tuple[str, ...]
     now: bool
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -55,7 +57,7 @@ def open_requests(data: Path, writer: str) -> list[EraseRequest]:
     for path in (data / _DIRECTORY).glob("[!.]*.json"):
         if not _answer_path(data, path.stem, writer).exists():
             fields = _read(path)
-            if fields is not None:
+            if fields is not None and writer in fields["writers"]:
                 selection = Selection(**fields.pop("selection"))
                 found.append(EraseRequest(selection=selection, **fields))
     return found

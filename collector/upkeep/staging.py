@@ -9,7 +9,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from stepsize.store.layout import make_directory
+from stepsize.store.layout import MANIFESTS, make_directory
+from stepsize.store.locks import Lock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,9 +23,29 @@ def staging_directory(data: Path, writer: str) -> Path:
     return data / _DIRECTORY / writer
 
 
+def staged_files(data: Path) -> list[Path]:
+    """What is in the directories of all writers."""
+    return sorted((data / _DIRECTORY).glob("*/*.parquet*"))
+
+
+def clear_staging(data: Path, writer: str) -> None:
+    """Delete the directory and what is in it."""
+    shutil.rmtree(staging_directory(data, writer), ignore_errors=True)
+
+
+def tending_lock(data: Path, writer: str) -> Lock:
+    """Held by the one process that compacts for a writer that is gone, without holding the writer's own lock."""
+    return Lock(data.absolute() / MANIFESTS / f".{writer}.tended")
+
+
+def tending_directory(writer: str) -> str:
+    """Name of the directory in which that process works."""
+    return f"{writer}.tended"
+
+
 def cleared_staging(data: Path, writer: str) -> Path:
     """The directory, made, with nothing in it; whoever calls holds the writer's lock."""
+    clear_staging(data, writer)
     directory = staging_directory(data, writer)
-    shutil.rmtree(directory, ignore_errors=True)
     make_directory(directory)
     return directory

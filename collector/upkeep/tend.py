@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepsize.collector.upkeep.staging import cleared_staging
+from stepsize.collector.upkeep.staging import clear_staging, cleared_staging, tending_directory, tending_lock
 from stepsize.collector.upkeep.work import MadeFile
 from stepsize.collector.upkeep.writer_upkeep import WriterUpkeep
 from stepsize.store.compact import compact
 from stepsize.store.database import rebuild
-from stepsize.store.layout import MANIFESTS
-from stepsize.store.locks import Lock
 from stepsize.store.manifest import manifest_path, read_manifests
 from stepsize.store.writer import GRACE_S, LakeWriter, writer_lock
 
@@ -60,11 +58,12 @@ def tend(data: Path, retention: Retention, quiet_s: float) -> Tended:
     """
     done = Tended()
     for writer in [manifest.writer for manifest in read_manifests(data)]:
-        lock = Lock(data / MANIFESTS / f".{writer}.tended")
+        lock = tending_lock(data, writer)
         if lock.try_acquire():  # else another process is at it
             try:
                 done += _tend_writer(data, writer, retention, quiet_s)
             finally:
+                clear_staging(data, tending_directory(writer))
                 lock.release()
     return done
 
@@ -82,7 +81,7 @@ def _tend_writer(data: Path, writer: str, retention: Retention, quiet_s: float) 
             group = upkeep.next_group(time.time_ns())
             if group is None:
                 return done
-            job = upkeep.job(group, cleared_staging(data, f"{writer}.tended"))
+            job = upkeep.job(group, cleared_staging(data, tending_directory(writer)))
         made = compact(job.table, list(map(Path, job.files)), list(map(Path, job.elsewhere)), Path(job.into))
         with _standing_in(data, writer) as found:
             if found is None:

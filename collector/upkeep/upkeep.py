@@ -10,7 +10,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from stepsize.collector.upkeep.staging import cleared_staging
+from stepsize.collector.upkeep.staging import clear_staging, cleared_staging
 from stepsize.collector.upkeep.work import TendJob, Work
 from stepsize.collector.upkeep.writer_upkeep import WriterUpkeep
 
@@ -99,4 +99,5 @@ class Upkeep:
             self._failed[group.partition, group.table] = self._monotonic_s()
         else:
             self._upkeep.replace(group, made)
+        clear_staging(self._data, self._writer)
         self._look_s = self._monotonic_s()  # there may be more to compact

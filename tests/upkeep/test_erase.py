@@ -13,13 +13,19 @@ from typing import Any
 
 import pytest
 
+from stepsize.collector.upkeep.erase import obey
+from stepsize.collector.upkeep.raw import count_in_log, erase_aside
+from stepsize.collector.upkeep.requests import EraseRequest, ask
+from stepsize.store.erasure import Matcher, Selection
 from stepsize.store.manifest import read_manifest
 from stepsize.store.writer import LakeWriter, writer_lock
 from tests.collector.otlp import RequestBuilder, identity
-from tests.collector.running import Place, wait_for
+from tests.collector.running import CONFIG, Place, wait_for
 from tests.places import short_directory
 from tests.upkeep.lake import FIRST, SECOND_WRITER, commit, commit_tasks, samples, seen
 
+OFTEN = CONFIG.replace("parquet: {}", "parquet: {linger: 1s}")
+"""Attempts that linger for a second have the sink look every quarter of it; they go on for longer than the test."""
 COMMAND = (sys.executable, "-m", "stepsize", "erase")
 
 
@@ -139,7 +145,7 @@ def sent(user: str, number: int) -> bytes:
 def test_a_collector_erases_what_it_serves(place: Place) -> None:
     """While requests come in: of the user nothing is left, in the lake, the log, or what the roll-up remembers; others
     lose nothing, and attempts that go on keep what they were."""
-    collector = place.collect()
+    collector = place.collect(OFTEN)
     for number in range(6):
         assert collector.post(sent("anouk" if number % 2 else "bob", number))[0] == 200
     collector.flush()
@@ -216,3 +222,42 @@ def test_a_living_writer_is_waited_for(lake: Path, place: Place) -> None:
             finally:
                 process.kill()
     assert list(lake.glob(".erase/*.json"))
+
+
+def test_what_was_set_aside_is_erased(tmp_path: Path) -> None:
+    """Requests that could not be decoded lose the points that are meant; bytes that are none go where they hold the
+    name, and stay where they do not."""
+    mixed = RequestBuilder(identity("1", **{"stepsize.user": "anouk"})).gauge("n", [(1, 1), (2, 2)])
+    mixed.message.MergeFrom(RequestBuilder(identity("2", **{"stepsize.user": "bob"})).gauge("n", [(1, 2)]).message)
+    (tmp_path / "undecodable-1-8.bin").write_bytes(mixed.content())
+    (tmp_path / "damaged-1-9.bin").write_bytes(b"\xff\x05anouk\xff")
+    (tmp_path / "damaged-2-9.bin").write_bytes(b"\xff\x06anouks\xff")
+    matcher = Matcher(Selection(user="anouk"))
+    assert count_in_log(tmp_path, matcher) == 3
+    assert erase_aside(tmp_path, matcher) == 3
+    assert count_in_log(tmp_path, matcher) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged-2-9.bin", "undecodable-1-8.bin"]
+    assert count_in_log(tmp_path, Matcher(Selection(user="bob"))) == 1
+
+
+def test_a_number_that_names_a_run(tmp_path: Path) -> None:
+    """Senders may send it as one."""
+    builder = RequestBuilder(identity("1", **{"stepsize.run.id": 17})).gauge("n", [(1, 1)])
+    (tmp_path / "undecodable-1-8.bin").write_bytes(builder.content())
+    assert count_in_log(tmp_path, Matcher(Selection(flow="TrainFlow", run="17"))) == 1
+    assert count_in_log(tmp_path, Matcher(Selection(flow="TrainFlow", run="1"))) == 0
+
+
+def test_a_later_writer_is_not_asked(tmp_path: Path) -> None:
+    """A request that somebody left behind erases nothing that came after it."""
+    commit(tmp_path, FIRST, *owned("anouk"))
+    ask(tmp_path, EraseRequest(Selection(user="anouk"), (), (FIRST,), now=True))
+    commit(tmp_path, SECOND_WRITER, *owned("anouk"))
+    for writer in (FIRST, SECOND_WRITER):
+        obey(tmp_path, tmp_path, writer)
+    assert len(seen(tmp_path)) == 5
+    assert read_manifest(tmp_path, FIRST).files == ()
+    obey(tmp_path, tmp_path, FIRST)
+    commit(tmp_path, FIRST, *owned("anouk", days_ago=2))
+    obey(tmp_path, tmp_path, FIRST)
+    assert len(seen(tmp_path)) == 10

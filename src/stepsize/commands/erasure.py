@@ -7,12 +7,14 @@ process does it under their locks. What a task that goes on sends afterwards is 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
 from stepsize.collector.upkeep.erase import count_named, erase_from, remaining
 from stepsize.collector.upkeep.raw import count_in_log, erase_aside
 from stepsize.collector.upkeep.requests import EraseRequest, answer, answered, ask, withdraw
+from stepsize.collector.upkeep.staging import tending_lock
 from stepsize.commands.erase_spool import count_spooled, erase_spooled
 from stepsize.errors import PermanentError, UnavailableError
 from stepsize.store.database import rebuild
@@ -41,9 +43,11 @@ class Erasure:
         self._data = settings.data.absolute()
         self._state = settings.state_dir
         self._spool = settings.spool_dir
-        tasks = [one for manifest in read_manifests(self._data) for one in manifest.files if one.table == "tasks"]
+        manifests = read_manifests(self._data)
+        tasks = [one for manifest in manifests for one in manifest.files if one.table == "tasks"]
         attempts = attempts_in((self._data / one.path for one in tasks), selection)
-        self._request = EraseRequest(selection, tuple(sorted(attempts, key=repr)), now)
+        writers = tuple(manifest.writer for manifest in manifests)
+        self._request = EraseRequest(selection, tuple(sorted(attempts, key=repr)), writers, now)
         self._matcher = self._request.matcher()
 
     def count(self) -> Mapping[str, int]:
@@ -87,19 +91,18 @@ class Erasure:
                 time.sleep(_POLL_S)
 
     def _unanswered(self) -> list[str]:
-        writers = [manifest.writer for manifest in read_manifests(self._data)]
-        return [writer for writer in writers if answered(self._data, self._request, writer) is None]
+        asked = self._request.writers
+        return [writer for writer in asked if answered(self._data, self._request, writer) is None]
 
     def _stand_in(self, writer: str) -> None:
-        """Erase for a writer that nobody commits for."""
-        lock = writer_lock(self._data, writer)
-        if not lock.try_acquire():
-            return
-        try:
+        """Erase for a writer that nobody commits or compacts for."""
+        with contextlib.ExitStack() as end:
+            for lock in (tending_lock(self._data, writer), writer_lock(self._data, writer)):
+                if not lock.try_acquire():
+                    return
+                end.callback(lock.release)
             rows = erase_from(LakeWriter(self._data, writer), self._matcher, now=self._request.now)
             answer(self._data, self._request, writer, rows)
-        finally:
-            lock.release()
 
     def _wait_for_files(self, say: Callable[[str], None]) -> None:
         """Return once no file holds anything that is meant."""
