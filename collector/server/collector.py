@@ -290,7 +290,7 @@ class Collector:
             self._log("the sink did not finish in time; the next collector goes on from the write-ahead log")
             return
         settings = self._settings
-        delete_covered(settings.state_dir, read_manifest(settings.data, sink.writer).position)
+        delete_covered(settings.state_dir, read_manifest(settings.data, sink.writer).settled)
 
 
 def _intake(streams: Streams, receiver: str) -> Intake:

@@ -4,9 +4,9 @@ What comes in on standard input, one line each: ``durable SEGMENT OFFSET`` (the 
 ``flush``. What goes out on standard output: ``ready`` once the lake is there, ``stored SEGMENT OFFSET`` after a commit
 that shows the points up to there, ``committed SEGMENT OFFSET`` after one that shows `tasks` up to there too, ``seal``
 where what the log holds has to be deleted soon (rows were erased), or ``error MESSAGE`` before an exit with 1. At the
-end of standard input it folds what the log still holds and exits with 0: a collector that was killed leaves nothing
-behind that waits for the next one. Any failure ends the process; the collector starts another one, which goes on from
-the last commit.
+end of standard input it folds what the log still holds, for :data:`_DRAIN_S` at most, and exits with 0: a collector
+that was killed leaves little behind that waits for the next one. Any failure ends the process; the collector starts
+another one, which goes on from the last commit.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from stepsize.collector.sink.sink import Sink
 from stepsize.collector.state import SINK_LOCK_FILE
 from stepsize.collector.upkeep.erase import obey
 from stepsize.collector.upkeep.requests import open_requests
+from stepsize.collector.wal.reader import segments
 from stepsize.errors import StepsizeError
 from stepsize.store.lake import Lake
 from stepsize.store.locks import Lock
@@ -40,6 +41,7 @@ END = WalPosition(segment=2**62)
 """A position after everything."""
 
 _LOCK_TIMEOUT_S = 60.0
+_DRAIN_S = 20.0
 _TICK_S = 5.0
 _STEP_NS = 2 * 10**9
 """What a clock gains or loses on the monotonic one in less than a minute, it was set by (slewing is 500 ppm)."""
@@ -180,8 +182,18 @@ def _fold_until_asked(
             if open_requests(settings.data, settings.writer):
                 sink.fold(durable, _now_ns(sink, clock))
                 return durable
-    sink.fold(END, time.time_ns())
+    _drain(sink, settings)
     return None
+
+
+def _drain(sink: Sink, settings: SinkSettings) -> None:
+    """Fold what the log still holds, for a while: the next collector waits for the lock, and its sink goes on."""
+    until_s = time.monotonic() + _DRAIN_S
+    for number in segments(settings.state):
+        if time.monotonic() >= until_s:
+            return
+        sink.fold(WalPosition(number + 1), time.time_ns(), roll_up=False)
+    sink.fold(END, time.time_ns())
 
 
 def _now_ns(sink: Sink, clock: _Clock) -> int:

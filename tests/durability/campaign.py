@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -32,8 +33,8 @@ service: {pipelines: {metrics: {receivers: [otlp], processors: [batch], exporter
 """
 """Commits often, small segments, attempts that are final soon: every kind of file is written all the time."""
 
-RANDOM = ("ingest", "sink", "both", "group")
-"""Whom a random kill hits."""
+RANDOM = ("ingest", "sink", "both", "group", "end")
+"""Whom a random kill hits; `end`: the sink of a collector that has been told to end, and drains."""
 
 
 class Campaign:
@@ -77,13 +78,19 @@ class Campaign:
         """Kill at any moment."""
         time.sleep(self._random.uniform(0.0, 0.4))  # not to wait for anything: any moment is meant
         sinks = [one for one in psutil.Process(self._collector.process.pid).children() if one.is_running()]
+        if whom == "end":
+            self._collector.process.terminate()
+            time.sleep(self._random.uniform(0.0, 0.2))  # as above
         if whom == "group":
             os.killpg(self._collector.process.pid, signal.SIGKILL)
         if whom in ("ingest", "both"):
             self._collector.process.kill()
-        if whom in ("sink", "both"):
+        if whom in ("sink", "both", "end"):
             for sink in sinks:
-                sink.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    sink.kill()
+        if whom == "end":
+            self._collector.process.wait(DEADLINE_S)
         self.kills[f"random: {whom}"] += 1
         self._go_on()
 

@@ -12,7 +12,7 @@ _SHARES = 3
 
 
 def share(number: int) -> list[Point]:
-    """A part of the named points: over all shares each call to each kind of file but its opening; actions take turns."""
+    """A part of the named points: over all, each call to each kind of file but its opening; actions take turns."""
     calls = list(dict.fromkeys((point.what, point.operation) for point in POINTS if point.operation != "open"))
     chosen = []
     for index, call in enumerate(calls):
