@@ -6,6 +6,7 @@ elsewhere ends where it was going.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -20,17 +21,39 @@ if TYPE_CHECKING:
 _LOOK_S = 0.25
 
 
+class Way:
+    """Where an entrance leads, and how many requests are on it."""
+
+    def __init__(self, target: Appender | None) -> None:
+        self.target = target
+        self.under_way = 0
+        self._settled = asyncio.Event()
+
+    def leave(self) -> None:
+        """One request has ended."""
+        self.under_way -= 1
+        if not self.under_way:
+            self._settled.set()
+
+    async def settled(self) -> None:
+        """Return once no request is on it, where none begins any more."""
+        if self.under_way:
+            self._settled.clear()
+            await self._settled.wait()
+
+
 class Entrance:
     """One receiver's."""
 
     def __init__(self) -> None:
-        self._target: Appender | None = None
+        self._way = Way(None)
         self._gates: Sequence[Callable[[], str | None]] = ()
 
-    def lead(self, target: Appender | None, gates: Sequence[Callable[[], str | None]]) -> None:
-        """Have requests go to ``target`` from now on, unless one of ``gates`` says why not."""
-        self._target = target
+    def lead(self, target: Appender | None, gates: Sequence[Callable[[], str | None]]) -> Way:
+        """Have requests go to ``target`` from now on, unless one of ``gates`` says why not; returns the way before."""
+        before, self._way = self._way, Way(target)
         self._gates = gates
+        return before
 
     def closed(self) -> str | None:
         """Why nothing can be taken now, or None.
@@ -49,9 +72,14 @@ class Entrance:
         Raises:
             UnavailableError: it is not; sending it again is safe.
         """
-        if self._target is None:
+        way = self._way
+        if way.target is None:
             raise UnavailableError("the collector's configuration has just changed; send again")
-        await self._target.append(request)
+        way.under_way += 1
+        try:
+            await way.target.append(request)
+        finally:
+            way.leave()
 
 
 def queue_gate(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from stepsize.collector.components.file_exporter import FileExporterConfig
@@ -17,7 +18,7 @@ from stepsize.collector.components.memory_limiter_processor import memory_gate
 from stepsize.collector.components.otlp_exporter import OtlpExporterConfig
 from stepsize.collector.components.otlphttp_exporter import OtlpHttpExporterConfig
 from stepsize.collector.components.prometheus_exporter import PrometheusExporterConfig
-from stepsize.collector.pipelines.entrance import Entrance, queue_gate
+from stepsize.collector.pipelines.entrance import Entrance, Way, queue_gate
 from stepsize.collector.pipelines.exporting import ExportingProcess
 from stepsize.collector.pipelines.fanout import appender
 from stepsize.collector.pipelines.plan import LogPlan, memory_limiters, plan_logs, routes, socket_receiver
@@ -32,7 +33,6 @@ from stepsize.store.manifest import WalPosition
 
 if TYPE_CHECKING:
     import socket
-    from collections import Counter
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -89,7 +89,7 @@ class Streams:
         self._indexes: dict[Path, int] = {}
         self._exporting: ExportingProcess | None = None
         self._is_first = True
-        self._past: list[Counter[tuple[str, str]]] = []
+        self._past: Counter[tuple[str, str]] = Counter()
         self.logs: dict[Path, WalWriter] = {}
 
     @property
@@ -108,8 +108,7 @@ class Streams:
 
     def points(self, what: str, exporter: str) -> int:
         """How many points an exporter has `sent`, or `failed` to."""
-        counts = [*self._past, *([self._exporting.counts] if self._exporting else [])]
-        return sum(one[what, exporter] for one in counts)
+        return self._past[what, exporter] + (self._exporting.counts[what, exporter] if self._exporting else 0)
 
     def backlogs(self) -> Iterator[tuple[str, Callable[[], int]]]:
         """Exporters that remember how far they have come, and how many bytes of their log wait for each."""
@@ -175,10 +174,12 @@ class Streams:
             if plan.directory not in self.logs:
                 self.logs[plan.directory] = self._open_log(plan, config)
         if self._exporting is not None:
-            self._past.append(self._exporting.counts)
+            self._past.update(self._exporting.counts)
             await self._exporting.stop(drain=False)
             self._exporting = None
-        self._enter(config, plans)
+        self._begin(config, plans)
+        # What is on its way as it was before is to be in the logs before anybody says where they end for whom.
+        await asyncio.gather(*(way.settled() for way in self._enter(config, plans)))
         wanted = {plan.directory for plan in plans}
         for directory in [directory for directory in self.logs if directory not in wanted]:
             await self.logs.pop(directory).close()
@@ -205,8 +206,17 @@ class Streams:
         if self._exporting is not None and directory in self._indexes:
             self._exporting.advance(self._indexes[directory], durable)
 
-    def _enter(self, config: CollectorConfig, plans: tuple[LogPlan, ...]) -> None:
-        """Have every receiver's requests go the way that ``config`` says."""
+    def _begin(self, config: CollectorConfig, plans: tuple[LogPlan, ...]) -> None:
+        """Have exporters that are new in a log begin with what comes now."""
+        for plan in plans:
+            for name in plan.exporters:
+                if isinstance(config.exporters[name], _REMEMBER) and read_position(plan.directory, name) is None:
+                    begin = ReaderPosition(self.logs[plan.directory].durable)
+                    write_position(plan.directory, name, begin, durable=True)
+
+    def _enter(self, config: CollectorConfig, plans: tuple[LogPlan, ...]) -> list[Way]:
+        """Have every receiver's requests go the way that ``config`` says; returns the ways before."""
+        ways_before = []
         gates = {name: memory_gate(one) for name, one in memory_limiters(config)}
         for name in {*config.receivers, *self._entrances, SOCKET}:
             ways = routes(config, socket_receiver(config) if name == SOCKET else name, plans)
@@ -224,7 +234,8 @@ class Streams:
                 if isinstance(one := config.exporters[exporter], (OtlpExporterConfig, OtlpHttpExporterConfig))
             ]
             entrance = self._entrances.setdefault(name, Entrance())
-            entrance.lead(appender(ways, self.logs) if ways else None, limits)
+            ways_before.append(entrance.lead(appender(ways, self.logs) if ways else None, limits))
+        return ways_before
 
     def _switch_sockets(self, bound: dict[Endpoint, socket.socket]) -> None:
         for endpoint, listener in self._sockets.items():
@@ -237,11 +248,6 @@ class Streams:
         settings = [
             LogSettings(plan.directory, plan.exporters, plan.is_main, plan.batch) for plan in plans if plan.exporters
         ]
-        for plan in plans:
-            for name in plan.exporters:
-                if isinstance(config.exporters[name], _REMEMBER) and read_position(plan.directory, name) is None:
-                    begin = ReaderPosition(self.logs[plan.directory].durable)
-                    write_position(plan.directory, name, begin, durable=True)
         self._indexes = {one.directory: index for index, one in enumerate(settings)}
         durable = [self.logs[one.directory].durable for one in settings]
         for left in self._left_over(config, plans):

@@ -214,6 +214,44 @@ def test_nothing_is_lost_over_changes(place: Place, backend: tuple[Backend, int]
     assert place.rows("SELECT value FROM points ORDER BY value") == [(1.0,), (2.0,), (3.0,), (4.0,)]
 
 
+def test_nothing_is_lost_under_load(place: Place, backend: tuple[Backend, int]) -> None:
+    """What is acknowledged while pipelines change arrives wherever it was to go before or after the change."""
+    taken, port = backend
+    exporters = f'parquet: {{}}, otlphttp: {{endpoint: "http://127.0.0.1:{port}"}}'
+    apart = "metrics: {receivers: [otlp], exporters: [parquet]}, metrics/on: {receivers: [otlp], exporters: [otlphttp]}"
+    changing = Changing(place, config(exporters=exporters))
+    acknowledged: list[float] = []
+    done = threading.Event()
+
+    def client(number: int) -> None:
+        connection = http.client.HTTPConnection(changing.collector.http, timeout=DEADLINE_S)
+        with contextlib.closing(connection):
+            value = float(number)
+            while not done.is_set():
+                connection.request("POST", "/v1/metrics", request(value), {"content-type": "application/x-protobuf"})
+                response = connection.getresponse()
+                response.read()
+                if response.status == 200:
+                    acknowledged.append(value)
+                value += 10.0
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for pipelines in (apart, "", apart):
+            came = len(acknowledged)
+            wait_for(lambda came=came: len(acknowledged) > came + 20, "requests")
+            changing.change(config(exporters=exporters, pipelines=pipelines))
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    wait_for(lambda: not set(acknowledged) - set(taken.values()), "everything that was acknowledged")
+    changing.collector.flush()
+    assert {value for (value,) in place.rows("SELECT DISTINCT value FROM points")} == set(acknowledged)
+
+
 def test_other_settings_of_the_lake(place: Place) -> None:
     """Another silence or batch is the sink's from then on; it goes on from where it was."""
     changing = Changing(place, config())
