@@ -231,6 +231,7 @@ FAILING = """
 import os, pathlib, sys
 from stepsize.collector.config.service import load
 from stepsize.collector.server.collector import run
+from stepsize.collector.telemetry.log import Log
 from stepsize.errors import RetryableError
 from stepsize.settings import Settings
 
@@ -244,8 +245,10 @@ data, config = map(pathlib.Path, sys.argv[1:])
 settings = Settings.load(data=data)._replace(state=Failing(data / "wal"))
 def say(text):
     print(text, file=sys.stderr, flush=True)
+def read():
+    return load(config, {})
 try:
-    run(load(config, {}), settings, embedded=False, log=say, ready=lambda addresses: say(", ".join(addresses)))
+    run(read(), settings, embedded=False, log=Log(say), ready=lambda where: say(", ".join(where)), read=read)
 except RetryableError as error:
     say(error)
     sys.exit(error.exit_code)
