@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tests.interop.rows import assert_equal, stored, wanted
+from tests.collector.running import wait_for
+from tests.interop.processes import Relay, collect_at, relent
+from tests.interop.rows import assert_equal, points_in, stored, wanted
 from tests.interop.tap import Tap
 
 if TYPE_CHECKING:
@@ -50,9 +53,31 @@ class Line:
         compressions = {one.compression for one in sent}
         assert self.compression in compressions, compressions
         assert kinds_of(sent) == kinds
-        self.collector.flush()
-        assert_equal(stored(self.place.settings.data), wanted(one.message for one in sent))
+        messages = _once(sent)
+        with contextlib.suppress(AssertionError):  # what is missing is said below
+            wait_for(lambda: self._stored_points() >= points_in(messages), "what the tap has seen is taken and stored")
+        assert_equal(stored(self.place.settings.data), wanted(messages))
         return sent
+
+    def _stored_points(self) -> int:
+        self.collector.flush()
+        return sum(map(len, stored(self.place.settings.data).values()))
+
+
+@contextlib.contextmanager
+def relenting(place: Place, protocol: str) -> Iterator[Line]:
+    """A collector that refuses until what it refused is sent again; then it takes it."""
+    ours = Relay()
+    collector = collect_at(place, ours, "memory_limiter")
+    with line(place, collector, protocol, "identity") as made, ThreadPoolExecutor(1) as waiting:
+        relented = waiting.submit(_relent_when_asked_again, made, ours)
+        yield made
+        relented.result()
+
+
+def _relent_when_asked_again(refusing: Line, ours: Relay) -> None:
+    wait_for(lambda: len(refusing.tap.sent()) > 1, "a request is sent again")
+    relent(refusing.collector, ours)
 
 
 @contextlib.contextmanager
@@ -61,6 +86,11 @@ def line(place: Place, collector: RunningCollector, protocol: str, compression: 
     tap = Tap(collector.grpc if protocol == "grpc" else collector.http)
     with contextlib.closing(tap):
         yield Line(place, collector, tap, protocol, compression)
+
+
+def _once(sent: list[Sent]) -> list[Any]:
+    """The messages, without those that were sent again."""
+    return list({one.message.SerializeToString(deterministic=True): one.message for one in sent}.values())
 
 
 def kinds_of(sent: list[Sent]) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
 import subprocess
 import time
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.collector.running import Place
+    from tests.collector.running import Place, RunningCollector
 
 
 def free_address() -> str:
@@ -36,29 +37,65 @@ class Relay:
 
 @contextlib.contextmanager
 def otelcol(
-    place: Place, exporters: dict[str, Any], relay: Relay | None = None, tls: dict[str, str] | None = None
+    place: Place,
+    exporters: dict[str, Any],
+    relay: Relay | None = None,
+    *,
+    tls: dict[str, str] | None = None,
+    batch: dict[str, Any] | None = None,
 ) -> Iterator[Relay]:
     """The OpenTelemetry Collector, which hands what it takes to ``exporters``.
 
     Args:
         relay: where it listens, if that matters.
         tls: of its receiver; None for none.
+        batch: settings of a batch processor; None for none.
     """
     relay = relay or Relay()
     said = {} if tls is None else {"tls": tls}
     protocols = {"grpc": {"endpoint": relay.grpc, **said}, "http": {"endpoint": relay.http, **said}}
     config = {
         "receivers": {"otlp": {"protocols": protocols}},
+        "processors": {} if batch is None else {"batch": batch},
         "exporters": exporters,
         "service": {
             "telemetry": {"metrics": {"level": "none"}},
-            "pipelines": {"metrics": {"receivers": ["otlp"], "exporters": list(exporters)}},
+            "pipelines": {
+                "metrics": {
+                    "receivers": ["otlp"],
+                    "processors": [] if batch is None else ["batch"],
+                    "exporters": list(exporters),
+                }
+            },
         },
     }
     file = place.home / "otelcol.yaml"
     file.write_text(json.dumps(config))  # which is YAML
     with _process([OTELCOL.path, "--config", file], place, relay):
         yield relay
+
+
+def collect_at(place: Place, ours: Relay, *processors: str) -> RunningCollector:
+    """A collector of ours that listens where it is told to; with ``memory_limiter`` it refuses whatever comes."""
+    return place.collect(_config(ours, processors))
+
+
+def relent(collector: RunningCollector, ours: Relay) -> None:
+    """Have a collector that refuses whatever comes take it from now on."""
+    (collector.place.home / "config.yaml").write_text(_config(ours, ()))
+    collector.process.send_signal(signal.SIGHUP)
+
+
+def _config(ours: Relay, processors: tuple[str, ...]) -> str:
+    protocols = {"grpc": {"endpoint": ours.grpc}, "http": {"endpoint": ours.http}}
+    pipeline = {"receivers": ["otlp"], "processors": list(processors), "exporters": ["parquet"]}
+    config = {
+        "receivers": {"otlp": {"protocols": protocols}},
+        "processors": {"memory_limiter": {"limit_mib": 2, "spike_limit_mib": 1}},
+        "exporters": {"parquet": {}},
+        "service": {"pipelines": {"metrics": pipeline}},
+    }
+    return json.dumps(config)  # which is YAML
 
 
 @contextlib.contextmanager

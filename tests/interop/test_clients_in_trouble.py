@@ -7,7 +7,6 @@ there twice, though it cannot know what of a request without an answer has arriv
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import time
 from collections import Counter
@@ -20,7 +19,7 @@ import pytest
 from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import wait_for
 from tests.interop.peers import OTELCOL
-from tests.interop.processes import Relay, otelcol
+from tests.interop.processes import Relay, collect_at, otelcol
 from tests.interop.tap import Tap
 from tests.interop.test_relays import hand_over
 
@@ -56,19 +55,7 @@ class Scene:
 
     def start(self, *processors: str) -> RunningCollector:
         """A collector of ours."""
-        config = {
-            "receivers": {
-                "otlp": {
-                    "protocols": {"grpc": {"endpoint": self.ours.grpc}, "http": {"endpoint": self.ours.http}},
-                }
-            },
-            "processors": {"memory_limiter": {"limit_mib": 2, "spike_limit_mib": 1}},
-            "exporters": {"parquet": {}},
-            "service": {
-                "pipelines": {"metrics": {"receivers": ["otlp"], "processors": processors, "exporters": ["parquet"]}},
-            },
-        }
-        self.collectors.append(self.place.collect(json.dumps(config)))  # which is YAML
+        self.collectors.append(collect_at(self.place, self.ours, *processors))
         return self.collectors[-1]
 
     def hand_over(self, requests: int = 10) -> None:

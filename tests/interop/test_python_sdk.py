@@ -23,7 +23,7 @@ from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from tests.interop.arrivals import EVERY_SUM, line
+from tests.interop.arrivals import EVERY_SUM, line, relenting
 from tests.interop.corpus import DOUBLES, INT64, SPECIAL_DOUBLES, TEXTS
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tests.interop.arrivals import Line
 
 TEMPORALITIES = (AggregationTemporality.DELTA, AggregationTemporality.CUMULATIVE)
+TIMEOUT_S = 60
+"""So long an exporter tries."""
 VALUES: dict[str, Any] = {
     **{name: text for name, text in TEXTS.items() if name},  # the SDK refuses a key without a name
     "true": True,
@@ -50,12 +52,17 @@ def exporter(line: Line, temporality: AggregationTemporality) -> MetricExporter:
     if line.protocol == "grpc":
         compression = grpc.Compression.Gzip if line.compression == "gzip" else grpc.Compression.NoCompression
         return GrpcExporter(
-            line.tap.address, insecure=True, compression=compression, preferred_temporality=dict(preferred)
+            line.tap.address,
+            insecure=True,
+            compression=compression,
+            preferred_temporality=dict(preferred),
+            timeout=TIMEOUT_S,
         )
     return HttpExporter(
         f"http://{line.tap.address}/v1/metrics",
         compression=Compression.Gzip if line.compression == "gzip" else Compression.NoCompression,
         preferred_temporality=dict(preferred),
+        timeout=TIMEOUT_S,
     )
 
 
@@ -103,3 +110,14 @@ def test_python_sdk(place: Place, collector: RunningCollector, protocol: str, co
         sent = peer.assert_arrived({"gauge", *EVERY_SUM})
     assert len(sent) == 4
     assert any("trace_id" in str(one.message) for one in sent)
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_what_was_refused_is_sent_again(place: Place, protocol: str) -> None:
+    """A collector without memory refuses so that the SDK understands; once it has some, it gets what it refused."""
+    with relenting(place, protocol) as peer:
+        reader = PeriodicExportingMetricReader(exporter(peer, AggregationTemporality.DELTA), 3_600_000)
+        provider = MeterProvider([reader])
+        provider.get_meter("interop").create_counter("counter").add(1)
+        provider.shutdown()
+        peer.assert_arrived({"sum delta"})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import DEADLINE_S, wait_for
 from tests.interop.arrivals import line
 from tests.interop.corpus import everything
@@ -68,11 +69,32 @@ def exporter(peer: Line, compression: str) -> dict[str, Any]:
     return {"otlphttp": {"endpoint": f"http://{peer.tap.address}", "encoding": encoding, "compression": compression}}
 
 
+@pytest.mark.needs(OTELCOL)
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_many_tasks_in_large_batches(place: Place, collector: RunningCollector, protocol: str) -> None:
+    """Small requests of many tasks that the Collector puts together to one large one."""
+    tasks, count = 50, 200
+    batch = {"timeout": "60s", "send_batch_size": tasks * count}
+    with line(place, collector, protocol, "gzip") as peer, otelcol(place, exporter(peer, "gzip"), batch=batch) as relay:
+        now = time.time_ns()
+        for task in range(tasks):
+            points = [(now + second * 10**9, second / 7) for second in range(-count, 0)]
+            hand_over(relay.http, RequestBuilder(identity(str(task))).gauge("usage", points, mode="user").message)
+        wait_for(peer.tap.sent, "the batch passes")
+        (sent,) = peer.assert_arrived({"gauge"})
+    assert points_in([sent.message]) == tasks * count
+    assert sent.message.ByteSize() > 1 << 18
+    assert place.rows("SELECT count(DISTINCT task), count(DISTINCT (task, time)) FROM points") == [
+        (tasks, tasks * count)
+    ]
+
+
 @pytest.mark.needs(ROTEL)
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 def test_rotel(place: Place, collector: RunningCollector, protocol: str) -> None:
-    """Everything that OpenTelemetry has, through rotel, which compresses even where it is told not to."""
+    """Everything that rotel knows: it drops references to entities. It compresses even where it is told not to."""
     message = everything(time.time_ns())
+    message.resource_metrics[0].resource.ClearField("entity_refs")
     with line(place, collector, protocol, "gzip") as peer:
         endpoint, spoken = f"http://{peer.tap.address}", protocol.partition("/")[0]
         with rotel(place, "--otlp-exporter-endpoint", endpoint, "--otlp-exporter-protocol", spoken) as relay:

@@ -1,4 +1,5 @@
-// Sends every kind of metric that OpenTelemetry's JavaScript SDK has, once with either temporality.
+// Sends every kind of metric that OpenTelemetry's JavaScript SDK has, twice with either temporality; with "requests": 1
+// once, with the first.
 //
 //   NODE_PATH=.../node_modules node send.js '{"protocol": "grpc", "endpoint": "http://127.0.0.1:4317", "compression": "gzip"}'
 "use strict";
@@ -66,15 +67,18 @@ async function send(options, preference) {
     url: options.endpoint,
     compression: options.compression === "gzip" ? "gzip" : "none",
     temporalityPreference: preference,
+    timeoutMillis: 60_000,
   });
-  const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 });
+  const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000, exportTimeoutMillis: 60_000 });
   const provider = new MeterProvider({
     resource: resourceFromAttributes({ ...VALUES, "service.name": "TrainFlow", flow: "TrainFlow", run: "17" }),
     readers: [reader],
     views: [{ instrumentName: "exponential", aggregation: { type: AggregationType.EXPONENTIAL_HISTOGRAM } }],
   });
-  record(provider);
-  await provider.forceFlush();
+  if (options.requests !== 1) {
+    record(provider);
+    await provider.forceFlush();
+  }
   record(provider);
   await provider.shutdown(); // sends what is left
 }
@@ -82,7 +86,7 @@ async function send(options, preference) {
 async function main() {
   const options = JSON.parse(process.argv[2]);
   await send(options, AggregationTemporalityPreference.DELTA);
-  await send(options, AggregationTemporalityPreference.CUMULATIVE);
+  if (options.requests !== 1) await send(options, AggregationTemporalityPreference.CUMULATIVE);
 }
 
 main().catch((error) => {
