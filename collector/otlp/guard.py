@@ -6,7 +6,7 @@ all series.
 
 To look at every attribute of every point would cost more than all the rest of taking a request. So a request is
 *inspected* point by point when its resource is new, when it is heavy for its number of points, while its resource keeps
-bringing series that were not there before or has broken a bound; and else some points of it one time in 16. A sender
+bringing series that were not there before or has broken a bound; and else a few points of it one time in 31. A sender
 that runs away is therefore met soon and held from then on; what can slip through is an odd point of one in order.
 
 What is beyond a bound is refused for good (partial success), not for now: a sender that makes a series of every request
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 RESOURCES, SERIES, ATTRIBUTES, ATTRIBUTE_SIZE = "resources", "series", "attributes", "attribute_size"
 _HEAVY_BYTES = 1024
 """A request of more bytes than this for each of its points is always inspected."""
-_PASSED = 15
+_PASSED = 30
 """So many requests of a resource that is in order are not looked at between two that are."""
-_SAMPLE = 16
+_SAMPLE = 8
 """So many points of a request are looked at then."""
 _WATCHED = 31
 """In place of the requests still to pass: each is inspected."""
@@ -69,14 +69,27 @@ class Guard:
         """
         if self._clock_s() - self._began_s >= self._limits.window_s:
             self._begin_window()
-        rejected: Counter[str] = Counter()
         heavy = size_bytes > _HEAVY_BYTES * (points + 1)
-        for index in reversed(range(len(message.resource_metrics))):
-            one = message.resource_metrics[index]
-            reason = self._look(one, rejected, heavy=heavy)
-            if reason:
+        seen, due = self._resources, []
+        for index, one in enumerate(message.resource_metrics):
+            key = hash(one.resource.SerializeToString())
+            state = seen.get(key)
+            if state is not None and not heavy and 0 < state & _WATCHED < _WATCHED:
+                seen[key] = state - 1
+            else:
+                due.append((index, one, key))
+        return self._reject_of(message, due, heavy=heavy) if due else {}
+
+    def _reject_of(self, message: Any, due: list[tuple[int, Any, int]], *, heavy: bool) -> dict[str, int]:
+        """As :meth:`reject`, of the resources that have to be looked at."""
+        rejected: Counter[str] = Counter()
+        refused: list[int] = []
+        for index, one, key in due:
+            if reason := self._look(one, key, rejected, heavy=heavy):
                 rejected[reason] += _count(one)
-                del message.resource_metrics[index]
+                refused.append(index)
+        for index in reversed(refused):
+            del message.resource_metrics[index]
         return {reason: count for reason, count in rejected.items() if count}
 
     def explain(self, rejected: dict[str, int]) -> str:
@@ -97,10 +110,8 @@ class Guard:
         self._filter = bytearray(1 << (_FILTER_BITS - 3))
         self._series = 0
 
-    def _look(self, one: Any, rejected: Counter[str], *, heavy: bool) -> str:
+    def _look(self, one: Any, key: int, rejected: Counter[str], *, heavy: bool) -> str:
         """Count a request's resource, and inspect its points where that is due; why all of it is refused, if it is."""
-        encoded = one.resource.SerializeToString()
-        key = hash(encoded)
         state = self._resources.get(key)
         if state is None:
             if self._limits.resources and len(self._resources) >= self._limits.resources:
@@ -109,8 +120,8 @@ class Guard:
                 return reason
             state = _WATCHED
         known, passing = state >> _STATE_BITS, state & _WATCHED
-        if not heavy and passing != _WATCHED and (passing or self._looks_calm(one, key)):
-            self._resources[key] = state - 1 if passing else state | _PASSED
+        if not heavy and not passing and self._looks_calm(one, key):
+            self._resources[key] = state | _PASSED
             return ""
         series, refused = self._inspect(one, key, known, rejected)
         calm = series == known and not refused

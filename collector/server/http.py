@@ -405,7 +405,7 @@ class _Arriving:
             self.admission.cancel()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Arrived:
     """A request that is there, and what it was read into."""
 

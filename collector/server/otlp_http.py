@@ -63,19 +63,24 @@ class OtlpHttp:
         return Response(200, body, PROTOBUF)
 
     async def _accept(self, kind: str, request: Request) -> Accepted:
-        content = request.body
-        if encoding := request.headers.get("content-encoding", ""):
-            unpack = functools.partial(decoded, content, encoding, self._max_body_bytes, self._compressions)
-            content = await asyncio.to_thread(unpack) if len(content) > _LARGE_BYTES else unpack()
-        with self._reception.in_flight.held(len(content) if content is not request.body else 0):
-            if kind == PROTOBUF:
-                return await self._reception.accept(content)
-            from stepsize.collector.otlp.json_request import parse_json  # noqa: PLC0415 - few clients send JSON
+        encoding = request.headers.get("content-encoding")
+        if not encoding:
+            return await self._accept_unpacked(kind, request.body)
+        body = request.body
+        unpack = functools.partial(decoded, body, encoding, self._max_body_bytes, self._compressions)
+        content = await asyncio.to_thread(unpack) if len(body) > _LARGE_BYTES else unpack()
+        with self._reception.in_flight.held(len(content)):
+            return await self._accept_unpacked(kind, content)
 
-            large = len(content) > _LARGE_BYTES
-            message = await asyncio.to_thread(parse_json, content) if large else parse_json(content)
-            # As bytes: what is kept has to be what protobuf's parser takes, whatever JSON could say.
-            return await self._reception.accept(message.SerializeToString())
+    async def _accept_unpacked(self, kind: str, content: bytes) -> Accepted:
+        if kind == PROTOBUF:
+            return await self._reception.accept(content)
+        from stepsize.collector.otlp.json_request import parse_json  # noqa: PLC0415 - few clients send JSON
+
+        large = len(content) > _LARGE_BYTES
+        message = await asyncio.to_thread(parse_json, content) if large else parse_json(content)
+        # As bytes: what is kept has to be what protobuf's parser takes, whatever JSON could say.
+        return await self._reception.accept(message.SerializeToString())
 
 
 class Router:

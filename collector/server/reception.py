@@ -60,13 +60,12 @@ class Reception:
         self._intake.check()
 
     async def accept(self, content: bytes) -> Accepted:
-        """Take a request as it was sent.
+        """Take a request as it was sent, :meth:`check` having let it pass.
 
         Raises:
             DataError: it is not valid, or too large; sending it again is of no use.
             UnavailableError: it was not taken; it may be sent again.
         """
-        self._intake.check()
         return await self._take(check_request(content))
 
     def turn_away(self, error: StepsizeError) -> Refusal:

@@ -66,7 +66,7 @@ def test_a_sender_that_runs_away_later_is_met_soon() -> None:
         message = request("1", range(start, start + 5))
         reject(guard, message)
         kept += count_points(message)
-    assert kept <= 16 * 5 + 10
+    assert kept <= 31 * 5 + 10
 
 
 def test_resources_beyond_the_bound() -> None:
@@ -146,4 +146,4 @@ def test_what_is_kept_and_what_is_counted_add_up(requests: list[list[tuple[int, 
     assert guard.resources <= 3
     assert len(kept) <= 3
     # Between two looks a sender that was in order may bring a few more.
-    assert all(len(series) <= 10 + 15 * 12 * 4 for series in kept.values())
+    assert all(len(series) <= 10 + 30 * 12 * 4 for series in kept.values())
