@@ -304,16 +304,22 @@ class WalWriter:
             self._loop.call_soon_threadsafe(callback, *arguments)
 
     def _finish(self, group: _Group, error: UnavailableError | None, durable: WalPosition | None) -> None:
-        if durable is not None:
-            self.durable = durable
-            self._on_durable(durable)
-        for future in group.waiting:
-            if future.done():  # its client went away
-                continue
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
+        try:
+            if durable is not None:
+                self.durable = durable
+                self._on_durable(durable)
+        finally:  # what is durable is, whoever could not be told
+            _answer(group.waiting, error)
+
+
+def _answer(waiting: list[asyncio.Future[None]], error: UnavailableError | None) -> None:
+    for future in waiting:
+        if future.done():  # its client went away
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

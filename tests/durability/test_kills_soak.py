@@ -51,8 +51,9 @@ def _write(path: Path, kills: Counter[str], acknowledged: list[int], looks: int,
     path.write_text(
         f"""# Kills of a collector under load
 
-`STEPSIZE_KILLS_ROUNDS={_ROUNDS} STEPSIZE_KILLS_RESULT={path} pytest -m soak tests/durability/test_kills_soak.py` on
-{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, beside other work:
+`STEPSIZE_KILLS_RESULT=benchmarks/results/{path.name} pytest -m soak tests/durability/test_kills_soak.py` with
+`STEPSIZE_KILLS_ROUNDS={_ROUNDS}` on {platform.platform()}, {os.cpu_count()} cores, a load of {os.getloadavg()[1]:.0f}
+at the end, Python {platform.python_version()}:
 {kills.total()} kills in {time.monotonic() - started_s:.0f} s of collectors that served one lake, under three senders
 that number their points and send again what was not acknowledged, now and then what was.
 
