@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_UNPACKED = {"gzip": gzip.decompress, "zlib": zlib.decompress, "deflate": zlib.decompress, "identity": bytes}
 _DATA, _END_STREAM, _PADDED = 0, 0x1, 0x8
 
 
@@ -102,7 +103,7 @@ def _unchunked(stream: bytes) -> tuple[bytes | None, bytes]:
 
 def _http_message(body: bytes, headers: dict[str, str], chunked: bool) -> Sent:
     compression = headers.get("content-encoding", "identity")
-    content = {"gzip": gzip.decompress, "deflate": zlib.decompress, "identity": bytes}[compression](body)
+    content = _UNPACKED[compression](body)
     kind = headers["content-type"].partition(";")[0]
     if kind == "application/json":
         return Sent(json_message(content), "http/json", compression, chunked)

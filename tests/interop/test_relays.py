@@ -70,6 +70,20 @@ def exporter(peer: Line, compression: str) -> dict[str, Any]:
 
 
 @pytest.mark.needs(OTELCOL)
+@pytest.mark.parametrize("compression", ["zlib", "deflate"])
+def test_the_opentelemetry_collector_with_other_compressions(
+    place: Place, collector: RunningCollector, compression: str
+) -> None:
+    """Both names of zlib's format."""
+    message = everything(time.time_ns())
+    with line(place, collector, "http/protobuf", compression) as peer:
+        with otelcol(place, exporter(peer, compression)) as relay:
+            hand_over(relay.http, message)
+            wait_for(lambda: all_of(peer, message), "the points pass")
+        peer.assert_arrived(KINDS)
+
+
+@pytest.mark.needs(OTELCOL)
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 def test_many_tasks_in_large_batches(place: Place, collector: RunningCollector, protocol: str) -> None:
     """Small requests of many tasks that the Collector puts together to one large one."""
