@@ -15,7 +15,7 @@ from stepsize.collector.components.server_tls import ServerTlsConfig
 from stepsize.collector.config.language import Endpoint, Section, duration_s, listen_address, option, text
 
 if TYPE_CHECKING:
-    from stepsize.collector.server.http import Request, Response
+    from stepsize.collector.server.http_messages import Request, Response
     from stepsize.collector.server.otlp_http import Handler
     from stepsize.collector.telemetry.health import Health
 
@@ -43,7 +43,7 @@ class HealthCheckConfig:
 
 def health_routes(config: HealthCheckConfig, health: Health) -> dict[str, Handler]:
     """The handlers of its paths."""
-    from stepsize.collector.server.http import Response  # noqa: PLC0415 - configurations are checked without a server
+    from stepsize.collector.server.http_messages import Response  # noqa: PLC0415 - configurations are checked without a server
 
     async def alive(_request: Request) -> Response:
         if not health.is_alive:

@@ -17,7 +17,8 @@ from stepsize.collector.pipelines.debug_lines import DebugLines
 from stepsize.collector.pipelines.file_writer import FileWriter, utc_now
 from stepsize.collector.pipelines.following import Following
 from stepsize.collector.pipelines.prometheus_series import PrometheusSeries
-from stepsize.collector.server.http import HttpConnection, HttpLimits, HttpServerState, Response
+from stepsize.collector.server.http import HttpConnection, HttpServerState
+from stepsize.collector.server.http_messages import HttpLimits, Response
 from stepsize.collector.wal.positions import ReaderPosition, read_position, release, write_position
 from stepsize.errors import UnavailableError
 from stepsize.store.manifest import WalPosition
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from stepsize.collector.components.debug_exporter import DebugExporterConfig
     from stepsize.collector.components.file_exporter import FileExporterConfig
     from stepsize.collector.components.prometheus_exporter import PrometheusExporterConfig
-    from stepsize.collector.server.http import Request
+    from stepsize.collector.server.http_messages import Request
 
 _PAUSE_S = 0.005
 _AT_ONCE = 100

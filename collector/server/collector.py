@@ -26,7 +26,8 @@ from stepsize.collector.pipelines.plan import sink_batch
 from stepsize.collector.pipelines.streams import SOCKET, Streams, check_addresses
 from stepsize.collector.server.control_http import control_routes, with_token
 from stepsize.collector.server.descriptors import raise_limit
-from stepsize.collector.server.http import HttpLimits, HttpServerState
+from stepsize.collector.server.http import HttpServerState
+from stepsize.collector.server.http_messages import HttpLimits
 from stepsize.collector.server.in_flight import InFlight
 from stepsize.collector.server.intake import Intake
 from stepsize.collector.server.listeners import Sockets, listen_unix, remove_unix

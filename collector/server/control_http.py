@@ -11,13 +11,13 @@ import hmac
 from typing import TYPE_CHECKING
 
 from stepsize.collector.otlp import answer
-from stepsize.collector.server.http import Response
+from stepsize.collector.server.http_messages import Response
 from stepsize.collector.server.otlp_http import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from stepsize.collector.server.http import Request
+    from stepsize.collector.server.http_messages import Request
     from stepsize.collector.server.otlp_http import Handler
 
 _FLUSH_PATH, _STOP_PATH, _HEALTH_PATH = "/control/flush", "/control/stop", "/healthz"

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
+from stepsize.collector.server.arriving import Arrived, Arriving, RefusedError
+from stepsize.collector.server.http_messages import HttpLimits, Request, Response, plain_refusal
 from stepsize.collector.server.in_flight import InFlight
 from stepsize.collector.server.refusals import IN_FLIGHT, BusyError
 from stepsize.errors import StepsizeError
@@ -24,46 +26,6 @@ if TYPE_CHECKING:
 
 _LINGER_S = 2.0
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request; names of headers are in lower case."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """One answer."""
-
-    status: int
-    body: bytes = b""
-    content_type: str = "text/plain"
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class HttpLimits:
-    """Bounds of a server, in bytes and seconds."""
-
-    max_header_bytes: int = 32 << 10
-    max_body_bytes: int = 20 << 20
-    read_timeout_s: float = 30.0
-    read_header_timeout_s: float = 0.0
-    """0 is the one above."""
-    write_timeout_s: float = 30.0
-    idle_timeout_s: float = 75.0
-    max_connections: int = 4096
-    keep_alive: bool = True
-
-
-def plain_refusal(_headers: Mapping[str, str], status: int, bound: str, reason: str) -> Response:  # noqa: ARG001 - the seam's
-    """An answer in text to a request that the server itself turns away."""
-    return Response(status, f"{reason}\n".encode(), headers=(("retry-after", "1"),) if status == 503 else ())
 
 
 @dataclass(slots=True)
@@ -98,8 +60,8 @@ class HttpConnection(asyncio.Protocol):
         self._state = state
         self._transport: Any = None
         self._parser = httptools.HttpRequestParser(self)
-        self._arriving = _Arriving()
-        self._waiting: deque[_Arrived | Response] = deque()
+        self._arriving = Arriving()
+        self._waiting: deque[Arrived | Response] = deque()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._last = False
@@ -154,7 +116,7 @@ class HttpConnection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
-            if isinstance(cause, _RefusedError):
+            if isinstance(cause, RefusedError):
                 self._fail(cause.status, cause.bound, cause.reason)
             else:
                 self._fail(400, "invalid", "the request cannot be read")
@@ -178,7 +140,7 @@ class HttpConnection(asyncio.Protocol):
         arriving, limit = self._arriving, self._state.limits.max_header_bytes
         arriving.header_bytes += len(name) + len(value)
         if arriving.header_bytes + len(arriving.url) > limit:
-            raise _RefusedError(431, "headers", f"the headers are larger than {limit} bytes")
+            raise RefusedError(431, "headers", f"the headers are larger than {limit} bytes")
         key, content = name.decode("latin-1").lower(), value.decode("latin-1").strip()
         before = arriving.headers.get(key)
         arriving.headers[key] = content if before is None else f"{before}, {content}"
@@ -192,9 +154,9 @@ class HttpConnection(asyncio.Protocol):
             self._set_timer(limits.read_timeout_s)
         length = arriving.headers.get("content-length", "")
         if length.isdigit() and int(length) > limits.max_body_bytes:
-            raise _RefusedError(413, "size", f"the body is larger than {limits.max_body_bytes} bytes")
+            raise RefusedError(413, "size", f"the body is larger than {limits.max_body_bytes} bytes")
         if self._parser.should_upgrade():
-            raise _RefusedError(400, "invalid", "protocol upgrades are not supported")
+            raise RefusedError(400, "invalid", "protocol upgrades are not supported")
         if self._state.admit is not None:
             self._ask(self._state.admit, arriving)
         elif arriving.expects_continue and not self._task:
@@ -204,17 +166,17 @@ class HttpConnection(asyncio.Protocol):
         """Some of its body."""
         arriving = self._arriving
         if arriving.body_bytes + len(body) > self._state.limits.max_body_bytes:
-            raise _RefusedError(413, "size", f"the body is larger than {self._state.limits.max_body_bytes} bytes")
+            raise RefusedError(413, "size", f"the body is larger than {self._state.limits.max_body_bytes} bytes")
         try:
             self._state.in_flight.take(len(body))
         except BusyError as error:
-            raise _RefusedError(503, IN_FLIGHT, str(error)) from None
+            raise RefusedError(503, IN_FLIGHT, str(error)) from None
         arriving.body.append(body)
         arriving.body_bytes += len(body)
 
     def on_message_complete(self) -> None:
         """The whole of it."""
-        arriving, self._arriving = self._arriving, _Arriving()
+        arriving, self._arriving = self._arriving, Arriving()
         if self._last:  # what follows the last request of a connection is none
             arriving.give_back(self._state.in_flight)
             return
@@ -225,17 +187,17 @@ class HttpConnection(asyncio.Protocol):
         self._last = is_only_one or not self._parser.should_keep_alive()
         request = Request(arriving.method, path, arriving.headers, b"".join(arriving.body))
         arriving.body.clear()
-        self._queue(_Arrived(request, arriving))
+        self._queue(Arrived(request, arriving))
 
     # admission
 
-    def _ask(self, admit: Callable[[Mapping[str, str]], Awaitable[Response | None]], arriving: _Arriving) -> None:
+    def _ask(self, admit: Callable[[Mapping[str, str]], Awaitable[Response | None]], arriving: Arriving) -> None:
         """Ask who sends before reading on: who may not send may not fill our memory either."""
         self._transport.pause_reading()
         arriving.admission = asyncio.ensure_future(admit(arriving.headers))
         arriving.admission.add_done_callback(lambda task: self._admitted(arriving, task))
 
-    def _admitted(self, arriving: _Arriving, task: asyncio.Future[Response | None]) -> None:
+    def _admitted(self, arriving: Arriving, task: asyncio.Future[Response | None]) -> None:
         if arriving is not self._arriving or task.cancelled():  # it has arrived already: its answer says so
             return
         refused = Response(500) if task.exception() else task.result()
@@ -257,7 +219,7 @@ class HttpConnection(asyncio.Protocol):
         if self._task is None:
             self._transport.close()
 
-    def _queue(self, item: _Arrived | Response) -> None:
+    def _queue(self, item: Arrived | Response) -> None:
         self._waiting.append(item)
         if self._task is None:
             self._set_timer(None)
@@ -294,7 +256,7 @@ class HttpConnection(asyncio.Protocol):
             self._transport.close()
             self._set_timer(self._state.limits.write_timeout_s)  # for the rest of the answer to be read
             return
-        self._arriving = _Arriving()
+        self._arriving = Arriving()
         self._lingering = True
         if self._transport.can_write_eof():
             self._transport.write_eof()
@@ -307,7 +269,7 @@ class HttpConnection(asyncio.Protocol):
         self._forget_waiting()
         self._transport.abort()  # a defect: asyncio logs it, the client must not wait
 
-    async def _answer(self, item: _Arrived) -> Response:
+    async def _answer(self, item: Arrived) -> Response:
         try:
             if item.arriving.admission is not None and (refused := await item.arriving.admission) is not None:
                 return refused
@@ -327,7 +289,7 @@ class HttpConnection(asyncio.Protocol):
     def _forget_waiting(self) -> None:
         while self._waiting:
             item = self._waiting.popleft()
-            if isinstance(item, _Arrived):
+            if isinstance(item, Arrived):
                 item.arriving.give_back(self._state.in_flight)
 
     def _write(self, response: Response, *, close: bool) -> None:
@@ -372,52 +334,3 @@ class HttpConnection(asyncio.Protocol):
             self._fail(408, "read_timeout", "the request did not arrive in time")
         else:
             self._transport.close()
-
-
-@dataclass(slots=True)
-class _Arriving:
-    """A request that is being read."""
-
-    method: str = ""
-    url: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-    header_bytes: int = 0
-    headers_complete: bool = False
-    begun: bool = False
-    size_bytes: int = 0
-    body: list[bytes] = field(default_factory=list)
-    body_bytes: int = 0
-    admission: asyncio.Future[Response | None] | None = None
-
-    @property
-    def expects_continue(self) -> bool:
-        """Whether the client waits to be told to send the body."""
-        return self.headers.get("expect", "").lower() == "100-continue"
-
-    def give_back(self, in_flight: InFlight) -> None:
-        """Its body takes no more room."""
-        in_flight.give(self.body_bytes)
-        self.body_bytes = 0
-
-    def cancel(self) -> None:
-        """Nobody waits for it any more."""
-        if self.admission is not None:
-            self.admission.cancel()
-
-
-@dataclass(slots=True)
-class _Arrived:
-    """A request that is there, and what it was read into."""
-
-    request: Request
-    arriving: _Arriving
-
-
-class _RefusedError(Exception):
-    """Ends the parsing of a request that will not be taken."""
-
-    def __init__(self, status: int, bound: str, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.bound = bound
-        self.reason = reason

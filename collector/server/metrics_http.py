@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stepsize.collector.otlp import answer
-from stepsize.collector.server.http import Response
+from stepsize.collector.server.http_messages import Response
 from stepsize.collector.server.otlp_http import refusal
 from stepsize.collector.telemetry.prometheus import CONTENT_TYPE, exposition
 
 if TYPE_CHECKING:
-    from stepsize.collector.server.http import Request
+    from stepsize.collector.server.http_messages import Request
     from stepsize.collector.server.otlp_http import Handler
     from stepsize.collector.telemetry.registry import Registry
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from stepsize.collector.components.otlp_receiver import COMPRESSIONS
 from stepsize.collector.otlp import answer
 from stepsize.collector.server.content import decoded
-from stepsize.collector.server.http import Response
+from stepsize.collector.server.http_messages import Response
 from stepsize.collector.server.refusals import CREDENTIALS, ENCODING, INVALID, SIGNAL
 from stepsize.errors import StepsizeError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from stepsize.collector.access.authenticator import Authenticator
-    from stepsize.collector.server.http import Request
+    from stepsize.collector.server.http_messages import Request
     from stepsize.collector.server.reception import Accepted, Reception
     from stepsize.collector.telemetry.reception import ReceptionMetrics
 

@@ -19,7 +19,8 @@ from stepsize.collector.components.otlp_receiver import HttpConfig, OtlpReceiver
 from stepsize.collector.config.language import Endpoint
 from stepsize.collector.otlp.guard import Guard
 from stepsize.collector.server.frontends import Frontends
-from stepsize.collector.server.http import HttpLimits, HttpServerState
+from stepsize.collector.server.http import HttpServerState
+from stepsize.collector.server.http_messages import HttpLimits
 from stepsize.collector.server.listeners import Sockets, listen_tcp
 from stepsize.collector.server.metrics_http import metrics_route
 from stepsize.collector.server.otlp_http import Admission, OtlpHttp, Router, server_refusal

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stepsize.collector.server.http import HttpConnection, HttpLimits, HttpServerState, Request, Response
+from stepsize.collector.server.http import HttpConnection, HttpServerState
+from stepsize.collector.server.http_messages import HttpLimits, Request, Response
 from stepsize.collector.server.in_flight import InFlight
 
 if TYPE_CHECKING:
