@@ -83,7 +83,7 @@ def test_answers_http(tmp_path: Path) -> None:
                 await exporting.wal.append(request(4.0))
                 await wait_until(lambda: backend.values() == [1.0, 4.0], "the last")
                 await wait_until(lambda: exporting.process.counts["failed", "one"] == 2, "a count")
-                assert exporting.process.counts["sent", "one"] == 2
+                await wait_until(lambda: exporting.process.counts["sent", "one"] == 2, "another")
         told = "\n".join(exporting.lines)
         assert "answered 503; trying again" in told
         assert "2 points were not taken and are dropped" in told
