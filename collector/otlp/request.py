@@ -48,11 +48,10 @@ def check_request(content: bytes) -> CheckedRequest:
         message = ExportMetricsServiceRequest.FromString(content)
     except DecodeError:
         raise DataError("the body is not a valid ExportMetricsServiceRequest") from None
-    return check_message(message, content)
+    return _checked(message, content)
 
 
-def check_message(message: Any, content: bytes | None = None) -> CheckedRequest:
-    """As :func:`check_request`, for a request that is parsed already; ``content`` is the same as bytes."""
+def _checked(message: Any, content: bytes) -> CheckedRequest:
     points, rejected, faulty = 0, 0, False
     for resource in message.resource_metrics:
         for scope in resource.scope_metrics:
@@ -66,7 +65,7 @@ def check_message(message: Any, content: bytes | None = None) -> CheckedRequest:
             if bad:
                 faulty = True
                 rejected += _take_out_nameless(scope.metrics)
-    if faulty or content is None:
+    if faulty:
         content = message.SerializeToString()
     return CheckedRequest(
         content if message.resource_metrics else b"", message, points, rejected, NAMELESS if faulty else ""

@@ -18,7 +18,7 @@ from stepsize.collector.decode.arrow import tables
 from stepsize.collector.decode.decoder import Decoder
 from stepsize.collector.limits import ClockBounds
 from stepsize.collector.otlp.json_request import parse_json
-from stepsize.collector.otlp.request import check_message, check_request, count_points
+from stepsize.collector.otlp.request import check_request, count_points
 from stepsize.collector.server.content import decoded
 from stepsize.collector.wal.format import HEADER, OVERHEAD_BYTES, segment_name
 from stepsize.collector.wal.reader import Damage, read_records
@@ -65,7 +65,7 @@ def stored(data: bytes) -> None:
 def json_body(data: bytes) -> bytes | None:
     """A body of JSON; what is kept of it, if anything."""
     with soon(), contextlib.suppress(DataError):
-        return check_message(parse_json(data)).content
+        return check_request(parse_json(data).SerializeToString()).content
     return None
 
 
