@@ -161,28 +161,29 @@ def test_changed_listener_keeps_its_socket(place: Place) -> None:
     assert place.rows("SELECT count(DISTINCT value) FROM points") == [(len(sent),)]
 
 
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        ("receivers: [", "not valid YAML"),
-        (config(exporters="parquet: {}, kafka: {}"), "unknown type 'kafka'"),
-        (config(exporters="parquet: {directory: /elsewhere/x, state_directory: /elsewhere/y}"), "cannot change while"),
-        (config(exporters="debug: {}"), "whether there is a parquet exporter cannot change while"),
-        (config(http='"203.0.113.1:1"'), "cannot listen on 203.0.113.1:1"),
-        (config(exporters='parquet: {}, file: {path: "/nowhere/x/y"}'), "cannot write to /nowhere/x/y"),
-        (config(exporters='parquet: {}, prometheus: {endpoint: "203.0.113.1:1"}'), "cannot listen on 203.0.113.1:1"),
-    ],
-)
-def test_wrong_configuration(place: Place, backend: tuple[Backend, int], changed: str, said: str) -> None:
+WRONG = [
+    ("receivers: [", "not valid YAML"),
+    (config(exporters="parquet: {}, kafka: {}"), "unknown type 'kafka'"),
+    (config(exporters="parquet: {directory: /elsewhere/x, state_directory: /elsewhere/y}"), "cannot change while"),
+    (config(exporters="debug: {}"), "whether there is a parquet exporter cannot change while"),
+    (config(http='"203.0.113.1:1"'), "cannot listen on 203.0.113.1:1"),
+    (config(exporters='parquet: {}, file: {path: "/nowhere/x/y"}'), "cannot write to /nowhere/x/y"),
+    (config(exporters='parquet: {}, prometheus: {endpoint: "203.0.113.1:1"}'), "cannot listen on 203.0.113.1:1"),
+]
+
+
+def test_wrong_configuration(place: Place, backend: tuple[Backend, int]) -> None:
     """A configuration that is wrong changes nothing, and a line says what is wrong and that the old one goes on."""
     taken, port = backend
     changing = Changing(place, config(exporters=f'parquet: {{}}, otlphttp: {{endpoint: "http://127.0.0.1:{port}"}}'))
-    line = changing.change(changed, "the configuration from before goes on")
-    assert said in line
-    assert changing.collector.post(request(1.0))[0] == 200
-    wait_for(lambda: taken.values() == [1.0], "the point where it went before")
+    expected = []
+    for number, (changed, said) in enumerate(WRONG):
+        assert said in changing.change(changed, "the configuration from before goes on")
+        assert changing.collector.post(request(float(number)))[0] == 200
+        expected.append(float(number))
+        wait_for(lambda: sorted(taken.values()) == expected, "the point where points went before")
     changing.collector.flush()
-    assert place.rows("SELECT value FROM points") == [(1.0,)]
+    assert place.rows("SELECT value FROM points ORDER BY value") == [(value,) for value in expected]
 
 
 def test_nothing_is_lost_over_changes(place: Place, backend: tuple[Backend, int]) -> None:
