@@ -146,23 +146,29 @@ def _serve(settings: SinkSettings) -> None:
     lines = _input(clock)
     durable = WalPosition()
     said_ready = False
+    failed: set[str] = set()
     while True:
         with open_sink(settings) as sink:
             if not said_ready:
                 _say("ready")
                 said_ready = True
             durable = max(durable, sink.position)
-            asked = _fold_until_asked(sink, settings, clock, lines, durable)
+            asked = _fold_until_asked(sink, settings, clock, lines, durable, failed)
         if asked is None:
             return
         # Nothing of the rows to erase is in memory now: not in the roll-up, not in what was decoded last.
-        obey(settings.data, settings.state, settings.writer)
+        obey(settings.data, settings.state, settings.writer, failed)
         _say("seal")
         durable = asked
 
 
 def _fold_until_asked(
-    sink: Sink, settings: SinkSettings, clock: _Clock, input_lines: Iterator[list[str]], durable: WalPosition
+    sink: Sink,
+    settings: SinkSettings,
+    clock: _Clock,
+    input_lines: Iterator[list[str]],
+    durable: WalPosition,
+    failed: set[str],
 ) -> WalPosition | None:
     """Fold and commit until there is something to erase: up to where the log is durable; None at the end of input."""
     for lines in input_lines:
@@ -179,7 +185,7 @@ def _fold_until_asked(
             sink.tick(_now_ns(sink, clock), roll_up=rolls_up)
             _report(sink, clock, rolled_up=rolls_up)
             clock.ticked()
-            if open_requests(settings.data, settings.writer):
+            if open_requests(settings.data, settings.writer, failed):
                 sink.fold(durable, _now_ns(sink, clock))
                 return durable
     _drain(sink, settings)

@@ -7,12 +7,11 @@ counts. A row that is not meant stays as it is, in its order and in a file of it
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
-
-import pyarrow as pa
 
 from stepsize.collector.upkeep.raw import count_in_log, erase_aside
 from stepsize.collector.upkeep.requests import answer, open_requests
@@ -23,7 +22,7 @@ from stepsize.collector.upkeep.staging import (
     tending_directory,
     tending_lock,
 )
-from stepsize.errors import DataError
+from stepsize.errors import DataError, LakeError
 from stepsize.store.database import rebuild
 from stepsize.store.erasure import count_rows, write_others
 from stepsize.store.manifest import read_manifests
@@ -34,28 +33,37 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from stepsize.collector.upkeep.requests import EraseRequest
     from stepsize.store.erasure import Matcher
     from stepsize.store.manifest import StoredFile
 
 
-def obey(data: Path, state: Path, writer: str) -> None:
+def obey(data: Path, state: Path, writer: str, failed: set[str]) -> None:
     """Do what ``writer`` is asked to erase. Its lock is held, and its write-ahead log has been folded.
 
-    Where somebody is still compacting for the writer, from when it was gone, the requests stay open.
-
-    Raises:
-        LakeError, OSError, pa.ArrowException: the lake cannot be read or written.
+    Where somebody is still compacting for the writer, from when it was gone, the requests stay open. So does one that
+    cannot be done, whose name is added to ``failed`` and not tried again: storing what comes in must go on.
     """
     lock = tending_lock(data, writer)
     if not lock.try_acquire():
         return
     try:
-        for request in open_requests(data, writer):
-            rows = erase_from(LakeWriter(data, writer), request.matcher(), now=request.now)
-            erase_aside(state, request.matcher())
-            answer(data, request, writer, rows)
+        for request in open_requests(data, writer, failed):
+            if not _is_done(data, state, writer, request):
+                failed.add(request.name)
     finally:
         lock.release()
+
+
+def _is_done(data: Path, state: Path, writer: str, request: EraseRequest) -> bool:
+    try:
+        rows = erase_from(LakeWriter(data, writer), request.matcher(), now=request.now)
+        erase_aside(state, request.matcher())
+    except (OSError, LakeError) as error:
+        print(f"stepsize collect: erasing failed: {error}; erase again when it is mended", file=sys.stderr)  # noqa: T201 - the process's log
+        return False
+    answer(data, request, writer, rows)
+    return True
 
 
 def erase_from(writer: LakeWriter, matcher: Matcher, *, now: bool) -> int:
@@ -104,7 +112,7 @@ def remaining(data: Path, state: Path, matcher: Matcher) -> list[Path]:
     """
     found = [path for table, path in _parquet_files(data) if _holds(path, table, matcher)]
     for path in staged_files(data):  # those that cannot be read are being made, of what was searched before
-        with contextlib.suppress(OSError, pa.ArrowException):
+        with contextlib.suppress(OSError, LakeError):
             if count_rows(path, "points", matcher):
                 found.append(path)
     if state.is_dir() and count_in_log(state, matcher):
@@ -117,12 +125,11 @@ def _holds(path: Path, table: str, matcher: Matcher) -> bool:
         return count_rows(path, table, matcher) > 0
     except FileNotFoundError:  # it is gone by now
         return False
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, LakeError) as error:
         with contextlib.suppress(OSError):
             if path.name.endswith(".tmp") or path.stat().st_size == 0:
                 return True  # it is being written, or was when its writer was killed: it will be gone soon
-        said = " ".join(str(error).split())
-        raise DataError(f"cannot tell what is in {path}: {said}; restore or delete it, then erase again") from None
+        raise DataError(f"nobody can tell what is in {path}: {error}") from None
 
 
 def _parquet_files(data: Path) -> Iterator[tuple[str, Path]]:

@@ -17,6 +17,7 @@ from stepsize.store.erasure import Matcher, Selection
 from stepsize.store.layout import make_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from pathlib import Path
 
 _DIRECTORY = ".erase"
@@ -51,16 +52,10 @@ def ask(data: Path, request: EraseRequest) -> None:
     write_whole(_path(data, request.name), json.dumps(asdict(request)).encode(), mode=0o600)
 
 
-def open_requests(data: Path, writer: str) -> list[EraseRequest]:
-    """The requests that ``writer`` has not answered, in no order."""
-    found = []
-    for path in (data / _DIRECTORY).glob("[!.]*.json"):
-        if not _answer_path(data, path.stem, writer).exists():
-            fields = _read(path)
-            if fields is not None and writer in fields["writers"]:
-                selection = Selection(**fields.pop("selection"))
-                found.append(EraseRequest(selection=selection, **fields))
-    return found
+def open_requests(data: Path, writer: str, passed_over: Container[str] = ()) -> list[EraseRequest]:
+    """The requests that ``writer`` has not answered, but for those of names that are to be passed over; in no order."""
+    asked = [request for request in _requests(data) if writer in request.writers and request.name not in passed_over]
+    return [request for request in asked if answered(data, request, writer) is None]
 
 
 def answer(data: Path, request: EraseRequest, writer: str, rows: int) -> None:
@@ -79,6 +74,23 @@ def withdraw(data: Path, request: EraseRequest) -> None:
     _path(data, request.name).unlink(missing_ok=True)
     for path in (data / _DIRECTORY).glob(f"{request.name}.*.done"):
         path.unlink(missing_ok=True)
+
+
+def withdraw_answered(data: Path) -> None:
+    """Take away what others have asked and did not live to take away: a request names who is meant."""
+    for request in _requests(data):
+        if all(answered(data, request, writer) is not None for writer in request.writers):
+            withdraw(data, request)
+
+
+def _requests(data: Path) -> list[EraseRequest]:
+    found = []
+    for path in (data / _DIRECTORY).glob("[!.]*.json"):
+        fields = _read(path)
+        if fields is not None:
+            selection = Selection(**fields.pop("selection"))
+            found.append(EraseRequest(selection=selection, **fields))
+    return found
 
 
 def _path(data: Path, name: str) -> Path:

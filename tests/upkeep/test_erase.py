@@ -254,10 +254,26 @@ def test_a_later_writer_is_not_asked(tmp_path: Path) -> None:
     ask(tmp_path, EraseRequest(Selection(user="anouk"), (), (FIRST,), now=True))
     commit(tmp_path, SECOND_WRITER, *owned("anouk"))
     for writer in (FIRST, SECOND_WRITER):
-        obey(tmp_path, tmp_path, writer)
+        obey(tmp_path, tmp_path, writer, set())
     assert len(seen(tmp_path)) == 5
     assert read_manifest(tmp_path, FIRST).files == ()
-    obey(tmp_path, tmp_path, FIRST)
     commit(tmp_path, FIRST, *owned("anouk", days_ago=2))
-    obey(tmp_path, tmp_path, FIRST)
+    obey(tmp_path, tmp_path, FIRST, set())
     assert len(seen(tmp_path)) == 10
+
+
+def test_a_file_that_cannot_be_read_ends_no_sink(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The request stays open, is not tried again by this process, and the command says what is wrong."""
+    commit(tmp_path, FIRST, *owned("anouk"))
+    (stored,) = read_manifest(tmp_path, FIRST).files
+    (tmp_path / stored.path).write_bytes(b"junk")
+    ask(tmp_path, EraseRequest(Selection(user="anouk"), (), (FIRST,), now=True))
+    failed: set[str] = set()
+    for _ in range(2):
+        obey(tmp_path, tmp_path, FIRST, failed)
+    assert len(failed) == 1
+    assert capsys.readouterr().err.count("erasing failed") == 1
+    done = erase(tmp_path, tmp_path, "--user", "anouk", "--now")
+    assert done.returncode == 1
+    assert f"{stored.path} cannot be read" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from stepsize.collector.upkeep.erase import count_named, erase_from, remaining
 from stepsize.collector.upkeep.raw import count_in_log, erase_aside
-from stepsize.collector.upkeep.requests import EraseRequest, answer, answered, ask, withdraw
+from stepsize.collector.upkeep.requests import EraseRequest, answer, answered, ask, withdraw, withdraw_answered
 from stepsize.collector.upkeep.staging import tending_lock
 from stepsize.commands.erase_spool import count_spooled, erase_spooled
 from stepsize.errors import PermanentError, UnavailableError
@@ -62,13 +62,16 @@ class Erasure:
             UnavailableError: a collector has not answered; it will erase when it looks.
             PermanentError: rows are left, since somebody goes on sending them or a file stays.
         """
+        withdraw_answered(self._data)
         ask(self._data, self._request)
         erase_spooled(self._spool, self._matcher)
         self._have_all_erased()
-        if self._state.is_dir():
-            erase_aside(self._state, self._matcher)
-        self._wait_for_files(say)
-        withdraw(self._data, self._request)
+        try:
+            if self._state.is_dir():
+                erase_aside(self._state, self._matcher)
+            self._wait_for_files(say)
+        finally:
+            withdraw(self._data, self._request)
         after = self.count()
         if any(after.values()):
             raise PermanentError(

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-FAN_IN = 16
+FAN_IN = 8
 MAX_FILE_ROWS = 64 << 20
 """Some 200 MB: few files for whoever reads a day, and small enough to be copied about."""
 _RUN_ROWS = 1 << 20
@@ -144,7 +144,7 @@ _Key = tuple[tuple[bool, object], ...]
 
 
 class _Run:
-    """Rows in their order, of which as many are in memory as are being compared."""
+    """Rows in their order, of which as many are in memory as are being compared; none before it is being merged."""
 
     def __init__(self, table: str, batches: Iterator[pa.Table], rows: int) -> None:
         self.rows = rows
@@ -152,7 +152,6 @@ class _Run:
         self._by = order_of(table)
         self._held: pa.Table | None = None
         self.ended = False
-        self.more()
 
     def more(self) -> None:
         """Take another batch into memory, if there is one."""
@@ -201,21 +200,24 @@ def _merge(table: str, runs: Sequence[_Run]) -> Iterator[pa.Table]:
                 run.more()
         going_on = [run for run in runs if not run.ended]
         bound = min((run.last() for run in going_on), default=None)
-        parts = [part for run in runs if (part := run.take_below(bound)) is not None]
-        if parts:
-            yield in_order(pa.concat_tables(parts), table)
+        rows = _taken_below(table, runs, bound)
+        if rows is None and bound is not None:
+            tied = [run for run in going_on if run.last() == bound]
+            # All that is in memory of them is of one series and time: read on in them, or let go of too much.
+            if sum(run.held_rows for run in tied) > _MAX_EQUAL_ROWS:
+                rows = _taken_below(table, tied, None)
+            for run in tied:
+                run.more()
+        if rows is not None:
+            yield rows
         elif bound is None:
             return
-        else:
-            yield from _equal(table, [run for run in going_on if run.last() == bound])
 
 
-def _equal(table: str, tied: Sequence[_Run]) -> Iterator[pa.Table]:
-    """Where all that is in memory of some runs is of one series and time: read on in them, or let go of too much."""
-    if sum(run.held_rows for run in tied) > _MAX_EQUAL_ROWS:
-        yield in_order(pa.concat_tables([part for run in tied if (part := run.take_below(None)) is not None]), table)
-    for run in tied:
-        run.more()
+def _taken_below(table: str, runs: Sequence[_Run], bound: _Key | None) -> pa.Table | None:
+    """What is in memory of the runs and comes before ``bound``, in its order; None where that is nothing."""
+    parts = [part for run in runs if (part := run.take_below(bound)) is not None]
+    return in_order(pa.concat_tables(parts), table) if parts else None
 
 
 def _write(table: str, parts: Iterable[pa.Table], into: Path) -> list[Compacted]:
@@ -229,6 +231,7 @@ def _write(table: str, parts: Iterable[pa.Table], into: Path) -> list[Compacted]
         with ParquetWriter(path, table, ordered=True, level=SMALL, deltas=deltas) as writer:
             while group is not None and writer.rows < MAX_FILE_ROWS:
                 writer.write(group)
+                group = None  # not in memory beside the next one
                 group = next(groups, None)
         made.append(Compacted(path, writer.rows, writer.size_bytes))
     return made
@@ -238,12 +241,13 @@ def _regrouped(parts: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
     """The same rows in tables of ``rows`` each, the last one aside."""
     waiting: list[pa.Table] = []
     count = 0
-    for part in parts:
-        waiting.append(trimmed(part))
+    for part in map(trimmed, parts):
+        waiting.append(part)
         count += part.num_rows
         while count >= rows:
             whole = pa.concat_tables(waiting)
-            yield trimmed(whole.slice(0, rows))
-            waiting, count = [trimmed(whole.slice(rows))], count - rows
+            waiting, count = [trimmed(whole.slice(0, rows)), trimmed(whole.slice(rows))], count - rows
+            del whole
+            yield waiting.pop(0)
     if count:
         yield trimmed(pa.concat_tables(waiting))

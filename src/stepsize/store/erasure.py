@@ -10,6 +10,7 @@ agree, it stays: it cannot be told whose it is.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,12 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from stepsize.errors import LakeError
 from stepsize.model import Attr
 from stepsize.store.order import identities, trimmed
 from stepsize.store.parquet import SMALL, ParquetWriter, is_ordered, read_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 _KEY = ("flow", "run", "step", "task", "attempt")
@@ -125,7 +127,9 @@ def attempts_in(files: Iterable[Path], selection: Selection) -> Attempts:
     """Keys of the attempts that are meant by their rows in ``files`` of `tasks`, those aside that others share."""
     met, denied = set(), set()
     for path in files:
-        for row in pq.ParquetFile(path).read(columns=list(_columns("tasks"))).to_pylist():
+        with _readable(path), pq.ParquetFile(path) as file:
+            rows = file.read(columns=list(_columns("tasks"))).to_pylist()
+        for row in rows:
             subject = Subject(**row)
             if selection.is_met(subject):
                 met.add(subject.key)
@@ -138,9 +142,10 @@ def count_rows(path: Path, table: str, matcher: Matcher) -> int:
     """How many rows of a file are meant.
 
     Raises:
-        OSError, pa.ArrowException: it cannot be read.
+        FileNotFoundError: it is gone.
+        LakeError: it cannot be read.
     """
-    with pq.ParquetFile(path) as file:
+    with _readable(path), pq.ParquetFile(path) as file:
         found = 0
         for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=list(_columns(table)), use_threads=False):
             found += pc.sum(matcher.mask(pa.Table.from_batches([batch]), table)).as_py() or 0
@@ -153,9 +158,10 @@ def write_others(path: Path, table: str, matcher: Matcher, target: Path) -> tupl
     Nothing of the others is left in it, in dictionaries or statistics either.
 
     Raises:
-        OSError, pa.ArrowException: it cannot be read or written.
+        OSError: it cannot be written.
+        LakeError: it cannot be read.
     """
-    with pq.ParquetFile(path) as file:
+    with _readable(path), pq.ParquetFile(path) as file:
         writer = ParquetWriter(target, table, ordered=is_ordered(file, table), level=SMALL)
         with writer:
             for rows in read_batches(file, table, _BATCH_ROWS):
@@ -163,6 +169,16 @@ def write_others(path: Path, table: str, matcher: Matcher, target: Path) -> tupl
                 if others.num_rows:
                     writer.write(trimmed(others))
     return writer.rows, writer.size_bytes
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Says in one line where a file is damaged."""
+    try:
+        yield
+    except pa.ArrowException as error:
+        said = " ".join(str(error).split())
+        raise LakeError(f"{path} cannot be read: {said}; restore or delete it") from None
 
 
 def _columns(table: str) -> tuple[str, ...]:
