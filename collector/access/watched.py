@@ -26,13 +26,21 @@ class WatchedFile(Generic[T]):
     Args:
         path: the file; it may be a link that is replaced, as Kubernetes does with secrets.
         parse: makes the value of its text; raises `ValueError` with what is wrong.
+        tell: takes a line that says why a file that has changed is not used.
         clock_s: a monotonic clock.
 
     Raises:
         ConfigError: the file cannot be read or parsed at the start.
     """
 
-    def __init__(self, path: Path, parse: Callable[[str], T], clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: Path,
+        parse: Callable[[str], T],
+        tell: Callable[[str], None] = lambda _: None,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._tell = tell
         self._path = path
         self._parse = parse
         self._clock_s = clock_s
@@ -44,8 +52,6 @@ class WatchedFile(Generic[T]):
         except ValueError as error:
             raise ConfigError(f"{path}: {error}") from None
         self._looked_s = clock_s()
-        self.problem: str | None = None
-        """Why the file as it is now is not used; None where it is."""
 
     def get(self) -> T:
         """The value of the file as it was not longer than a second ago, or of the last version that could be used."""
@@ -58,15 +64,13 @@ class WatchedFile(Generic[T]):
         return self._value
 
     def _reload(self, stamp: tuple[int, ...] | None) -> None:
+        self._stamp = stamp
         try:
             self._value = self._read()
         except OSError as error:
-            self.problem = f"cannot read {self._path}: {error.strerror}"
+            self._tell(f"cannot read {self._path}: {error.strerror}; what it said before still holds")
         except ValueError as error:
-            self.problem = f"{self._path}: {error}"
-        else:
-            self.problem = None
-        self._stamp = stamp
+            self._tell(f"{self._path}: {error}; what it said before still holds")
 
     def _read(self) -> T:
         with self._path.open("rb") as file:

@@ -14,6 +14,8 @@ from stepsize.collector.components.server_tls import file_path
 from stepsize.collector.config.language import Secret, Section, option, secret, text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stepsize.collector.access.passwords import PasswordAuthenticator
 
 
@@ -51,8 +53,8 @@ class BasicAuthConfig:
             raise ValueError("give one of htpasswd (for receivers) and client_auth (for exporters)")
 
 
-def password_authenticator(config: HtpasswdConfig) -> PasswordAuthenticator:
-    """What a receiver asks.
+def password_authenticator(config: HtpasswdConfig, tell: Callable[[str], None]) -> PasswordAuthenticator:
+    """What a receiver asks; ``tell`` takes a line where a newer file is not used.
 
     Raises:
         ConfigError: a line of the users cannot be used, or the file cannot be read.
@@ -67,5 +69,5 @@ def password_authenticator(config: HtpasswdConfig) -> PasswordAuthenticator:
         raise ConfigError(f"basicauth: htpasswd.inline: {error}") from None
     if config.file is None:
         return PasswordAuthenticator(lambda: inline)
-    file = WatchedFile(config.file, parse_htpasswd)
+    file = WatchedFile(config.file, parse_htpasswd, tell)
     return PasswordAuthenticator(lambda: {**file.get(), **inline})

@@ -14,6 +14,8 @@ from stepsize.collector.components.server_tls import file_path
 from stepsize.collector.config.language import Secret, option, required_text, secret, text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stepsize.collector.access.authenticator import TokenAuthenticator
 
 
@@ -43,8 +45,8 @@ class BearerTokenAuthConfig:
             raise ValueError("no bearer token provided: give token, tokens or filename")
 
 
-def token_authenticator(config: BearerTokenAuthConfig) -> TokenAuthenticator:
-    """What a receiver asks.
+def token_authenticator(config: BearerTokenAuthConfig, tell: Callable[[str], None]) -> TokenAuthenticator:
+    """What a receiver asks; ``tell`` takes a line where a newer file is not used.
 
     Raises:
         ConfigError: the file cannot be read.
@@ -53,7 +55,7 @@ def token_authenticator(config: BearerTokenAuthConfig) -> TokenAuthenticator:
     from stepsize.collector.access.watched import WatchedFile  # noqa: PLC0415 - configurations are checked without it
 
     if config.filename is not None:
-        file = WatchedFile(config.filename, lambda content: token_digests(content.splitlines()))
+        file = WatchedFile(config.filename, lambda content: token_digests(content.splitlines()), tell)
         return TokenAuthenticator(file.get, config.scheme, config.header)
     known = token_digests(one.reveal() for one in (config.token, *config.tokens))
     return TokenAuthenticator(lambda: known, config.scheme, config.header)

@@ -158,9 +158,9 @@ class Servers:
             return
         extension = self._config.extensions.get(auth.authenticator)
         if isinstance(extension, BearerTokenAuthConfig):
-            self._authenticators[auth.authenticator] = token_authenticator(extension)
+            self._authenticators[auth.authenticator] = token_authenticator(extension, self._log.error)
         elif isinstance(extension, BasicAuthConfig) and extension.htpasswd is not None:
-            self._authenticators[auth.authenticator] = password_authenticator(extension.htpasswd)
+            self._authenticators[auth.authenticator] = password_authenticator(extension.htpasswd, self._log.error)
         else:
             raise ConfigError(
                 f"{where}.authenticator: {auth.authenticator!r} is no extension in service.extensions that knows who "

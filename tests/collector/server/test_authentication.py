@@ -234,7 +234,8 @@ def test_a_bad_file_changes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.write_text("one")
     now_s = 0.0
-    watched = WatchedFile(file, lambda text: token_digests(text.splitlines()), lambda: now_s)
+    told: list[str] = []
+    watched = WatchedFile(file, lambda text: token_digests(text.splitlines()), told.append, lambda: now_s)
     authenticator = TokenAuthenticator(watched.get, "Bearer", "X-Token")
     assert authenticator.header == "x-token"
 
@@ -246,13 +247,14 @@ def test_a_bad_file_changes_nothing(tmp_path: Path) -> None:
     assert is_good("one")
     file.unlink()
     assert is_good("one")
-    assert "cannot read" in str(watched.problem)
+    assert f"cannot read {file}: No such file or directory; what it said before still holds" in told
     file.write_text("\n")
     assert is_good("one")
-    assert "no token in it" in str(watched.problem)
+    assert is_good("one")
+    assert told[1:] == [f"{file}: no token in it; what it said before still holds"]
     file.write_text("three")
     assert is_good("three")
     assert not is_good("one")
-    assert watched.problem is None
+    assert len(told) == 2
     with pytest.raises(ConfigError, match="cannot read"):
         WatchedFile(tmp_path / "nowhere", str)
