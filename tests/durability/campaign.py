@@ -125,4 +125,5 @@ class Campaign:
         check(self._site.settings.data, self.senders, self._site.home.parent / "without-faults")
         assert self._collector.terminate() == 0
         assert not list(self._site.settings.state_dir.glob("*.wal")), "what is stored is still in the log"
+        assert not list(self._site.settings.data.glob(".views-*")), "what killed ones left is still there"
         return self._looks

@@ -108,10 +108,3 @@ def without_faults(requests: list[bytes], scratch: Path) -> list[tuple[Any, ...]
     log.sink.fold(log.durable, 0)
     with log.lake.connect() as connection:
         return connection.execute(_TASKS).fetchall()
-
-
-def litter(data: Path) -> list[str]:
-    """Files of a lake that nobody will ever ask for nor delete."""
-    known = {"stepsize.duckdb", "schema.json", ".views.lock"}
-    loose = [path.name for path in data.iterdir() if path.name not in known and path.name[0] == "."]
-    return loose + [path.name for path in (data / "manifests").iterdir() if path.name[0] == "."]

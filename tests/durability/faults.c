@@ -2,7 +2,7 @@
  *
  * What comes in, by environment:
  *   FAULTS        rules, one a line: OPERATION PATTERN NTH ACTION TOKEN
- *                 OPERATION  open write fdatasync fsync rename unlink mkdir ftruncate
+ *                 OPERATION  open write fdatasync fsync rename unlink mkdir ftruncate; sync is either of the two
  *                 PATTERN    of the file's whole path (fnmatch; `*` matches slashes too); of a rename, of its new name
  *                 NTH        which such call of this process, from 1 on; `N+` that one and all after it; `*` all
  *                 ACTION     kill, kill-after (SIGKILL to this process before or after the call), end, end-after (to
@@ -253,7 +253,8 @@ static struct rule *rule_for(const char *operation, const char *path)
 {
     for (int i = 0; i < rule_count; i++) {
         struct rule *one = &rules[i];
-        if (strcmp(one->operation, operation) || fnmatch(one->pattern, path, 0))
+        int is_meant = !strcmp(one->operation, operation) || (!strcmp(one->operation, "sync") && strstr(operation, "sync"));
+        if (!is_meant || fnmatch(one->pattern, path, 0))
             continue;
         one->seen++;
         if (one->seen < one->nth || (one->seen > one->nth && !one->onwards))

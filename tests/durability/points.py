@@ -27,7 +27,7 @@ _PLACES = {
     "final attempts": ("open write fsync rename", "*/tasks/month=*"),
     "manifest": ("open write fsync rename", "*/manifests/*.json*"),
     "directory of manifests": ("fsync", "*/manifests"),
-    "views": ("open write fdatasync", "*/.views-*"),
+    "views": ("open write sync", "*/.views-*"),  # which of the two is DuckDB's choice
     "views' place": ("rename", "*/stepsize.duckdb"),
     "directory of the lake": ("fsync", "*/lake"),
 }
