@@ -60,6 +60,11 @@ class ExportingProcess:
         """The process's id, while there is one."""
         return self._process.pid if self._process else None
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.returncode is None
+
     async def start(self) -> None:
         """Return once the exporters are ready.
 

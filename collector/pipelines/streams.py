@@ -102,6 +102,12 @@ class Streams:
         """Who listens where."""
         return [f"Prometheus on {_where(listener)}" for listener in self._sockets.values()]
 
+    def problem(self) -> str | None:
+        """Why exporters do not do their work, or None."""
+        if self._exporting is None or self._exporting.is_alive:
+            return None
+        return "the exporters do not run; they are being started again"
+
     def entrance(self, receiver: str) -> Entrance:
         """The way in of a receiver, or of :data:`SOCKET`."""
         return self._entrances[receiver]

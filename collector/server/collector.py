@@ -182,6 +182,7 @@ class Collector:
         observe_process(self._registry, lambda: sink.pid if sink else None)
         health = Health(lambda: sink.lag_s if sink else 0.0)
         self._observe_streams(streams, health)
+        health.add("exporters", streams.problem)
         if sink:
             observe_sink(self._registry, sink)
             health.add("sink", lambda: None if sink.is_alive else "the sink does not run; it is being started again")
