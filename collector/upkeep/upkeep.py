@@ -6,6 +6,8 @@ keeps the sink for longer than a commit takes, and never fails it: what cannot b
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -84,11 +86,20 @@ class Upkeep:
         self._failed = {which: failed_s for which, failed_s in self._failed.items() if failed_s > since_s}
         group = self._upkeep.next_group(now_ns, self._failed)
         if group is not None:
-            into = cleared_staging(self._data, self._writer)
-            self._group, self._work = group, Work(self._upkeep.job(group, into))
+            self._compact(group)
         elif self._monotonic_s() >= self._tend_s:
             self._tend_s = self._monotonic_s() + _TEND_S
-            self._work = Work(TendJob(str(self._data), asdict(self._limits.retention), self._limits.quiet_s))
+            with contextlib.suppress(OSError):  # no process can be had now: in an hour, then
+                self._work = Work(TendJob(str(self._data), asdict(self._limits.retention), self._limits.quiet_s))
+
+    def _compact(self, group: Group) -> None:
+        try:
+            self._work = Work(self._upkeep.job(group, cleared_staging(self._data, self._writer)))
+        except OSError as error:  # no room, or no process: what comes in is stored all the same
+            print(f"stepsize collect: cannot compact {group.partition}: {error.strerror}", file=sys.stderr)  # noqa: T201 - the process's log
+            self._failed[group.partition, group.table] = self._monotonic_s()
+        else:
+            self._group = group
 
     def _finish(self, work: Work) -> None:
         group, made = self._group, work.made()
