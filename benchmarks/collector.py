@@ -4,9 +4,9 @@ Measures a real server process over real sockets, the load generator (`collector
 last request is acknowledged (which is: on disk) and until the last of its points is in Parquet: batches of 10,000
 points, requests of 40 points over HTTP and gRPC as fast as they are taken, a burst of 20,000 requests a second over
 HTTP; the cost of a point with more points stored (up to ``--stored`` million) and with more tasks that run; and, where
-it was built (`make test-peers`), the OpenTelemetry Collector with its file exporter under the same load. That one writes
-what it takes as it is and syncs nothing; ours checks, syncs before it acknowledges, sorts, compresses and rolls up.
-Prints Markdown.
+it was built (`make test-peers`), the OpenTelemetry Collector with its file exporter under the same load. That one
+writes what it takes as it is and syncs nothing; ours checks, syncs before it acknowledges, sorts, compresses and rolls
+up. Prints Markdown.
 
 Points are of 1 Hz task data, ten series a task, 4 samples to a request of 40 points. ``--scale`` makes everything
 shorter (0.1) or longer; a scale below 1 says less about what lasts.

@@ -50,21 +50,28 @@ class Rate:
     last_ns: int = 0
     interval_ns: int = _USUAL_INTERVAL_NS
 
-    def weight_s(self, time_ns: int, since_ns: int) -> float:
-        """Seconds that the sample at ``time_ns`` holds for; 0 for one that was seen already.
+    def weigh(self, samples: Iterable[tuple[int, float]], since_ns: int) -> list[tuple[float, float]]:
+        """(value, seconds that it holds for) of samples sorted by time; 0 for one that was seen already.
 
         ``since_ns`` is when the attempt started: the first sample holds since then.
         """
-        before_ns = self.last_ns or since_ns or time_ns
-        if time_ns > before_ns:
-            if self.last_ns:
-                self.interval_ns = min(time_ns - before_ns, MAX_GAP_NS)
-            self.last_ns = time_ns
-            return min(time_ns - before_ns, MAX_GAP_NS) / 1e9
-        if time_ns == self.last_ns:
-            return 0.0
-        self.last_ns = max(self.last_ns, time_ns)
-        return self.interval_ns / 1e9
+        weighed = []
+        last_ns, interval_ns = self.last_ns, self.interval_ns
+        for time_ns, value in samples:
+            before_ns = last_ns or since_ns or time_ns
+            if time_ns > before_ns:
+                gap_ns = min(time_ns - before_ns, MAX_GAP_NS)
+                if last_ns:
+                    interval_ns = gap_ns
+                last_ns = time_ns
+                weighed.append((value, gap_ns / 1e9))
+            elif time_ns == last_ns:
+                weighed.append((value, 0.0))
+            else:
+                last_ns = max(last_ns, time_ns)
+                weighed.append((value, interval_ns / 1e9))
+        self.last_ns, self.interval_ns = last_ns, interval_ns
+        return weighed
 
 
 @dataclass(slots=True)
@@ -190,15 +197,16 @@ class Attempt:
 
     def add_rate(self, name: str, samples: list[tuple[int, float]]) -> None:
         """Samples of a rate, (time in nanoseconds, value a second), sorted by time."""
-        rate = self.rates.setdefault(name, Rate())
-        for time_ns, value in samples:
-            rate.total += value * rate.weight_s(time_ns, self.first_ns)
+        rate = self.rates.get(name)
+        if rate is None:
+            rate = self.rates[name] = Rate()
+        for value, seconds in rate.weigh(samples, self.first_ns):
+            rate.total += value * seconds
 
     def add_cpu(self, samples: list[tuple[int, float]]) -> None:
         """Samples of cores in use, (time in nanoseconds, cores), sorted by time."""
         cpu, histogram = self.cpu, self.cpu_histogram
-        for time_ns, cores in samples:
-            seconds = cpu.weight_s(time_ns, self.first_ns)
+        for cores, seconds in cpu.weigh(samples, self.first_ns):
             cpu.total += cores * seconds
             bucket = cpu_bucket(cores)
             histogram[bucket] = histogram.get(bucket, 0.0) + seconds
