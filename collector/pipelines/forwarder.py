@@ -89,6 +89,7 @@ class Forwarder:
         self._threads = ThreadPoolExecutor(queue.num_consumers, thread_name_prefix=name)
         self._stopping = asyncio.Event()
         self._is_gathering = False
+        self._is_forgetful = False
         self._finishing = until is not None
         self._failing_since_s: float | None = None
         if until is not None:
@@ -193,8 +194,10 @@ class Forwarder:
         while not self._stopping.is_set():
             try:
                 outcome = await loop.run_in_executor(self._threads, self._sender.send, request)
-            except RuntimeError:  # its threads are gone: it is stopping
-                return None
+            except RuntimeError:
+                if self._stopping.is_set():  # its threads are gone
+                    return None
+                raise
             if outcome.verdict is not Verdict.AGAIN:
                 self._recovered()
                 return outcome
@@ -229,8 +232,12 @@ class Forwarder:
             raise error  # a defect: the process ends over it, and another one goes on from the position
 
     def _remember(self) -> None:
-        write_position(
-            self._directory,
-            self._name,
-            ReaderPosition(self._done, tuple(batch.end for batch in self._under_way)),
-        )
+        position = ReaderPosition(self._done, tuple(batch.end for batch in self._under_way))
+        try:
+            write_position(self._directory, self._name, position)
+        except OSError as error:  # an older position repeats and loses nothing: a full disk must not stop sending
+            if not self._is_forgetful:
+                self._log(f"{self._name}: cannot write down how far it has come: {error.strerror}; it goes on")
+            self._is_forgetful = True
+        else:
+            self._is_forgetful = False

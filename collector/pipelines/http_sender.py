@@ -90,7 +90,8 @@ class HttpSender:
             )
             try:
                 content = response.read(_MAX_ANSWER_BYTES)
-                response.drain_conn()
+                if len(content) == _MAX_ANSWER_BYTES:  # whatever more it says, nobody listens
+                    response.close()
             finally:
                 response.release_conn()
         except urllib3.exceptions.HTTPError as error:

@@ -247,3 +247,21 @@ def test_sealed_log(tmp_path: Path) -> None:
                 await wait_until(lambda: backend.values() == [1.0, 2.0], "both")
 
     asyncio.run(scenario())
+
+
+def test_long_answers(tmp_path: Path) -> None:
+    """An answer without end is not read to its end, and the next request goes all the same."""
+
+    async def scenario() -> None:
+        backend = Backend()
+        backend.answers = [(400, {"content-type": "text/plain"}, b"x" * (4 << 20))]
+        with backend.http() as server:
+            config = otlphttp(server.server_port, sending_queue={"num_consumers": 1})
+            async with Exporting(tmp_path, config) as exporting:
+                await exporting.wal.append(request(1.0))
+                await exporting.wal.append(request(2.0))
+                await wait_until(lambda: backend.values() == [2.0], "the next")
+                await wait_until(lambda: exporting.process.counts["failed", "one"] == 1, "a count")
+        assert max(map(len, exporting.lines)) < 1000
+
+    asyncio.run(scenario())
