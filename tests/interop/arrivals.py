@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.collector.running import wait_for
-from tests.interop.processes import Relay, collect_at, relent
+from tests.interop.processes import Addresses, collect_at, relent
 from tests.interop.rows import assert_equal, points_in, stored, wanted
 from tests.interop.tap import Tap
 
@@ -67,7 +67,7 @@ class Line:
 @contextlib.contextmanager
 def relenting(place: Place, protocol: str) -> Iterator[Line]:
     """A collector that refuses until what it refused is sent again; then it takes it."""
-    ours = Relay()
+    ours = Addresses()
     collector = collect_at(place, ours, "memory_limiter")
     with line(place, collector, protocol, "identity") as made, ThreadPoolExecutor(1) as waiting:
         relented = waiting.submit(_relent_when_asked_again, made, ours)
@@ -75,7 +75,7 @@ def relenting(place: Place, protocol: str) -> Iterator[Line]:
         relented.result()
 
 
-def _relent_when_asked_again(refusing: Line, ours: Relay) -> None:
+def _relent_when_asked_again(refusing: Line, ours: Addresses) -> None:
     wait_for(lambda: len(refusing.tap.sent()) > 1, "a request is sent again")
     relent(refusing.collector, ours)
 

@@ -7,6 +7,7 @@ written out, fields of later schemas in between, a message inside another in two
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -63,8 +64,13 @@ def _fields(message: Any, style: Style) -> Iterator[bytes]:
         elif descriptor.has_presence:
             if message.HasField(descriptor.name):
                 yield _one(descriptor, value, style)
-        elif value or style.defaults or struct.pack("<d", value if isinstance(value, float) else 0) != bytes(8):
+        elif value or style.defaults or _is_minus_zero(value):
             yield _one(descriptor, value, style)
+
+
+def _is_minus_zero(value: Any) -> bool:
+    """The one value that is false and yet no default."""
+    return isinstance(value, float) and math.copysign(1.0, value) < 0
 
 
 def _repeated(descriptor: Any, values: Any, style: Style) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import signal
 import socket
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from tests.collector.running import Place, RunningCollector
 
+PROTOBUF = "application/x-protobuf"
+
 
 def free_address() -> str:
     """A port of the loopback that nobody listens on now."""
@@ -27,8 +30,17 @@ def free_address() -> str:
         return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
+def hand_over(address: str, message: Any) -> None:
+    """Send a request to a relay's HTTP address."""
+    connection = http.client.HTTPConnection(address, timeout=DEADLINE_S)
+    with contextlib.closing(connection):
+        connection.request("POST", "/v1/metrics", message.SerializeToString(), {"content-type": PROTOBUF})
+        answer = connection.getresponse()
+        assert answer.status == 200, answer.read()
+
+
 @dataclass(frozen=True)
-class Relay:
+class Addresses:
     """Where a collector takes OTLP."""
 
     grpc: str = field(default_factory=free_address)
@@ -39,11 +51,11 @@ class Relay:
 def otelcol(
     place: Place,
     exporters: dict[str, Any],
-    relay: Relay | None = None,
+    relay: Addresses | None = None,
     *,
     tls: dict[str, str] | None = None,
     batch: dict[str, Any] | None = None,
-) -> Iterator[Relay]:
+) -> Iterator[Addresses]:
     """The OpenTelemetry Collector, which hands what it takes to ``exporters``.
 
     Args:
@@ -51,7 +63,7 @@ def otelcol(
         tls: of its receiver; None for none.
         batch: settings of a batch processor; None for none.
     """
-    relay = relay or Relay()
+    relay = relay or Addresses()
     said = {} if tls is None else {"tls": tls}
     protocols = {"grpc": {"endpoint": relay.grpc, **said}, "http": {"endpoint": relay.http, **said}}
     config = {
@@ -75,18 +87,18 @@ def otelcol(
         yield relay
 
 
-def collect_at(place: Place, ours: Relay, *processors: str) -> RunningCollector:
+def collect_at(place: Place, ours: Addresses, *processors: str) -> RunningCollector:
     """A collector of ours that listens where it is told to; with ``memory_limiter`` it refuses whatever comes."""
     return place.collect(_config(ours, processors))
 
 
-def relent(collector: RunningCollector, ours: Relay) -> None:
+def relent(collector: RunningCollector, ours: Addresses) -> None:
     """Have a collector that refuses whatever comes take it from now on."""
     (collector.place.home / "config.yaml").write_text(_config(ours, ()))
     collector.process.send_signal(signal.SIGHUP)
 
 
-def _config(ours: Relay, processors: tuple[str, ...]) -> str:
+def _config(ours: Addresses, processors: tuple[str, ...]) -> str:
     protocols = {"grpc": {"endpoint": ours.grpc}, "http": {"endpoint": ours.http}}
     pipeline = {"receivers": ["otlp"], "processors": list(processors), "exporters": ["parquet"]}
     config = {
@@ -99,9 +111,9 @@ def _config(ours: Relay, processors: tuple[str, ...]) -> str:
 
 
 @contextlib.contextmanager
-def rotel(place: Place, *options: str) -> Iterator[Relay]:
+def rotel(place: Place, *options: str) -> Iterator[Addresses]:
     """rotel, which hands what it takes to its OTLP exporter."""
-    relay = Relay()
+    relay = Addresses()
     command: list[str | Path] = [ROTEL.path, "start", "--exporter", "otlp", *options]
     command += ["--otlp-http-endpoint", relay.http, "--otlp-grpc-endpoint", relay.grpc]
     with _process(command, place, relay):
@@ -109,7 +121,7 @@ def rotel(place: Place, *options: str) -> Iterator[Relay]:
 
 
 @contextlib.contextmanager
-def _process(command: list[str | Path], place: Place, relay: Relay) -> Iterator[None]:
+def _process(command: list[str | Path], place: Place, relay: Addresses) -> Iterator[None]:
     """A process, once it listens; ended by SIGTERM, so that it sends what it still has."""
     log = place.home / f"{time.monotonic_ns()}.log"
     with log.open("wb") as output:
@@ -129,7 +141,7 @@ def _process(command: list[str | Path], place: Place, relay: Relay) -> Iterator[
                 process.wait()
 
 
-def _serves(relay: Relay) -> bool:
+def _serves(relay: Addresses) -> bool:
     return _listens(relay.grpc) and _listens(relay.http)
 
 

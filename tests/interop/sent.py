@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _UNPACKED = {"gzip": gzip.decompress, "zlib": zlib.decompress, "deflate": zlib.decompress, "identity": bytes}
@@ -119,6 +120,11 @@ def json_message(content: bytes | str) -> Any:
             if name in exemplar:
                 exemplar[name] = base64.b64encode(bytes.fromhex(exemplar[name])).decode()
     return json_format.ParseDict(values, ExportMetricsServiceRequest(), ignore_unknown_fields=True)
+
+
+def messages_in(file: Path) -> list[Any]:
+    """The requests in a file of JSON lines; none that is still being written."""
+    return [json_message(text) for text in file.read_text("utf-8").splitlines(keepends=True) if text.endswith("\n")]
 
 
 def _exemplars(request: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -19,9 +19,8 @@ import pytest
 from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import wait_for
 from tests.interop.peers import OTELCOL
-from tests.interop.processes import Relay, collect_at, otelcol
+from tests.interop.processes import Addresses, collect_at, hand_over, otelcol
 from tests.interop.tap import Tap
-from tests.interop.test_relays import hand_over
 
 if TYPE_CHECKING:
     from tests.collector.running import Place, RunningCollector
@@ -47,9 +46,9 @@ class Scene:
     """A client that keeps what it cannot send, and a collector of ours that always listens at the same ports."""
 
     place: Place
-    ours: Relay
+    ours: Addresses
     tap: Tap
-    client: Relay
+    client: Addresses
     handed_over: int = 0
     collectors: list[RunningCollector] = field(default_factory=list)
 
@@ -85,7 +84,7 @@ class Scene:
 @contextlib.contextmanager
 def scene(place: Place, protocol: str) -> Iterator[Scene]:
     """A client with its relay before a collector that has yet to start."""
-    ours = Relay()
+    ours = Addresses()
     with contextlib.closing(Tap(ours.grpc if protocol == "grpc" else ours.http)) as tap:
         to_grpc: dict[str, Any] = {"otlp": {"endpoint": tap.address, "tls": {"insecure": True}, **KEEPING}}
         to_http: dict[str, Any] = {"otlphttp": {"endpoint": f"http://{tap.address}", **KEEPING}}

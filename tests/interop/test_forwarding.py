@@ -14,9 +14,9 @@ from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import wait_for
 from tests.interop.corpus import everything
 from tests.interop.peers import OTELCOL
-from tests.interop.processes import Relay, otelcol
+from tests.interop.processes import Addresses, otelcol
 from tests.interop.rows import assert_equal, points_in, stored, wanted
-from tests.interop.sent import json_message
+from tests.interop.sent import messages_in
 from tests.interop.tap import Tap
 
 if TYPE_CHECKING:
@@ -49,17 +49,12 @@ def exporter(protocol: str, address: str, compression: str = "gzip") -> dict[str
     return {"otlphttp": {"endpoint": f"http://{address}", "encoding": encoding, **both}}
 
 
-def lines(file: Path) -> list[Any]:
-    """The requests in a file of JSON lines; none that is still being written."""
-    return [json_message(text) for text in file.read_text("utf-8").splitlines(keepends=True) if text.endswith("\n")]
-
-
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf", "http/json"])
 def test_everything_goes_on(place: Place, protocol: str, compression: str) -> None:
     """Every field, through each of our exporters: as it passed, as the Collector and as our own `file` wrote it."""
     message, theirs, ours = everything(time.time_ns()), place.home / "theirs.json", place.home / "ours.json"
-    relay = Relay()
+    relay = Addresses()
     with (
         otelcol(place, {"file": {"path": str(theirs)}}, relay),
         contextlib.closing(Tap(relay.grpc if protocol == "grpc" else relay.http)) as tap,
@@ -77,8 +72,8 @@ def test_everything_goes_on(place: Place, protocol: str, compression: str) -> No
         assert collector.terminate() == 0
     expected = wanted([message])
     assert_equal(wanted(one.message for one in sent), expected)
-    assert_equal(wanted(lines(theirs)), expected)
-    assert_equal(wanted(lines(ours)), expected)
+    assert_equal(wanted(messages_in(theirs)), expected)
+    assert_equal(wanted(messages_in(ours)), expected)
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
@@ -87,7 +82,7 @@ def test_nothing_is_lost_while_either_is_away(place: Place, protocol: str) -> No
 
     What was under way at a kill may come twice to the other one, which cannot know; to our lake it does not.
     """
-    relay, file = Relay(), place.home / "theirs.json"
+    relay, file = Addresses(), place.home / "theirs.json"
     exporters = exporter(protocol, relay.grpc if protocol == "grpc" else relay.http)
     theirs = {"file": {"path": str(file), "append": True, "flush_interval": "50ms"}}
     collector, count = forwarding(place, exporters), 0
@@ -115,4 +110,4 @@ def hand_over(collector: RunningCollector, count: int) -> int:
 
 def has_all(file: Path, count: int) -> bool:
     """Whether the numbers up to ``count`` are in a file of the Collector's."""
-    return {row["value_int"] for row in wanted(lines(file))["exact_points"]} == set(range(count))
+    return {row["value_int"] for row in wanted(messages_in(file))["exact_points"]} == set(range(count))

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.collector.otlp import RequestBuilder, identity
-from tests.collector.running import DEADLINE_S, wait_for
+from tests.collector.running import wait_for
 from tests.interop.arrivals import line
 from tests.interop.corpus import everything
 from tests.interop.peers import OTELCOL, ROTEL
-from tests.interop.processes import otelcol, rotel
+from tests.interop.processes import hand_over, otelcol, rotel
 from tests.interop.rows import assert_equal, points_in, wanted
-from tests.interop.sent import json_message
+from tests.interop.sent import messages_in
 
 if TYPE_CHECKING:
     from tests.collector.running import Place, RunningCollector
@@ -26,15 +25,6 @@ KINDS = {
     *("gauge", "summary", "sum unspecified", "sum delta", "sum cumulative", "histogram delta", "histogram cumulative"),
     *("exponential_histogram delta", "exponential_histogram cumulative"),
 }
-
-
-def hand_over(address: str, message: Any) -> None:
-    """Send a request to a relay."""
-    connection = http.client.HTTPConnection(address, timeout=DEADLINE_S)
-    connection.request("POST", "/v1/metrics", message.SerializeToString(), {"content-type": "application/x-protobuf"})
-    answer = connection.getresponse()
-    assert answer.status == 200, answer.read()
-    connection.close()
 
 
 def all_of(peer: Line, message: Any) -> bool:
@@ -57,7 +47,7 @@ def test_the_opentelemetry_collector(
             wait_for(lambda: all_of(peer, message), "the points pass")
         sent = peer.assert_arrived(KINDS)
     passed = wanted(one.message for one in sent)
-    assert_equal(passed, wanted(json_message(text) for text in file.read_text().splitlines()))
+    assert_equal(passed, wanted(messages_in(file)))
     assert_equal(passed, wanted([message]))
 
 

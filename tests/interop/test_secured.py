@@ -12,10 +12,9 @@ from tests.collector.running import wait_for
 from tests.collector.server.certificates import Authority, Pair, needs_openssl
 from tests.interop.corpus import everything
 from tests.interop.peers import OTELCOL
-from tests.interop.processes import Relay, otelcol
+from tests.interop.processes import Addresses, hand_over, otelcol
 from tests.interop.rows import assert_equal, points_in, stored, wanted
-from tests.interop.test_forwarding import lines
-from tests.interop.test_relays import hand_over
+from tests.interop.sent import messages_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +84,7 @@ def test_the_collector_sends_to_ours(place: Place, authority: Authority, protoco
 @PROTOCOLS
 def test_ours_sends_to_the_collector(place: Place, authority: Authority, protocol: str) -> None:
     """The same the other way round."""
-    message, file, relay = everything(time.time_ns()), place.home / "theirs.json", Relay()
+    message, file, relay = everything(time.time_ns()), place.home / "theirs.json", Addresses()
     theirs = {"file": {"path": str(file), "flush_interval": "50ms"}}
     address = relay.grpc if protocol == "grpc" else relay.http
     to_them = exporter(protocol, address, client(authority, authority.sign("client")))
@@ -97,5 +96,5 @@ def test_ours_sends_to_the_collector(place: Place, authority: Authority, protoco
         }
         ours = place.collect(json.dumps(config))
         assert ours.post(message.SerializeToString())[0] == 200
-        wait_for(lambda: points_in(lines(file)) >= points_in([message]), "the points arrive")
-    assert_equal(wanted(lines(file)), wanted([message]))
+        wait_for(lambda: points_in(messages_in(file)) >= points_in([message]), "the points arrive")
+    assert_equal(wanted(messages_in(file)), wanted([message]))
