@@ -43,7 +43,7 @@ class Campaign:
     Args:
         site: where it happens.
         points: the named points that may be armed.
-        seed: of the random kills, and of the senders' names.
+        seed: of the random kills.
     """
 
     def __init__(self, site: Site, points: Sequence[Point], seed: int) -> None:
