@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stepsize.cli import COMMANDS
 from stepsize.collector.components.table import COMPONENTS
+from stepsize.collector.config.service import parse
 
 ROOT = Path(__file__).parent.parent
 
@@ -48,3 +49,11 @@ def test_every_decision_has_its_parts() -> None:
         text = decision.read_text(encoding="utf-8")
         for part in ("## Context", "## Decision", "## Consequences"):
             assert part in text, f"{decision.name} lacks {part}"
+
+
+def test_the_collectors_example_is_understood() -> None:
+    """The configuration at the top of its page is one that the collector takes."""
+    page = (ROOT / "docs/collector.md").read_text(encoding="utf-8")
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    config = parse(example, "docs/collector.md", {}, lambda _path: "a token\n")
+    assert set(config.pipelines) == {"metrics", "metrics/on"}
