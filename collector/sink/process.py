@@ -181,9 +181,12 @@ def _fold_until_asked(
         if clock.is_commit_due():
             _commit(sink, clock, durable)
         if time.monotonic() >= clock.tick_s:
-            rolls_up = clock.is_roll_up_due()
+            rolls_up, before = clock.is_roll_up_due(), sink.folded
             sink.tick(_now_ns(sink, clock), roll_up=rolls_up)
-            _report(sink, clock, rolled_up=rolls_up)
+            if rolls_up:
+                clock.rolled_up(sink.folding_s)
+            if sink.folded != before:
+                _report(sink)
             clock.ticked()
             if open_requests(settings.data, settings.writer, failed):
                 sink.fold(durable, _now_ns(sink, clock))
@@ -214,12 +217,12 @@ def _commit(sink: Sink, clock: _Clock, durable: WalPosition) -> None:
     rolls_up, started_s = clock.is_roll_up_due(), time.monotonic()
     sink.fold(durable, _now_ns(sink, clock), roll_up=rolls_up)
     clock.committed(time.monotonic() - started_s - (sink.folding_s if rolls_up else 0.0))
-    _report(sink, clock, rolled_up=sink.folded == sink.position)
-
-
-def _report(sink: Sink, clock: _Clock, *, rolled_up: bool) -> None:
-    if rolled_up:
+    if rolls_up:
         clock.rolled_up(sink.folding_s)
+    _report(sink)
+
+
+def _report(sink: Sink) -> None:
     is_level = sink.folded == sink.position
     _say(f"{'committed' if is_level else 'stored'} {sink.position.segment} {sink.position.offset}")
 

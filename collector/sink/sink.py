@@ -132,7 +132,8 @@ class Sink:
         if roll_up:
             self._catch_up()
             self._commit_rolled_up([], now_ns)
-        self._upkeep.step(now_ns)
+        if not self._taken_from:  # upkeep sees the manifest alone, which names files that rows were taken back from
+            self._upkeep.step(now_ns)
         self._writer.collect_garbage(time.monotonic())  # a clock that is set must not take files from under readers
 
     def clock_was_set(self, now_ns: int) -> None:
