@@ -89,6 +89,8 @@ class Upkeep:
             self._compact(group)
         elif self._monotonic_s() >= self._tend_s:
             self._tend_s = self._monotonic_s() + _TEND_S
+            if self._upkeep.is_alone():
+                return  # a process costs half a second of CPU time, and embedded collectors come and go
             with contextlib.suppress(OSError):  # no process can be had now: in an hour, then
                 self._work = Work(TendJob(str(self._data), asdict(self._limits.retention), self._limits.quiet_s))
 

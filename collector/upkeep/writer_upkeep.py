@@ -52,6 +52,10 @@ class WriterUpkeep:
             self._writer.commit(replace(manifest, files=kept))
         return len(dropped)
 
+    def is_alone(self) -> bool:
+        """Whether nobody else has ever written to the lake."""
+        return all(manifest.writer == self._writer.manifest.writer for manifest in read_manifests(self._writer.data))
+
     def next_group(self, now_ns: int, passed_over: Container[tuple[str, str]] = ()) -> Group | None:
         """What is to be compacted now, but for partitions and tables that are to be passed over."""
 

@@ -170,6 +170,20 @@ def test_the_work_ends_with_its_sink(tmp_path: Path) -> None:
     wait_for(lambda: not work.is_running(), "the end of the work")
 
 
+def test_no_process_where_there_is_nothing_to_do(tmp_path: Path) -> None:
+    """A lake of one writer with nothing to compact: collectors that come and go start none."""
+    commit(tmp_path, FIRST, *samples(0, 10))
+    _, upkeep = upkeep_of(tmp_path)
+    before = {child.pid for child in psutil.Process().children()}
+    upkeep.step(time.time_ns())
+    assert {child.pid for child in psutil.Process().children()} <= before
+    commit(tmp_path, SECOND_WRITER, *samples(0, 10))
+    for _ in range(50):  # more than an hour by the clock of the test
+        upkeep.step(time.time_ns())
+    assert {child.pid for child in psutil.Process().children()} > before
+    upkeep.close()
+
+
 def test_retention_drops_whole_days(tmp_path: Path) -> None:
     """By age, and then the oldest days until the rest fits; their files go after the grace."""
     for days_ago in (40, 20, 3, 0):
