@@ -1,26 +1,30 @@
 """Requests to erase, left in the lake itself, so that every collector that writes to it finds them.
 
 What comes in: who is meant. What goes out: a file that each writer of the lake answers with another one. A collector of
-another machine cannot be asked over a socket of this one; the lake it writes to is what both have. Standard library
+another machine cannot be asked over a socket of this one; the lake it writes to is what both have. What cannot be read
+(it is damaged, or of another version) is never guessed at: a sink passes over it, a command says so. Standard library
 only, but for what a selection is made of.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import uuid
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stepsize.discovery import write_whole
+from stepsize.errors import LakeError
 from stepsize.store.erasure import Matcher, Selection
 from stepsize.store.layout import make_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Container
     from pathlib import Path
 
 _DIRECTORY = ".erase"
+_NAMES = 4
+"""Of an attempt's key, before its number: flow, run, step and task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +56,27 @@ def ask(data: Path, request: EraseRequest) -> None:
     write_whole(_path(data, request.name), json.dumps(asdict(request)).encode(), mode=0o600)
 
 
-def open_requests(data: Path, writer: str, passed_over: Container[str] = ()) -> list[EraseRequest]:
-    """The requests that ``writer`` has not answered, but for those of names that are to be passed over; in no order."""
-    asked = [request for request in _requests(data) if writer in request.writers and request.name not in passed_over]
-    return [request for request in asked if answered(data, request, writer) is None]
+def open_requests(data: Path, writer: str, passed_over: set[str]) -> list[EraseRequest]:
+    """The requests that ``writer`` has not answered, but for those of names that are to be passed over; in no order.
+
+    One that cannot be read is said on standard error and its name added to ``passed_over``: it must not keep a sink
+    from storing what comes in, nor be said each time.
+    """
+    found = []
+    for path in _paths(data):
+        if path.stem in passed_over:
+            continue
+        try:
+            content = _read(path)
+            if content is None or not _asks(content, writer):
+                continue
+            request = _request(path, content)
+            if answered(data, request, writer) is None:
+                found.append(request)
+        except LakeError as error:
+            passed_over.add(path.stem)
+            print(f"stepsize collect: nothing is erased for this: {error}", file=sys.stderr)  # noqa: T201 - the process's log
+    return found
 
 
 def answer(data: Path, request: EraseRequest, writer: str, rows: int) -> None:
@@ -64,9 +85,16 @@ def answer(data: Path, request: EraseRequest, writer: str, rows: int) -> None:
 
 
 def answered(data: Path, request: EraseRequest, writer: str) -> int | None:
-    """How many rows ``writer`` has erased; None where it has not answered."""
-    rows: int | None = _read(_answer_path(data, request.name, writer))
-    return rows
+    """How many rows ``writer`` has erased; None where it has not answered.
+
+    Raises:
+        LakeError: the answer cannot be read.
+    """
+    path = _answer_path(data, request.name, writer)
+    rows = _read(path)
+    if rows is None or type(rows) is int:
+        return rows
+    raise _unreadable(path)
 
 
 def withdraw(data: Path, request: EraseRequest) -> None:
@@ -77,20 +105,22 @@ def withdraw(data: Path, request: EraseRequest) -> None:
 
 
 def withdraw_answered(data: Path) -> None:
-    """Take away what others have asked and did not live to take away: a request names who is meant."""
-    for request in _requests(data):
+    """Take away what others have asked and did not live to take away: a request names who is meant.
+
+    Raises:
+        LakeError: a request or an answer cannot be read.
+    """
+    for path in _paths(data):
+        content = _read(path)
+        if content is None:
+            continue
+        request = _request(path, content)
         if all(answered(data, request, writer) is not None for writer in request.writers):
             withdraw(data, request)
 
 
-def _requests(data: Path) -> list[EraseRequest]:
-    found = []
-    for path in (data / _DIRECTORY).glob("[!.]*.json"):
-        fields = _read(path)
-        if fields is not None:
-            selection = Selection(**fields.pop("selection"))
-            found.append(EraseRequest(selection=selection, **fields))
-    return found
+def _paths(data: Path) -> list[Path]:
+    return list((data / _DIRECTORY).glob("[!.]*.json"))
 
 
 def _path(data: Path, name: str) -> Path:
@@ -101,8 +131,57 @@ def _answer_path(data: Path, name: str, writer: str) -> Path:
     return data / _DIRECTORY / f"{name}.{writer}.done"
 
 
+def _asks(content: Any, writer: str) -> bool:
+    """Whether ``writer`` is asked; so is whoever cannot tell."""
+    writers = content.get("writers") if isinstance(content, dict) else None
+    return not isinstance(writers, list) or writer in writers
+
+
+def _request(path: Path, content: Any) -> EraseRequest:
+    try:
+        request = EraseRequest(
+            **{
+                **content,
+                "selection": Selection(**content["selection"]),
+                "attempts": tuple(map(tuple, content["attempts"])),
+                "writers": tuple(content["writers"]),
+            }
+        )
+    except (KeyError, TypeError):
+        raise _unreadable(path) from None
+    if not _is_sound(request) or request.name != path.stem:
+        raise _unreadable(path)
+    return request
+
+
+def _is_sound(request: EraseRequest) -> bool:
+    """Whether all of it is of the types it has to be, and somebody is meant: who means nobody would mean everybody."""
+    wanted = [one for one in asdict(request.selection).values() if one is not None]
+    return (
+        bool(wanted)
+        and all(isinstance(one, str) for one in (*wanted, *request.writers))
+        and all(map(_is_key, request.attempts))
+        and isinstance(request.now, bool)
+    )
+
+
+def _is_key(key: tuple[Any, ...]) -> bool:
+    *names, attempt = key or (None,)
+    return len(names) == _NAMES and all(one is None or isinstance(one, str) for one in names) and type(attempt) is int
+
+
 def _read(path: Path) -> Any:
+    """What a file holds; None where there is none."""
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
+    except (OSError, ValueError, RecursionError):
+        raise _unreadable(path) from None
+
+
+def _unreadable(path: Path) -> LakeError:
+    return LakeError(
+        f"{path} cannot be read: it is damaged, another user's or of another version; "
+        "update stepsize, or remove the file"
+    )

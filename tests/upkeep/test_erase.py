@@ -15,7 +15,8 @@ import pytest
 
 from stepsize.collector.upkeep.erase import obey
 from stepsize.collector.upkeep.raw import count_in_log, erase_aside
-from stepsize.collector.upkeep.requests import EraseRequest, ask
+from stepsize.collector.upkeep.requests import EraseRequest, ask, open_requests, withdraw_answered
+from stepsize.errors import LakeError
 from stepsize.store.erasure import Matcher, Selection
 from stepsize.store.manifest import read_manifest
 from stepsize.store.writer import LakeWriter, writer_lock
@@ -277,3 +278,85 @@ def test_a_file_that_cannot_be_read_ends_no_sink(tmp_path: Path, capsys: pytest.
     assert done.returncode == 1
     assert f"{stored.path} cannot be read" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def asked_otherwise(data: Path, **changes: Any) -> Path:
+    """A request as another version, or nobody, would have written it; where it lies."""
+    request = EraseRequest(Selection(user="anouk"), (("Flow", "1", "train", "1", 0),), (FIRST,), now=True)
+    ask(data, request)
+    path = data / ".erase" / f"{request.name}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return path
+
+
+UNREADABLE: list[dict[str, Any]] = [
+    {"since": 1},
+    {"selection": {"user": "anouk", "host": "a"}},
+    {"selection": {"user": None}},
+    {"selection": {"user": 1}},
+    {"selection": None},
+    {"attempts": [[["Flow"], "1", "train", "1", 0]]},
+    {"attempts": [["Flow", "1"]]},
+    {"attempts": 1},
+    {"now": "yes"},
+    {"name": "another"},
+    {"writers": None},
+    {"writers": [FIRST, 1]},
+]
+
+
+@pytest.mark.parametrize("changes", UNREADABLE, ids=str)
+def test_a_request_that_cannot_be_read_is_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any]
+) -> None:
+    """A sink says so once, erases nothing for it and does what others ask; a command says which file it is."""
+    commit(tmp_path, FIRST, *owned("anouk"), *owned("bob"))
+    path = asked_otherwise(tmp_path, **changes)
+    passed_over: set[str] = set()
+    for _ in range(2):
+        assert open_requests(tmp_path, FIRST, passed_over) == []
+    obey(tmp_path, tmp_path, FIRST, passed_over)
+    assert len(seen(tmp_path)) == 10
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert str(path) in said
+    with pytest.raises(LakeError, match=f"{path.name} cannot be read.*update stepsize, or remove the file"):
+        withdraw_answered(tmp_path)
+    ask(tmp_path, EraseRequest(Selection(user="bob"), (), (FIRST,), now=True))
+    obey(tmp_path, tmp_path, FIRST, passed_over)
+    assert len(seen(tmp_path)) == 5
+
+
+@pytest.mark.parametrize("content", [b"", b'{"writers": ', b"\xff", b"[]", b"[" * 100_000])
+def test_a_damaged_request_is_one_line(tmp_path: Path, content: bytes) -> None:
+    """The command names the file, and works once it is removed."""
+    commit(tmp_path, FIRST, *owned("anouk"))
+    path = asked_otherwise(tmp_path)
+    path.write_bytes(content)
+    assert open_requests(tmp_path, FIRST, set()) == []
+    done = erase(tmp_path, tmp_path, "--user", "anouk", "--now")
+    assert done.returncode == 1
+    assert f"{path} cannot be read" in done.stderr
+    assert done.stderr.count("\n") == 1
+    path.unlink()
+    assert erase(tmp_path, tmp_path, "--user", "anouk", "--now").returncode == 0
+
+
+def test_what_others_are_asked_is_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A request of another version that asks other writers is no matter of this one."""
+    asked_otherwise(tmp_path, since=1)
+    assert open_requests(tmp_path, SECOND_WRITER, set()) == []
+    assert capsys.readouterr().err == ""
+
+
+def test_a_damaged_answer_is_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody can tell whether it was one: a sink says so once, and a command names it."""
+    path = asked_otherwise(tmp_path)
+    answer = path.with_name(f"{path.stem}.{FIRST}.done")
+    answer.write_text("[]")
+    passed_over: set[str] = set()
+    for _ in range(2):
+        assert open_requests(tmp_path, FIRST, passed_over) == []
+    assert capsys.readouterr().err.count(str(answer)) == 1
+    with pytest.raises(LakeError, match="cannot be read"):
+        withdraw_answered(tmp_path)
