@@ -44,7 +44,7 @@ from stepsize.collector.upkeep.tend import tend
 from stepsize.store.retention import Retention
 pa.set_cpu_count(1)
 cpu_s, started_s = time.process_time(), time.monotonic()
-tend(Path(sys.argv[1]), Retention(), 0.0)
+tend(Path(sys.argv[1]), Retention(), 0.0).raise_failed()
 status = Path("/proc/self/status").read_text()
 print(time.process_time() - cpu_s, time.monotonic() - started_s, re.search(r"VmHWM:\\s+(\\d+)", status)[1])
 """

@@ -110,7 +110,8 @@ def _do(kind: str, fields: dict[str, Any]) -> list[tuple[str, int]]:
         from stepsize.collector.upkeep.tend import tend  # noqa: PLC0415 - it imports this module
 
         job = TendJob(**fields)
-        tend(Path(job.data), Retention(**job.retention), job.quiet_s)  # type: ignore[arg-type]  # as they were sent
+        retention = Retention(**job.retention)  # type: ignore[arg-type]  # as they were sent
+        tend(Path(job.data), retention, job.quiet_s).raise_failed()
         return []
     compaction = CompactJob(**fields)
     files, elsewhere = map(Path, compaction.files), map(Path, compaction.elsewhere)

@@ -39,6 +39,10 @@ class WriterUpkeep:
         self._retention = retention
         self._quiet_s = quiet_s
 
+    def of(self, writer: LakeWriter) -> WriterUpkeep:
+        """The same upkeep, of ``writer``."""
+        return WriterUpkeep(writer, self._retention, self._quiet_s)
+
     def drop_old(self, now_ns: int) -> int:
         """Have the files whose time is over be named no more; returns how many."""
         now, manifest = _time(now_ns), self._writer.manifest

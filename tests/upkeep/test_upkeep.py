@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +18,7 @@ from stepsize.collector.limits import UpkeepLimits
 from stepsize.collector.upkeep.plan import next_group
 from stepsize.collector.upkeep.tend import Tended, tend
 from stepsize.collector.upkeep.upkeep import Upkeep
+from stepsize.errors import LakeError
 from stepsize.store.lake import Lake
 from stepsize.store.manifest import Manifest, StoredFile, read_manifest
 from stepsize.store.merge import DAY, HOUR
@@ -235,3 +239,60 @@ def test_writers_that_are_gone_are_tended(tmp_path: Path) -> None:
     assert seen(tmp_path) == [row for row in before if row[0] >= day_start(3)]
     assert tend(tmp_path, Retention(), 0.0) == Tended()
     assert [one.rows for one in read_manifest(tmp_path, SECOND_WRITER).files] == [1]
+
+
+def test_one_failure_keeps_nobody_from_the_rest(tmp_path: Path) -> None:
+    """A file that cannot be read leaves its day as it is; other days of its writer and other writers are tended, what
+    is too old goes, and what failed is told."""
+    for writer in (FIRST, SECOND_WRITER):
+        for days_ago in (60, 2):
+            commit(tmp_path, writer, *samples(days_ago, 10, task=writer))
+    commit(tmp_path, FIRST, *samples(3, 10))
+    (damaged,) = (one for one in read_manifest(tmp_path, FIRST).files if one.partition == partition(day_start(3)))
+    (tmp_path / damaged.path).write_bytes(b"junk")
+    done = tend(tmp_path, Retention(points_s=50 * 86_400.0), 0.0)
+    assert (done.dropped, done.compacted, done.made) == (2, 2, 2)
+    (failed,) = done.failed
+    assert damaged.partition in failed
+    assert damaged in read_manifest(tmp_path, FIRST).files
+    assert levels(tmp_path, FIRST) == [0, DAY]
+    assert levels(tmp_path, SECOND_WRITER) == [DAY]
+    with pytest.raises(LakeError, match="cannot compact"):
+        done.raise_failed()
+
+
+def test_a_writer_that_cannot_be_tended_keeps_nobody_from_the_rest(tmp_path: Path) -> None:
+    """Something in the way of its work fails it, and the next writer is tended."""
+    for writer in (FIRST, SECOND_WRITER):
+        commit(tmp_path, writer, *samples(2, 10, task=writer))
+    (tmp_path / ".upkeep").mkdir()
+    (tmp_path / ".upkeep" / f"{FIRST}.tended").write_bytes(b"in the way")
+    done = tend(tmp_path, Retention(), 0.0)
+    assert (done.compacted, len(done.failed)) == (1, 1)
+    assert f"{FIRST}.tended" in done.failed[0]
+    assert levels(tmp_path, FIRST) == [0]
+    assert levels(tmp_path, SECOND_WRITER) == [DAY]
+
+
+@pytest.mark.parametrize("damaged", [1, 2])
+def test_the_command_tells_what_failed(tmp_path: Path, damaged: int) -> None:
+    """In one line and with exit code 1, once all else is done and counted."""
+    data = tmp_path / "lake"
+    for days_ago in (4, 3, 2):
+        commit(data, FIRST, *samples(days_ago, 10))
+    for stored in sorted(read_manifest(data, FIRST).files, key=lambda one: one.partition)[:damaged]:
+        (data / stored.path).write_bytes(b"junk")
+    clean = {name: text for name, text in os.environ.items() if not name.startswith(("OTEL_", "STEPSIZE"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "stepsize", "compact", "--data", str(data)],
+        env={**clean, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"{3 - damaged} files compacted")
+    assert done.stderr.count("\n") == 1
+    assert partition(day_start(4)) in done.stderr
+    assert ("(and 1 more)" in done.stderr) == (damaged == 2)

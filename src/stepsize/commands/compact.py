@@ -41,6 +41,7 @@ def command(data: str | None, keep_points: str, keep_tasks: str, max_size: str) 
     click.echo(f"{done.compacted} files compacted to {done.made}, {done.dropped} dropped")
     if done.living:
         click.echo("stepsize compact: what a collector that runs has written is left to it", err=True)
+    done.raise_failed()
 
 
 def _given(option: str, parse: Callable[[str], Any], text: str) -> Any:
