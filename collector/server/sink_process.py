@@ -51,6 +51,7 @@ class SinkProcess:
         self._announcing: asyncio.TimerHandle | None = None
         self._is_changing = False
         self._marks: deque[tuple[WalPosition, float]] = deque()
+        self._flushing = 0  # who waits for one
         self.commits = 0
         """Generations that were committed since the start."""
         self.restarts = 0
@@ -111,10 +112,15 @@ class SinkProcess:
         """Return once everything that is durable now is visible."""
         wanted = self._durable
         async with self._changed:
-            if self._committed < wanted:
-                self._announce()
-                self._send("flush")
-            await self._changed.wait_for(lambda: self._committed >= wanted)
+            if self._committed >= wanted:
+                return
+            self._announce()
+            self._send("flush")
+            self._flushing += 1
+            try:
+                await self._changed.wait_for(lambda: self._committed >= wanted)
+            finally:
+                self._flushing -= 1
 
     async def stop(self, timeout_s: float) -> bool:
         """Have the sink fold what is durable and end; whether it did so in time (else it is killed, and replays)."""
@@ -152,6 +158,8 @@ class SinkProcess:
             await process.wait()
             raise LakeError(line.removeprefix("error ") or f"the sink ended with {process.returncode}")
         self._announce()
+        if self._flushing:
+            self._send("flush")  # the one before may have ended of it
         return process
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
@@ -183,18 +191,18 @@ class SinkProcess:
         heard = False
         async for line in process.stdout:
             word, *numbers = line.decode(errors="replace").split()
-            if word == "committed":
-                heard = True
-                self.commits += 1
-                async with self._changed:
-                    self._committed = max(self._committed, WalPosition(*map(int, numbers)))
-                    self._changed.notify_all()
-                self._stored = max(self._stored, self._committed)
-                self._forget_marks()
-            elif word == "stored":
-                heard = True
-                self.commits += 1
-                self._stored = max(self._stored, WalPosition(*map(int, numbers)))
+            is_commit = word != "at"  # else where one begins, whose predecessor may have ended before it said so
+            if not is_commit:
+                word, *numbers = numbers
+            if word in ("committed", "stored"):
+                heard = heard or is_commit
+                self.commits += is_commit
+                position = WalPosition(*map(int, numbers))
+                if word == "committed":
+                    async with self._changed:
+                        self._committed = max(self._committed, position)
+                        self._changed.notify_all()
+                self._stored = max(self._stored, position)
                 self._forget_marks()
             elif word == "seal":
                 self.on_seal()

@@ -2,11 +2,12 @@
 
 What comes in on standard input, one line each: ``durable SEGMENT OFFSET`` (the log can be read up to there) and
 ``flush``. What goes out on standard output: ``ready`` once the lake is there, ``stored SEGMENT OFFSET`` after a commit
-that shows the points up to there, ``committed SEGMENT OFFSET`` after one that shows `tasks` up to there too, ``seal``
-where what the log holds has to be deleted soon (rows were erased), or ``error MESSAGE`` before an exit with 1. At the
-end of standard input it folds what the log still holds, for :data:`_DRAIN_S` at most, and exits with 0: a collector
-that was killed leaves little behind that waits for the next one. Any failure ends the process; the collector starts
-another one, which goes on from the last commit.
+that shows the points up to there, ``committed SEGMENT OFFSET`` after one that shows `tasks` up to there too, the same
+after ``at`` where a sink begins (the one before may have ended before it said so), ``seal`` where what the log holds
+has to be deleted soon (rows were erased), or ``error MESSAGE`` before an exit with 1. At the end of standard input it folds
+what the log still holds, for :data:`_DRAIN_S` at most, and exits with 0: a collector that was killed leaves little
+behind that waits for the next one. Any failure ends the process; the collector starts another one, which goes on from
+the last commit.
 """
 
 from __future__ import annotations
@@ -152,6 +153,7 @@ def _serve(settings: SinkSettings) -> None:
             if not said_ready:
                 _say("ready")
                 said_ready = True
+            _say(f"at {_progress(sink)}")
             durable = max(durable, sink.position)
             asked = _fold_until_asked(sink, settings, clock, lines, durable, failed)
         if asked is None:
@@ -223,8 +225,12 @@ def _commit(sink: Sink, clock: _Clock, durable: WalPosition) -> None:
 
 
 def _report(sink: Sink) -> None:
+    _say(_progress(sink))
+
+
+def _progress(sink: Sink) -> str:
     is_level = sink.folded == sink.position
-    _say(f"{'committed' if is_level else 'stored'} {sink.position.segment} {sink.position.offset}")
+    return f"{'committed' if is_level else 'stored'} {sink.position.segment} {sink.position.offset}"
 
 
 def _input(clock: _Clock) -> Iterator[list[str]]:

@@ -96,13 +96,12 @@ class Attempt:
         if sample is not None:
             # By now the process may have gone on, to its next attempt even: its own word is of the right moment.
             self._add_tree(sample, cpu=not exact or not sample.processes)
-        if final is not None:
-            self._add_final(final)
+        told_s = None if final is None else self._add_final(final)
         ended = final.time_unix_nano if final is not None else ended_unix_nano
         # A sample may be younger than a last word that was on its way meanwhile: no series has two points of one time.
         ended = max(ended, self.start_unix_nano, self._previous.time_unix_nano + 1 if self._previous else 0)
         if exact or sample is not None:
-            found += self._of_sums(ended, last=True, exact=exact)
+            found += self._of_sums(ended, last=True, told_s=told_s)
         elif self._previous is not None and not self._usage_told:
             # Nothing could be read any more: what the last sample saw is all there is, up to its time.
             found += self._cpu_usage(self._previous.time_unix_nano, last=True)
@@ -212,20 +211,20 @@ class Attempt:
             Observation(model.TASK_THREAD_COUNT, sample.threads),
         ]
 
-    def _of_sums(self, time_unix_nano: int, *, last: bool = False, exact: bool = False) -> list[Observation]:
+    def _of_sums(self, time_unix_nano: int, *, last: bool = False, told_s: float | None = None) -> list[Observation]:
         totals = self._totals
         found: list[Observation] = []
         if totals.cpu_known:
             found.append(Observation(model.TASK_CPU_TIME, totals.user_s, _USER))
             found.append(Observation(model.TASK_CPU_TIME, totals.system_s, _SYSTEM))
-            found += self._cpu_usage(time_unix_nano, last=last, exact=exact)
+            found += self._cpu_usage(time_unix_nano, last=last, told_s=told_s)
         if totals.read_bytes is not None and totals.write_bytes is not None:
             found.append(Observation(model.TASK_DISK_IO, totals.read_bytes, _READ))
             found.append(Observation(model.TASK_DISK_IO, totals.write_bytes, _WRITE))
             found += self._disk_rates(time_unix_nano, totals.read_bytes, totals.write_bytes)
         return found
 
-    def _cpu_usage(self, time_unix_nano: int, *, last: bool, exact: bool = False) -> list[Observation]:
+    def _cpu_usage(self, time_unix_nano: int, *, last: bool, told_s: float | None = None) -> list[Observation]:
         """Cores in use since the last time, over half an interval at least, so that early samples do not count ticks.
 
         An attempt that is over sooner has one value all the same, where its process told the time to the microsecond.
@@ -236,10 +235,10 @@ class Attempt:
         if elapsed_s <= 0:
             self._cpu_before = time_unix_nano, total  # the clock was set back: begin anew
             return []
-        if elapsed_s < (MIN_WINDOW_S if last else max(MIN_WINDOW_S, self.interval_s / 2)) and (
-            self._usage_told or not exact or total <= before
-        ):
-            return []
+        if elapsed_s < (MIN_WINDOW_S if last else max(MIN_WINDOW_S, self.interval_s / 2)):
+            if self._usage_told or told_s is None or told_s <= before:
+                return []
+            total = told_s  # what was sampled may be of a later moment, when the process had gone on
         cores = max(0.0, total - before) / elapsed_s
         self._cpu_before, self._usage_told = (time_unix_nano, total), True
         self._totals.cores_max = max(self._totals.cores_max, cores)
@@ -277,20 +276,24 @@ class Attempt:
                 sample.disk_write_bytes - (base.disk_write_bytes or 0),
             )
 
-    def _add_final(self, final: Reading) -> None:
-        """The root's totals as it told them, which its waited-for children are in, and those of the rest."""
+    def _add_final(self, final: Reading) -> float:
+        """The root's totals as it told them, which its waited-for children are in, and those of the rest.
+
+        Returns:
+            CPU seconds by its word.
+        """
         base = self._baseline
         rest = Rest() if self._tree is None else self._tree.rest(with_orphans=final.with_orphans)
         self._children_apart = rest.children_apart
-        self._totals.add_cpu(
-            final.cpu_user_s - base.cpu_user_s + rest.cpu_user_s,
-            final.cpu_system_s - base.cpu_system_s + rest.cpu_system_s,
-        )
+        user_s = final.cpu_user_s - base.cpu_user_s + rest.cpu_user_s
+        system_s = final.cpu_system_s - base.cpu_system_s + rest.cpu_system_s
+        self._totals.add_cpu(user_s, system_s)
         if final.disk_read_bytes is not None and final.disk_write_bytes is not None:
             self._totals.add_disk(
                 final.disk_read_bytes - (base.disk_read_bytes or 0) + rest.disk_read_bytes,
                 final.disk_write_bytes - (base.disk_write_bytes or 0) + rest.disk_write_bytes,
             )
+        return user_s + system_s
 
     def _peak(self) -> Observation:
         if self._source[0][1] != self._totals.source:

@@ -18,8 +18,11 @@ from stepsize.collector.drain import drain
 from stepsize.discovery import read_address
 from stepsize.errors import UnavailableError
 from stepsize.store.lake import Lake
+from stepsize.store.layout import LOCK_FILE
+from stepsize.store.locks import Lock
+from stepsize.store.manifest import read_manifests
 from tests.collector.otlp import RequestBuilder, identity
-from tests.collector.running import CONFIG, RunningCollector, post_to_socket, wait_for
+from tests.collector.running import CONFIG, DEADLINE_S, RunningCollector, post_to_socket, wait_for
 
 if TYPE_CHECKING:
     from tests.collector.running import Place
@@ -82,6 +85,19 @@ def test_sink_is_killed(place: Place) -> None:
     collector.flush()
     assert stored(place) == acknowledged
     assert attempts(place) == acknowledged
+
+
+def test_a_sink_that_is_killed_before_it_said_what_it_committed(place: Place) -> None:
+    """The next one says where it begins, and is asked again: nobody waits for points that are there already."""
+    collector = place.collect()
+    with ThreadPoolExecutor(1) as pool:
+        with Lock(place.settings.data / LOCK_FILE).held(DEADLINE_S):  # the views wait for it, the manifest does not
+            assert collector.post(numbered(1))[0] == 200
+            flushed = pool.submit(collector.flush)
+            wait_for(lambda: read_manifests(place.settings.data), "a commit")
+            collector.sink().kill()
+        flushed.result()
+    assert place.rows("SELECT value_int FROM points WHERE metric = 'n'") == [(1,)]
 
 
 def test_collector_is_killed(place: Place) -> None:

@@ -245,3 +245,20 @@ def test_files_from_before_a_column_was_added_are_read_with_the_others(tmp_path:
         rows = connection.execute("SELECT flow, instance_spot FROM tasks ORDER BY 1").fetchall()
     assert rows == [("New", True), ("Old", None)]
     assert writer.read([old, new], "tasks")["instance_spot"].to_pylist() == [None, True]
+
+
+def test_views_that_cannot_be_written_are_one_clear_line(tmp_path: Path) -> None:
+    """A full disk, here a bound on files: no traceback of DuckDB's reaches whoever reads the lake."""
+    code = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from stepsize.errors import LakeError\n"
+        "from stepsize.store.lake import Lake\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "try: Lake(Path(sys.argv[1])).create()\n"
+        "except LakeError as error: print(error)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith(f"cannot write to {tmp_path}: ")
+    assert run.stdout.count("\n") == 1

@@ -13,6 +13,7 @@ from stepsize.errors import LakeError
 from stepsize.store.lake import Lake
 from stepsize.store.layout import SCHEMA_VERSION
 from stepsize.store.manifest import read_manifests
+from stepsize.store.migrate import migrate
 from stepsize.store.retention import Retention
 
 OLD = Path(__file__).with_name("lake_of_schema_1.zip")
@@ -67,3 +68,11 @@ def test_what_is_no_version_is_refused(old: Path, version: object) -> None:
     (old / "schema.json").write_text(json.dumps({"schema_version": version}))
     with pytest.raises(LakeError, match=r"schema\.json"):
         Lake(old).create()
+
+
+def test_who_waited_while_another_migrated_leaves_it_at_that(old: Path) -> None:
+    """It saw an old lake, and by its turn writers have committed: no manifest is written by anybody but its writer."""
+    Lake(old).create()
+    before = {path: path.stat().st_ino for path in old.glob("manifests/*.json")}
+    migrate(old, 1)
+    assert {path: path.stat().st_ino for path in before} == before

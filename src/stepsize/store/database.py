@@ -17,6 +17,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from stepsize.discovery import sync_directory
+from stepsize.errors import LakeError
 from stepsize.model import TASK_COLUMNS
 from stepsize.store.layout import DATABASE, EMPTY_PARTITION, LOCK_FILE
 from stepsize.store.locks import Lock
@@ -68,7 +69,11 @@ def rebuild(data: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=data, prefix=_PREFIX) as directory:
             temporary = Path(directory, DATABASE)
-            _build(temporary, statements)
+            try:
+                _build(temporary, statements)
+            except duckdb.Error as error:
+                said = str(error).splitlines()[0]
+                raise LakeError(f"cannot write to {data}: {said}; make room, or give another data directory") from None
             temporary.replace(data / DATABASE)
         sync_directory(data)
 

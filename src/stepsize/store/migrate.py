@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepsize.store.layout import LOCK_FILE, SCHEMA_VERSION, write_version
+from stepsize.store.layout import LOCK_FILE, SCHEMA_VERSION, check_version, write_version
 from stepsize.store.locks import Lock
 from stepsize.store.manifest import read_manifests, write_manifest
 
@@ -38,7 +38,8 @@ def migrate(data: Path, found: int) -> None:
     if found == SCHEMA_VERSION:
         return
     with Lock(data / LOCK_FILE).held(_LOCK_TIMEOUT_S):
-        for version in range(found, SCHEMA_VERSION):
+        # Again: whoever held the lock before may have migrated it, and its writers have committed since.
+        for version in range(check_version(data) or SCHEMA_VERSION, SCHEMA_VERSION):
             _STEPS[version](data)
         write_version(data)
 
