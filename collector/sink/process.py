@@ -4,10 +4,10 @@ What comes in on standard input, one line each: ``durable SEGMENT OFFSET`` (the 
 ``flush``. What goes out on standard output: ``ready`` once the lake is there, ``stored SEGMENT OFFSET`` after a commit
 that shows the points up to there, ``committed SEGMENT OFFSET`` after one that shows `tasks` up to there too, the same
 after ``at`` where a sink begins (the one before may have ended before it said so), ``seal`` where what the log holds
-has to be deleted soon (rows were erased), or ``error MESSAGE`` before an exit with 1. At the end of standard input it folds
-what the log still holds, for :data:`_DRAIN_S` at most, and exits with 0: a collector that was killed leaves little
-behind that waits for the next one. Any failure ends the process; the collector starts another one, which goes on from
-the last commit.
+has to be deleted soon (rows were erased), or ``error MESSAGE`` before an exit with 1. At the end of standard input it
+folds what the log still holds, for :data:`_DRAIN_S` at most, and exits with 0: a collector that was killed leaves
+little behind that waits for the next one. Any failure ends the process; the collector starts another one, which goes on
+from the last commit.
 """
 
 from __future__ import annotations
