@@ -179,7 +179,7 @@ class Forwarder:
             outcome = await self._send(request)
             if outcome is None:
                 return
-            rejected = points if outcome.verdict is not Verdict.TAKEN else min(outcome.rejected_points, points)
+            rejected = points if outcome.verdict is not Verdict.TAKEN else min(max(0, outcome.rejected_points), points)
             if rejected:
                 self._count(FAILED, rejected)
                 self._log(f"{self._name}: {rejected} points were not taken and are dropped: {outcome.reason}")

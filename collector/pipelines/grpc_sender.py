@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 
-from stepsize.collector.pipelines.outcome import GRPC_AGAIN, Outcome, Verdict
+from stepsize.collector.pipelines.outcome import Outcome, Verdict
+from stepsize.otlp_answers import grpc_may_come_again, retry_info_s, short
 
 if TYPE_CHECKING:
     from stepsize.collector.components.otlp_exporter import OtlpExporterConfig
     from stepsize.collector.pipelines.credentials import Credentials
 
 _EXPORT = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
-_DETAILS = "grpc-status-details-bin"
 
 
 class GrpcSender:
@@ -59,7 +58,7 @@ class GrpcSender:
             partial = ExportMetricsServiceResponse.FromString(answer).partial_success
         except DecodeError:
             return Outcome(Verdict.TAKEN)
-        return Outcome(Verdict.TAKEN, partial.error_message, rejected_points=partial.rejected_data_points)
+        return Outcome(Verdict.TAKEN, short(partial.error_message), rejected_points=partial.rejected_data_points)
 
     def close(self) -> None:
         """Let go of the channel."""
@@ -72,25 +71,8 @@ class GrpcSender:
         return (*self._metadata, (name.lower(), value.reveal()))
 
     def _outcome(self, error: Any) -> Outcome:
-        code, retry_after_s = error.code().name, _retry_after_s(error)
-        reason = f"{self._config.target} answered {code}: {' '.join(str(error.details()).split())[:200]}"
-        always = GRPC_AGAIN.get(code)
-        if always or (always is False and retry_after_s is not None):
+        code, retry_after_s = error.code().name, retry_info_s(error.trailing_metadata())
+        reason = f"{self._config.target} answered {code}: {short(str(error.details()))}"
+        if grpc_may_come_again(code, is_told_when=retry_after_s is not None):
             return Outcome(Verdict.AGAIN, reason, retry_after_s)
         return Outcome(Verdict.NEVER, reason)
-
-
-def _retry_after_s(error: Any) -> float | None:
-    """What ``RetryInfo`` in the status's details says."""
-    for key, value in error.trailing_metadata() or ():
-        if key != _DETAILS:
-            continue
-        try:
-            for detail in status_pb2.Status.FromString(value).details:
-                if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
-                    info = error_details_pb2.RetryInfo()
-                    detail.Unpack(info)
-                    return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
-        except (DecodeError, TypeError):
-            return None
-    return None

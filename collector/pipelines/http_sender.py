@@ -12,7 +12,6 @@ import ssl
 import tempfile
 import time
 import zlib
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +24,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from stepsize.collector.pipelines.json_text import json_text
-from stepsize.collector.pipelines.outcome import HTTP_AGAIN, Outcome, Verdict
+from stepsize.collector.pipelines.outcome import Outcome, Verdict
 from stepsize.errors import ConfigError
+from stepsize.otlp_answers import http_may_come_again, retry_after_s, said_in_json, short
 
 if TYPE_CHECKING:
     from stepsize.collector.components.client_tls import HttpClientTlsConfig
@@ -115,23 +115,14 @@ class HttpSender:
 
     def _outcome(self, status: int, headers: Any, content: bytes) -> Outcome:
         if 200 <= status < 300:
-            rejected, reason = self._partial_success(headers, content)
+            rejected, reason = _partial_success(_content_type(headers), content)
             return Outcome(Verdict.TAKEN, reason, rejected_points=rejected)
         reason = f"{self._url} answered {status}"
-        if said := _said(headers, content):
+        if said := _said(_content_type(headers), content):
             reason += f": {said}"
-        if status in HTTP_AGAIN:
-            return Outcome(Verdict.AGAIN, reason, _retry_after_s(headers.get("retry-after", "")))
+        if http_may_come_again(status):
+            return Outcome(Verdict.AGAIN, reason, retry_after_s(headers.get("retry-after"), time.time()))
         return Outcome(Verdict.NEVER, reason)
-
-    def _partial_success(self, headers: Any, content: bytes) -> tuple[int, str]:
-        if headers.get("content-type", "").partition(";")[0].strip() != _TYPES["proto"]:
-            return 0, ""
-        try:
-            partial = ExportMetricsServiceResponse.FromString(content).partial_success
-        except DecodeError:
-            return 0, ""
-        return partial.rejected_data_points, partial.error_message
 
 
 def tls_context(config: HttpClientTlsConfig) -> ssl.SSLContext:
@@ -174,27 +165,32 @@ def _as_json(request: bytes) -> bytes:
     return json_text(ExportMetricsServiceRequest.FromString(request))
 
 
-def _retry_after_s(value: str) -> float | None:
-    """Seconds, or a date (RFC 9110, 10.2.3)."""
-    if value.strip().isdigit():
-        return float(value)
+def _content_type(headers: Any) -> str:
+    return str(headers.get("content-type", "")).partition(";")[0].strip()
+
+
+def _partial_success(kind: str, content: bytes) -> tuple[int, str]:
+    """How many points the server did not keep, and why. An answer that cannot be read says nothing."""
+    if kind == _TYPES["json"]:
+        return said_in_json(content)
+    if kind != _TYPES["proto"]:
+        return 0, ""
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return None
+        partial = ExportMetricsServiceResponse.FromString(content).partial_success
+    except DecodeError:
+        return 0, ""
+    return partial.rejected_data_points, short(partial.error_message)
 
 
-def _said(headers: Any, content: bytes) -> str:
+def _said(kind: str, content: bytes) -> str:
     """What the server says in words, on one line."""
-    kind = headers.get("content-type", "").partition(";")[0].strip()
     if kind == _TYPES["proto"]:
         try:
-            said = status_pb2.Status.FromString(content).message
+            return short(status_pb2.Status.FromString(content).message)
         except DecodeError:
             return ""
-    else:
-        said = content.decode("utf-8", "replace")
-    return " ".join(said.split())[:200]
+    in_json = said_in_json(content)[1] if kind == _TYPES["json"] else ""
+    return in_json or short(content.decode("utf-8", "replace"))
 
 
 def _cause(error: Exception) -> str:

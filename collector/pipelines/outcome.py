@@ -1,16 +1,14 @@
 """What became of a request that was sent.
 
-What comes in: nothing. What goes out: one frozen value for OTLP over gRPC and HTTP alike.
+What comes in: nothing. What goes out: one frozen value for OTLP over gRPC and HTTP alike. What each answer means says
+`stepsize.otlp_answers`; as upstream's exporters have it, whatever may not be sent again is never taken.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Protocol
 
 SENT, FAILED = "sent", "failed"
 """What is counted of points."""
@@ -33,7 +31,7 @@ class Outcome:
     Attributes:
         verdict: whether the request is settled.
         reason: in words; never holds a header.
-        retry_after_s: when it may be sent again, where the server said so.
+        retry_after_s: when it may be sent again, where the server said so; up to a bound.
         rejected_points: how many points of a request that was taken were not.
     """
 
@@ -51,18 +49,3 @@ class Sender(Protocol):
 
     def close(self) -> None:
         """Let go of connections."""
-
-
-HTTP_AGAIN = frozenset({408, 429, 502, 503, 504})
-"""408 is not in OTLP's list ("Retryable Response Codes"): receivers answer it to what did not arrive in time."""
-
-GRPC_AGAIN: Mapping[str, bool] = {
-    "CANCELLED": True,
-    "DEADLINE_EXCEEDED": True,
-    "ABORTED": True,
-    "OUT_OF_RANGE": True,
-    "UNAVAILABLE": True,
-    "DATA_LOSS": True,
-    "RESOURCE_EXHAUSTED": False,
-}
-"""Codes after which a request may be sent again; False: only where the server said when (OTLP specification)."""

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from stepsize.collector.components.sending import RetryConfig
 
-MAX_RETRY_AFTER_S = 300.0
-"""Nobody may keep an exporter waiting for longer."""
-
 
 @dataclass(slots=True)
 class Retries:
@@ -43,7 +40,7 @@ class Retries:
         )
         spread = config.randomization_factor * self._interval_s
         wait_s = self._interval_s - spread + 2 * spread * self.random()
-        wait_s = max(wait_s, min(retry_after_s or 0.0, MAX_RETRY_AFTER_S))
+        wait_s = max(wait_s, retry_after_s or 0.0)
         if config.max_elapsed_time_s and elapsed_s + wait_s > config.max_elapsed_time_s:
             return None
         return wait_s

@@ -3,22 +3,20 @@
 What comes in: HTTP statuses, gRPC codes, what they say of when to come back. What goes out: an `Answer`. Pure: never
 talks to anybody. Standard library only, as agents that have no OpenTelemetry use it too.
 
-Which answers are permanent is the OTLP specification's ("Failures", "OTLP/HTTP Response", "OTLP/gRPC Throttling"), with
-two additions. An answer about who asks or where (a wrong token, a wrong path) says nothing against the points: somebody
-may put it right while they wait. And a server that broke while it handled a request may have been broken by it: that
-request is tried a few times.
+Which answers are permanent is the OTLP specification's (`stepsize.otlp_answers`), with two additions. An answer about who
+asks or where (a wrong token, a wrong path) says nothing against the points: somebody may put it right while they wait.
+And a server that broke while it handled a request may have been broken by it: that request is tried a few times.
 """
 
 from __future__ import annotations
 
-import email.utils
 import enum
 import gzip
-import json
 import zlib
 from dataclasses import dataclass
-from datetime import timezone
 from typing import TYPE_CHECKING, Protocol
+
+from stepsize.otlp_answers import grpc_may_come_again, http_may_come_again, retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,9 +26,6 @@ COMPRESSIONS: Mapping[str, Callable[[bytes], bytes]] = {
     "deflate": zlib.compress,
 }
 """How a body is compressed, by the name that ``Content-Encoding`` gives it."""
-_MAX_REASON = 200
-MAX_RETRY_AFTER_S = 300.0
-"""A server that asks to be left alone for longer is asked again all the same."""
 
 
 class Encoding(enum.Enum):
@@ -104,9 +99,7 @@ class Destination(Protocol):
         """Let go of whatever it holds."""
 
 
-_LATER_STATUSES = frozenset({408, 425, 429, 502, 503, 504})
 _BARRED_STATUSES = frozenset({401, 402, 403, 404, 405, 407, 421, 451, 501, 505, 511})
-_LATER_CODES = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
 _BARRED_CODES = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED"})
 _FAULT_CODES = frozenset({"INTERNAL", "UNKNOWN"})
 _TOO_LARGE_MARKS = ("larger than max", "exceeds maximum size", "message too large")
@@ -130,8 +123,8 @@ def of_http(
     said = f"HTTP {status} {reason}".rstrip()
     if status == 413:
         return Answer(Delivery.TOO_LARGE, said)
-    if status in _LATER_STATUSES:
-        return Answer(Delivery.LATER, said, _retry_after_s(retry_after, now_unix_s))
+    if http_may_come_again(status):
+        return Answer(Delivery.LATER, said, retry_after_s(retry_after, now_unix_s))
     if status in _BARRED_STATUSES or status < 400:
         return Answer(Delivery.BARRED, said)
     return Answer(Delivery.FAULT if status >= 500 else Delivery.REFUSED, said)
@@ -146,52 +139,10 @@ def of_grpc(code: str, details: str, retry_delay_s: float | None) -> Answer:
         retry_delay_s: of its ``RetryInfo``, if any: a server that sends one will have recovered by then.
     """
     said = f"gRPC {code} {details}".rstrip()
-    wait_s = None if retry_delay_s is None else _bounded(retry_delay_s)
-    if code in _LATER_CODES:
-        return Answer(Delivery.LATER, said, wait_s)
-    if code == "RESOURCE_EXHAUSTED":
-        if any(mark in details.lower() for mark in _TOO_LARGE_MARKS):
-            return Answer(Delivery.TOO_LARGE, said)
-        return Answer(Delivery.REFUSED if wait_s is None else Delivery.LATER, said, wait_s)
+    if code == "RESOURCE_EXHAUSTED" and any(mark in details.lower() for mark in _TOO_LARGE_MARKS):
+        return Answer(Delivery.TOO_LARGE, said)
+    if grpc_may_come_again(code, is_told_when=retry_delay_s is not None):
+        return Answer(Delivery.LATER, said, retry_delay_s)
     if code in _BARRED_CODES:
         return Answer(Delivery.BARRED, said)
     return Answer(Delivery.FAULT if code in _FAULT_CODES else Delivery.REFUSED, said)
-
-
-def short(reason: str) -> str:
-    """What a collector said, in one line that a log has room for."""
-    return " ".join(reason.split())[:_MAX_REASON]
-
-
-def said_in_json(body: bytes) -> tuple[int, str]:
-    """Points that were not kept, and the message: of a partial success, or of a failure (``google.rpc.Status``).
-
-    Nothing where it is neither.
-    """
-    try:
-        content = json.loads(body)
-        partial = content.get("partialSuccess") or {}
-        reason = partial.get("errorMessage") or content.get("message") or ""
-        return int(partial.get("rejectedDataPoints") or 0), short(str(reason))
-    except (ValueError, TypeError, AttributeError):
-        return 0, ""
-
-
-def _retry_after_s(text: str | None, now_unix_s: float) -> float | None:
-    if text is None:
-        return None
-    try:
-        return _bounded(int(text.strip()))
-    except ValueError:
-        pass
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except (TypeError, ValueError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return _bounded(moment.timestamp() - now_unix_s)
-
-
-def _bounded(seconds: float) -> float:
-    return min(max(0.0, seconds), MAX_RETRY_AFTER_S)

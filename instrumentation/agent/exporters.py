@@ -28,9 +28,8 @@ from stepsize.instrumentation.agent.delivery import (
     Request,
     of_grpc,
     of_http,
-    said_in_json,
-    short,
 )
+from stepsize.otlp_answers import retry_info_s, said_in_json, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,7 +206,7 @@ class _Stub:
         except grpc.RpcError as error:
             code = error.code().name
             self.unreachable = code == "UNAVAILABLE"
-            self.mail.answer = of_grpc(code, short(error.details() or ""), _retry_delay_s(error.trailing_metadata()))
+            self.mail.answer = of_grpc(code, short(error.details() or ""), retry_info_s(error.trailing_metadata()))
         else:
             self.mail.answer = Answer(Delivery.TAKEN, reason, rejected_points=rejected)
         return self._response()
@@ -227,24 +226,6 @@ def _grpc_exporter() -> tuple[MetricExporter, _Stub]:
         _stub = property(lambda _: make_stub, lambda *_: None)
 
     return Exporter(), made[-1]
-
-
-def _retry_delay_s(metadata: Any) -> float | None:
-    """Of a ``google.rpc.RetryInfo``: in the status's details or, as OpenTelemetry's exporter has it, in its own key."""
-    from google.rpc import error_details_pb2, status_pb2  # noqa: PLC0415 - after a failure alone
-
-    found = dict(metadata or ())
-    info = error_details_pb2.RetryInfo()
-    try:
-        if alone := found.get("google.rpc.retryinfo-bin"):
-            info.ParseFromString(alone)
-            return float(info.retry_delay.ToTimedelta().total_seconds())
-        for detail in status_pb2.Status.FromString(found.get("grpc-status-details-bin", b"")).details:
-            if detail.Unpack(info):
-                return float(info.retry_delay.ToTimedelta().total_seconds())
-    except Exception as error:  # noqa: BLE001 - details that cannot be read say nothing
-        _log.debug("cannot read the details of a failure: %s", error)
-    return None
 
 
 def _in_protobuf(request: Request) -> Request:

@@ -21,7 +21,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from stepsize import __version__
 from stepsize.errors import ConfigError
-from stepsize.instrumentation.agent.delivery import COMPRESSIONS, Answer, Delivery, of_http, said_in_json
+from stepsize.instrumentation.agent.delivery import COMPRESSIONS, Answer, Delivery, of_http
+from stepsize.otlp_answers import said_in_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -25,7 +25,6 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as
 from stepsize import model
 from stepsize.instrumentation.agent import otlp_json, otlp_protobuf
 from stepsize.instrumentation.agent.delivery import (
-    MAX_RETRY_AFTER_S,
     Answer,
     Delivery,
     Encoding,
@@ -36,6 +35,7 @@ from stepsize.instrumentation.agent.destination import Endpoint
 from stepsize.instrumentation.agent.points import ResourcePoints
 from stepsize.instrumentation.agent.probes.observation import Observation
 from stepsize.instrumentation.agent.split import split
+from stepsize.otlp_answers import MAX_RETRY_AFTER_S
 from stepsize.settings import Settings
 
 if TYPE_CHECKING:

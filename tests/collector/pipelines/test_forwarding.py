@@ -109,6 +109,24 @@ def test_answers_grpc(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_answers_in_json(tmp_path: Path) -> None:
+    """A partial success is understood in JSON too; a Retry-After that is no number ends nothing."""
+
+    async def scenario() -> None:
+        backend = Backend()
+        partial = b'{"partialSuccess": {"rejectedDataPoints": "1", "errorMessage": "too old"}}'
+        backend.answers = [(503, {"retry-after": "\xb2"}, b""), (200, {"content-type": "application/json"}, partial)]
+        with backend.http() as server:
+            async with Exporting(tmp_path, otlphttp(server.server_port, encoding="json")) as exporting:
+                await exporting.wal.append(request(1.0, 2.0))
+                await wait_until(lambda: exporting.process.counts["failed", "one"] == 1, "a count")
+                await wait_until(lambda: exporting.process.counts["sent", "one"] == 1, "another")
+        assert "1 points were not taken and are dropped: too old" in "\n".join(exporting.lines)
+        assert "a defect" not in "\n".join(exporting.lines)
+
+    asyncio.run(scenario())
+
+
 def test_given_up(tmp_path: Path) -> None:
     """After max_elapsed_time a request is dropped and counted, and the next one has its turn."""
 
