@@ -23,17 +23,20 @@ from typing import TYPE_CHECKING
 from stepsize.discovery import machine_id
 from stepsize.instrumentation import rendezvous
 from stepsize.instrumentation.agent import otlp_json, otlp_protobuf
+from stepsize.instrumentation.agent.account import account_of
 from stepsize.instrumentation.agent.agent import Agent
 from stepsize.instrumentation.agent.delivery import Encoding, Request
 from stepsize.instrumentation.agent.embedded import EmbeddedCollector
 from stepsize.instrumentation.agent.gpus import Gpus
 from stepsize.instrumentation.agent.host import Host
 from stepsize.instrumentation.agent.journal import Journal
+from stepsize.instrumentation.agent.label import Label
 from stepsize.instrumentation.agent.place.finder import chosen, find_in_background
 from stepsize.instrumentation.agent.probes.system import SystemProbe
 from stepsize.instrumentation.agent.recorder import Recorder, common_attributes, host_attributes
 from stepsize.instrumentation.agent.sender import Sender
-from stepsize.instrumentation.agent.spool import Spool, directory_of
+from stepsize.instrumentation.agent.spool import Spool
+from stepsize.instrumentation.agent.spools import directory_of
 from stepsize.settings import Settings
 
 if TYPE_CHECKING:
@@ -106,7 +109,7 @@ def _serve(path: Path, listener: socket.socket, settings: Settings) -> None:
 
     def sender(progress: Callable[[], None]) -> Sender:
         destination = partial(_destination, settings, path, host)
-        spool = Spool(directory_of(settings), settings.spool_max_bytes) if settings.spool_max_bytes else None
+        spool = _spool(settings) if settings.spool_max_bytes else None
         return Sender(destination, partial(_seal, settings), spool=spool, progress=progress)
 
     journal = Journal(path, machine_id())
@@ -127,6 +130,12 @@ def _serve(path: Path, listener: socket.socket, settings: Settings) -> None:
     signal.signal(signal.SIGTERM, lambda *_: agent.stop())
     _leave_garbage()
     agent.run()
+
+
+def _spool(settings: Settings) -> Spool:
+    account = account_of(settings, os.environ)
+    label = Label(account.digest, account.destination, account.headers)
+    return Spool(directory_of(settings), settings.spool_max_bytes, label=label)
 
 
 def _leave_garbage() -> None:

@@ -3,9 +3,9 @@
 What comes in: HTTP statuses, gRPC codes, what they say of when to come back. What goes out: an `Answer`. Pure: never
 talks to anybody. Standard library only, as agents that have no OpenTelemetry use it too.
 
-Which answers are permanent is the OTLP specification's (`stepsize.otlp_answers`), with two additions. An answer about who
-asks or where (a wrong token, a wrong path) says nothing against the points: somebody may put it right while they wait.
-And a server that broke while it handled a request may have been broken by it: that request is tried a few times.
+Which answers are permanent is the OTLP specification's (`stepsize.otlp_answers`), with two additions. An answer about
+who asks or where (a wrong token, a wrong path) says nothing against the points: somebody may put it right while they
+wait. And a server that broke while it handled a request may have been broken by it: that request is tried a few times.
 """
 
 from __future__ import annotations

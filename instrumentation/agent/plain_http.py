@@ -16,11 +16,13 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from stepsize import __version__
 from stepsize.errors import ConfigError
+from stepsize.instrumentation.agent.account import exporter_variable, parse_headers, without_login
 from stepsize.instrumentation.agent.delivery import COMPRESSIONS, Answer, Delivery, of_http
 from stepsize.otlp_answers import said_in_json
 
@@ -63,9 +65,7 @@ def exporter(settings: Settings, environ: Mapping[str, str]) -> Exporter:
         ConfigError: there is no endpoint, it speaks gRPC, which the standard library does not, or is no URL of HTTP.
     """
 
-    def said(name: str) -> str:
-        return environ.get(f"OTEL_EXPORTER_OTLP_METRICS_{name}") or environ.get(f"OTEL_EXPORTER_OTLP_{name}") or ""
-
+    said = partial(exporter_variable, environ=environ)
     if not settings.has_endpoint:
         raise ConfigError("set OTEL_EXPORTER_OTLP_ENDPOINT: this interpreter has no collector to bring")
     if settings.metrics_protocol_in_use == "grpc":
@@ -77,7 +77,7 @@ def exporter(settings: Settings, environ: Mapping[str, str]) -> Exporter:
     url, credentials = _without_credentials(endpoint)
     return Exporter(
         url=url,
-        headers={**credentials, **_headers(said("HEADERS"))},
+        headers={**credentials, **parse_headers(said("HEADERS"))},
         timeout_s=_seconds(said("TIMEOUT")),
         compression=said("COMPRESSION").strip().lower(),
         certificate=said("CERTIFICATE"),
@@ -160,21 +160,11 @@ def _without_credentials(endpoint: str) -> tuple[str, dict[str, str]]:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError("OTEL_EXPORTER_OTLP_ENDPOINT is no URL that begins with http:// or https://")
-    userinfo, at, host = parts.netloc.rpartition("@")
-    if not at:
-        return endpoint, {}
-    secret = base64.b64encode(unquote(userinfo).encode()).decode()
-    return urlunsplit(parts._replace(netloc=host)), {"authorization": f"Basic {secret}"}
-
-
-def _headers(text: str) -> dict[str, str]:
-    """``key=value`` pairs with commas between, percent-encoded.
-
-    Source: OpenTelemetry specification, "OpenTelemetry Protocol Exporter", "Specifying headers via environment
-    variables".
-    """
-    pairs = (pair.partition("=") for pair in text.split(","))
-    return {unquote(key.strip()).lower(): unquote(value.strip()) for key, equals, value in pairs if equals}
+    url, login = without_login(endpoint)
+    if login is None:
+        return url, {}
+    secret = base64.b64encode(":".join(login).encode()).decode()
+    return url, {"authorization": f"Basic {secret}"}
 
 
 def _seconds(text: str) -> float:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import hashlib
 import logging
 import os
 import re
@@ -28,12 +27,13 @@ from typing import TYPE_CHECKING
 
 from stepsize.discovery import write_whole
 from stepsize.instrumentation.agent.delivery import Encoding, Request
+from stepsize.instrumentation.agent.label import write_label
 from stepsize.instrumentation.agent.lockfile import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stepsize.settings import Settings
+    from stepsize.instrumentation.agent.label import Label
 
 MAX_AGE_S = 14 * 86_400.0
 """What nobody took for so long is dropped: advice is made of newer points."""
@@ -58,8 +58,8 @@ class Spooled:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    """A file, by what its name says."""
+class Entry:
+    """A request's file, by what its name says."""
 
     path: Path
     time_unix_nano: int
@@ -68,21 +68,12 @@ class _Entry:
     size_bytes: int
 
 
-def directory_of(settings: Settings) -> Path:
-    """Where requests for the destination of ``settings`` wait."""
-    return settings.spool_dir / hashlib.sha256(settings.destination.encode()).hexdigest()[:16]
-
-
-def pending_points(settings: Settings) -> int:
-    """Points that wait on disk for the destination of ``settings``; makes nothing."""
-    return sum(entry.points for entry in _entries(directory_of(settings)))
-
-
 class Spool:
     """The requests of one destination.
 
     Args:
         directory: of this destination alone; made when it is first needed.
+        label: what the directory is to say of itself.
         max_bytes: files beyond it are dropped, the oldest first.
         max_age_s: files older than that are dropped.
         now_unix_s: the clock.
@@ -93,16 +84,19 @@ class Spool:
         directory: Path,
         max_bytes: int,
         *,
+        label: Label | None = None,
         max_age_s: float = MAX_AGE_S,
         now_unix_s: Callable[[], float] = time.time,
     ) -> None:
         self._directory = directory
         self._max_bytes = max_bytes
+        self._label = label
+        self._is_labelled = label is None
         self._max_age_s = max_age_s
         self._now_unix_s = now_unix_s
         self._access = threading.Lock()  # the sender's thread, and the agent's own at its end
         self._lock: int | None = None
-        self._waiting: list[_Entry] = []
+        self._waiting: list[Entry] = []
         self._points = 0
         self._dropped = 0
         self._damaged = 0
@@ -139,6 +133,7 @@ class Spool:
         """
         with self._access:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._say_whose()
             content = _compressed(request)
             if len(content) > self._max_bytes:
                 self._dropped += request.points
@@ -158,7 +153,7 @@ class Spool:
             entry = next((entry for entry in self._waiting if entry.path == spooled.path), None)
             if entry is None:
                 return  # it gave way at a bound, and has been counted
-            kept: list[_Entry] = []
+            kept: list[Entry] = []
             try:
                 for number, part in enumerate(parts):
                     kept.append(self._keep(part, entry.time_unix_nano + number, _compressed(part)))
@@ -212,11 +207,11 @@ class Spool:
                 os.close(self._lock)
                 self._lock = None
 
-    def _keep(self, request: Request, time_unix_nano: int, content: bytes) -> _Entry:
+    def _keep(self, request: Request, time_unix_nano: int, content: bytes) -> Entry:
         name = f"{time_unix_nano:020d}-{request.points}-{uuid.uuid4().hex[:8]}{request.encoding.suffix}"
         path = self._directory / name
         write_whole(path, content, mode=0o600)
-        return _Entry(path, time_unix_nano, request.points, request.encoding, len(content))
+        return Entry(path, time_unix_nano, request.points, request.encoding, len(content))
 
     def _own(self) -> bool:
         """Whether this agent is the one that takes out, now that it has asked."""
@@ -224,39 +219,47 @@ class Spool:
             with contextlib.suppress(FileNotFoundError):  # nothing was ever kept
                 self._lock = try_lock(self._directory / _LOCK_FILE)
             if self._lock is not None:
+                self._say_whose()
                 self._clear_left_behind()
         return self._lock is not None
 
     def _look(self) -> None:
         """See what is there, and keep the bounds; what others send is not waiting here."""
-        entries = self._bounded()
-        self._waiting = entries if self._own() else []
+        found = self._bounded()
+        self._waiting = found if self._own() else []
         self._points = sum(entry.points for entry in self._waiting)
 
-    def _forget(self, entry: _Entry) -> None:
+    def _forget(self, entry: Entry) -> None:
         self._waiting.remove(entry)
         self._points -= entry.points
 
-    def _bounded(self) -> list[_Entry]:
+    def _bounded(self) -> list[Entry]:
         """What is left, oldest first."""
-        entries = _entries(self._directory)
-        total_bytes = sum(entry.size_bytes for entry in entries)
+        left = entries(self._directory)
+        total_bytes = sum(entry.size_bytes for entry in left)
         oldest_unix_s = self._now_unix_s() - self._max_age_s
-        while entries and (total_bytes > self._max_bytes or entries[0].time_unix_nano < oldest_unix_s * 1e9):
-            entry = entries.pop(0)
+        while left and (total_bytes > self._max_bytes or left[0].time_unix_nano < oldest_unix_s * 1e9):
+            entry = left.pop(0)
             entry.path.unlink(missing_ok=True)
             total_bytes -= entry.size_bytes
             self._dropped += entry.points
             _log.warning("%d points gave way at the bound of the spool in %s", entry.points, self._directory)
-        return entries
+        return left
 
-    def _set_aside(self, entry: _Entry, error: Exception) -> None:
+    def _set_aside(self, entry: Entry, error: Exception) -> None:
         """A damaged file is kept for whoever wants to look at it, one at a time."""
         _log.warning("%s is damaged and was set aside: %s", entry.path, error)
-        for earlier in self._directory.glob(f"*{_DAMAGED}"):
+        for earlier in damaged_files(self._directory):
             earlier.unlink(missing_ok=True)
         entry.path.replace(entry.path.with_name(entry.path.name + _DAMAGED))
         self._damaged += entry.points
+
+    def _say_whose(self) -> None:
+        """Label the directory; one without a label is sent all the same by whoever has its settings."""
+        if not self._is_labelled and self._label is not None:
+            with contextlib.suppress(OSError):
+                write_label(self._directory, self._label)
+                self._is_labelled = True
 
     def _clear_left_behind(self) -> None:
         for path in self._directory.glob(_TEMPORARIES):
@@ -281,7 +284,12 @@ def _content(path: Path) -> bytes:
     return gzip.decompress(content)
 
 
-def _entries(directory: Path) -> list[_Entry]:
+def damaged_files(directory: Path) -> list[Path]:
+    """What was set aside in a directory."""
+    return list(directory.glob(f"*{_DAMAGED}"))
+
+
+def entries(directory: Path) -> list[Entry]:
     """The requests in a directory, oldest first; none where there is no directory."""
     found = []
     try:
@@ -296,7 +304,7 @@ def _entries(directory: Path) -> list[_Entry]:
                         continue  # reading a pipe, or what a link leads to, may never end
                     encoding = _ENCODINGS[match["suffix"]]
                     found.append(
-                        _Entry(Path(file.path), int(match["time"]), int(match["points"]), encoding, found_as.st_size)
+                        Entry(Path(file.path), int(match["time"]), int(match["points"]), encoding, found_as.st_size)
                     )
     except (FileNotFoundError, NotADirectoryError):
         return []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stepsize import model
 from stepsize.commands.settle import settle
 from stepsize.instrumentation.agent.losses import Losses, observations
-from stepsize.instrumentation.agent.spool import pending_points
+from stepsize.instrumentation.agent.spools import pending_points
 from tests.instrumentation.conftest import is_running, status, wait_until
 from tests.instrumentation.receiver import http_receiver
 

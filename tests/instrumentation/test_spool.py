@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from stepsize.instrumentation import client
 from stepsize.instrumentation.agent.delivery import Encoding, Request
-from stepsize.instrumentation.agent.spool import Spool, directory_of, pending_points
+from stepsize.instrumentation.agent.spool import Spool
+from stepsize.instrumentation.agent.spools import directory_of, pending_points
 from tests.instrumentation.conftest import is_running, status, stop_agent, wait_until
 from tests.instrumentation.receiver import http_receiver
 from tests.places import short_directory

@@ -17,7 +17,7 @@ from stepsize.collector import control
 from stepsize.commands.remote_points import take_remote
 from stepsize.errors import LakeError, StepsizeError
 from stepsize.instrumentation import client, wire
-from stepsize.instrumentation.agent.spool import pending_points
+from stepsize.instrumentation.agent.spools import pending_points
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from stepsize import discovery
 from stepsize.commands.checks.finding import Finding, Level
 from stepsize.errors import StepsizeError
 from stepsize.instrumentation import client, wire
-from stepsize.instrumentation.agent.spool import directory_of, pending_points
+from stepsize.instrumentation.agent.spools import directory_of, pending_points
 
 if TYPE_CHECKING:
     from stepsize.settings import Settings
