@@ -152,7 +152,7 @@ class _Substitute(requests.Session):
 
 def _answer(response: requests.Response) -> Answer:
     well = 200 <= response.status_code < 300
-    rejected, reason = _partial(response) if well else (0, short(response.text))
+    rejected, reason = _partial(response) if well else (0, _failure(response))
     return of_http(
         response.status_code,
         retry_after=response.headers.get("Retry-After"),
@@ -177,6 +177,22 @@ def _partial(response: requests.Response) -> tuple[int, str]:
     except Exception as error:  # noqa: BLE001 - taken is taken
         _log.debug("cannot read the answer: %s", error)
         return 0, ""
+
+
+def _failure(response: requests.Response) -> str:
+    """What a response that is no success says in words: a ``google.rpc.Status`` or text."""
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
+    if kind == Encoding.JSON.value:
+        return said_in_json(response.content)[1] or short(response.text)
+    if kind != Encoding.PROTOBUF.value:
+        return short(response.text)
+    from google.protobuf.message import DecodeError  # noqa: PLC0415 - after a failure alone
+    from google.rpc import status_pb2  # noqa: PLC0415 - as above
+
+    try:
+        return short(status_pb2.Status.FromString(response.content).message)
+    except DecodeError:
+        return ""
 
 
 def _partial_of(response: Any) -> tuple[int, str]:

@@ -36,8 +36,10 @@ def command(context: click.Context, data: str | None, form: str) -> None:
     """Find the usual faults: settings, sockets, agent, endpoint, lake, collector, Metaflow, GPUs."""
     settings, found = check_environment(os.environ, data)
     if settings is not None:
-        for check in (check_host, check_agent, check_endpoint, check_lake):
-            found += check(settings)
+        found += check_host(settings)
+        found += check_agent(settings)
+        found += check_endpoint(settings, os.environ)
+        found += check_lake(settings)
     found += check_metaflow(os.environ)
     click.echo(_as_json(found) if form == "json" else _as_lines(found))
     context.exit(1 if any(finding.level is Level.FAULT for finding in found) else 0)
