@@ -29,6 +29,7 @@ rows = st.builds(
     metric=st.sampled_from(["m", "n"]),
     flow=names,
     task=names,
+    host=names,
     attempt=st.sampled_from([None, 0, 1]),
     value_int=st.sampled_from([None, 2**63 - 1]),
     exemplars=st.sampled_from([None, "[]"]),
@@ -41,7 +42,7 @@ def identity(row: dict[str, Any]) -> str:
 
 
 def order(row: dict[str, Any]) -> tuple[Any, ...]:
-    by = ("metric", "flow", "step", "run", "task", "attributes", "time_unix_nano")
+    by = ("flow", "run", "step", "task", "host", "metric", "attributes", "time_unix_nano")
     return tuple((row[name] is None, row[name] if row[name] is not None else "") for name in by)
 
 

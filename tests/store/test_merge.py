@@ -44,7 +44,7 @@ names = st.sampled_from(["b", "a", "\N{SNOWMAN}", "", None])
     st.lists(st.lists(st.tuples(names, names, st.integers(0, 9), st.floats(allow_nan=False)), max_size=5), max_size=4)
 )
 def test_merged_rows_are_the_same_rows_sorted(parts: list[list[tuple[object, ...]]]) -> None:
-    """Merging loses no row, has equal ones once, and sorts by metric, flow and time across files with other names."""
+    """Merging loses no row, has equal ones once, and sorts by flow, metric and time across files with other names."""
     tables = [
         pa.Table.from_pylist(
             [
@@ -62,6 +62,6 @@ def test_merged_rows_are_the_same_rows_sorted(parts: list[list[tuple[object, ...
 
     def key(row: tuple[object, ...]) -> tuple[object, ...]:
         metric, flow, time, _ = row
-        return (metric is None, metric or "", flow is None, flow or "", time)
+        return (flow is None, flow or "", metric is None, metric or "", time)
 
     assert [key(row) for row in found] == sorted(key(row) for row in found)

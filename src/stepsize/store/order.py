@@ -3,10 +3,11 @@
 What comes in: rows of a table of the lake. What goes out: the rows sorted, or numbers that stand for what they hold.
 Never does I/O.
 
-Rows are ordered by series and time: that is where most of the compression comes from, and what lets a reader skip.
-NULL comes last. Arrow sorts no dictionaries and compares text slowly, so each row gets a number, its *rank*: the place
-of its series among those that are there. Ranks are made column by column from the dictionaries, so that text is
-compared once for each distinct value and not once for each row.
+Rows are ordered by task, series and time: that is where most of the compression comes from, and what lets a reader
+skip. All series of a task are sampled at the same moments; side by side, they share what their times take. NULL comes
+last. Arrow sorts no dictionaries and compares text slowly, so each row gets a number, its *rank*: the place of its
+series among those that are there. Ranks are made column by column from the dictionaries, so that text is compared once
+for each distinct value and not once for each row.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 TIME = "time_unix_nano"
 RECEIVED = "received_at_unix_nano"
-_POINTS_BY = ("metric", "flow", "step", "run", "task", "attributes", TIME)
+_POINTS_BY = ("flow", "run", "step", "task", "host", "metric", "attributes", TIME)
 _TASKS_BY = ("flow", "step", "run", "task", "attempt")
 
 
