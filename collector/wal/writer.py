@@ -79,7 +79,7 @@ class _Group:
             self.records, self.waiting, self.size_bytes = [], [], 0
             return taken
         taken, count = _Group(), 0
-        while not count or taken.size_bytes + len(self.records[count]) <= size_bytes:
+        while count < len(self.records) and (not count or taken.size_bytes + len(self.records[count]) <= size_bytes):
             taken.add(self.records[count], self.waiting[count])
             count += 1
         del self.records[:count], self.waiting[:count]

@@ -92,6 +92,20 @@ def test_requests_at_once_share_a_sync(tmp_path: Path) -> None:
     assert [record.request for record, _ in read_records(tmp_path, WalPosition(), END)] == contents
 
 
+def test_a_request_larger_than_a_write_is_written(tmp_path: Path) -> None:
+    """However large a request is that was taken, first or last of those that wait, it is kept, and the log goes on."""
+    contents = [b"a", b"x" * (9 << 20), b"y" * (9 << 20)]
+
+    async def run() -> None:
+        writer = WalWriter(tmp_path, first_segment=1, on_durable=lambda _: None)
+        await asyncio.gather(*map(writer.append, contents))
+        await writer.append(b"b")
+        await writer.close()
+
+    asyncio.run(run())
+    assert [record.request for record, _ in read_records(tmp_path, WalPosition(), END)] == [*contents, b"b"]
+
+
 def test_a_new_writer_never_touches_old_segments(tmp_path: Path) -> None:
     """After a torn tail, a new writer starts a new segment, and both are read in order."""
     asyncio.run(write(tmp_path, [b"one", b"two"], 1 << 20))
