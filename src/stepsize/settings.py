@@ -90,8 +90,12 @@ def _data_directory(text: str) -> Path:
     return _path(text)
 
 
+PROTOCOLS = ("grpc", "http/protobuf", "http/json")
+"""OpenTelemetry's names of what OTLP travels over."""
+
+
 def _protocol(text: str) -> str:
-    if text not in ("grpc", "http/protobuf", "http/json"):
+    if text not in PROTOCOLS:
         raise ValueError("expected grpc, http/protobuf or http/json")
     return text
 

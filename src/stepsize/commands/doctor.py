@@ -37,7 +37,7 @@ def command(context: click.Context, data: str | None, form: str) -> None:
     settings, found = check_environment(os.environ, data)
     if settings is not None:
         found += check_host(settings)
-        found += check_agent(settings)
+        found += check_agent(settings, os.environ)
         found += check_endpoint(settings, os.environ)
         found += check_lake(settings)
     found += check_metaflow(os.environ)

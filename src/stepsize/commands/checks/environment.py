@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 from stepsize.commands.checks.finding import Finding, Level
 from stepsize.errors import ConfigError
-from stepsize.settings import Settings, table
+from stepsize.instrumentation.agent.account import without_login
+from stepsize.settings import PROTOCOLS, Settings, table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _PART = "settings"
+_LIKENESS = 0.88
+"""How like one of ours a name is that does not begin like it (difflib's ratio): `STEPSZE` is, `STEPS` is not."""
 _OTHERS = frozenset(
     {"STEPSIZE_LISTEN", "STEPSIZE_PYTHON", "STEPSIZE_PYTHONPATH", "STEPSIZE_REQUEST", "STEPSIZE_TRACKED"}
 )
@@ -30,19 +33,47 @@ def check_environment(environ: Mapping[str, str], data: str | None) -> tuple[Set
     except ConfigError as error:
         said = f"{error}; nothing is tracked"
         return None, [Finding(_PART, Level.FAULT, said, "correct or unset the variable"), *unknown]
+    found = [*unknown, *_not_understood(environ)]
     if settings.sdk_disabled:
         off = Finding(_PART, Level.NOTE, "OTEL_SDK_DISABLED=true: nothing is tracked", "unset it")
-        return settings, [off, *unknown]
-    where = settings.metrics_endpoint or settings.endpoint or f"the collector of {settings.data}"
-    return settings, [Finding(_PART, Level.WELL, f"points go to {where}"), *unknown]
+        return settings, [off, *found]
+    where = (
+        without_login(settings.metrics_endpoint or settings.endpoint or "")[0] or f"the collector of {settings.data}"
+    )
+    return settings, [Finding(_PART, Level.WELL, f"points go to {where}"), *found]
 
 
-def _unknown(environ: Mapping[str, str]) -> list[Finding]:
-    known = {name for name, _, _ in table()} | _OTHERS
-    found = []
-    for name in sorted(environ):
-        if name.startswith("STEPSIZE_") and name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+def _unknown(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Names that mean nothing, and are near to one that does: whoever wrote them waits for an effect."""
+    ours = {name for name, _, _ in table()} | _OTHERS
+    all_known = ours | _opentelemetry()
+    for name in sorted(environ.keys() - all_known):
+        is_ours = name.startswith("STEPSIZE_") and name != name.lower()
+        likeness = 0.6 if is_ours else _LIKENESS
+        near = difflib.get_close_matches(
+            name.upper().replace("-", "_"), all_known if "OTEL" in name else ours, 1, likeness
+        )
+        if near or is_ours:
             remedy = f"did you mean {near[0]}?" if near else "see docs/reference.md for those there are"
-            found.append(Finding(_PART, Level.NOTE, f"{name} is no variable of stepsize's", remedy))
-    return found
+            yield Finding(_PART, Level.NOTE, f"{name} is no variable of {_owner(name)}", remedy)
+
+
+def _owner(name: str) -> str:
+    return "OpenTelemetry's" if "OTEL" in name.upper() else "stepsize's"
+
+
+def _opentelemetry() -> frozenset[str]:
+    """Every variable that OpenTelemetry's SDK reads."""
+    from opentelemetry.sdk import environment_variables  # noqa: PLC0415 - only here
+
+    return frozenset(name for name in vars(environment_variables) if name.startswith("OTEL_"))
+
+
+def _not_understood(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Values of OpenTelemetry's variables that count as not set, as its specification asks."""
+    defaults = {name: default for name, default, _ in table()}
+    for name in ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"):
+        if environ.get(name) and environ[name] not in PROTOCOLS:
+            used = defaults[name] or "OTEL_EXPORTER_OTLP_PROTOCOL"
+            said = f"{name}={environ[name]} is not understood: {used} is used"
+            yield Finding(_PART, Level.NOTE, said, f"write {', '.join(PROTOCOLS[:-1])} or {PROTOCOLS[-1]}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from stepsize.commands.checks.listener import AddressError, Trust
+from stepsize.instrumentation.agent.account import exporter_variable, parse_headers, without_login
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +74,7 @@ def route_of(settings: Settings, environ: Mapping[str, str]) -> Route:
     """
     name = "METRICS_ENDPOINT" if settings.metrics_endpoint else "ENDPOINT"
     written = settings.metrics_endpoint or settings.endpoint or ""
+    shown = without_login(written)[0]
     protocol = settings.metrics_protocol_in_use
     url = written if "://" in written or protocol != "grpc" else f"//{written}"  # gRPC goes without a scheme, too
     try:
@@ -82,29 +84,22 @@ def route_of(settings: Settings, environ: Mapping[str, str]) -> Route:
         host, port = None, None
     if not host or (protocol != "grpc" and parts.scheme not in _DEFAULT_PORTS):
         example = f"http://{written}" if "://" not in written and "@" not in written else "http://HOST:4318"
-        said = f"{_OTLP}{name}={without_user(written)} is no address of a collector"
+        said = f"{_OTLP}{name}={shown} is no address of a collector"
         raise AddressError(said, f"write it as {example}")
     is_tls = _is_tls(parts.scheme, protocol, environ)
     path = parts.path if settings.metrics_endpoint else f"{parts.path.rstrip('/')}/v1/metrics"
     return Route(
         variable=f"{_OTLP}{name}",
-        shown=without_user(written),
+        shown=shown,
         host=host,
         port=port or _DEFAULT_PORTS.get(parts.scheme, 443),
         path="" if protocol == "grpc" else path or "/",
         protocol=protocol,
         is_tls=is_tls,
         trust=_trust(protocol, environ),
-        header_names=_header_names(environ),
-        proxy=without_user(_proxy(written, protocol, host, environ)),
+        header_names=frozenset(parse_headers(exporter_variable("HEADERS", environ))),
+        proxy=without_login(_proxy(written, protocol, host, environ))[0],
     )
-
-
-def without_user(url: str) -> str:
-    """A URL without its user and password."""
-    head, at, tail = url.rpartition("@")
-    scheme, separator, _ = head.partition("://")
-    return f"{scheme}{separator}…@{tail}" if at and separator else f"…@{tail}" if at else url
 
 
 def malformed_headers(environ: Mapping[str, str]) -> list[str]:
@@ -131,13 +126,13 @@ def _is_tls(scheme: str, protocol: str, environ: Mapping[str, str]) -> bool:
         return True
     if protocol != "grpc":
         return False
-    insecure = environ.get(f"{_METRICS}INSECURE") or environ.get(f"{_OTLP}INSECURE")
+    insecure = exporter_variable("INSECURE", environ)
     return insecure.lower() != "true" if insecure else scheme != "http"
 
 
 def _trust(protocol: str, environ: Mapping[str, str]) -> Trust:
     def file(name: str) -> Path | None:
-        named = environ.get(f"{_METRICS}{name}") or environ.get(f"{_OTLP}{name}")
+        named = exporter_variable(name, environ)
         return Path(named) if named else None
 
     authorities = file("CERTIFICATE")
@@ -149,11 +144,6 @@ def _trust(protocol: str, environ: Mapping[str, str]) -> Trust:
     elif authorities is None and (roots := environ.get("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH")):
         authorities = Path(roots)
     return Trust(authorities, file("CLIENT_CERTIFICATE"), file("CLIENT_KEY"))
-
-
-def _header_names(environ: Mapping[str, str]) -> frozenset[str]:
-    name = f"{_METRICS}HEADERS" if environ.get(f"{_METRICS}HEADERS") else f"{_OTLP}HEADERS"
-    return frozenset(each.partition("=")[0].strip().lower() for each in _split(environ, name) if "=" in each)
 
 
 def _proxy(url: str, protocol: str, host: str, environ: Mapping[str, str]) -> str:
