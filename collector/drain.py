@@ -1,6 +1,7 @@
 """Folds what a write-ahead log still holds into its lake, where no collector does.
 
-What comes in: settings. What goes out: points in the views. Never competes with a collector that lives.
+What comes in: settings. What goes out: points in the views, by the bounds that the log's collector was told. Never
+competes with a collector that lives.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from stepsize.collector.sink.settings import SinkSettings
+from stepsize.collector.sink.settings import SinkSettings, kept_limits
 from stepsize.collector.state import LOCK_FILE, SINK_LOCK_FILE, writer_id
 from stepsize.collector.wal.reader import delete_before, end_of, segments
 from stepsize.errors import LakeError, UnavailableError
@@ -79,7 +80,8 @@ def _drain(settings: Settings) -> int:
 
     state = settings.state_dir
     try:
-        sink_settings = SinkSettings(data=settings.data, state=state, writer=writer_id(state))
+        limits = kept_limits(state)
+        sink_settings = SinkSettings(data=settings.data, state=state, writer=writer_id(state), limits=limits)
         Lake(settings.data).create()
         with writer_lock(settings.data, sink_settings.writer).held(_SINK_TIMEOUT_S), open_sink(sink_settings) as sink:
             points = sink.fold(END, time.time_ns())

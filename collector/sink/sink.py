@@ -17,7 +17,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 from google.protobuf.message import DecodeError
@@ -50,11 +50,30 @@ MAX_BATCH_BYTES = 32 << 20
 """Of requests in one commit: with what is made of them, about eight times as much memory."""
 _DECODED_BYTES = 4 << 20
 """Of requests that are decoded at a time."""
+_SHOW_S = 1.0
+"""Of many commits in a row the views show one in so many seconds, and the last: making them costs as much as writing
+a file."""
 _UNDECODABLE = (DecodeError, ValueError, OverflowError, RecursionError, pa.ArrowException)
 MAX_UNFOLDED = 4_000_000
 """Points that are not rolled up at most; a new sink reads so many again."""
 MAX_REPEATED = 1_000
 """Requests among them that had been taken before, each of which the manifest names."""
+
+
+class _Chunk(NamedTuple):
+    """Records of the log that follow each other.
+
+    Attributes:
+        requests: those that were not taken before.
+        arrivals: when they arrived, in nanoseconds since 1970.
+        after: the position after the records.
+        read_bytes: of all requests among them, those that had been taken before included.
+    """
+
+    requests: list[bytes]
+    arrivals: list[int]
+    after: WalPosition
+    read_bytes: int
 
 
 class Sink:
@@ -105,7 +124,7 @@ class Sink:
             How many points were stored. :attr:`position` is the position up to which everything is visible.
         """
         self._catch_up()
-        points = 0
+        points, shown_s = 0, time.monotonic()
         while True:
             batch, position, more = self._read(durable)
             is_last = roll_up and not more
@@ -114,6 +133,9 @@ class Sink:
                 points += batch.count
             elif is_last and self._is_behind:
                 self._commit_rolled_up([], now_ns)
+            if not more or time.monotonic() - shown_s >= _SHOW_S:
+                self._writer.show()
+                shown_s = time.monotonic()
             if not more:
                 # Nothing is left before `durable`, even where no record ends exactly there.
                 is_level = self.folded == self.position
@@ -132,6 +154,7 @@ class Sink:
         if roll_up:
             self._catch_up()
             self._commit_rolled_up([], now_ns)
+            self._writer.show()
         if not self._taken_from:  # upkeep sees the manifest alone, which names files that rows were taken back from
             self._upkeep.step(now_ns)
         self._writer.collect_garbage(time.monotonic())  # a clock that is set must not take files from under readers
@@ -183,32 +206,32 @@ class Sink:
         """The next points of the log, the position after them, and whether there may be more."""
         batch, position = self._decoder.begin(), self.position
         read_bytes = 0
-        for requests, arrivals, after in self._chunks(durable):
-            position = after
-            self._decode(batch, requests, arrivals, after)
-            read_bytes += sum(map(len, requests))
+        for chunk in self._chunks(durable):
+            position = chunk.after
+            self._decode(batch, chunk.requests, chunk.arrivals, position)
+            read_bytes += chunk.read_bytes
             if batch.count >= self._limits.commit.points or read_bytes >= MAX_BATCH_BYTES:
                 return batch, position, True
         return batch, position, False
 
-    def _chunks(self, durable: WalPosition) -> Iterator[tuple[list[bytes], list[int], WalPosition]]:
-        """Requests that were not taken before, with their arrivals and the position after them."""
+    def _chunks(self, durable: WalPosition) -> Iterator[_Chunk]:
+        """What follows in the log, as much at a time as is decoded at a time."""
         requests: list[bytes] = []
         arrivals: list[int] = []
-        size_bytes, position = 0, self.position
+        read_bytes, position = 0, self.position
         for record, after in read_records(self._wal, self.position, durable, self._keep_damage):
             position = after
+            read_bytes += len(record.request)
             if self._recent.is_repeated(record.request):
                 self._repeated.append(after)
-                continue
-            requests.append(record.request)
-            arrivals.append(record.received_at_unix_nano)
-            size_bytes += len(record.request)
-            if size_bytes >= _DECODED_BYTES:
-                yield requests, arrivals, position
-                requests, arrivals, size_bytes = [], [], 0
+            else:
+                requests.append(record.request)
+                arrivals.append(record.received_at_unix_nano)
+            if read_bytes >= _DECODED_BYTES:
+                yield _Chunk(requests, arrivals, position, read_bytes)
+                requests, arrivals, read_bytes = [], [], 0
         if position > self.position:
-            yield requests, arrivals, position
+            yield _Chunk(requests, arrivals, position, read_bytes)
 
     def _decode(self, batch: Batch, requests: list[bytes], arrivals: list[int], after: WalPosition) -> None:
         try:
@@ -262,7 +285,8 @@ class Sink:
                 recent=self._recent.kept(),
                 folded=self.folded if self._is_behind else None,
                 repeated=tuple(self._repeated),
-            )
+            ),
+            show=False,
         )
         self._let_go()
 

@@ -41,6 +41,7 @@ class LakeWriter:
         self.manifest: Manifest = read_manifest(self.data, writer)
         self._sequence = self.manifest.sequence
         self._unnamed_since_s: dict[Path, float] = {}
+        self._is_shown = True
 
     def write(self, table: str, partition: str, rows: pa.Table, *, level: int = 0) -> StoredFile:
         """Write a file; it is not part of the lake before :meth:`commit` names it."""
@@ -64,19 +65,28 @@ class LakeWriter:
         """The rows of ``files``, which all belong to ``table``."""
         return read_parquet([self.data / stored.path for stored in files], table)
 
-    def commit(self, manifest: Manifest) -> Manifest:
+    def commit(self, manifest: Manifest, *, show: bool = True) -> Manifest:
         """Make ``manifest`` (made from :attr:`manifest` by `dataclasses.replace`) the current generation.
 
-        The views see it when this returns. A crash before the manifest's rename leaves the generation before; one
-        between it and the views' leaves the views to the next commit, or to `Lake.create`.
+        The views see it when this returns, or where ``show`` is false at the next :meth:`show`, which is to come within
+        seconds. A crash before the manifest's rename leaves the generation before; one between it and the views' leaves
+        the views to the next commit, or to `Lake.create`.
         """
         before = {stored.path for stored in self.manifest.files}
         committed = replace(manifest, generation=self.manifest.generation + 1, sequence=self._sequence)
         write_manifest(self.data, committed)
         self.manifest = committed
         if before != {stored.path for stored in committed.files}:
-            rebuild(self.data)
+            self._is_shown = False
+        if show:
+            self.show()
         return committed
+
+    def show(self) -> None:
+        """Have the views see the current generation."""
+        if not self._is_shown:
+            rebuild(self.data)
+            self._is_shown = True
 
     def collect_garbage(self, now_s: float, grace_s: float = GRACE_S) -> int:
         """Delete this writer's files that no manifest has named for ``grace_s``; returns how many.
