@@ -4,7 +4,8 @@ What comes in on standard input: :class:`ExportingSettings`, pickled, after thei
 ``durable LOG SEGMENT OFFSET`` (the log of that index can be read up to there) and ``stop``. What goes out on standard
 output, one line each: ``ready``, ``count WHAT EXPORTER POINTS``, ``log LINE``, or ``error MESSAGE`` before an exit
 with 1. At the end of standard input what is durable is sent, for `DRAIN_S` at most; after ``stop`` it ends as soon as
-it can. What is left waits in the log for the next one. Any failure ends the process; the collector starts another one.
+it can, as it does where the collector was killed and another one is there already. What is left waits in the log for
+the next process. Any failure ends this one; the collector starts another one.
 
 A process of its own, so that nothing that exporters do (decoding, compressing, waiting) delays an acknowledgement.
 """
@@ -15,9 +16,9 @@ import asyncio
 import contextlib
 import os
 import pickle
-import signal
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from stepsize.collector.components.debug_exporter import DebugExporterConfig
@@ -27,8 +28,10 @@ from stepsize.collector.components.otlphttp_exporter import OtlpHttpExporterConf
 from stepsize.collector.components.prometheus_exporter import PrometheusExporterConfig
 from stepsize.collector.pipelines.credentials import credentials
 from stepsize.collector.pipelines.forwarder import Forwarder
-from stepsize.collector.pipelines.settings import DRAIN_S, HEAD_BYTES
+from stepsize.collector.pipelines.settings import DRAIN_S, HEAD_BYTES, PLACE_S
 from stepsize.collector.pipelines.showing import DebugReader, FileReader, PrometheusReader, Reader
+from stepsize.collector.processes.child import Place, leave_signals_to_the_collector, say
+from stepsize.collector.state import EXPORTERS_LOCK_FILE
 from stepsize.collector.wal.reader import delete_before
 from stepsize.errors import StepsizeError
 from stepsize.store.manifest import WalPosition
@@ -42,20 +45,20 @@ if TYPE_CHECKING:
 
 _STOP_GRACE_S = 2.0
 _CLEAN_S = 1.0
-_MAX_LINE = 4000
+_LOOK_S = 0.05
 
 
 def main() -> None:
     """Entry point of the process."""
-    # The collector decides when this ends: a Ctrl-C or a systemd stop reaches the whole group.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    leave_signals_to_the_collector()
     content = _exactly(int.from_bytes(_exactly(HEAD_BYTES), "little"))
     settings: ExportingSettings = pickle.loads(content)  # noqa: S301 - our parent wrote it to a pipe of our own
+    place = Place(settings.state / EXPORTERS_LOCK_FILE)
     try:
-        code = asyncio.run(_Exporting(settings).run())
+        with place.held(PLACE_S):  # of two, each would send what the other sends
+            code = asyncio.run(_Exporting(settings, place).run())
     except StepsizeError as error:
-        _say("error", str(error))
+        say("error", str(error))
         code = 1
     sys.stdout.flush()
     os._exit(code)  # a thread may still wait for a server that does not answer
@@ -70,8 +73,9 @@ def _exactly(size_bytes: int) -> bytes:
 
 
 class _Exporting:
-    def __init__(self, settings: ExportingSettings) -> None:
+    def __init__(self, settings: ExportingSettings, place: Place) -> None:
         self._settings = settings
+        self._place = place
         self._logs: list[tuple[LogSettings, list[Reader | Forwarder]]] = [(log, []) for log in settings.logs]
         self._failed = asyncio.Event()
 
@@ -82,7 +86,7 @@ class _Exporting:
             readers += [await self._reader(name, log) for name in log.exporters]
         running = {asyncio.create_task(reader.run()) for _, readers in self._logs for reader in readers}
         running.add(cleaning := asyncio.create_task(self._clean()))
-        _say("ready")
+        say("ready")
         told = asyncio.create_task(self._listen())
         ended = asyncio.create_task(self._failed.wait())
         for task in running:
@@ -93,11 +97,17 @@ class _Exporting:
                 for _, readers in self._logs:
                     for reader in readers:
                         reader.finish()
-                await asyncio.wait(running - {cleaning}, timeout=DRAIN_S)
+                await self._drained(running - {cleaning})
             stops = [reader.stop(_STOP_GRACE_S) for _, readers in self._logs for reader in readers]
             await asyncio.gather(*stops)
             self._delete_read()
         return int(self._failed.is_set())
+
+    async def _drained(self, running: set[asyncio.Task[None]]) -> None:
+        """Return when all that is durable is sent, or there is no more time for it."""
+        until_s = time.monotonic() + DRAIN_S
+        while running and time.monotonic() < until_s and not self._place.is_wanted():
+            _, running = await asyncio.wait(running, timeout=_LOOK_S)
 
     async def _listen(self) -> bool:
         """Take what the collector says until it ends; whether there is time to send what is left."""
@@ -171,16 +181,11 @@ def _sender(config: OtlpExporterConfig | OtlpHttpExporterConfig, signed: Credent
 
 
 def _counter(exporter: str) -> Callable[[str, int], None]:
-    return lambda what, points: _say("count", f"{what} {exporter} {points}")
+    return lambda what, points: say("count", f"{what} {exporter} {points}")
 
 
 def _log(line: str) -> None:
-    _say("log", " ".join(line.splitlines())[:_MAX_LINE])
-
-
-def _say(word: str, rest: str = "") -> None:
-    with contextlib.suppress(BrokenPipeError):  # the collector was killed; the end of our input says so too
-        os.write(sys.stdout.fileno(), f"{word} {rest}".rstrip().encode() + b"\n")
+    say("log", line)
 
 
 if __name__ == "__main__":

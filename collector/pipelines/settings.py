@@ -20,6 +20,8 @@ HEAD_BYTES = 8
 """What tells how long they are, before them."""
 DRAIN_S = 5.0
 """How long exporters may take to send what is left when a collector ends."""
+PLACE_S = 60.0
+"""How long they wait for those of a collector that was killed to make room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class ExportingSettings:
     """All of it.
 
     Attributes:
+        state: the collector's state directory.
         exporters: configurations by name.
         extensions: configurations of those that sign the requests of exporters, by the exporter's name.
         logs: the logs, by whose index they are told what is durable.
@@ -53,6 +56,7 @@ class ExportingSettings:
         is_first: whether it is the first such process of its collector; it empties files that are not appended to.
     """
 
+    state: Path
     exporters: Mapping[str, Any]
     extensions: Mapping[str, Any]
     logs: tuple[LogSettings, ...]

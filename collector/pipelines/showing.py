@@ -123,6 +123,7 @@ class PrometheusReader(Reader):
     def __init__(self, directory: Path, config: PrometheusExporterConfig, log: Callable[[str], None]) -> None:
         super().__init__(directory)
         self._series = PrometheusSeries(config, log)
+        self._server: asyncio.Server | None = None
 
     @classmethod
     async def open(
@@ -131,8 +132,14 @@ class PrometheusReader(Reader):
         """One that answers on a socket that listens."""
         made = cls(directory, config, log)
         state = HttpServerState(made.answer, HttpLimits(max_body_bytes=0, max_connections=64))
-        await asyncio.get_running_loop().create_server(lambda: HttpConnection(state), sock=listener)
+        made._server = await asyncio.get_running_loop().create_server(lambda: HttpConnection(state), sock=listener)
         return made
+
+    def finish(self) -> None:
+        """As in the base; the address is free for the next collector, which may be there before we have ended."""
+        super().finish()
+        if self._server:
+            self._server.close()
 
     def take(self, request: bytes) -> None:
         """Remember its values."""

@@ -268,9 +268,8 @@ class Streams:
             if isinstance(one, PrometheusExporterConfig)
         }
         exporting = ExportingProcess(
-            ExportingSettings(exporters, _signing(config), tuple(settings), listeners, self._is_first),
+            ExportingSettings(self._state, exporters, _signing(config), tuple(settings), listeners, self._is_first),
             durable,
-            self._state,
             self._log,
         )
         self._exporting = exporting

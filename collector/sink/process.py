@@ -6,8 +6,8 @@ that shows the points up to there, ``committed SEGMENT OFFSET`` after one that s
 after ``at`` where a sink begins (the one before may have ended before it said so), ``seal`` where what the log holds
 has to be deleted soon (rows were erased), or ``error MESSAGE`` before an exit with 1. At the end of standard input it
 folds what the log still holds, for :data:`_DRAIN_S` at most, and exits with 0: a collector that was killed leaves
-little behind that waits for the next one. Any failure ends the process; the collector starts another one, which goes on
-from the last commit.
+little behind that waits for the next one. Where that one is there already, its own sink goes on. Any failure ends the
+process; the collector starts another one, which goes on from the last commit.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import contextlib
 import math
 import os
 import select
-import signal
 import sys
 import time
 from typing import TYPE_CHECKING
 
+from stepsize.collector.processes.child import Place, leave_signals_to_the_collector, say
 from stepsize.collector.sink.settings import SinkSettings
 from stepsize.collector.sink.sink import Sink
 from stepsize.collector.state import SINK_LOCK_FILE
@@ -29,7 +29,6 @@ from stepsize.collector.upkeep.requests import open_requests
 from stepsize.collector.wal.reader import segments
 from stepsize.errors import StepsizeError
 from stepsize.store.lake import Lake
-from stepsize.store.locks import Lock
 from stepsize.store.manifest import WalPosition
 from stepsize.store.writer import LakeWriter, writer_lock
 
@@ -70,21 +69,20 @@ def open_sink(settings: SinkSettings) -> Iterator[Sink]:
 
 def main() -> None:
     """Entry point of the process."""
-    # The collector decides when this ends: a Ctrl-C or a systemd stop reaches the whole group, and it must drain first.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    leave_signals_to_the_collector()
     settings = SinkSettings.from_json(sys.argv[1])
+    place = Place(settings.state / SINK_LOCK_FILE)
     try:
         with contextlib.ExitStack() as end:
-            end.enter_context(Lock(settings.state / SINK_LOCK_FILE).held(_LOCK_TIMEOUT_S))
+            end.enter_context(place.held(_LOCK_TIMEOUT_S))
             Lake(settings.data).create()
             end.enter_context(writer_lock(settings.data, settings.writer).held(_LOCK_TIMEOUT_S))
-            _serve(settings)
+            _serve(settings, place)
     except StepsizeError as error:
-        _say(f"error {error}")
+        say("error", str(error))
         sys.exit(1)
     except OSError as error:  # a full disk, most of all: the log keeps everything until there is room again
-        _say(f"error cannot write to {error.filename or settings.data}: {error.strerror}")
+        say("error", f"cannot write to {error.filename or settings.data}: {error.strerror}")
         sys.exit(1)
 
 
@@ -141,7 +139,7 @@ class _Clock:
         self.tick_s = time.monotonic() + self._tick_every_s
 
 
-def _serve(settings: SinkSettings) -> None:
+def _serve(settings: SinkSettings, place: Place) -> None:
     """Be the sink until standard input ends; one that is asked to erase makes place for another when it has."""
     clock = _Clock(settings.limits)
     lines = _input(clock)
@@ -151,16 +149,17 @@ def _serve(settings: SinkSettings) -> None:
     while True:
         with open_sink(settings) as sink:
             if not said_ready:
-                _say("ready")
+                say("ready")
                 said_ready = True
-            _say(f"at {_progress(sink)}")
+            say("at", _progress(sink))
             durable = max(durable, sink.position)
             asked = _fold_until_asked(sink, settings, clock, lines, durable, failed)
-        if asked is None:
-            return
+            if asked is None:
+                _drain(sink, settings, place)
+                return
         # Nothing of the rows to erase is in memory now: not in the roll-up, not in what was decoded last.
         obey(settings.data, settings.state, settings.writer, failed)
-        _say("seal")
+        say("seal")
         durable = asked
 
 
@@ -193,15 +192,14 @@ def _fold_until_asked(
             if open_requests(settings.data, settings.writer, failed):
                 sink.fold(durable, _now_ns(sink, clock))
                 return durable
-    _drain(sink, settings)
     return None
 
 
-def _drain(sink: Sink, settings: SinkSettings) -> None:
-    """Fold what the log still holds, for a while: the next collector waits for the lock, and its sink goes on."""
+def _drain(sink: Sink, settings: SinkSettings, place: Place) -> None:
+    """Fold what the log still holds, for a while, or until the sink of another collector waits to go on with it."""
     until_s = time.monotonic() + _DRAIN_S
     for number in segments(settings.state):
-        if time.monotonic() >= until_s:
+        if time.monotonic() >= until_s or place.is_wanted():
             return
         sink.fold(WalPosition(number + 1), time.time_ns(), roll_up=False)
     sink.fold(END, time.time_ns())
@@ -225,7 +223,7 @@ def _commit(sink: Sink, clock: _Clock, durable: WalPosition) -> None:
 
 
 def _report(sink: Sink) -> None:
-    _say(_progress(sink))
+    say(_progress(sink))
 
 
 def _progress(sink: Sink) -> str:
@@ -247,13 +245,6 @@ def _input(clock: _Clock) -> Iterator[list[str]]:
             return
         *lines, rest = (rest + chunk).split(b"\n")
         yield [line.decode("ascii") for line in lines]
-
-
-def _say(line: str) -> None:
-    try:
-        os.write(sys.stdout.fileno(), line.encode() + b"\n")
-    except BrokenPipeError:  # the collector was killed; the end of our input says so too
-        return
 
 
 if __name__ == "__main__":

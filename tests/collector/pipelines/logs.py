@@ -62,8 +62,10 @@ class Exporting:
         if read_position(self.directory, self.name) is None:
             write_position(self.directory, self.name, ReaderPosition(self.wal.durable), durable=True)
         log = LogSettings(self.directory, (self.name,), self.is_main, self.batch, self.until)
-        settings = ExportingSettings({self.name: self.config}, self.extensions, (log,), self.listeners, self.is_first)
-        self.process = ExportingProcess(settings, [self.wal.durable], self.directory, self.lines.append)
+        settings = ExportingSettings(
+            self.directory, {self.name: self.config}, self.extensions, (log,), self.listeners, self.is_first
+        )
+        self.process = ExportingProcess(settings, [self.wal.durable], self.lines.append)
         await self.process.start()
         self.drain = True
         return self

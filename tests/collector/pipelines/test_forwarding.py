@@ -187,7 +187,7 @@ def test_kill(tmp_path: Path) -> None:
                 await wait_until(lambda: not exporting.position().sealed, "settled")
         assert sorted(backend.values()) == list(range(21))
         assert len(backend.taken) == len(sealed) + 1
-        assert any("starting them again" in line for line in exporting.lines)
+        assert any("the exporters ended with" in line for line in exporting.lines)
 
     asyncio.run(scenario())
 
