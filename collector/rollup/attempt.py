@@ -19,6 +19,8 @@ from stepsize.model import Attr, cpu_bucket
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from stepsize.collector.rollup.samples import Samples
+
 FROM_SAMPLES = "samples"
 """Source of a peak of memory that is no true one, but the highest sample."""
 ALL_DEVICES = "|*"
@@ -72,6 +74,17 @@ class Rate:
                 weighed.append((value, interval_ns / 1e9))
         self.last_ns, self.interval_ns = last_ns, interval_ns
         return weighed
+
+    def begin(self, samples: Samples, since_ns: int) -> tuple[float, float] | None:
+        """As :meth:`weigh` for the first of ``samples``, and be past the last; None where they come out of order.
+
+        The others then hold for the time since the one before them, which the samples say.
+        """
+        if samples.first[0] <= self.last_ns:
+            return None
+        ((value, seconds),) = self.weigh([samples.first], since_ns)
+        self.last_ns, self.interval_ns = samples.last[0], samples.interval_ns or self.interval_ns
+        return value, seconds
 
 
 @dataclass(slots=True)
@@ -195,20 +208,32 @@ class Attempt:
             level = self.levels[name] = Level()
         level.add(total, count, highest)
 
-    def add_rate(self, name: str, samples: list[tuple[int, float]]) -> None:
-        """Samples of a rate, (time in nanoseconds, value a second), sorted by time."""
+    def add_rate(self, name: str, samples: Samples) -> None:
+        """Samples of a rate, by second."""
         rate = self.rates.get(name)
         if rate is None:
             rate = self.rates[name] = Rate()
-        for value, seconds in rate.weigh(samples, self.first_ns):
+        first = rate.begin(samples, self.first_ns)
+        if first is not None:
+            rate.total += first[0] * first[1] + samples.later_total
+            return
+        for value, seconds in rate.weigh(samples.each(), self.first_ns):
             rate.total += value * seconds
 
-    def add_cpu(self, samples: list[tuple[int, float]]) -> None:
-        """Samples of cores in use, (time in nanoseconds, cores), sorted by time."""
+    def add_cpu(self, samples: Samples) -> None:
+        """Samples of cores in use, with their time by bucket."""
         cpu, histogram = self.cpu, self.cpu_histogram
-        for cores, seconds in cpu.weigh(samples, self.first_ns):
+        first = cpu.begin(samples, self.first_ns)
+        if first is not None:
+            weighed, later_s = [first], samples.later_s
+            cpu.total += samples.later_total
+        else:
+            weighed, later_s = cpu.weigh(samples.each(), self.first_ns), ()
+        for cores, seconds in weighed:
             cpu.total += cores * seconds
             bucket = cpu_bucket(cores)
+            histogram[bucket] = histogram.get(bucket, 0.0) + seconds
+        for bucket, seconds in later_s:
             histogram[bucket] = histogram.get(bucket, 0.0) + seconds
 
     def add_memory_peak(self, value: float, source: str) -> None:

@@ -20,6 +20,7 @@ from stepsize.collector.decode.arrow import owners
 from stepsize.collector.decode.codes import encoded
 from stepsize.collector.rollup.bounds import MOST, believed_times, is_believed
 from stepsize.collector.rollup.identify import ATTEMPT_PREFIXES, may_tell
+from stepsize.collector.rollup.samples import Samples, samples_by_series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,12 +54,12 @@ _SUMMED = (
     ("value", "max"),
 )
 
-Samples = list[tuple[int, float]]
-"""(time in nanoseconds since 1970, value), by time."""
-
 
 class Figures(NamedTuple):
-    """What the points of a series add up to that have a value which can be true."""
+    """What the points of a series add up to that have a value which can be true.
+
+    ``samples`` are there where they matter one by one and there is a point.
+    """
 
     metric: Metric
     attributes: Attributes
@@ -67,7 +68,7 @@ class Figures(NamedTuple):
     total: float
     lowest: float
     highest: float
-    samples: Samples
+    samples: Samples | None
 
 
 class Owner(NamedTuple):
@@ -187,17 +188,8 @@ def _samples(points: pa.Table, vocabulary: Vocabulary) -> dict[tuple[int, ...], 
     by_device = pc.and_(_of_metrics(points["metric"], vocabulary, lambda one: one.name in _BY_DEVICE), labels)
     matters = pc.or_(_of_metrics(points["metric"], vocabulary, lambda one: one.name in _ONE_BY_ONE), by_device)
     chosen = points.filter(pc.and_(matters, points["value"].is_valid()))
-    columns = [chosen[name].to_pylist() for name in (*_SERIES, "time", "value")]
-    found: dict[tuple[int, ...], Samples] = {}
-    for owner, metric, attributes, since, time, value in zip(*columns, strict=True):
-        key = owner, metric, attributes, since
-        samples = found.get(key)
-        if samples is None:
-            samples = found[key] = []
-        samples.append((time, value))
-    for samples in found.values():
-        samples.sort()
-    return found
+    of_cores = [number for number, one in enumerate(vocabulary.metrics) if one.name == model.TASK_CPU_USAGE.name]
+    return samples_by_series(chosen, _SERIES, of_cores)
 
 
 def _figures(
@@ -205,9 +197,8 @@ def _figures(
 ) -> Iterator[tuple[int, Figures]]:
     names = (*_SERIES, "value_count", "value_sum", "value_min", "value_max")
     metrics, labels = vocabulary.metrics, vocabulary.attributes
-    none: Samples = []
     for owner, metric, attributes, since, count, total, lowest, highest in zip(
         *(series[name].to_pylist() for name in names), strict=True
     ):
-        found = samples.get((owner, metric, attributes, since), none)
+        found = samples.get((owner, metric, attributes, since))
         yield owner, Figures(metrics[metric], labels[attributes], since, count, total, lowest, highest, found)

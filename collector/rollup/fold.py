@@ -48,7 +48,7 @@ def fold_hosts(hosts: dict[str, Host], owners: Iterable[Owner], vocabulary: Voca
             column = _HOST_COLUMNS.get(figures.metric.name)
             name = vocabulary.resources[owner.resource].attributes.get("host.name") if column else None
             if column and name is not None and figures.samples:
-                host, value = hosts.setdefault(str(name), Host()), round(figures.samples[-1][1])
+                host, value = hosts.setdefault(str(name), Host()), round(figures.samples.last[1])
                 if getattr(host, column) != value:
                     setattr(host, column, value)
                     news.add(str(name))
@@ -79,6 +79,7 @@ def fold(attempt: Attempt, owners: list[Owner], vocabulary: Vocabulary) -> None:
 
 
 def _cpu_usage(attempt: Attempt, figures: Figures) -> None:
+    assert figures.samples
     attempt.add_cpu(figures.samples)
     attempt.add_level(figures.metric.name, figures.total, figures.points, figures.highest)
 
@@ -93,7 +94,8 @@ def _memory_peak(attempt: Attempt, figures: Figures) -> None:
 
 
 def _memory_limit(attempt: Attempt, figures: Figures) -> None:
-    attempt.memory_limit = figures.samples[-1][1]
+    assert figures.samples
+    attempt.memory_limit = figures.samples.last[1]
 
 
 def _level(attempt: Attempt, figures: Figures) -> None:
@@ -114,9 +116,9 @@ def _sum_devices(attempt: Attempt, owners: list[Owner]) -> None:
         if name not in _BY_DEVICE:
             continue
         device = figures.attributes.values.get("hw.id")
-        if device is None:
+        if device is None or figures.samples is None:
             continue
-        for time_ns, value in figures.samples:
+        for time_ns, value in figures.samples.each():
             moment = by_metric.setdefault(name, {}).setdefault(time_ns, {})
             moment[str(device)] = max(moment.get(str(device), 0.0), value)
     used: dict[int, set[str]] = {}
@@ -147,13 +149,15 @@ def _network(attempt: Attempt, figures: Figures) -> None:
     values = figures.attributes.values
     if values.get(Attr.SCOPE) == "host":  # traffic of everybody on the host says nothing of the task
         return
+    assert figures.samples
     attempt.add_rate(f"{figures.metric.name}|{values.get('network.io.direction')}", figures.samples)
 
 
 def _end(attempt: Attempt, figures: Figures) -> None:
     outcome = figures.attributes.values.get(Attr.OUTCOME)
     attempt.outcome = outcome if outcome in _OUTCOMES else model.Outcome.UNKNOWN.value
-    attempt.ended_ns = max(attempt.ended_ns, figures.samples[-1][0])
+    assert figures.samples
+    attempt.ended_ns = max(attempt.ended_ns, figures.samples.last[0])
     attempt.exit_code = _exit_number(figures.attributes, "process.exit.code")
     attempt.exit_signal = _exit_number(figures.attributes, "process.exit.signal")
 
