@@ -21,12 +21,12 @@ import time
 from typing import TYPE_CHECKING
 
 from stepsize.collector.processes.child import Place, leave_signals_to_the_collector, say
-from stepsize.collector.sink.settings import SinkSettings
+from stepsize.collector.sink.settings import SinkSettings, keep_limits
 from stepsize.collector.sink.sink import Sink
 from stepsize.collector.state import SINK_LOCK_FILE
 from stepsize.collector.upkeep.erase import obey
 from stepsize.collector.upkeep.requests import open_requests
-from stepsize.collector.wal.reader import segments
+from stepsize.collector.wal.reader import bytes_between, segments
 from stepsize.errors import StepsizeError
 from stepsize.store.lake import Lake
 from stepsize.store.manifest import WalPosition
@@ -48,6 +48,8 @@ _STEP_NS = 2 * 10**9
 _MAX_INTERVAL_S = 4.0
 _COST_FACTOR = 4.0
 """Commits take at most a fifth of the time: after a slow one the next waits longer, up to `_MAX_INTERVAL_S`."""
+_FULL_BYTES = 16 << 20
+"""So much is not waited with: what a commit costs besides its points hardly counts any more."""
 _MAX_ROLL_UP_INTERVAL_S = 60.0
 _ROLL_UP_COST_FACTOR = 9.0
 """Rolling up takes a tenth of the time at most: with ten thousand tasks that run, `tasks` is some seconds older."""
@@ -75,6 +77,7 @@ def main() -> None:
     try:
         with contextlib.ExitStack() as end:
             end.enter_context(place.held(_LOCK_TIMEOUT_S))
+            keep_limits(settings)
             Lake(settings.data).create()
             end.enter_context(writer_lock(settings.data, settings.writer).held(_LOCK_TIMEOUT_S))
             _serve(settings, place)
@@ -100,9 +103,11 @@ class _Clock:
         """How long nothing is due."""
         return max(0.0, min(self.tick_s, self._commit_s) - time.monotonic())
 
-    def expect(self, *, points: bool, tasks: bool) -> None:
-        """There are points to commit, or to roll up."""
-        if points:
+    def expect(self, *, waiting_bytes: int, tasks: bool) -> None:
+        """There are requests to commit, of so many bytes, or points to roll up."""
+        if waiting_bytes >= _FULL_BYTES:
+            self._commit_s = 0.0
+        elif waiting_bytes:
             self._commit_s = min(self._commit_s, time.monotonic() + self._interval_s)
         elif tasks:
             self._commit_s = min(self._commit_s, self._roll_up_s)
@@ -178,7 +183,10 @@ def _fold_until_asked(
                 durable = max(durable, WalPosition(*map(int, numbers)))
             elif word == "flush":
                 clock.flush()
-        clock.expect(points=durable > sink.position, tasks=sink.folded < sink.position)
+        clock.expect(
+            waiting_bytes=bytes_between(settings.state, sink.position, durable) if durable > sink.position else 0,
+            tasks=sink.folded < sink.position,
+        )
         if clock.is_commit_due():
             _commit(sink, clock, durable)
         if time.monotonic() >= clock.tick_s:
