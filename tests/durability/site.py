@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from tests.durability import faults
 
 if TYPE_CHECKING:
     from tests.durability.faults import Clock, Rule
+
+_SERVES = re.compile(r"; (no lake|lake in)")
+"""What a collector says once it serves."""
 
 
 @dataclass
@@ -95,11 +99,11 @@ class Site(Place):
 
         def line() -> str | None:
             lines = [one for one in self.said()[before:].splitlines(keepends=True) if one.endswith("\n")]
-            serving = next((one for one in lines if "lake in" in one), None)
+            serving = next((one for one in lines if _SERVES.search(one)), None)
             return serving or ("" if process.poll() is None else "ended")
 
         found = wait_for(line, "a collector that serves")
-        return RunningCollector(self, process, found) if "lake in" in found else None
+        return RunningCollector(self, process, found) if _SERVES.search(found) else None
 
     def collect(self, config: str = "") -> RunningCollector:
         """A collector, once it serves; one that ends before is started again."""
