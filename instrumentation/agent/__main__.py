@@ -23,20 +23,18 @@ from typing import TYPE_CHECKING
 from stepsize.discovery import machine_id
 from stepsize.instrumentation import rendezvous
 from stepsize.instrumentation.agent import otlp_json, otlp_protobuf
-from stepsize.instrumentation.agent.account import account_of
 from stepsize.instrumentation.agent.agent import Agent
 from stepsize.instrumentation.agent.delivery import Encoding, Request
+from stepsize.instrumentation.agent.disk import Disk
 from stepsize.instrumentation.agent.embedded import EmbeddedCollector
 from stepsize.instrumentation.agent.gpus import Gpus
 from stepsize.instrumentation.agent.host import Host
 from stepsize.instrumentation.agent.journal import Journal
-from stepsize.instrumentation.agent.label import Label
 from stepsize.instrumentation.agent.place.finder import chosen, find_in_background
 from stepsize.instrumentation.agent.probes.system import SystemProbe
 from stepsize.instrumentation.agent.recorder import Recorder, common_attributes, host_attributes
 from stepsize.instrumentation.agent.sender import Sender
-from stepsize.instrumentation.agent.spool import Spool
-from stepsize.instrumentation.agent.spools import directory_of
+from stepsize.instrumentation.agent.spools import other_spools, own_spool
 from stepsize.settings import Settings
 
 if TYPE_CHECKING:
@@ -109,8 +107,7 @@ def _serve(path: Path, listener: socket.socket, settings: Settings) -> None:
 
     def sender(progress: Callable[[], None]) -> Sender:
         destination = partial(_destination, settings, path, host)
-        spool = _spool(settings) if settings.spool_max_bytes else None
-        return Sender(destination, partial(_seal, settings), spool=spool, progress=progress)
+        return Sender(destination, partial(_seal, settings), disk=_disk(settings), progress=progress)
 
     journal = Journal(path, machine_id())
     gpus = Gpus(settings.interval_s, host_proc=None if settings.host_proc is None else str(settings.host_proc))
@@ -132,10 +129,10 @@ def _serve(path: Path, listener: socket.socket, settings: Settings) -> None:
     agent.run()
 
 
-def _spool(settings: Settings) -> Spool:
-    account = account_of(settings, os.environ)
-    label = Label(account.digest, account.destination, account.headers)
-    return Spool(directory_of(settings), settings.spool_max_bytes, label=label)
+def _disk(settings: Settings) -> Disk | None:
+    if not settings.spool_max_bytes:
+        return None
+    return Disk(own_spool(settings, os.environ), partial(other_spools, settings, os.environ))
 
 
 def _leave_garbage() -> None:

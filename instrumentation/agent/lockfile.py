@@ -1,11 +1,12 @@
 """A lock that says that its process lives: it goes with the process, however that ends.
 
 What comes in: the path of a file, made where it is missing. What goes out: a descriptor that holds the lock until it is
-closed. Never waits; never removes the file, since whoever opened it meanwhile would lock another one than the next.
+closed. Never waits. Only who holds the lock may remove the file: whoever opened it meanwhile has none.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def try_lock(path: Path) -> int | None:
-    """The lock's descriptor, or ``None`` where another process holds it or the system has no such locks.
+    """The lock's descriptor, or ``None`` where another process holds it or has just removed the file, and on systems
+    without such locks.
 
     Raises:
         OSError: the file can neither be opened nor made.
@@ -24,9 +26,9 @@ def try_lock(path: Path) -> int | None:
     except ImportError:
         return None
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+    os.close(descriptor)
+    return None

@@ -21,19 +21,18 @@ import threading
 import time
 import uuid
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepsize.discovery import write_whole
 from stepsize.instrumentation.agent.delivery import Encoding, Request
-from stepsize.instrumentation.agent.label import write_label
+from stepsize.instrumentation.agent.label import LABEL_FILE, Label, write_label
 from stepsize.instrumentation.agent.lockfile import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stepsize.instrumentation.agent.label import Label
 
 MAX_AGE_S = 14 * 86_400.0
 """What nobody took for so long is dropped: advice is made of newer points."""
@@ -91,15 +90,21 @@ class Spool:
         self._directory = directory
         self._max_bytes = max_bytes
         self._label = label
-        self._is_labelled = label is None
+        self._said: Label | None = None
         self._max_age_s = max_age_s
         self._now_unix_s = now_unix_s
         self._access = threading.Lock()  # the sender's thread, and the agent's own at its end
         self._lock: int | None = None
+        self._is_released = False
         self._waiting: list[Entry] = []
         self._points = 0
         self._dropped = 0
         self._damaged = 0
+
+    @property
+    def directory(self) -> Path:
+        """Where it is."""
+        return self._directory
 
     @property
     def points(self) -> int:
@@ -123,7 +128,22 @@ class Spool:
             OSError: the directory cannot be read.
         """
         with self._access:
+            self._is_released = False
             self._look()
+
+    def note(self, reason: str, *, barred: bool) -> None:
+        """Say of what waits here what the last try met; of what is kept later, as soon as it is.
+
+        Args:
+            reason: empty where all is well. Not told anew as long as something went wrong in the same way.
+            barred: whether it was the credentials.
+        """
+        with self._access:
+            if self._label is None or (self._label.barred, bool(self._label.reason)) == (barred, bool(reason)):
+                return
+            self._label = replace(self._label, barred=barred, reason=reason)
+            if self._points:
+                self._say_whose()
 
     def add(self, request: Request) -> None:
         """Keep a request; it is on disk when this returns.
@@ -132,13 +152,15 @@ class Spool:
             OSError: the disk is full, or the directory cannot be used.
         """
         with self._access:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._say_whose()
             content = _compressed(request)
             if len(content) > self._max_bytes:
                 self._dropped += request.points
                 return
-            self._keep(request, int(self._now_unix_s() * 1e9), content)
+            time_unix_nano = int(self._now_unix_s() * 1e9)
+            try:
+                self._make_and_keep(request, time_unix_nano, content)
+            except FileNotFoundError:  # another agent has just sent all that was there, and cleared it away
+                self._make_and_keep(request, time_unix_nano, content)
             self._look()
 
     def replace(self, spooled: Spooled, parts: Sequence[Request]) -> None:
@@ -174,7 +196,8 @@ class Spool:
             OSError: the directory cannot be read.
         """
         with self._access:
-            if not self._waiting:
+            if self._lock is None or not self._waiting:
+                self._is_released = False
                 self._look()
             while self._waiting:
                 entry = self._waiting[0]
@@ -200,12 +223,37 @@ class Spool:
             for entry in [entry for entry in self._waiting if entry.path == spooled.path]:
                 self._forget(entry)
 
-    def close(self) -> None:
-        """Leave the directory to the next agent."""
+    def release(self) -> None:
+        """Let another agent send what is here, until this one looks or asks for the oldest again.
+
+        As far as is known it waits for both: `points` stays what it was.
+        """
         with self._access:
-            if self._lock is not None:
-                os.close(self._lock)
-                self._lock = None
+            self._is_released = True
+            self._unlock()
+
+    def clear_away(self) -> None:
+        """Remove the directory, if this agent holds it and nothing is in it any more."""
+        with self._access:
+            if self._lock is None or entries(self._directory):
+                return
+            with contextlib.suppress(OSError):  # a damaged file stays, and so does what says whose it was
+                if not damaged_files(self._directory):
+                    for name in (LABEL_FILE, _LOCK_FILE):
+                        (self._directory / name).unlink(missing_ok=True)
+                    self._directory.rmdir()
+            self._said = None
+            self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _make_and_keep(self, request: Request, time_unix_nano: int, content: bytes) -> None:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._say_whose()
+        self._keep(request, time_unix_nano, content)
 
     def _keep(self, request: Request, time_unix_nano: int, content: bytes) -> Entry:
         name = f"{time_unix_nano:020d}-{request.points}-{uuid.uuid4().hex[:8]}{request.encoding.suffix}"
@@ -226,7 +274,7 @@ class Spool:
     def _look(self) -> None:
         """See what is there, and keep the bounds; what others send is not waiting here."""
         found = self._bounded()
-        self._waiting = found if self._own() else []
+        self._waiting = found if self._is_released or self._own() else []
         self._points = sum(entry.points for entry in self._waiting)
 
     def _forget(self, entry: Entry) -> None:
@@ -256,10 +304,12 @@ class Spool:
 
     def _say_whose(self) -> None:
         """Label the directory; one without a label is sent all the same by whoever has its settings."""
-        if not self._is_labelled and self._label is not None:
+        if self._label is None:
+            return
+        if self._said != self._label or not (self._directory / LABEL_FILE).exists():
             with contextlib.suppress(OSError):
                 write_label(self._directory, self._label)
-                self._is_labelled = True
+                self._said = self._label
 
     def _clear_left_behind(self) -> None:
         for path in self._directory.glob(_TEMPORARIES):

@@ -1,7 +1,7 @@
 """Where spools lie: this destination's own, those of others, and what waits in each.
 
 What comes in: settings and the exporters' variables. What goes out: directories, and for people a `Waiting` for each.
-Makes and changes nothing, takes no lock: an agent may be at work meanwhile. Standard library only.
+Makes and changes nothing by itself and takes no lock: an agent may be at work meanwhile. Standard library only.
 
 A spool is the directory of one destination as an agent is started for it, credentials included, so that agents of two
 credentials never wait for one another. What tells whose it is, credentials apart, is its label's account.
@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stepsize.instrumentation.agent.account import account_of
-from stepsize.instrumentation.agent.label import read_label
-from stepsize.instrumentation.agent.spool import damaged_files, entries
+from stepsize.instrumentation.agent.label import Label, read_label
+from stepsize.instrumentation.agent.spool import Spool, damaged_files, entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from stepsize.instrumentation.agent.label import Label
     from stepsize.settings import Settings
 
 
@@ -70,6 +69,22 @@ class Waiting:
 def directory_of(settings: Settings) -> Path:
     """Where requests for the destination of ``settings`` wait."""
     return settings.spool_dir / hashlib.sha256(settings.destination.encode()).hexdigest()[:16]
+
+
+def own_spool(settings: Settings, environ: Mapping[str, str]) -> Spool:
+    """The spool in which an agent of ``settings`` in ``environ`` keeps what nobody takes."""
+    account = account_of(settings, environ)
+    label = Label(account.digest, account.destination, account.headers)
+    return Spool(directory_of(settings), settings.spool_max_bytes, label=label)
+
+
+def other_spools(settings: Settings, environ: Mapping[str, str]) -> Iterator[Spool]:
+    """Those that agents with other credentials for the same account have left."""
+    account = account_of(settings, environ).digest
+    for directory in _directories(settings):
+        label = read_label(directory)
+        if label is not None and label.account == account and directory != directory_of(settings):
+            yield Spool(directory, settings.spool_max_bytes)
 
 
 def pending_points(settings: Settings, environ: Mapping[str, str] | None = None) -> int:

@@ -52,7 +52,7 @@ def test_what_goes_in_comes_out_the_same_oldest_first(contents: list[tuple[bytes
         first = Spool(directory / "spool", ROOMY)
         for request in requests[:3]:
             first.add(request)
-        first.close()
+        first.release()
         second = Spool(directory / "spool", ROOMY)
         for request in requests[3:]:
             second.add(request)
@@ -74,7 +74,7 @@ def test_parts_take_the_place_of_the_whole(tmp_path: Path) -> None:
     assert oldest is not None
     spool.replace(oldest, parts)
     assert spool.points == 8
-    spool.close()
+    spool.release()
     following = Spool(tmp_path / "spool", ROOMY, max_age_s=10, now_unix_s=lambda: now[0])
     following.look()
     assert _drain(following) == [*parts, later]
@@ -99,7 +99,7 @@ def test_what_a_killed_agent_was_writing_is_cleared_once_it_is_old(tmp_path: Pat
     directory = tmp_path / "spool"
     first = Spool(directory, ROOMY)
     first.add(_noise(10))
-    first.close()
+    first.release()
     (name,) = (path.name for path in directory.glob("*.gz"))
     half = directory / f".{name}.abcdefgh"
     for older_s, left in ((1800, True), (7200, False)):
@@ -107,7 +107,7 @@ def test_what_a_killed_agent_was_writing_is_cleared_once_it_is_old(tmp_path: Pat
         now_unix_s = half.stat().st_mtime + older_s
         spool = Spool(directory, ROOMY, now_unix_s=lambda now_unix_s=now_unix_s: now_unix_s)
         spool.look()
-        spool.close()
+        spool.release()
         assert half.exists() is left
     assert (directory / name).exists()
 
@@ -154,7 +154,7 @@ def test_one_agent_takes_out_at_a_time(tmp_path: Path) -> None:
     assert two.points == 0
     one.look()
     assert one.points == 3
-    one.close()
+    one.release()
     assert len(_drain(two)) == 2
 
 

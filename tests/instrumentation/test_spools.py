@@ -30,7 +30,7 @@ def _spool(environ: dict[str, str], data: Path, *, time_unix_s: float = 1.0, **l
     said = replace(Label(account.digest, account.destination, account.headers), **label)
     spool = Spool(directory_of(settings), 1 << 20, label=said, now_unix_s=lambda: time_unix_s)
     spool.add(Request(os.urandom(100), 7))
-    spool.close()
+    spool.release()
     return settings
 
 
