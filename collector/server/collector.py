@@ -38,6 +38,7 @@ from stepsize.collector.server.servers import Servers
 from stepsize.collector.server.sink_process import SinkProcess
 from stepsize.collector.sink.settings import SinkSettings
 from stepsize.collector.state import writer_id
+from stepsize.collector.telemetry.configuration import ConfigurationRecord
 from stepsize.collector.telemetry.exporters import observe_exporters
 from stepsize.collector.telemetry.health import Health, log_check
 from stepsize.collector.telemetry.process import observe_process
@@ -74,6 +75,7 @@ class Collector:
         ready: called once it serves, with the addresses of its TCP listeners.
         read: gives the configuration as it is written now; raises `ConfigError` where it is wrong, or changes what
             cannot be changed while a collector runs.
+        source: the file that it is read from; empty for the built-in one.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Collector:
         log: Log,
         ready: Callable[[list[str]], None],
         read: Callable[[], CollectorConfig],
+        source: str = "",
     ) -> None:
         self._config = config
         self._read = read
@@ -97,6 +100,7 @@ class Collector:
         self._failure: Exception | None = None
         self._exit = contextlib.AsyncExitStack()
         self._registry = Registry()
+        self._record = ConfigurationRecord(self._registry, source)
         limits = [receiver.limits.limits for receiver in config.receivers.values()] or [RequestLimits()]
         self._in_flight = InFlight(max(limit.in_flight_bytes for limit in limits))
         self._parts = Parts(self._registry, log, self._in_flight)
@@ -239,14 +243,17 @@ class Collector:
         async with self._changing:
             if self._stop.is_set():
                 return
+            read_unix_s = self._record.now_s()
             try:
                 config = await asyncio.to_thread(self._read)
                 self._parts.bind(config)
                 await self._lead(config, streams)
             except StepsizeError as error:
+                self._record.refused()
                 self._log.error(f"{error}; the configuration from before goes on")
                 return
             self._config = config
+            self._record.loaded(read_unix_s)
             try:
                 await self._parts.serve(lambda name: _intake(streams, name), health)
             except StepsizeError as error:  # the address was free a moment ago
@@ -320,10 +327,11 @@ def run(
     log: Log,
     ready: Callable[[list[str]], None],
     read: Callable[[], CollectorConfig],
+    source: str = "",
 ) -> None:
     """Run a collector in this process until it is told to stop (see :class:`Collector`)."""
 
-    collector = Collector(config, settings, embedded=embedded, log=log, ready=ready, read=read)
+    collector = Collector(config, settings, embedded=embedded, log=log, ready=ready, read=read, source=source)
     try:
         import uvloop  # noqa: PLC0415 - not on Windows
     except ImportError:

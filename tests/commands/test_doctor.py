@@ -139,7 +139,7 @@ def test_a_directory_that_others_may_write_to_is_a_fault(place: Place) -> None:
     place.settings.data.chmod(0o777)
     code, found = doctor(place)
     assert code == 1
-    assert said(found, "lake", "fault") == [f"others may write to {place.settings.data}"]
+    assert said(found, "directory", "fault") == [f"others may write to {place.settings.data}"]
 
 
 def test_metaflow_is_said_to_be_tracked_where_it_is(place: Place) -> None:

@@ -20,6 +20,7 @@ from tests.places import short_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = needs_openssl
 OTLP = "OTEL_EXPORTER_OTLP_"
@@ -55,7 +56,8 @@ service:
         line = place.collect(config).line
         ports = re.findall(r"on 127\.0\.0\.1:(\d+)", line)
         names = dict(zip(("grpc", "http", "grpcs", "https", "mutual"), ports, strict=True))
-        yield {**names, "authority": str(authority.certificate)}
+        data = str(place.settings.data)
+        yield {**names, "authority": str(authority.certificate), "data": data, "runtime": str(runtime)}
         place.close()
 
 
@@ -66,7 +68,7 @@ def found(monkeypatch: pytest.MonkeyPatch, there: dict[str, str], variables: dic
     for name, text in variables.items():
         full = name if name.lower().endswith("_proxy") else OTLP + name
         monkeypatch.setenv(full, text.format(**there))
-    return check_endpoint(Settings.load(os.environ), os.environ)
+    return check_endpoint(Settings.load(os.environ, data=there.get("data"), runtime=there.get("runtime")), os.environ)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +142,17 @@ def test_what_is_well(monkeypatch: pytest.MonkeyPatch, there: dict[str, str], va
     assert line.level is Level.WELL, line
 
 
+def test_another_lake(monkeypatch: pytest.MonkeyPatch, there: dict[str, str], tmp_path: Path) -> None:
+    """Whoever sends to one collector and reads the lake of another is told."""
+    (tmp_path / "lake/manifests").mkdir(parents=True)
+    well, note = found(monkeypatch, {**there, "data": str(tmp_path / "lake")}, PLAIN_HTTP)
+    assert well.level is Level.WELL
+    assert (note.level, note.said.partition(", and ")[2]) == (
+        Level.NOTE,
+        f"what is read here is another lake: {tmp_path}/lake",
+    )
+
+
 def test_a_certificate_for_another_name(monkeypatch: pytest.MonkeyPatch, there: dict[str, str]) -> None:
     """Its names are told: one of them is to be used."""
     monkeypatch.setattr(socket, "getaddrinfo", _everything_is_loopback(socket.getaddrinfo))
@@ -211,11 +224,13 @@ def proxy() -> Iterator[str]:
         listener.close()
 
 
-def test_who_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_does_not_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where a server takes connections and says nothing, the doctor does not wait for ever, and says what it knows."""
     listener = socket.create_server(("127.0.0.1", 0))
     monkeypatch.setattr("stepsize.commands.checks.listener.PATIENCE_S", 0.2)
     port = listener.getsockname()[1]
-    (fault,) = found(monkeypatch, {}, {"ENDPOINT": f"http://127.0.0.1:{port}", "TIMEOUT": "1"})
+    (fault,) = found(
+        monkeypatch, {"data": str(tmp_path / "none")}, {"ENDPOINT": f"http://127.0.0.1:{port}", "TIMEOUT": "1"}
+    )
     listener.close()
     assert "it takes the connection and does not answer" in fault.said

@@ -70,7 +70,8 @@ def command(config_file: Path | None, data: str | None, embedded: bool, validate
                 raise ConfigError(f"{what} cannot change while the collector runs; stop it and start it again")
         return changed
 
-    run(config, settings, embedded=embedded, log=log, ready=ready, read=read)
+    source = os.path.abspath(config_file) if config_file else ""  # noqa: PTH100 - `..` goes, links stay
+    run(config, settings, embedded=embedded, log=log, ready=ready, read=read, source=source)
 
 
 def _in_flight(config: CollectorConfig) -> int:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from stepsize.commands.checks.agent import check_agent
+from stepsize.commands.checks.collector import check_collector
+from stepsize.commands.checks.directories import check_directories
 from stepsize.commands.checks.endpoint import check_endpoint
 from stepsize.commands.checks.environment import check_environment
 from stepsize.commands.checks.finding import Level
@@ -39,7 +41,9 @@ def command(context: click.Context, data: str | None, form: str) -> None:
         found += check_host(settings)
         found += check_agent(settings, os.environ)
         found += check_endpoint(settings, os.environ)
+        found += check_directories(settings)
         found += check_lake(settings)
+        found += check_collector(settings)
     found += check_metaflow(os.environ)
     click.echo(_as_json(found) if form == "json" else _as_lines(found))
     context.exit(1 if any(finding.level is Level.FAULT for finding in found) else 0)

@@ -11,10 +11,12 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from stepsize.collector import control
 from stepsize.commands.checks.exporting import malformed_headers, route_of
 from stepsize.commands.checks.finding import Finding, Level
 from stepsize.commands.checks.listener import AddressError, Protocol, look_at
 from stepsize.instrumentation.agent.delivery import Delivery, Encoding, Request
+from stepsize.store.layout import MANIFESTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from stepsize.settings import Settings
 
 _PART = "endpoint"
+_PATIENCE_S = 2.0
+_REQUESTS = "otelcol_receiver_requests"
 _STATUS = re.compile(r"(?:HTTP (\d{3})|gRPC ([A-Z_]+))\b")
 _CREDENTIALS, _FORBIDDEN, _NOT_THERE, _BUSY, _BROKEN = "credentials", "forbidden", "not there", "busy", "broken"
 _KINDS = {
@@ -48,16 +52,31 @@ def check_endpoint(settings: Settings, environ: Mapping[str, str]) -> list[Findi
     ]
     try:
         route = route_of(settings, environ)
+        taken_before = _taken_here(settings)
         answer = _answer(settings)
-        if answer.delivery is Delivery.TAKEN:
-            return [
-                *found,
-                Finding(_PART, Level.WELL, f"{route.shown} takes metrics over {route.protocol}"),
-                *_by_proxy(route),
-            ]
-        return [*found, _proxy_fault(route, answer) if route.proxy else _fault(route, answer)]
+        if answer.delivery is not Delivery.TAKEN:
+            return [*found, _proxy_fault(route, answer) if route.proxy else _fault(route, answer)]
+        well = Finding(_PART, Level.WELL, f"{route.shown} takes metrics over {route.protocol}")
+        return [*found, well, *_by_proxy(route), *_elsewhere(settings, route, taken_before)]
     except AddressError as error:
         return [*found, Finding(_PART, Level.FAULT, str(error), error.remedy)]
+
+
+def _taken_here(settings: Settings) -> float | None:
+    """How many requests the collector of the data directory has taken; None where none serves it."""
+    readings = control.metrics(settings, _PATIENCE_S)
+    if readings is None:
+        return None
+    return sum(one.value for one in readings if one.name == _REQUESTS and one.labels.get("outcome") == "success")
+
+
+def _elsewhere(settings: Settings, route: Route, taken_before: float | None) -> list[Finding]:
+    """Whether the lake that is read here is another one than that of who has just taken a request."""
+    is_here = taken_before is not None and _taken_here(settings) != taken_before
+    if is_here or not (settings.data / MANIFESTS).is_dir():
+        return []
+    said = f"points go to {route.shown}, and what is read here is another lake: {settings.data}"
+    return [Finding(_PART, Level.NOTE, said, f"read that collector's lake (--data), or unset {route.variable}")]
 
 
 def _answer(settings: Settings) -> Answer:
