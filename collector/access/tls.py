@@ -1,28 +1,27 @@
 """TLS of listening servers: certificates from files, read again when they change.
 
-What comes in: a ``tls`` section. What goes out: contexts for HTTP, credentials for gRPC. Never takes a half-written
-pair: what does not fit together is refused at the start, and later leaves what was there before in place.
+What comes in: a ``tls`` section. What goes out: contexts. Never takes a half-written pair: what does not fit together
+is refused at the start, and later leaves what was there before in place.
 """
 
 from __future__ import annotations
 
 import ssl
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stepsize.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from stepsize.collector.components.server_tls import ServerTlsConfig
 
+_ALPN = {"http": "http/1.1", "grpc": "h2"}
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
-def server_context(config: ServerTlsConfig, where: str) -> ssl.SSLContext:
-    """The context of a server; ``where`` names the section.
+def server_context(config: ServerTlsConfig, where: str, protocol: str) -> ssl.SSLContext:
+    """The context of a server of ``http`` (1.1) or ``grpc`` (HTTP/2); ``where`` names the section.
 
     Raises:
         ConfigError: a file cannot be read, or certificate and key do not fit together.
@@ -31,7 +30,7 @@ def server_context(config: ServerTlsConfig, where: str) -> ssl.SSLContext:
     context.minimum_version = _VERSIONS[config.min_version]
     if config.max_version:
         context.maximum_version = _VERSIONS[config.max_version]
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols([_ALPN[protocol]])
     try:
         context.load_cert_chain(config.cert_file, config.key_file, password=_no_password)
     except OSError as error:  # ssl.SSLError too
@@ -63,19 +62,18 @@ class WatchedTls:
     Args:
         config: the section.
         where: its name.
-        clock_s: a monotonic clock.
+        protocol: see :func:`server_context`.
 
     Raises:
         ConfigError: they cannot be used at the start.
     """
 
-    def __init__(self, config: ServerTlsConfig, where: str, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, config: ServerTlsConfig, where: str, protocol: str = "http") -> None:
         self._config = config
         self._where = where
-        self._clock_s = clock_s
+        self._protocol = protocol
         self._stamps = self._stat()
-        self._looked_s = clock_s()
-        self.context = server_context(config, where)
+        self.context = server_context(config, where, protocol)
         """The context that holds now."""
 
     @property
@@ -93,37 +91,8 @@ class WatchedTls:
         if stamps == self._stamps:
             return False
         self._stamps = stamps
-        self.context = server_context(self._config, self._where)
+        self.context = server_context(self._config, self._where, self._protocol)
         return True
-
-    def grpc_credentials(self, failed: Callable[[ConfigError], None]) -> Any:
-        """Credentials for gRPC, which asks for the files again at handshakes; ``failed`` is told why it cannot."""
-        import grpc  # noqa: PLC0415 - 20 MiB of memory, and an embedded collector has none of it
-
-        def fetch() -> Any:
-            now_s = self._clock_s()
-            if self.interval_s is None or now_s - self._looked_s < self.interval_s:
-                return None  # as before
-            self._looked_s = now_s
-            try:
-                return self._grpc_configuration() if self.renew() else None
-            except ConfigError as error:
-                failed(error)
-                return None
-
-        mutual = self._config.client_ca_file is not None
-        return grpc.dynamic_ssl_server_credentials(self._grpc_configuration(), fetch, mutual)
-
-    def _grpc_configuration(self) -> Any:
-        import grpc  # noqa: PLC0415 - as above
-
-        authorities = self._config.client_ca_file
-        try:
-            pair = (self._config.key_file.read_bytes(), self._config.cert_file.read_bytes())
-            roots = authorities.read_bytes() if authorities else None
-        except OSError as error:
-            raise ConfigError(f"{self._where}: cannot read {error.filename}: {error.strerror}") from None
-        return grpc.ssl_server_certificate_configuration([pair], root_certificates=roots)
 
     def _stat(self) -> tuple[tuple[int, int, int] | None, ...]:
         config = self._config

@@ -1,23 +1,52 @@
-"""Undoes the ``Content-Encoding`` of a body, within a bound.
+"""Undoes the packing of a body or message, within a bound.
 
-What comes in: a body and how it is encoded. What goes out: the content. Never holds more than the bound: a small body
+What comes in: a body and how it is packed. What goes out: the content. Never holds more than the bound: a small body
 that would become large is refused while it is being unpacked.
+
+The names are those of HTTP's ``Content-Encoding`` and of gRPC's ``grpc-encoding``, and mean what they mean to the
+OpenTelemetry Collector (config/confighttp/compression.go): ``snappy`` is a block, or frames where it begins like them.
 """
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stepsize.collector.server.refusals import TooLargeError, UnknownEncodingError
 from stepsize.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
+LARGE_BYTES = 256 << 10
+"""A body as large as this is unpacked in a thread: other requests do not wait for it."""
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15, "zlib": 15}
 _MAX_MEMBERS = 1000
 """A gzip body may be several after each other; a million empty ones would take a second and hold nothing."""
+_ZSTD_WINDOW_BITS = 25
+"""32 MiB, the largest that the Collector's compressor uses; a frame may ask for 2 GiB before it has content."""
+_SNAPPY_BEGIN = b"\xff\x06\0\0sNaPpY"
+_SNAPPY_BLOCK_BYTES = 64 << 10
+
+
+class _Unpacker(Protocol):
+    """A decompressor of one stream, as ``zlib`` and ``compression.zstd`` have them."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+async def unpacked(body: bytes, encoding: str, max_bytes: int, allowed: Collection[str]) -> bytes:
+    """As :func:`decoded`, without having others wait."""
+    if len(body) > LARGE_BYTES:
+        return await asyncio.to_thread(decoded, body, encoding, max_bytes, allowed)
+    return decoded(body, encoding, max_bytes, allowed)
 
 
 def decoded(body: bytes, encoding: str, max_bytes: int, allowed: Collection[str]) -> bytes:
@@ -30,28 +59,123 @@ def decoded(body: bytes, encoding: str, max_bytes: int, allowed: Collection[str]
     """
     name = encoding.strip().lower()
     name = "" if name == "identity" else name
-    if name.removeprefix("x-") not in allowed or (name and name not in _WINDOW_BITS):
+    if name not in allowed and not (name == "x-gzip" and "gzip" in allowed):
         known = ", ".join(one or "identity" for one in allowed)
         raise UnknownEncodingError(f"content-encoding {name or 'identity'!r} is not supported; use one of {known}")
-    return _unpacked(body, name, max_bytes) if name else body
+    if not name:
+        return body
+    if name in _WINDOW_BITS:
+        return _streams(body, name, max_bytes, lambda: zlib.decompressobj(_WINDOW_BITS[name]), zlib.error)
+    return _OTHERS[name](body, max_bytes)
 
 
-def _unpacked(body: bytes, name: str, max_bytes: int) -> bytes:
+def _streams(body: bytes, name: str, max_bytes: int, begin: Callable[[], _Unpacker], fault: type[Exception]) -> bytes:
+    """What several streams after each other hold."""
     parts: list[bytes] = []
     left, rest = max_bytes, body
     while rest:
         if len(parts) >= _MAX_MEMBERS:
             raise DataError(f"the body is more than {_MAX_MEMBERS} {name} streams")
-        unpacker = zlib.decompressobj(_WINDOW_BITS[name])
+        unpacker = begin()
         try:
             part = unpacker.decompress(rest, left + 1)
-        except zlib.error as error:
+        except fault as error:
             raise DataError(f"the body is not valid {name}: {error}") from None
         left -= len(part)
         if left < 0:
-            raise TooLargeError(f"the body unpacks to more than {max_bytes} bytes")
+            raise _too_large(max_bytes)
         if not unpacker.eof:
             raise DataError(f"the body is not valid {name}: it ends too early")
         parts.append(part)
         rest = unpacker.unused_data
     return b"".join(parts)
+
+
+def _zstd(body: bytes, max_bytes: int) -> bytes:
+    # Only who gets such bodies pays for the library.
+    if sys.version_info >= (3, 14):
+        from compression import zstd  # noqa: PLC0415
+    else:
+        from backports import zstd  # noqa: PLC0415
+    options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_BITS}
+    return _streams(body, "zstd", max_bytes, lambda: zstd.ZstdDecompressor(options=options), zstd.ZstdError)
+
+
+def _snappy(body: bytes, max_bytes: int) -> bytes:
+    """A block (google/snappy, format_description.txt), which begins with the size of its content; or frames."""
+    if body.startswith(_SNAPPY_BEGIN):
+        return _snappy_frames(body, max_bytes)
+    return _snappy_block(body, max_bytes) if body else b""
+
+
+def _snappy_block(block: bytes, max_bytes: int) -> bytes:
+    size, shift = 0, 0
+    for byte in block[:5]:
+        size |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            break
+    if size > max_bytes:
+        raise _too_large(max_bytes)
+    return bytes(_arrow("snappy", lambda arrow: arrow.Codec("snappy").decompress(block, size)))
+
+
+def _snappy_frames(body: bytes, max_bytes: int) -> bytes:
+    """Chunks of type, length in three bytes and content (google/snappy, framing_format.txt).
+
+    Their checksums are not looked at: what is whole is for the parser of the content to say, and a CRC-32C in Python
+    would take longer than all the rest.
+    """
+    parts: list[bytes] = []
+    at, left = 0, max_bytes
+    while at < len(body):
+        kind, size = body[at], int.from_bytes(body[at + 1 : at + 4], "little")
+        chunk = body[at + 4 : at + 4 + size]
+        if len(chunk) < size or (kind <= 1 and size < 4):
+            raise DataError("the body is not valid snappy: it ends too early")
+        at += 4 + size
+        if kind <= 1:
+            part = chunk[4:] if kind else _snappy_block(chunk[4:], min(left, _SNAPPY_BLOCK_BYTES))
+            parts.append(part)
+            left -= len(part)
+        elif kind < 0x80:
+            raise DataError(f"the body is not valid snappy: it has a chunk of type {kind}")
+        if left < 0:
+            raise _too_large(max_bytes)
+    return b"".join(parts)
+
+
+def _lz4(body: bytes, max_bytes: int) -> bytes:
+    """Frames (lz4/lz4, doc/lz4_Frame_format.md)."""
+
+    def read(arrow: Any) -> bytes:
+        with arrow.CompressedInputStream(arrow.BufferReader(body), "lz4") as stream:
+            content: bytes = stream.read(max_bytes + 1)
+            return content
+
+    content: bytes = _arrow("lz4", read)
+    if len(content) > max_bytes:
+        raise _too_large(max_bytes)
+    return content
+
+
+def _arrow(name: str, unpack: Callable[[Any], Any]) -> Any:
+    """Have Arrow unpack something: it has the codecs, and who sends such bodies pays for its 30 MiB."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    try:
+        return unpack(pa)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"the body is not valid {name}: {error}") from None
+
+
+def _too_large(max_bytes: int) -> TooLargeError:
+    return TooLargeError(f"the body unpacks to more than {max_bytes} bytes")
+
+
+_OTHERS: dict[str, Callable[[bytes, int], bytes]] = {
+    "zstd": _zstd,
+    "snappy": _snappy,
+    "x-snappy-framed": _snappy,
+    "lz4": _lz4,
+}

@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from stepsize.collector.config.language import Endpoint
 from stepsize.collector.server.http import HttpConnection, HttpServerState
 from stepsize.errors import ConfigError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
-    from stepsize.collector.access.authenticator import Authenticator
     from stepsize.collector.access.tls import WatchedTls
-    from stepsize.collector.components.otlp_receiver import GrpcConfig
-    from stepsize.collector.server.otlp_grpc import GrpcReceiver
-    from stepsize.collector.server.reception import Reception
+    from stepsize.collector.server.grpc_connection import GrpcServerState
     from stepsize.collector.telemetry.log import Log
 
 _HANDSHAKE_S = 10.0
@@ -40,34 +36,33 @@ class Frontends:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._http: list[HttpServerState] = []
-        self._grpc: list[GrpcReceiver] = []
+        self._states: list[HttpServerState | GrpcServerState] = []
         self._end = contextlib.AsyncExitStack()
 
     async def serve_http(self, state: HttpServerState, listener: socket.socket, tls: WatchedTls | None = None) -> None:
         """Serve HTTP on a bound socket."""
-        served = _Served(state, listener, tls)
+        await self._serve(state, lambda: HttpConnection(state), listener, tls)
+
+    async def serve_grpc(self, state: GrpcServerState, listener: socket.socket, tls: WatchedTls | None = None) -> None:
+        """Serve gRPC on a bound socket."""
+        from stepsize.collector.server.grpc_connection import GrpcConnection  # noqa: PLC0415 - not in an embedded one
+
+        await self._serve(state, lambda: GrpcConnection(state), listener, tls)
+        self.run_beside(state.look())
+
+    async def _serve(
+        self,
+        state: HttpServerState | GrpcServerState,
+        connection: Callable[[], asyncio.Protocol],
+        listener: socket.socket,
+        tls: WatchedTls | None,
+    ) -> None:
+        served = _Served(connection, listener, tls)
         await served.start()
         self._end.callback(served.close)
-        self._http.append(state)
+        self._states.append(state)
         if tls is not None and tls.interval_s is not None:
             self.run_beside(self._renew(served, tls, tls.interval_s))
-
-    async def serve_grpc(
-        self, config: GrpcConfig, reception: Reception, authenticator: Authenticator | None, tls: WatchedTls | None
-    ) -> Endpoint:
-        """Serve OTLP/gRPC where its configuration says; returns where that is.
-
-        Raises:
-            UnavailableError: the address cannot be listened on.
-        """
-        # grpcio takes 20 MiB of memory: an embedded collector never gets here.
-        from stepsize.collector.server.otlp_grpc import GrpcReceiver  # noqa: PLC0415
-
-        server = GrpcReceiver(reception, config, authenticator)
-        port = await server.start(str(config.endpoint), tls, self._tell)
-        self._grpc.append(server)
-        return Endpoint(config.endpoint.host, port)
 
     def run_beside(self, work: Coroutine[object, object, None]) -> None:
         """Run something until the servers close, and wait for its end then."""
@@ -82,17 +77,20 @@ class Frontends:
     async def close(self, grace_s: float) -> None:
         """Let requests that have arrived be answered; those that would come now find nobody."""
         await self._end.aclose()
-        for state in self._http:
+        for state in self._states:
             state.closing = True
-            for connection in list(state.connections):
-                connection.shut_down()
-        ends = [asyncio.create_task(server.stop(grace_s)) for server in self._grpc]
+        for connection in self._connections():
+            connection.shut_down()
         deadline_s = asyncio.get_running_loop().time() + grace_s
-        while any(state.connections for state in self._http):
+        while self._connections():
             if asyncio.get_running_loop().time() >= deadline_s:
                 break
             await asyncio.sleep(0.01)
-        await asyncio.gather(*ends)
+        for connection in self._connections():
+            connection.abort()
+
+    def _connections(self) -> list[_Connection]:
+        return [connection for state in self._states for connection in state.connections]
 
     async def _renew(self, served: _Served, tls: WatchedTls, interval_s: float) -> None:
         while True:
@@ -108,11 +106,23 @@ class Frontends:
         self._log.error(f"{error}; the certificates that were read before stay in use")
 
 
+class _Connection(Protocol):
+    """A client of either protocol."""
+
+    def shut_down(self) -> None:
+        """Answer what has arrived or is arriving, then close."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
 class _Served:
     """One listening socket and the server that accepts from it now."""
 
-    def __init__(self, state: HttpServerState, listener: socket.socket, tls: WatchedTls | None) -> None:
-        self._state = state
+    def __init__(
+        self, connection: Callable[[], asyncio.Protocol], listener: socket.socket, tls: WatchedTls | None
+    ) -> None:
+        self._connection = connection
         self._listener = listener
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -121,7 +131,7 @@ class _Served:
         """Accept with the certificates as they are now; connections that are open keep theirs."""
         context = self._tls.context if self._tls else None
         server = await asyncio.get_running_loop().create_server(
-            lambda: HttpConnection(self._state),
+            self._connection,
             sock=self._listener.dup(),
             ssl=context,
             ssl_handshake_timeout=_HANDSHAKE_S if context else None,

@@ -219,6 +219,10 @@ class HttpConnection(asyncio.Protocol):
         if self._task is None:
             self._transport.close()
 
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
     def _queue(self, item: Arrived | Response) -> None:
         self._waiting.append(item)
         if self._task is None:

@@ -8,13 +8,12 @@ request's encoding. Traces and logs are told so, clearly.
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from stepsize.collector.components.otlp_receiver import COMPRESSIONS
 from stepsize.collector.otlp import answer
-from stepsize.collector.server.content import decoded
+from stepsize.collector.server.content import LARGE_BYTES, unpacked
 from stepsize.collector.server.http_messages import Response
 from stepsize.collector.server.refusals import CREDENTIALS, ENCODING, INVALID, SIGNAL
 from stepsize.errors import StepsizeError
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 Handler = Callable[["Request"], Awaitable[Response]]
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 _OTHER_SIGNALS = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1development/profiles": "profiles"}
-_LARGE_BYTES = 256 << 10
-"""A body as large as this is unpacked, and read as JSON, in a thread: other requests do not wait for it."""
 
 
 class OtlpHttp:
@@ -66,9 +63,7 @@ class OtlpHttp:
         encoding = request.headers.get("content-encoding")
         if not encoding:
             return await self._accept_unpacked(kind, request.body)
-        body = request.body
-        unpack = functools.partial(decoded, body, encoding, self._max_body_bytes, self._compressions)
-        content = await asyncio.to_thread(unpack) if len(body) > _LARGE_BYTES else unpack()
+        content = await unpacked(request.body, encoding, self._max_body_bytes, self._compressions)
         with self._reception.in_flight.held(len(content)):
             return await self._accept_unpacked(kind, content)
 
@@ -77,7 +72,7 @@ class OtlpHttp:
             return await self._reception.accept(content)
         from stepsize.collector.otlp.json_request import parse_json  # noqa: PLC0415 - few clients send JSON
 
-        large = len(content) > _LARGE_BYTES
+        large = len(content) > LARGE_BYTES
         message = await asyncio.to_thread(parse_json, content) if large else parse_json(content)
         # As bytes: what is kept has to be what protobuf's parser takes, whatever JSON could say.
         return await self._reception.accept(message.SerializeToString())

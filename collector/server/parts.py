@@ -2,7 +2,7 @@
 
 What comes in: a configuration, later another one. What goes out: servers. A part that is configured as before is left
 alone, connections and all. One that is not is replaced; where its address is the same, the listening socket stays, so
-that nobody who connects meanwhile is turned away (gRPC binds by itself: there the address is free for a moment).
+that nobody who connects meanwhile is turned away.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stepsize.collector.components.health_check_extension import HealthCheckConfig
-from stepsize.collector.components.otlp_receiver import OtlpReceiverConfig
 from stepsize.collector.config.telemetry import TelemetryConfig
 from stepsize.collector.server.listeners import Sockets
 from stepsize.collector.server.servers import Servers
@@ -22,7 +21,6 @@ from stepsize.errors import StepsizeError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stepsize.collector.config.language import Endpoint
     from stepsize.collector.config.service import CollectorConfig
     from stepsize.collector.server.in_flight import InFlight
     from stepsize.collector.server.intake import Intake
@@ -68,13 +66,12 @@ class Parts:
         """
         wanted = _divided(config)
         changed = {name: one for name, one in wanted.items() if self._configs.get(name) != one}
-        ours = {endpoint for one in self._configs.values() for endpoint in _grpc_endpoints(one)}
         made: dict[str, Servers] = {}
         try:
             with contextlib.ExitStack() as end:
                 for name, one in changed.items():
                     made[name] = Servers(one, self._registry, self._log, self._in_flight, self._sockets)
-                    made[name].bind(end, ours)
+                    made[name].bind(end)
                 self._unserved = end.pop_all()
         except StepsizeError:
             self._keep_sockets()
@@ -139,11 +136,3 @@ def _divided(config: CollectorConfig) -> dict[str, CollectorConfig]:
     metrics = replace(config.telemetry, logs=TelemetryConfig().logs)
     parts["service.telemetry"] = replace(empty, telemetry=metrics)
     return parts
-
-
-def _grpc_endpoints(config: CollectorConfig) -> list[Endpoint]:
-    return [
-        one.protocols.grpc.endpoint
-        for one in config.receivers.values()
-        if isinstance(one, OtlpReceiverConfig) and one.protocols.grpc
-    ]

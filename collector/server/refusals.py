@@ -77,7 +77,7 @@ def refusal_of(error: StepsizeError, pick: Callable[[int, int], int] = random.ra
     if isinstance(error, TooLargeError):
         return Refusal(error.bound, 413, answer.RESOURCE_EXHAUSTED, message)
     if isinstance(error, UnknownEncodingError):
-        return Refusal(ENCODING, 415, answer.INVALID_ARGUMENT, message)
+        return Refusal(ENCODING, 415, answer.UNIMPLEMENTED, message)
     if isinstance(error, DataError):
         return Refusal(INVALID, 400, answer.INVALID_ARGUMENT, message)
     return Refusal("failure", 500, answer.INTERNAL, message)

@@ -21,7 +21,6 @@ from stepsize.collector.otlp.guard import Guard
 from stepsize.collector.server.frontends import Frontends
 from stepsize.collector.server.http import HttpServerState
 from stepsize.collector.server.http_messages import HttpLimits
-from stepsize.collector.server.listeners import Sockets, listen_tcp
 from stepsize.collector.server.metrics_http import metrics_route
 from stepsize.collector.server.otlp_http import Admission, OtlpHttp, Router, server_refusal
 from stepsize.collector.server.reception import Reception
@@ -32,22 +31,25 @@ from stepsize.errors import ConfigError
 if TYPE_CHECKING:
     import contextlib
     import socket
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     from stepsize.collector.access.authenticator import Authenticator
     from stepsize.collector.components.auth_settings import AuthConfig
+    from stepsize.collector.components.otlp_receiver import GrpcConfig
     from stepsize.collector.components.server_tls import ServerTlsConfig
     from stepsize.collector.config.service import CollectorConfig
     from stepsize.collector.limits import RequestLimits
+    from stepsize.collector.server.grpc_connection import GrpcServerState
     from stepsize.collector.server.in_flight import InFlight
     from stepsize.collector.server.intake import Intake
+    from stepsize.collector.server.listeners import Sockets
     from stepsize.collector.telemetry.health import Health
     from stepsize.collector.telemetry.log import Log
     from stepsize.collector.telemetry.registry import Registry
 
 
 class _Bound(NamedTuple):
-    """An HTTP server to be: its socket and certificates."""
+    """A server to be: its socket and certificates."""
 
     listener: socket.socket
     tls: WatchedTls | None
@@ -78,7 +80,7 @@ class Servers:
         self._in_flight = in_flight
         self._sockets = sockets
         self.endpoints: set[Endpoint] = set()
-        """Where it listens over HTTP."""
+        """Where it listens."""
         registry.observe(
             "stepsize_in_flight_bytes",
             GAUGE,
@@ -88,7 +90,6 @@ class Servers:
         )
         self._bound: dict[str, _Bound] = {}
         self._authenticators: dict[str, Authenticator] = {}
-        self._grpc_tls: dict[str, WatchedTls | None] = {}
         self.frontends = Frontends(log)
 
     # before anything is served
@@ -102,38 +103,31 @@ class Servers:
         for name, receiver in self._receivers().items():
             for protocol, one in (("grpc", receiver.protocols.grpc), ("http", receiver.protocols.http)):
                 if one is not None:
-                    _watched(one.tls, f"receivers.{name}.protocols.{protocol}.tls")
+                    _watched(one.tls, f"receivers.{name}.protocols.{protocol}.tls", protocol)
                     self._prepare(one.auth, f"receivers.{name}.protocols.{protocol}.auth")
         for name, extension in self._config.extensions.items():
             if isinstance(extension, HealthCheckConfig):
                 _watched(extension.tls, f"extensions.{name}.tls")
 
-    def bind(self, end: contextlib.ExitStack, ours: Collection[Endpoint]) -> None:
-        """Bind every HTTP address and read certificates and credentials; ``end`` closes the sockets.
-
-        ``ours`` are addresses on which gRPC is served now, by servers that are about to be closed.
+    def bind(self, end: contextlib.ExitStack) -> None:
+        """Bind every address and read certificates and credentials; ``end`` closes the sockets.
 
         Raises:
             UnavailableError: an address cannot be listened on.
             ConfigError: a certificate, or a file of credentials, cannot be used.
         """
         for name, receiver in self._receivers().items():
-            where = f"receivers.{name}.protocols"
-            grpc, http = receiver.protocols.grpc, receiver.protocols.http
-            if grpc is not None:
-                # gRPC binds by itself and does not say why it could not: ask the kernel first.
-                if grpc.endpoint not in ours:
-                    listen_tcp(grpc.endpoint, f"{where}.grpc.endpoint").close()
-                self._grpc_tls[name] = _watched(grpc.tls, f"{where}.grpc.tls")
-                self._prepare(grpc.auth, f"{where}.grpc.auth")
-                self._warn_if_open(f"{where}.grpc", grpc.endpoint.host, grpc.tls, grpc.auth)
-            if http is not None:
-                self._bind(name, f"{where}.http", http.endpoint, http.tls, end)
-                self._prepare(http.auth, f"{where}.http.auth")
-                self._warn_if_open(f"{where}.http", http.endpoint.host, http.tls, http.auth)
+            for protocol, one in (("grpc", receiver.protocols.grpc), ("http", receiver.protocols.http)):
+                if one is not None:
+                    where = f"receivers.{name}.protocols.{protocol}"
+                    tls = _watched(one.tls, f"{where}.tls", protocol)
+                    self._bind(f"{name} {protocol}", where, one.endpoint, tls, end)
+                    self._prepare(one.auth, f"{where}.auth")
+                    self._warn_if_open(where, one.endpoint.host, one.tls, one.auth)
         for name, extension in self._config.extensions.items():
             if isinstance(extension, HealthCheckConfig):
-                self._bind(name, f"extensions.{name}", extension.endpoint, extension.tls, end)
+                where = f"extensions.{name}"
+                self._bind(name, where, extension.endpoint, _watched(extension.tls, f"{where}.tls"), end)
         for reader in self._readers():
             self._bind(str(reader), "service.telemetry.metrics.readers", reader, None, end)
 
@@ -146,12 +140,12 @@ class Servers:
         return [Endpoint(pull.exporter.prometheus.host, pull.exporter.prometheus.port) for pull in pulls]
 
     def _bind(
-        self, name: str, where: str, endpoint: Endpoint, tls: ServerTlsConfig | None, end: contextlib.ExitStack
+        self, name: str, where: str, endpoint: Endpoint, tls: WatchedTls | None, end: contextlib.ExitStack
     ) -> None:
         listener = self._sockets.listen(endpoint, f"{where}.endpoint")
         self.endpoints.add(endpoint)
         end.callback(listener.close)
-        self._bound[name] = _Bound(listener, _watched(tls, f"{where}.tls"))
+        self._bound[name] = _Bound(listener, tls)
 
     def _prepare(self, auth: AuthConfig | None, where: str) -> None:
         if auth is None or auth.authenticator in self._authenticators:
@@ -177,11 +171,7 @@ class Servers:
     # serving
 
     async def serve(self, intake: Callable[[str], Intake], health: Health) -> list[str]:
-        """Serve what was bound; ``intake`` gives the way in of a receiver. Returns who listens where.
-
-        Raises:
-            UnavailableError: gRPC cannot listen on its address.
-        """
+        """Serve what was bound; ``intake`` gives the way in of a receiver. Returns who listens where."""
         addresses = []
         for name, receiver in self._receivers().items():
             limits = receiver.limits.limits
@@ -190,12 +180,12 @@ class Servers:
             grpc, http = receiver.protocols.grpc, receiver.protocols.http
             if grpc is not None:
                 reception = self.reception(name, "grpc", way_in, limits, guard)
-                where = await self.frontends.serve_grpc(grpc, reception, self._who(grpc.auth), self._grpc_tls[name])
-                addresses.append(f"OTLP/gRPC on {where}")
+                await self._serve_grpc(name, grpc, reception)
+                addresses.append(f"OTLP/gRPC on {self._bound[f'{name} grpc'].address}")
             if http is not None:
                 reception = self.reception(name, "http", way_in, limits, guard)
                 await self._serve_otlp(name, http, reception)
-                addresses.append(f"OTLP/HTTP on {self._bound[name].address}")
+                addresses.append(f"OTLP/HTTP on {self._bound[f'{name} http'].address}")
         for name, extension in self._config.extensions.items():
             if isinstance(extension, HealthCheckConfig):
                 bound = self._bound[name]
@@ -233,16 +223,29 @@ class Servers:
             in_flight=self._in_flight,
             headers=tuple((key, value.reveal()) for key, value in http.response_headers),
         )
+        self._show_connections(state, name, "http")
+        await self.frontends.serve_http(state, *self._bound[f"{name} http"])
+
+    async def _serve_grpc(self, name: str, grpc: GrpcConfig, reception: Reception) -> None:
+        # An embedded collector has no gRPC and does not pay for what serves it.
+        from stepsize.collector.server.grpc_connection import GrpcServerState  # noqa: PLC0415
+        from stepsize.collector.server.otlp_grpc import OtlpGrpc, grpc_limits  # noqa: PLC0415
+
+        service = OtlpGrpc(reception, grpc.max_message_bytes, self._who(grpc.auth))
+        state = GrpcServerState(service, grpc_limits(grpc), self._in_flight)
+        self._show_connections(state, name, "grpc")
+        await self.frontends.serve_grpc(state, *self._bound[f"{name} grpc"])
+
+    def _show_connections(self, state: HttpServerState | GrpcServerState, receiver: str, transport: str) -> None:
         self._registry.observe(
             "stepsize_receiver_connections",
             GAUGE,
             "{connection}",
             "Connections that are open.",
             lambda: len(state.connections),
-            receiver=name,
-            transport="http",
+            receiver=receiver,
+            transport=transport,
         )
-        await self.frontends.serve_http(state, *self._bound[name])
 
     def _who(self, auth: AuthConfig | None) -> Authenticator | None:
         return None if auth is None else self._authenticators[auth.authenticator]
@@ -277,8 +280,8 @@ class Servers:
         return Reception(intake, limits, guard, self._in_flight, metrics)
 
 
-def _watched(tls: ServerTlsConfig | None, where: str) -> WatchedTls | None:
-    return None if tls is None else WatchedTls(tls, where)
+def _watched(tls: ServerTlsConfig | None, where: str, protocol: str = "http") -> WatchedTls | None:
+    return None if tls is None else WatchedTls(tls, where, protocol)
 
 
 def _http_limits(config: HttpConfig) -> HttpLimits:
