@@ -53,6 +53,9 @@ class Backend:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                if len(body) < int(self.headers["content-length"]):  # who sent it is gone
+                    self.close_connection = True
+                    return
                 with backend.lock:
                     backend.attempts += 1
                     status, headers, content = (
