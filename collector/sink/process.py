@@ -29,7 +29,7 @@ from stepsize.collector.upkeep.requests import open_requests
 from stepsize.collector.wal.reader import bytes_between, segments
 from stepsize.errors import StepsizeError
 from stepsize.store.lake import Lake
-from stepsize.store.manifest import WalPosition
+from stepsize.store.manifest import WalPosition, announce
 from stepsize.store.writer import LakeWriter, writer_lock
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def open_sink(settings: SinkSettings) -> Iterator[Sink]:
     Raises:
         LakeError: the data directory cannot be used.
     """
+    announce(settings.data, settings.writer)  # who erases asks this one too, though it has not committed yet
     sink = Sink(LakeWriter(settings.data, settings.writer), settings.state, settings.limits, time.time_ns())
     try:
         yield sink

@@ -1,7 +1,7 @@
 """Requests that are not in the lake: in a write-ahead log, set aside beside it, or in an agent's spool.
 
 What comes in: bytes, and who is meant. What goes out: whether points of theirs are in them, and requests without those.
-Never changes a segment of a log: what is folded into the lake is deleted with its segment.
+Never changes a segment of a log (`stepsize.collector.upkeep.logs` does).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def erase_aside(directory: Path, matcher: Matcher) -> int:
         if not found:
             continue
         taken += found
-        message = _parsed(content)
+        message = parsed(content)
         if message is not None and without(message, matcher) and message.resource_metrics:
             write_whole(path, message.SerializeToString(), mode=0o600)
         else:
@@ -83,7 +83,7 @@ def erase_aside(directory: Path, matcher: Matcher) -> int:
 
 def _count(content: bytes, matcher: Matcher) -> int:
     """Points in a request that are meant; 1 for bytes that are none and hold the name that is."""
-    message = _parsed(content)
+    message = parsed(content)
     if message is not None:
         return without(message, matcher)
     selection = matcher.selection
@@ -91,7 +91,8 @@ def _count(content: bytes, matcher: Matcher) -> int:
     return int(bytes([len(name) & 0x7F]) + name in content if len(name) < 128 else name in content)
 
 
-def _parsed(content: bytes) -> Any | None:
+def parsed(content: bytes) -> Any | None:
+    """The ``ExportMetricsServiceRequest`` in ``content``; None where that is none."""
     try:
         return ExportMetricsServiceRequest.FromString(content)
     except DecodeError:

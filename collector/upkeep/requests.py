@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 from stepsize.discovery import write_whole
 from stepsize.errors import LakeError
 from stepsize.store.erasure import Matcher, Selection
-from stepsize.store.layout import make_directory
+from stepsize.store.layout import ERASURES, make_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_DIRECTORY = ".erase"
 _NAMES = 4
 """Of an attempt's key, before its number: flow, run, step and task."""
 
@@ -52,7 +51,7 @@ class EraseRequest:
 
 def ask(data: Path, request: EraseRequest) -> None:
     """Leave a request for every writer of the lake; durable when it returns."""
-    make_directory(data / _DIRECTORY)
+    make_directory(data / ERASURES)
     write_whole(_path(data, request.name), json.dumps(asdict(request)).encode(), mode=0o600)
 
 
@@ -100,7 +99,7 @@ def answered(data: Path, request: EraseRequest, writer: str) -> int | None:
 def withdraw(data: Path, request: EraseRequest) -> None:
     """Take a request and its answers away."""
     _path(data, request.name).unlink(missing_ok=True)
-    for path in (data / _DIRECTORY).glob(f"{request.name}.*.done"):
+    for path in (data / ERASURES).glob(f"{request.name}.*.done"):
         path.unlink(missing_ok=True)
 
 
@@ -120,15 +119,15 @@ def withdraw_answered(data: Path) -> None:
 
 
 def _paths(data: Path) -> list[Path]:
-    return list((data / _DIRECTORY).glob("[!.]*.json"))
+    return list((data / ERASURES).glob("[!.]*.json"))
 
 
 def _path(data: Path, name: str) -> Path:
-    return data / _DIRECTORY / f"{name}.json"
+    return data / ERASURES / f"{name}.json"
 
 
 def _answer_path(data: Path, name: str, writer: str) -> Path:
-    return data / _DIRECTORY / f"{name}.{writer}.done"
+    return data / ERASURES / f"{name}.{writer}.done"
 
 
 def _asks(content: Any, writer: str) -> bool:

@@ -2,7 +2,8 @@
 
 What comes in: the data directory. What goes out: commits in the name of each writer that nobody else commits for, under
 its lock. Its write-ahead log and its position there stay as they are: a collector that comes back goes on from them.
-What cannot be done for one day or one writer keeps nobody from the rest.
+A writer that keeps no file any more is retired, so that nobody has to look at thousands of them with each commit. What
+cannot be done for one day or one writer keeps nobody from the rest.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from stepsize.collector.upkeep.writer_upkeep import WriterUpkeep
 from stepsize.errors import LakeError
 from stepsize.store.compact import compact
 from stepsize.store.database import rebuild
-from stepsize.store.manifest import manifest_path, read_manifests
+from stepsize.store.manifest import manifest_path, read_manifest, read_manifests, retire
 from stepsize.store.writer import GRACE_S, LakeWriter, writer_lock
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def tend(data: Path, retention: Retention, quiet_s: float) -> Tended:
         if lock.try_acquire():  # else another process is at it
             try:
                 done += _tend_writer(data, writer, retention, quiet_s)
+                if _retired(data, writer):
+                    lock.remove()
             except (LakeError, OSError) as error:
                 done += Tended(failed=(_said(writer, error),))
             finally:
@@ -93,7 +96,7 @@ def _tend_writer(data: Path, writer: str, retention: Retention, quiet_s: float) 
         with _standing_in(data, writer) as found:
             if found is None:
                 return done + Tended(living=1)
-            _collect_garbage(found)
+            _swept(found)
             upkeep = WriterUpkeep(found, retention, quiet_s)
             done += Tended(dropped=upkeep.drop_old(time.time_ns()))
             group = upkeep.next_group(time.time_ns(), passed_over)
@@ -117,6 +120,25 @@ def _compact(data: Path, writer: str, upkeep: WriterUpkeep, group: Group) -> Ten
     return Tended()
 
 
+def _retired(data: Path, writer: str) -> bool:
+    """Retire a writer that is gone, names no files and has left none, if it is one; whether it was."""
+    if read_manifest(data, writer).files:
+        return False
+    lock = writer_lock(data, writer)
+    if not lock.try_acquire():
+        return False
+    try:
+        found = LakeWriter(data, writer)
+        if found.manifest.files or not _swept(found):
+            return False
+        clear_staging(data, writer)
+        retire(data, writer)
+        lock.remove()
+        return True
+    finally:
+        lock.release()
+
+
 def _said(writer: str, error: LakeError | OSError) -> str:
     if isinstance(error, LakeError):
         return str(error)
@@ -137,12 +159,16 @@ def _standing_in(data: Path, writer: str) -> Iterator[LakeWriter | None]:
         lock.release()
 
 
-def _collect_garbage(writer: LakeWriter) -> None:
-    """Delete what no manifest has named for the grace: since the last commit at least, and nobody else commits."""
+def _swept(writer: LakeWriter) -> bool:
+    """Delete what no manifest has named for the grace (since the last commit at least, and nobody else commits);
+    whether it was time for that."""
     try:
         committed_s = manifest_path(writer.data, writer.manifest.writer).stat().st_mtime
     except FileNotFoundError:
-        return
-    if time.time() - committed_s >= GRACE_S:
+        return False
+    if time.time() - committed_s < GRACE_S:
+        return False
+    if writer.unnamed():
         rebuild(writer.data)  # whoever was killed after a commit has left views that name what is deleted now
         writer.collect_garbage(time.time(), grace_s=0.0)
+    return True

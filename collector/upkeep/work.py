@@ -97,10 +97,12 @@ def main() -> None:
     with contextlib.suppress(AttributeError, OSError):  # Windows has no such thing
         os.nice(_NICENESS)
     pa.set_cpu_count(1)
+    kind = job.pop("kind")
     try:
-        made = _do(job.pop("kind"), job)
+        made = _do(kind, job)
     except (OSError, StepsizeError) as error:
-        print(f"stepsize collect: upkeep failed: {error}; it is tried again in a day", file=sys.stderr)  # noqa: T201 - the process's log
+        again = "an hour" if kind == TendJob.__name__ else "a day"
+        print(f"stepsize collect: upkeep failed: {error}; it is tried again in {again}", file=sys.stderr)  # noqa: T201 - the process's log
         sys.exit(1)
     print(json.dumps(made), flush=True)  # noqa: T201 - the answer
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -149,6 +150,21 @@ def test_writers_share_a_lake(tmp_path: Path) -> None:
     commit_points(second, 2.0)
     commit_points(first, 3.0)
     assert values(lake) == [1.0, 2.0, 3.0]
+
+
+def test_what_a_kill_left_half_written_goes(tmp_path: Path) -> None:
+    """Files that were never renamed go once nobody can be writing them any more; what is young, and what was, stays."""
+    Lake(tmp_path).create()
+    (tmp_path / ".erase").mkdir()
+    left = [tmp_path / name for name in (".collector.json.ab12", ".schema.json.x", ".erase/.0123.json.zz")]
+    others = [tmp_path / name for name in ("collector.json", ".erase/0123.json", ".collector.json.new")]
+    for path in (*left, *others):
+        path.write_bytes(b"{}")
+    for path in (*left, *others[:2]):
+        os.utime(path, (0, time.time() - 86_400))
+    Lake(tmp_path).create()
+    assert [path.exists() for path in left] == [False, False, False]
+    assert [path.exists() for path in others] == [True, True, True]
 
 
 def test_files_are_deleted_after_the_grace(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from stepsize.errors import LakeError, UnavailableError
 from stepsize.store.locks import Lock
 from stepsize.testing import write_tasks
+from tests.collector.running import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +52,32 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
     assert path.exists()
     with Lock(path).held(1.0):
         pass
+
+
+def test_a_lock_whose_file_is_removed_has_one_holder(tmp_path: Path) -> None:
+    """Whoever locks the file that its holder removes holds nothing: what counts is the file that lies there then."""
+    path = tmp_path / "lock"
+    first, second, third = Lock(path), Lock(path), Lock(path)
+    assert first.try_acquire()
+    ready, go = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        ready.set()
+        with second.held(10.0):
+            go.wait(10.0)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert ready.wait(10.0)
+    first.remove()
+    wait_for(path.exists, "the next holder's file")
+    wait_for(second.is_in_place, "the next holder")
+    assert not third.try_acquire()
+    go.set()
+    waiting.join()
+    assert third.try_acquire()
+    third.remove()
+    assert not path.exists()
 
 
 def test_what_cannot_be_locked_is_said_so(tmp_path: Path) -> None:

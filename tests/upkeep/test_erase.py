@@ -9,18 +9,27 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from stepsize.collector.upkeep.erase import obey
+from stepsize.collector.upkeep.logs import erase_logs
 from stepsize.collector.upkeep.raw import count_in_log, erase_aside
 from stepsize.collector.upkeep.requests import EraseRequest, ask, open_requests, withdraw_answered
+from stepsize.collector.wal.format import HEADER, encode_record, segment_name
+from stepsize.collector.wal.positions import ReaderPosition, write_position
+from stepsize.collector.wal.reader import read_records
 from stepsize.errors import LakeError
 from stepsize.store.erasure import Matcher, Selection
-from stepsize.store.manifest import read_manifest
+from stepsize.store.manifest import WalPosition, read_manifest, read_manifests
 from stepsize.store.writer import LakeWriter, writer_lock
 from tests.collector.otlp import RequestBuilder, identity
+from tests.collector.pipelines.backend import Backend
 from tests.collector.running import CONFIG, Place, wait_for
 from tests.places import short_directory
 from tests.upkeep.lake import FIRST, SECOND_WRITER, commit, commit_tasks, samples, seen
@@ -162,6 +171,94 @@ def test_a_collector_erases_what_it_serves(place: Place) -> None:
     held = [path for path in place.settings.data.rglob("*") if path.is_file() and b"anouk" in path.read_bytes()]
     assert held == []
     assert collector.terminate() == 0
+
+
+def test_a_collector_is_asked_before_it_has_stored_anything(place: Place) -> None:
+    """It is one of the lake's writers from its start on."""
+    collector = place.collect(OFTEN)
+    (manifest,) = read_manifests(place.settings.data)
+    assert manifest.files == ()
+    assert collector.terminate() == 0
+
+
+def two_pipelines(exporter: str) -> str:
+    """Into the lake, and by ``exporter`` somewhere else."""
+    return f"""
+receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:0"}}}}}}}}
+exporters: {{parquet: {{}}, {exporter}}}
+processors: {{attributes: {{actions: [{{key: site, value: a, action: insert}}]}}}}
+service:
+  pipelines:
+    metrics: {{receivers: [otlp], exporters: [parquet]}}
+    metrics/on: {{receivers: [otlp], processors: [attributes], exporters: [{exporter.partition(":")[0]}]}}
+"""
+
+
+def logged(state: Path) -> list[bytes]:
+    """The requests in the logs besides the main one."""
+    end = WalPosition(segment=2**62)
+    logs = sorted((state / "logs").glob("*"))
+    return [record.request for log in logs for record, _ in read_records(log, WalPosition(), end)]
+
+
+def test_a_stopped_collector_with_two_pipelines(place: Place) -> None:
+    """What its second log still holds goes too, though all of it was written out before it ended."""
+    out = place.home / "out.json"
+    collector = place.collect(two_pipelines(f'file: {{path: "{out}", flush_interval: 10ms}}'))
+    assert collector.post(sent("anouk", 1))[0] == 200
+    wait_for(lambda: out.exists() and b"anouk" in out.read_bytes(), "the file")
+    assert collector.terminate() == 0
+    done = erase(place.settings.data, place.home, "--user", "anouk", "--now")
+    assert done.returncode == 0, done.stderr
+    assert logged(place.settings.state_dir) == []
+
+
+def test_what_an_exporter_has_yet_to_send(place: Place) -> None:
+    """Of a collector that was stopped: what is meant is taken out of its log, and the rest goes out once it is back."""
+    backend = Backend()
+    backend.always = (503, {}, b"")
+    with backend.http() as server:
+        config = two_pipelines(f'otlphttp: {{endpoint: "http://127.0.0.1:{server.server_port}"}}')
+        collector = place.collect(config)
+        mixed = RequestBuilder(identity("1", **{"stepsize.user": "anouk"})).gauge("n", [(1, 1), (2, 2)])
+        mixed.message.MergeFrom(RequestBuilder(identity("2", **{"stepsize.user": "bob"})).gauge("n", [(1, 3)]).message)
+        for content in (sent("anouk", 1), mixed.content(), sent("bob", 4)):
+            assert collector.post(content)[0] == 200
+        assert collector.terminate() == 0
+        lengths = list(map(len, logged(place.settings.state_dir)))
+        assert len(lengths) == 3
+        done = erase(place.settings.data, place.home, "--user", "anouk", "--now")
+        assert done.returncode == 0, done.stderr
+        assert list(map(len, logged(place.settings.state_dir))) == lengths
+        assert not any(b"anouk" in request for request in logged(place.settings.state_dir))
+        backend.always = None
+        collector = place.collect(config)
+        wait_for(lambda: sorted(backend.values()) == [3, 4], "what is left of it")
+        assert collector.terminate() == 0
+    assert not any(b"anouk" in request for request in backend.taken)
+
+
+@given(st.binary(max_size=300), st.integers(0, 300))
+def test_a_request_keeps_its_length(tail: bytes, more: int) -> None:
+    """Whatever is taken out of a request in a log, it takes up what it took, and says the rest of what it said."""
+    rest = RequestBuilder(identity("2", note=tail.hex(), **{"stepsize.user": "bob"})).gauge("n", [(1, 3)])
+    both = RequestBuilder(identity("1", note="x" * more, **{"stepsize.user": "anouk"})).gauge("n", [(1, 1)])
+    both.message.MergeFrom(rest.message)
+    with TemporaryDirectory() as name:
+        log = Path(name, "logs", "other")
+        log.mkdir(parents=True)
+        write_position(log, "exporter", ReaderPosition(WalPosition(1)))
+        records = [encode_record(both.content(), 5), encode_record(rest.content(), 6)]
+        (log / segment_name(1)).write_bytes(HEADER + b"".join(records))
+        assert erase_logs(Path(name), WalPosition(), Matcher(Selection(user="anouk"))) == 1
+        found = [(record, position) for record, position in read_records(log, WalPosition(), WalPosition(2))]
+    ends = [len(HEADER) + len(records[0]), len(HEADER) + len(records[0]) + len(records[1])]
+    assert [position.offset for _, position in found] == ends
+    assert [record.received_at_unix_nano for record, _ in found] == [5, 6]
+    for record, _ in found:
+        message = ExportMetricsServiceRequest.FromString(record.request)
+        message.DiscardUnknownFields()
+        assert message == rest.message
 
 
 def test_old_files_wait_for_their_readers(lake: Path, place: Place) -> None:

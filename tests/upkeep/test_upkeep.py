@@ -20,7 +20,7 @@ from stepsize.collector.upkeep.tend import Tended, tend
 from stepsize.collector.upkeep.upkeep import Upkeep
 from stepsize.errors import LakeError
 from stepsize.store.lake import Lake
-from stepsize.store.manifest import Manifest, StoredFile, read_manifest
+from stepsize.store.manifest import Manifest, StoredFile, WalPosition, announce, read_manifest, read_manifests
 from stepsize.store.merge import DAY, HOUR
 from stepsize.store.retention import Retention
 from stepsize.store.writer import LakeWriter, writer_lock
@@ -239,6 +239,51 @@ def test_writers_that_are_gone_are_tended(tmp_path: Path) -> None:
     assert seen(tmp_path) == [row for row in before if row[0] >= day_start(3)]
     assert tend(tmp_path, Retention(), 0.0) == Tended()
     assert [one.rows for one in read_manifest(tmp_path, SECOND_WRITER).files] == [1]
+
+
+def made_long_ago(data: Path) -> None:
+    """As if nobody had committed for a day."""
+    for path in (data / "manifests").glob("*.json"):
+        os.utime(path, (0, time.time() - 86_400))
+
+
+def test_writers_without_files_are_retired(tmp_path: Path) -> None:
+    """Of a writer that is gone and whose rows have had their time nothing is left that others look at, but its place in
+    its log is kept: it goes on from there. One that lives, that has files or has just committed is let be."""
+    old = Retention(points_s=50 * 86_400.0)
+    for writer in (FIRST, SECOND_WRITER):
+        commit(tmp_path, writer, *samples(60, 1))
+    commit(tmp_path, SECOND_WRITER, *samples(0, 3))
+    position = WalPosition(7, 70)
+    gone = LakeWriter(tmp_path, FIRST)
+    gone.commit(replace(gone.manifest, position=position))
+    tend(tmp_path, old, 0.0)
+    assert [one.writer for one in read_manifests(tmp_path)] == [FIRST, SECOND_WRITER]
+    made_long_ago(tmp_path)
+    with writer_lock(tmp_path, FIRST).held(1.0):
+        tend(tmp_path, old, 0.0)
+        assert [one.writer for one in read_manifests(tmp_path)] == [FIRST, SECOND_WRITER]
+    with Lake(tmp_path).connect() as reader:
+        tend(tmp_path, old, 0.0)
+        assert reader.execute("SELECT count(*) FROM points").fetchone() == (3,)
+    assert [one.writer for one in read_manifests(tmp_path)] == [SECOND_WRITER]
+    assert not [path for path in tmp_path.rglob(f"*{FIRST}*") if path.parent.name != "retired"]
+    assert read_manifest(tmp_path, FIRST).position == position
+    commit(tmp_path, FIRST, *samples(0, 2, task="2"))
+    assert [one.writer for one in read_manifests(tmp_path)] == [FIRST, SECOND_WRITER]
+    assert read_manifest(tmp_path, FIRST).position == position
+    assert len(seen(tmp_path)) == 5
+
+
+def test_a_writer_is_known_before_it_commits(tmp_path: Path) -> None:
+    """Whoever asks all writers asks it too; what it had committed stays as it was."""
+    Lake(tmp_path).create()
+    announce(tmp_path, FIRST)
+    assert read_manifests(tmp_path) == (Manifest(FIRST),)
+    commit(tmp_path, FIRST, *samples(1, 2))
+    before = read_manifests(tmp_path)
+    announce(tmp_path, FIRST)
+    assert read_manifests(tmp_path) == before
 
 
 def test_one_failure_keeps_nobody_from_the_rest(tmp_path: Path) -> None:

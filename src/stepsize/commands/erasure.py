@@ -11,7 +11,9 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from stepsize.collector.state import EXPORTERS_LOCK_FILE, LOCK_FILE, SINK_LOCK_FILE, writer_id
 from stepsize.collector.upkeep.erase import count_named, erase_from, remaining
+from stepsize.collector.upkeep.logs import erase_logs
 from stepsize.collector.upkeep.raw import count_in_log, erase_aside
 from stepsize.collector.upkeep.requests import EraseRequest, answer, answered, ask, withdraw, withdraw_answered
 from stepsize.collector.upkeep.staging import tending_lock
@@ -19,7 +21,8 @@ from stepsize.commands.erase_spool import count_spooled, erase_spooled
 from stepsize.errors import PermanentError, UnavailableError
 from stepsize.store.database import rebuild
 from stepsize.store.erasure import attempts_in
-from stepsize.store.manifest import read_manifests
+from stepsize.store.locks import Lock
+from stepsize.store.manifest import read_manifest, read_manifests
 from stepsize.store.schema import SCHEMAS
 from stepsize.store.writer import GRACE_S, LakeWriter, writer_lock
 
@@ -114,6 +117,8 @@ class Erasure:
         left: list[Path] = []
         told = self._request.now
         while left := [path for path in left if self._is_left(path)] or self._found():
+            if self._state in left and self._have_logs_erased():
+                continue
             waited_s = time.monotonic() - started_s
             if waited_s >= grace_s + _FILES_S:
                 raise PermanentError(
@@ -126,6 +131,18 @@ class Erasure:
             if waited_s >= grace_s:
                 self._collect_garbage()
             time.sleep(_POLL_S)
+
+    def _have_logs_erased(self) -> bool:
+        """Erase from the logs of this machine's collector where it has ended; whether any is left without them."""
+        with contextlib.ExitStack() as end:
+            for name in (LOCK_FILE, SINK_LOCK_FILE, EXPORTERS_LOCK_FILE):
+                lock = Lock(self._state / name)
+                if not lock.try_acquire():
+                    return False  # it does so itself
+                end.callback(lock.release)
+            settled = read_manifest(self._data, writer_id(self._state)).settled
+            erase_logs(self._state, settled, self._matcher)
+        return not self._is_left(self._state)
 
     def _found(self) -> list[Path]:
         return remaining(self._data, self._state, self._matcher)

@@ -85,7 +85,8 @@ def view_statements(data: Path) -> list[str]:
     for manifest in manifests:
         for stored in manifest.files:
             files[stored.table].append(str(data / stored.path))
-    return _statements(files, writers=len(manifests))
+    rolling_up = sum(any(stored.table == "tasks" for stored in manifest.files) for manifest in manifests)
+    return _statements(files, rolling_up)
 
 
 def _build(path: Path, statements: Iterable[str]) -> None:
@@ -99,7 +100,8 @@ def _build(path: Path, statements: Iterable[str]) -> None:
         connection.execute("DETACH lake")
 
 
-def _statements(files: dict[str, list[str]], writers: int) -> list[str]:
+def _statements(files: dict[str, list[str]], rolling_up: int) -> list[str]:
+    """The statements over ``files``; ``rolling_up``: how many writers have rows of `tasks`."""
     folder = resources.files("stepsize.store") / "views"
     tasks, points, exact = ((folder / f"{name}.sql").read_text("utf-8") for name in ("tasks", "points", "exact"))
     one_row = (folder / "one_row.sql").read_text("utf-8")
@@ -107,7 +109,7 @@ def _statements(files: dict[str, list[str]], writers: int) -> list[str]:
     columns = ",\n    ".join(f'CAST("{c.name}" AS {c.type}) AS "{c.name}"' for c in TASK_COLUMNS)
     return [
         # One writer keeps one row an attempt; telling apart what several have costs a sort, so only then.
-        tasks.format(columns=columns, files=lists["tasks"], one_row=one_row if writers > 1 else ""),
+        tasks.format(columns=columns, files=lists["tasks"], one_row=one_row if rolling_up > 1 else ""),
         points.format(files=lists["points"]),
         *(exact.format(view=view, files=lists[table]) for view, table in _EXACT_VIEWS.items()),
     ]

@@ -13,7 +13,7 @@ import duckdb
 
 from stepsize.errors import LakeError
 from stepsize.store.database import empty_file, rebuild, view_statements, write_empty_files
-from stepsize.store.layout import DATABASE, SCHEMA_VERSION, check_directory, check_version
+from stepsize.store.layout import DATABASE, SCHEMA_VERSION, check_directory, check_version, remove_temporaries
 from stepsize.store.migrate import migrate
 from stepsize.store.sql import literal
 
@@ -37,6 +37,7 @@ class Lake:
         """
         check_directory(self.data)
         try:
+            remove_temporaries(self.data)
             migrate(self.data, check_version(self.data) or SCHEMA_VERSION)
             write_empty_files(self.data)
             rebuild(self.data)

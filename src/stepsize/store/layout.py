@@ -6,11 +6,13 @@ writes a row, and imports the standard library alone: the collector's ingest pro
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import time
 from typing import TYPE_CHECKING
 
-from stepsize.discovery import sync_directory, write_whole
+from stepsize.discovery import DISCOVERY_FILE, sync_directory, write_whole
 from stepsize.errors import LakeError
 
 if TYPE_CHECKING:
@@ -22,11 +24,14 @@ SCHEMA_VERSION = 2
 DATABASE = "stepsize.duckdb"
 SCHEMA_FILE = "schema.json"
 MANIFESTS = "manifests"
+ERASURES = ".erase"
 LOCK_FILE = ".views.lock"
 """Held while the views are rebuilt, so that of two collectors the later state wins."""
 
 EMPTY_PARTITION = "day=1970-01-01"
 _MODE = 0o700
+_TEMPORARIES = (f".{DISCOVERY_FILE}.*", f".{SCHEMA_FILE}.*", f"{ERASURES}/.*")
+_LONGEST_WRITE_S = 3600.0
 
 
 def check_directory(data: Path) -> None:
@@ -77,6 +82,18 @@ def check_version(data: Path) -> int | None:
 def write_version(data: Path) -> None:
     """Say that the lake in ``data`` is of today; durable when it returns."""
     write_whole(data / SCHEMA_FILE, json.dumps({"schema_version": SCHEMA_VERSION}).encode() + b"\n")
+
+
+def remove_temporaries(data: Path) -> None:
+    """Delete what `write_whole` has left in ``data`` where it was killed: written by nobody any more.
+
+    Some of it says what others of its name no longer do: a token, or who is to be erased.
+    """
+    for pattern in _TEMPORARIES:
+        for path in data.glob(pattern):
+            with contextlib.suppress(FileNotFoundError):  # it has been renamed meanwhile
+                if time.time() - path.stat().st_mtime >= _LONGEST_WRITE_S:
+                    path.unlink()
 
 
 def make_directory(directory: Path) -> None:

@@ -34,6 +34,13 @@ class Lock:
         Raises:
             LakeError: the file cannot be opened, or its file system knows no locks.
         """
+        while self._lock_file():
+            if self.is_in_place():
+                return True
+            self.release()  # whoever held it has removed it meanwhile: what counts is the file that lies there now
+        return False
+
+    def _lock_file(self) -> bool:
         descriptor = -1
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)  # Python lets no child inherit it
@@ -70,6 +77,12 @@ class Lock:
             return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
         except OSError:
             return False
+
+    def remove(self) -> None:
+        """Take the file of the lock, which is held, away, and let go of it; whoever comes next makes another one."""
+        with contextlib.suppress(PermissionError):  # Windows keeps a file that is open
+            self._path.unlink(missing_ok=True)
+        self.release()
 
     def release(self) -> None:
         """Let go of the lock."""

@@ -3,24 +3,29 @@
 What comes in: a manifest, or the directory of manifests. What goes out: a file replaced whole, or frozen values. A
 generation *is* its manifest: what no manifest names does not exist. Never looks at the files that it names. Standard
 library only.
+
+The manifest of a writer that is gone and keeps no file is *retired*: it lies in a directory of its own, where nobody
+comes by but that writer, should it ever be back. Without it, it would read its log from the beginning.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 import zlib
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from stepsize.discovery import write_whole
+from stepsize.discovery import sync_directory, write_whole
 from stepsize.errors import LakeError
-from stepsize.store.layout import MANIFESTS
+from stepsize.store.layout import MANIFESTS, make_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+_RETIRED = "retired"
 _VERSION = 2
 _READ = (1, 2)
 """Formats that are understood: the first lacks what has a default, see `stepsize.store.migrate`."""
@@ -99,6 +104,24 @@ def manifest_path(data: Path, writer: str) -> Path:
     return data / MANIFESTS / f"{writer}.json"
 
 
+def announce(data: Path, writer: str) -> None:
+    """Have ``writer`` be one of the lake's, before it has committed anything; it holds its lock.
+
+    Whoever has something to ask of all writers asks those that have a manifest.
+    """
+    if not manifest_path(data, writer).exists():
+        write_manifest(data, read_manifest(data, writer))
+
+
+def retire(data: Path, writer: str) -> None:
+    """Have nobody but ``writer`` itself look at its manifest, which names no files; its lock is held."""
+    directory = data / MANIFESTS / _RETIRED
+    make_directory(directory)
+    manifest_path(data, writer).replace(directory / f"{writer}.json")
+    sync_directory(directory)
+    sync_directory(directory.parent)
+
+
 def write_manifest(data: Path, manifest: Manifest) -> None:
     """Make ``manifest`` the writer's current generation; durable when it returns."""
     content: dict[str, Any] = {"version": _VERSION, **asdict(manifest)}
@@ -114,14 +137,20 @@ def read_manifest(data: Path, writer: str) -> Manifest:
     Raises:
         LakeError: the file is damaged. Nothing is guessed: it names what exists.
     """
-    path = manifest_path(data, writer)
+    for path in (manifest_path(data, writer), data / MANIFESTS / _RETIRED / f"{writer}.json"):
+        with contextlib.suppress(FileNotFoundError):
+            return _read(path, writer)
+    return Manifest(writer)
+
+
+def _read(path: Path, writer: str) -> Manifest:
     try:
         content = json.loads(_checked(path.read_bytes()))
         if content.pop("version") not in _READ:
             raise LakeError(f"{path} was written by a newer stepsize; update stepsize")
         return _manifest(content, writer)
     except FileNotFoundError:
-        return Manifest(writer)
+        raise
     except OSError as error:
         raise LakeError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -171,5 +200,5 @@ def _natural(*numbers: Any) -> None:
 
 
 def read_manifests(data: Path) -> tuple[Manifest, ...]:
-    """The current generation of every writer of the lake, in the order of their names."""
+    """The current generation of every writer of the lake that is not retired, in the order of their names."""
     return tuple(read_manifest(data, path.stem) for path in sorted((data / MANIFESTS).glob("[!.]*.json")))

@@ -19,7 +19,7 @@ from stepsize.store.parquet import read_parquet, write_parquet
 from stepsize.store.schema import SCHEMAS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import pyarrow as pa
@@ -40,6 +40,8 @@ class LakeWriter:
         self.data = data.absolute()
         self.manifest: Manifest = read_manifest(self.data, writer)
         self._sequence = self.manifest.sequence
+        self._written: set[Path] = set()
+        self._unnamed: frozenset[Path] | None = None
         self._unnamed_since_s: dict[Path, float] = {}
         self._is_shown = True
 
@@ -49,6 +51,7 @@ class LakeWriter:
         name = f"{self.manifest.writer}-{self._sequence:012d}.parquet"
         path = self.data / table / partition / name
         size_bytes = write_parquet(path, rows, table, ordered=level > 0)  # what was merged is in its order
+        self._written.add(path)
         return StoredFile(table, partition, name, rows.num_rows, size_bytes, level)
 
     def adopt(self, path: Path, table: str, partition: str, rows: int, level: int) -> StoredFile:
@@ -58,6 +61,7 @@ class LakeWriter:
         place = self.data / table / partition
         make_directory(place)
         path.replace(place / name)
+        self._written.add(place / name)
         sync_directory(place)
         return StoredFile(table, partition, name, rows, (place / name).stat().st_size, level)
 
@@ -72,11 +76,15 @@ class LakeWriter:
         seconds. A crash before the manifest's rename leaves the generation before; one between it and the views' leaves
         the views to the next commit, or to `Lake.create`.
         """
-        before = {stored.path for stored in self.manifest.files}
+        before = set(self._named())
         committed = replace(manifest, generation=self.manifest.generation + 1, sequence=self._sequence)
         write_manifest(self.data, committed)
         self.manifest = committed
-        if before != {stored.path for stored in committed.files}:
+        named = set(self._named())
+        if self._unnamed is not None:
+            self._unnamed = (self._unnamed | before | self._written) - named
+        self._written.clear()
+        if before != named:
             self._is_shown = False
         if show:
             self.show()
@@ -92,18 +100,26 @@ class LakeWriter:
         """Delete this writer's files that no manifest has named for ``grace_s``; returns how many.
 
         A file counts as unnamed from the first call that finds it so: how long it was before a restart is not known.
+        The first call looks through the lake for what others have left in this writer's name; those that follow know
+        what was written and named since, and do not look.
         """
-        named = {self.data / stored.path for stored in self.manifest.files}
-        found = {
-            path
-            for table in SCHEMAS
-            for path in (self.data / table).glob(f"*/*{self.manifest.writer}-*.parquet*")
-            if path not in named
-        }
-        found.update((self.data / MANIFESTS).glob(f".{self.manifest.writer}.json.*"))  # one that was never renamed
-        self._unnamed_since_s = {path: self._unnamed_since_s.get(path, now_s) for path in found}
+        unnamed = self.unnamed()
+        self._unnamed_since_s = {path: self._unnamed_since_s.get(path, now_s) for path in unnamed}
         expired = [path for path, since_s in self._unnamed_since_s.items() if now_s - since_s >= grace_s]
         for path in expired:
             path.unlink(missing_ok=True)
-            del self._unnamed_since_s[path]
+        self._unnamed = unnamed.difference(expired)
         return len(expired)
+
+    def unnamed(self) -> frozenset[Path]:
+        """The files of this writer that its manifest does not name, but for those that wait for the next commit."""
+        if self._unnamed is None:
+            found = {
+                path for table in SCHEMAS for path in (self.data / table).glob(f"*/*{self.manifest.writer}-*.parquet*")
+            }
+            found.update((self.data / MANIFESTS).glob(f".{self.manifest.writer}.json.*"))  # one that was never renamed
+            self._unnamed = frozenset(found - set(self._named()) - self._written)
+        return self._unnamed
+
+    def _named(self) -> Iterator[Path]:
+        return (self.data / stored.path for stored in self.manifest.files)
