@@ -2,7 +2,7 @@
 
 What comes in: requests. What goes out: a file that grows, renamed with the time in its name when it is full, as
 upstream's (lumberjack): ``data.json`` becomes ``data-2026-11-22T05-02-14.173.json``. A request is never cut in two by a
-rotation.
+rotation, and what a kill cut off of one is taken away before anything follows it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import struct
+import stat
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from stepsize.collector.pipelines.file_end import LENGTH, end_of_lines, end_of_messages
 from stepsize.collector.pipelines.json_text import json_text
+from stepsize.discovery import sync_directory
 from stepsize.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
 
     from stepsize.collector.components.file_exporter import FileExporterConfig
 
-_LENGTH = struct.Struct(">I")
 _STAMP = re.compile(r"-(\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}\.\d{3})$")
 _STAMP_FORMAT = "%Y-%m-%dT%H-%M-%S.%f"
+_sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
 class FileWriter:
@@ -38,7 +40,7 @@ class FileWriter:
         now: the time by our clock, in UTC.
 
     Raises:
-        UnavailableError: the file cannot be opened.
+        UnavailableError: the file cannot be opened, or holds something else than this exporter writes.
     """
 
     def __init__(self, config: FileExporterConfig, *, keep: bool, now: Callable[[], datetime]) -> None:
@@ -47,6 +49,7 @@ class FileWriter:
         self._now = now
         self._descriptor = -1
         self._size_bytes = 0
+        self._is_regular = False  # else a pipe or a device: what goes there cannot be taken back, nor synced
         self._waiting: list[bytes] = []
         if config.create_directory:
             with self._explained():
@@ -56,7 +59,7 @@ class FileWriter:
     def consume(self, request: bytes) -> None:
         """Take one request; it is in the file after :meth:`flush`."""
         if self._config.format == "proto":
-            self._waiting.append(_LENGTH.pack(len(request)) + request)
+            self._waiting.append(LENGTH.pack(len(request)) + request)
         else:
             self._waiting.append(json_text(ExportMetricsServiceRequest.FromString(request)) + b"\n")
 
@@ -72,8 +75,19 @@ class FileWriter:
                 self._write(self._waiting[0])
             del self._waiting[0]
 
+    def sync(self) -> None:
+        """Have what is in the file outlive the machine's power.
+
+        Raises:
+            UnavailableError: it may not.
+        """
+        if self._is_regular and self._descriptor >= 0:
+            with self._explained():
+                _sync(self._descriptor)
+
     def close(self) -> None:
         """Let go of the file."""
+        self.sync()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -93,7 +107,25 @@ class FileWriter:
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND | (0 if keep else os.O_TRUNC)
         with self._explained():
             self._descriptor = os.open(self._path, flags, 0o600)
-            self._size_bytes = os.fstat(self._descriptor).st_size
+            found = os.fstat(self._descriptor)
+            self._size_bytes = found.st_size
+            self._is_regular = stat.S_ISREG(found.st_mode)
+            if self._is_regular:
+                sync_directory(self._path.parent)
+                self._mend()
+
+    def _mend(self) -> None:
+        """Have what is written next begin a record."""
+        is_proto = self._config.format == "proto"
+        with self._path.open("rb") as file:
+            end = end_of_messages(file) if is_proto else end_of_lines(file)
+        if end is not None:
+            os.ftruncate(self._descriptor, end)
+            self._size_bytes = end
+        elif is_proto:
+            raise UnavailableError(f"{self._path} holds something else than requests after their lengths; move it away")
+        else:
+            self._write(b"\n")
 
     def _rotate_for(self, size_bytes: int) -> None:
         rotation = self._config.rotation

@@ -215,21 +215,34 @@ class FileReader(Reader):
             return False  # what waits in memory is bounded: nothing more is read until it is in the file
         more = super()._read_some()
         if more:
-            self._flush()
+            is_due = time.monotonic() >= self._flushed_s + self._config.flush_interval_s
+            self._try(self._flush_file if is_due else self._file.flush)
         return more
 
     def _flush(self) -> bool:
+        """Have all that was read in the file, and say so; whether that could be done."""
+        return self._try(self._flush_file)
+
+    def _flush_file(self) -> None:
         reached = super().done
         self._flushed_s = time.monotonic()
+        self._file.flush()
+        if reached > self._written:
+            self._file.sync()  # or a power cut would leave a position that the file has not come to
+            try:
+                write_position(self.directory, self._name, ReaderPosition(reached))
+            except OSError as error:
+                reason = f"cannot write down how far it has come in {self.directory}: {error.strerror}"
+                raise UnavailableError(reason) from None
+            self._written = reached
+
+    def _try(self, write: Callable[[], None]) -> bool:
         try:
-            self._file.flush()
+            write()
         except UnavailableError as error:
             if not self._is_failing:
                 self._log(f"{self._name}: {error}; trying again")
             self._is_failing = True
-            return False
-        self._is_failing = False
-        if reached > self._written:
-            self._written = reached
-            write_position(self.directory, self._name, ReaderPosition(reached))
-        return True
+        else:
+            self._is_failing = False
+        return not self._is_failing

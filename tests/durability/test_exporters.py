@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.collector.pipelines.backend import Backend
+from stepsize.collector.otlp.json_request import parse_json
+from tests.collector.pipelines.backend import Backend, values_of
 from tests.collector.pipelines.logs import Exporting, exporter, request, wait_until
 from tests.durability import faults
 from tests.durability.line import Break, Line
@@ -187,5 +188,31 @@ def test_a_disk_that_is_full_stops_no_sending(tmp_path: Path, library: Path, mon
                 await wait_until(lambda: exporting.position().done == exporting.wal.durable, "settled")
             assert sum("cannot write down how far it has come" in line for line in exporting.lines) == 1
             check(backend, sent, Counter(sent))
+
+    asyncio.run(scenario())
+
+
+def test_a_file_that_is_torn(tmp_path: Path, library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in the middle of a line of its file, the exporter goes on with a whole one: nothing is missing in it."""
+    file, log = tmp_path / "data.json", tmp_path / "log"
+    tear = faults.Rule("write", str(file), "tear", tmp_path / "armed")
+    for name, text in faults.environment(library, tmp_path, [tear]).items():
+        monkeypatch.setenv(name, text)
+
+    def values() -> list[float]:
+        lines = file.read_bytes().split(b"\n")[:-1]
+        return [value for line in lines for value in values_of(parse_json(line).SerializeToString())]
+
+    async def scenario() -> None:
+        async with Exporting(log, exporter("file", path=str(file), flush_interval="10ms")) as exporting:
+            await exporting.wal.append(request(1.0))
+            await wait_until(lambda: values() == [1.0], "the first")
+            await wait_until(lambda: exporting.position().done == exporting.wal.durable, "its position")
+            tear.arm()
+            await exporting.wal.append(request(2.0))
+            await wait_until(lambda: tear.has_acted, "a kill")
+            await exporting.wal.append(request(3.0))
+            await wait_until(lambda: exporting.position().done == exporting.wal.durable, "settled")
+        assert values() == [1.0, 2.0, 3.0]
 
     asyncio.run(scenario())
