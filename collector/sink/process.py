@@ -21,6 +21,7 @@ import time
 from typing import TYPE_CHECKING
 
 from stepsize.collector.processes.child import Place, leave_signals_to_the_collector, say
+from stepsize.collector.sink.memory import keep_freed_memory
 from stepsize.collector.sink.settings import SinkSettings, keep_limits
 from stepsize.collector.sink.sink import Sink
 from stepsize.collector.state import SINK_LOCK_FILE
@@ -73,6 +74,7 @@ def open_sink(settings: SinkSettings) -> Iterator[Sink]:
 def main() -> None:
     """Entry point of the process."""
     leave_signals_to_the_collector()
+    keep_freed_memory()
     settings = SinkSettings.from_json(sys.argv[1])
     place = Place(settings.state / SINK_LOCK_FILE)
     try:
