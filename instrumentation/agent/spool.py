@@ -1,9 +1,8 @@
 """Requests that nobody has taken, on disk until somebody does.
 
 What comes in: sealed requests. What goes out: the same bytes again, oldest first, to this agent or the next one of the
-same destination. One file a request, there as a whole or not at all (temporary file, fsync, rename), compressed, whose
-checksum (gzip's) tells a damaged one: that is set aside and counted. Bounded by bytes and by age, the oldest giving way
-first. Standard library only. Never talks to anybody.
+same destination. One file a request (`spool_files.py`); a damaged one is set aside and counted. Bounded by bytes and by
+age, the oldest giving way first. Standard library only. Never talks to anybody.
 
 Any agent of the destination may add; who takes out holds the directory's lock, so that two of them, on two machines
 with one home, do not send the same.
@@ -12,38 +11,37 @@ with one home, do not send the same.
 from __future__ import annotations
 
 import contextlib
-import gzip
+import dataclasses
 import logging
 import os
-import re
-import stat
 import threading
 import time
-import uuid
-import zlib
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stepsize.discovery import write_whole
-from stepsize.instrumentation.agent.delivery import Encoding, Request
-from stepsize.instrumentation.agent.label import LABEL_FILE, Label, write_label
+from stepsize.errors import DataError
+from stepsize.instrumentation.agent.label import LABEL_FILE, Label, read_label, write_label
 from stepsize.instrumentation.agent.lockfile import try_lock
+from stepsize.instrumentation.agent.spool_files import (
+    clear_left_behind,
+    compressed,
+    damaged_files,
+    entries,
+    read_entry,
+    set_aside,
+    write_entry,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
+    from stepsize.instrumentation.agent.delivery import Request
+    from stepsize.instrumentation.agent.spool_files import Entry
 
 MAX_AGE_S = 14 * 86_400.0
 """What nobody took for so long is dropped: advice is made of newer points."""
 _LOCK_FILE = "owner.lock"
-_DAMAGED = ".damaged"
-_TEMPORARIES = ".*.gz.*"
-"""What `write_whole` leaves where it is killed."""
-_LEFT_BEHIND_S = 3600.0
-"""A temporary file that is older belongs to nobody who lives."""
-_NAME = re.compile(r"(?P<time>\d{20})-(?P<points>\d+)-[0-9a-f]{8}(?P<suffix>\.(pb|json)\.gz)")
-_ENCODINGS = {encoding.suffix: encoding for encoding in Encoding}
 
 _log = logging.getLogger(__name__)
 
@@ -56,17 +54,6 @@ class Spooled:
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A request's file, by what its name says."""
-
-    path: Path
-    time_unix_nano: int
-    points: int
-    encoding: Encoding
-    size_bytes: int
-
-
 class Spool:
     """The requests of one destination.
 
@@ -74,6 +61,7 @@ class Spool:
         directory: of this destination alone; made when it is first needed.
         label: what the directory is to say of itself.
         max_bytes: files beyond it are dropped, the oldest first.
+        check: raises where somebody else may have put what is in the directory, which is then not used.
         max_age_s: files older than that are dropped.
         now_unix_s: the clock.
     """
@@ -84,6 +72,7 @@ class Spool:
         max_bytes: int,
         *,
         label: Label | None = None,
+        check: Callable[[], None] = lambda: None,
         max_age_s: float = MAX_AGE_S,
         now_unix_s: Callable[[], float] = time.time,
     ) -> None:
@@ -91,6 +80,7 @@ class Spool:
         self._max_bytes = max_bytes
         self._label = label
         self._said: Label | None = None
+        self._check = check
         self._max_age_s = max_age_s
         self._now_unix_s = now_unix_s
         self._access = threading.Lock()  # the sender's thread, and the agent's own at its end
@@ -141,7 +131,7 @@ class Spool:
         with self._access:
             if self._label is None or (self._label.barred, bool(self._label.reason)) == (barred, bool(reason)):
                 return
-            self._label = replace(self._label, barred=barred, reason=reason)
+            self._label = dataclasses.replace(self._label, barred=barred, reason=reason)
             if self._points:
                 self._say_whose()
 
@@ -152,7 +142,7 @@ class Spool:
             OSError: the disk is full, or the directory cannot be used.
         """
         with self._access:
-            content = _compressed(request)
+            content = compressed(request)
             if len(content) > self._max_bytes:
                 self._dropped += request.points
                 return
@@ -178,7 +168,7 @@ class Spool:
             kept: list[Entry] = []
             try:
                 for number, part in enumerate(parts):
-                    kept.append(self._keep(part, entry.time_unix_nano + number, _compressed(part)))
+                    kept.append(write_entry(self._directory, part, compressed(part), entry.time_unix_nano + number))
                 entry.path.unlink(missing_ok=True)
             except OSError:
                 for part_entry in kept:
@@ -202,14 +192,14 @@ class Spool:
             while self._waiting:
                 entry = self._waiting[0]
                 try:
-                    body = _content(entry.path)
+                    return Spooled(entry.path, read_entry(entry))
                 except FileNotFoundError:
-                    self._forget(entry)  # somebody has cleaned up
-                except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                    self._set_aside(entry, error)
-                    self._forget(entry)
-                else:
-                    return Spooled(entry.path, Request(body, entry.points, entry.encoding))
+                    pass  # somebody has cleaned up
+                except DataError as error:
+                    _log.warning("%s is damaged and was set aside: %s", entry.path, error)
+                    set_aside(entry)
+                    self._damaged += entry.points
+                self._forget(entry)
             return None
 
     def remove(self, spooled: Spooled) -> None:
@@ -251,15 +241,12 @@ class Spool:
             self._lock = None
 
     def _make_and_keep(self, request: Request, time_unix_nano: int, content: bytes) -> None:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._check()
+        self._directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        self._check()  # what is there now may be somebody else's
         self._say_whose()
-        self._keep(request, time_unix_nano, content)
-
-    def _keep(self, request: Request, time_unix_nano: int, content: bytes) -> Entry:
-        name = f"{time_unix_nano:020d}-{request.points}-{uuid.uuid4().hex[:8]}{request.encoding.suffix}"
-        path = self._directory / name
-        write_whole(path, content, mode=0o600)
-        return Entry(path, time_unix_nano, request.points, request.encoding, len(content))
+        write_entry(self._directory, request, content, time_unix_nano)
 
     def _own(self) -> bool:
         """Whether this agent is the one that takes out, now that it has asked."""
@@ -268,11 +255,12 @@ class Spool:
                 self._lock = try_lock(self._directory / _LOCK_FILE)
             if self._lock is not None:
                 self._say_whose()
-                self._clear_left_behind()
+                clear_left_behind(self._directory, self._now_unix_s())
         return self._lock is not None
 
     def _look(self) -> None:
         """See what is there, and keep the bounds; what others send is not waiting here."""
+        self._check()
         found = self._bounded()
         self._waiting = found if self._is_released or self._own() else []
         self._points = sum(entry.points for entry in self._waiting)
@@ -294,68 +282,15 @@ class Spool:
             _log.warning("%d points gave way at the bound of the spool in %s", entry.points, self._directory)
         return left
 
-    def _set_aside(self, entry: Entry, error: Exception) -> None:
-        """A damaged file is kept for whoever wants to look at it, one at a time."""
-        _log.warning("%s is damaged and was set aside: %s", entry.path, error)
-        for earlier in damaged_files(self._directory):
-            earlier.unlink(missing_ok=True)
-        entry.path.replace(entry.path.with_name(entry.path.name + _DAMAGED))
-        self._damaged += entry.points
-
     def _say_whose(self) -> None:
         """Label the directory; one without a label is sent all the same by whoever has its settings."""
         if self._label is None:
             return
+        if self._said is None:
+            self._said = read_label(self._directory)
+            if self._said is not None and self._said.account == self._label.account and not self._label.reason:
+                self._label = self._said  # why it waited holds until this agent knows better
         if self._said != self._label or not (self._directory / LABEL_FILE).exists():
             with contextlib.suppress(OSError):
                 write_label(self._directory, self._label)
                 self._said = self._label
-
-    def _clear_left_behind(self) -> None:
-        for path in self._directory.glob(_TEMPORARIES):
-            with contextlib.suppress(OSError):
-                if self._now_unix_s() - path.stat().st_mtime > _LEFT_BEHIND_S:
-                    path.unlink()
-
-
-def _compressed(request: Request) -> bytes:
-    return gzip.compress(request.body, 1, mtime=0)
-
-
-def _content(path: Path) -> bytes:
-    """What was put into a file.
-
-    Raises:
-        OSError, EOFError, zlib.error: it is gone, or not what it was.
-    """
-    content = path.read_bytes()
-    if not content:
-        raise EOFError("the file is empty")  # which gzip takes for nothing compressed
-    return gzip.decompress(content)
-
-
-def damaged_files(directory: Path) -> list[Path]:
-    """What was set aside in a directory."""
-    return list(directory.glob(f"*{_DAMAGED}"))
-
-
-def entries(directory: Path) -> list[Entry]:
-    """The requests in a directory, oldest first; none where there is no directory."""
-    found = []
-    try:
-        with os.scandir(directory) as files:
-            for file in files:
-                match = _NAME.fullmatch(file.name)
-                if match is None:
-                    continue
-                with contextlib.suppress(FileNotFoundError):
-                    found_as = file.stat(follow_symlinks=False)
-                    if not stat.S_ISREG(found_as.st_mode):
-                        continue  # reading a pipe, or what a link leads to, may never end
-                    encoding = _ENCODINGS[match["suffix"]]
-                    found.append(
-                        Entry(Path(file.path), int(match["time"]), int(match["points"]), encoding, found_as.st_size)
-                    )
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(found, key=lambda entry: entry.path.name)

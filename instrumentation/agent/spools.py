@@ -9,14 +9,18 @@ credentials never wait for one another. What tells whose it is, credentials apar
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from stepsize.instrumentation.agent.account import account_of
 from stepsize.instrumentation.agent.label import Label, read_label
-from stepsize.instrumentation.agent.spool import Spool, damaged_files, entries
+from stepsize.instrumentation.agent.shared_directory import check_own, own_part
+from stepsize.instrumentation.agent.spool import Spool
+from stepsize.instrumentation.agent.spool_files import damaged_files, entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,23 +72,23 @@ class Waiting:
 
 def directory_of(settings: Settings) -> Path:
     """Where requests for the destination of ``settings`` wait."""
-    return settings.spool_dir / hashlib.sha256(settings.destination.encode()).hexdigest()[:16]
+    part = settings.spool_dir if settings.spool is None else own_part(settings.spool)
+    return part / hashlib.sha256(settings.destination.encode()).hexdigest()[:16]
 
 
 def own_spool(settings: Settings, environ: Mapping[str, str]) -> Spool:
     """The spool in which an agent of ``settings`` in ``environ`` keeps what nobody takes."""
     account = account_of(settings, environ)
     label = Label(account.digest, account.destination, account.headers)
-    return Spool(directory_of(settings), settings.spool_max_bytes, label=label)
+    return _spool(settings, directory_of(settings), label)
 
 
 def other_spools(settings: Settings, environ: Mapping[str, str]) -> Iterator[Spool]:
     """Those that agents with other credentials for the same account have left."""
-    account = account_of(settings, environ).digest
-    for directory in _directories(settings):
-        label = read_label(directory)
-        if label is not None and label.account == account and directory != directory_of(settings):
-            yield Spool(directory, settings.spool_max_bytes)
+    own, account = directory_of(settings), account_of(settings, environ).digest
+    for directory in directories(settings):
+        if directory != own and _is_of(account, own, directory):
+            yield _spool(settings, directory, None)
 
 
 def pending_points(settings: Settings, environ: Mapping[str, str] | None = None) -> int:
@@ -101,25 +105,49 @@ def waiting(settings: Settings, environ: Mapping[str, str] | None = None) -> lis
     """
     own = directory_of(settings)
     account = account_of(settings, os.environ if environ is None else environ).digest
-    found = []
-    for directory in _directories(settings):
-        label = read_label(directory)
-        is_ours = directory == own or (label is not None and label.account == account)
-        found.append(_waiting_in(directory, label, is_ours=is_ours))
+    found = [_waiting_in(each, is_ours=_is_of(account, own, each)) for each in directories(settings)]
     return [each for each in found if each.requests or each.damaged]
 
 
-def _directories(settings: Settings) -> Iterator[Path]:
+def fault(settings: Settings) -> str | None:
+    """Why nothing is kept where ``settings`` say: somebody else could replace it. ``None`` where all is well."""
     try:
-        with os.scandir(settings.spool_dir) as found:
+        _check(settings, directory_of(settings))
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    return None
+
+
+def directories(settings: Settings) -> Iterator[Path]:
+    """Every spool of this user, where ``settings`` say and in this user's part of that; what is others' is left out."""
+    ours = directory_of(settings).parent
+    for part in dict.fromkeys((ours, settings.spool_dir)):
+        with contextlib.suppress(OSError), os.scandir(part) as found:
             names = sorted(entry.name for entry in found if entry.is_dir(follow_symlinks=False))
-    except OSError:
-        return
-    for name in names:
-        yield settings.spool_dir / name
+            for directory in (part / name for name in names if part / name != ours):
+                with contextlib.suppress(OSError):
+                    _check(settings, directory)
+                    yield directory
 
 
-def _waiting_in(directory: Path, label: Label | None, *, is_ours: bool) -> Waiting:
+def _is_of(account: str, own: Path, directory: Path) -> bool:
+    """Whether points in a directory are for this account, or it is what ``own`` was before users had parts."""
+    label = read_label(directory)
+    return directory.name == own.name or (label is not None and label.account == account)
+
+
+def _spool(settings: Settings, directory: Path, label: Label | None) -> Spool:
+    return Spool(directory, settings.spool_max_bytes, label=label, check=partial(_check, settings, directory))
+
+
+def _check(settings: Settings, directory: Path) -> None:
+    """Whose a data directory is, is its user's to see to; a directory for spools may be meant for many users."""
+    if settings.spool is not None:
+        check_own(settings.spool, directory)
+
+
+def _waiting_in(directory: Path, *, is_ours: bool) -> Waiting:
+    label = read_label(directory)
     files = entries(directory)
     times = [file.time_unix_nano / 1e9 for file in files]
     return Waiting(

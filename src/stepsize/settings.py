@@ -189,7 +189,10 @@ class _Table(NamedTuple):
         "STEPSIZE_RUNTIME", _path, "Directory of the sockets; `$XDG_RUNTIME_DIR/stepsize` or `/tmp/stepsize-UID`.", None
     )
     spool: Path | None = _row(
-        "STEPSIZE_SPOOL", _path, "Where points wait that nobody takes; `spool/` in the data directory.", None
+        "STEPSIZE_SPOOL",
+        _path,
+        "Where points wait that nobody takes, each user's in a part of its own; `spool/` in the data directory.",
+        None,
     )
     spool_max_bytes: Size = _row(
         "STEPSIZE_SPOOL_MAX",

@@ -71,7 +71,7 @@ def test_a_refused_agent_leaves_its_points_to_one_that_is_accepted(tmp_path: Pat
     accepted = _accepting()
     new = _start(accepted, tmp_path, _environ("new"))
     wait_until(lambda: accepted.times == [1, 2] and new.unsent_points == 0)
-    assert not list((tmp_path / "spool").iterdir())
+    wait_until(lambda: not list((tmp_path / "spool").iterdir()))
     old.put(batch(3))
     old.hurry()
     _spooled(old, 1)

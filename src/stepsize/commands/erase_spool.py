@@ -1,15 +1,12 @@
 """What agents of this machine keep until somebody takes it, searched and rid of points that are meant.
 
-What comes in: the directory of spools, and who is meant. What goes out: counts, and requests without those points. An
+What comes in: the spools' directories, and who is meant. What goes out: counts, and requests without those points. An
 agent may be sending meanwhile: a file that it takes away is its business, and what it sends is found in the lake.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gzip
-import re
-import zlib
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
@@ -17,49 +14,51 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from stepsize.collector.otlp.json_request import parse_json
 from stepsize.collector.upkeep.raw import without
-from stepsize.discovery import write_whole
 from stepsize.errors import DataError
+from stepsize.instrumentation.agent.delivery import Encoding, Request
+from stepsize.instrumentation.agent.spool_files import compressed, damaged_files, entries, read_entry, write_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from stepsize.instrumentation.agent.spool_files import Entry
     from stepsize.store.erasure import Matcher
 
-_NAME = re.compile(r"(?P<time>\d{20})-(?P<points>\d+)-(?P<salt>[0-9a-f]{8})\.(pb|json)\.gz")
-"""As `stepsize.instrumentation.agent.spool` names them."""
+
+def count_spooled(directories: Iterable[Path], matcher: Matcher) -> int:
+    """How many points that are meant wait in these spools."""
+    return sum(without(message, matcher) for directory in directories for _, message in _requests(directory))
 
 
-def count_spooled(directory: Path, matcher: Matcher) -> int:
-    """How many points that are meant wait in the spools in ``directory``."""
-    return sum(without(message, matcher) for _, message in _requests(directory))
+def erase_spooled(directories: Iterable[Path], matcher: Matcher) -> int:
+    """Take what is meant out of these spools; how many points that were."""
+    directories = list(directories)
+    taken = sum(_erase_in(directory, matcher) for directory in directories)
+    if taken:
+        for directory in directories:
+            for path in damaged_files(directory):  # whose points are in it nobody can tell
+                path.unlink(missing_ok=True)
+    return taken
 
 
-def erase_spooled(directory: Path, matcher: Matcher) -> int:
-    """Take what is meant out of the spools in ``directory``; how many points that were."""
+def _erase_in(directory: Path, matcher: Matcher) -> int:
     taken = 0
-    for path, message in _requests(directory):
+    for entry, message in _requests(directory):
         found = without(message, matcher)
         if not found:
             continue
         taken += found
-        match = _NAME.fullmatch(path.name)
-        if message.resource_metrics and match is not None:
-            left = int(match["points"]) - found
-            rest = path.with_name(f"{match['time']}-{left}-{match['salt']}.pb.gz")
-            write_whole(rest, gzip.compress(message.SerializeToString(), 1, mtime=0), mode=0o600)
-            if rest == path:
-                continue
-        path.unlink(missing_ok=True)
-    if taken:
-        for path in directory.glob("*/*.damaged"):  # whose points are in it nobody can tell
-            path.unlink(missing_ok=True)
+        if message.resource_metrics:
+            rest = Request(message.SerializeToString(), entry.points - found)
+            write_entry(directory, rest, compressed(rest), entry.time_unix_nano)
+        entry.path.unlink(missing_ok=True)
     return taken
 
 
-def _requests(directory: Path) -> Iterator[tuple[Path, Any]]:
-    for path in sorted(directory.glob("*/*.gz")):
-        with contextlib.suppress(FileNotFoundError, EOFError, zlib.error, gzip.BadGzipFile, DecodeError, DataError):
-            content = gzip.decompress(path.read_bytes())
-            is_json = path.name.endswith(".json.gz")
-            yield path, parse_json(content) if is_json else ExportMetricsServiceRequest.FromString(content)
+def _requests(directory: Path) -> Iterator[tuple[Entry, Any]]:
+    for entry in entries(directory):
+        with contextlib.suppress(FileNotFoundError, DecodeError, DataError):
+            request = read_entry(entry)
+            is_json = request.encoding is Encoding.JSON
+            yield entry, parse_json(request.body) if is_json else ExportMetricsServiceRequest.FromString(request.body)

@@ -19,6 +19,7 @@ from stepsize.collector.upkeep.requests import EraseRequest, answer, answered, a
 from stepsize.collector.upkeep.staging import tending_lock
 from stepsize.commands.erase_spool import count_spooled, erase_spooled
 from stepsize.errors import PermanentError, UnavailableError
+from stepsize.instrumentation.agent.spools import directories
 from stepsize.store.database import rebuild
 from stepsize.store.erasure import attempts_in
 from stepsize.store.locks import Lock
@@ -45,7 +46,7 @@ class Erasure:
     def __init__(self, settings: Settings, selection: Selection, *, now: bool) -> None:
         self._data = settings.data.absolute()
         self._state = settings.state_dir
-        self._spool = settings.spool_dir
+        self._settings = settings
         manifests = read_manifests(self._data)
         tasks = [one for manifest in manifests for one in manifest.files if one.table == "tasks"]
         attempts = attempts_in((self._data / one.path for one in tasks), selection)
@@ -56,7 +57,10 @@ class Erasure:
     def count(self) -> Mapping[str, int]:
         """Table → rows that readers of the lake see; ``spool`` → points that no collector has taken yet."""
         named = count_named(self._data, self._matcher)
-        return {**{table: named[table] for table in SCHEMAS}, "spool": count_spooled(self._spool, self._matcher)}
+        return {
+            **{table: named[table] for table in SCHEMAS},
+            "spool": count_spooled(directories(self._settings), self._matcher),
+        }
 
     def erase(self, say: Callable[[str], None]) -> Mapping[str, int]:
         """Erase, and return the counts once nothing is found in any file; ``say`` is told why that takes long.
@@ -67,7 +71,7 @@ class Erasure:
         """
         withdraw_answered(self._data)
         ask(self._data, self._request)
-        erase_spooled(self._spool, self._matcher)
+        erase_spooled(directories(self._settings), self._matcher)
         self._have_all_erased()
         try:
             if self._state.is_dir():

@@ -12,7 +12,7 @@ from stepsize import discovery
 from stepsize.commands.checks.finding import Finding, Level
 from stepsize.errors import StepsizeError
 from stepsize.instrumentation import client, wire
-from stepsize.instrumentation.agent.spools import waiting
+from stepsize.instrumentation.agent.spools import fault, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,16 @@ _PATIENCE_S = 5.0
 def check_agent(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
     """What the agent says, and what earlier ones left, for this destination and for others."""
     now_unix_s = time.time()
-    return [*_living(settings), *(_waiting(one, now_unix_s) for one in waiting(settings, environ))]
+    left = (_waiting(one, now_unix_s) for one in waiting(settings, environ))
+    return [*_living(settings), *_refused(settings), *left]
+
+
+def _refused(settings: Settings) -> list[Finding]:
+    why = fault(settings)
+    if why is None:
+        return []
+    remedy = "set STEPSIZE_SPOOL to a directory of your own; until then they wait in memory alone"
+    return [Finding(_PART, Level.FAULT, f"what no collector takes cannot be kept on disk: {why}", remedy)]
 
 
 def _waiting(spool: Waiting, now_unix_s: float) -> Finding:
