@@ -40,7 +40,7 @@ test-peers: $(STAMP) ## Run the tests that need other toolchains, where they are
 	$(BIN)/python -m pytest -m peers -rs || [ $$? -eq 5 ] # 5: none of them is here
 
 soak: $(STAMP) ## Run the tests that take minutes
-	$(BIN)/python -m pytest -m soak || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -m soak -s || [ $$? -eq 5 ]
 
 bench-agent: $(STAMP) ## Measure what sampling and sending cost, beside resource-tracker
 	$(BIN)/python benchmarks/agent_cost.py

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
-POINTS = 200
+POINTS = 2000
 _MARK = 0x1122334455667788
 _PAUSE_S = 0.005
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
