@@ -7,6 +7,7 @@ collector's configuration. What goes out: Markdown.
 from __future__ import annotations
 
 import importlib
+import json
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from typing import Any
 import click
 
 from stepsize.cli import COMMANDS
-from stepsize.collector.components.table import COMPONENTS
-from stepsize.collector.config.language import Section, Sections
+from stepsize.collector.components.parquet_exporter import bound_bytes
+from stepsize.collector.components.table import ALIASES, COMPONENTS
+from stepsize.collector.config.language import Secret, Section, Sections
 from stepsize.collector.config.service import Pipeline, TelemetryConfig
 from stepsize.model import METRICS, POINT_COLUMNS, TASK_COLUMNS, Column
 from stepsize.settings import table
@@ -99,13 +101,30 @@ def _default(row: Field[Any]) -> str:
     if row.default is MISSING and row.default_factory is MISSING:
         return "*needed*"
     value = row.default
-    if value is MISSING or value in (None, "", ()):
+    if value is MISSING or value in (None, "", (), Secret("")):
         return ""
+    return f"`{_written(row, value)}`"
+
+
+def _written(row: Field[Any], value: Any) -> str:
+    """A default as it would stand in a configuration."""
     if isinstance(value, bool):
-        return "`true`" if value else "`false`"
+        return "true" if value else "false"
     if row.name.endswith("_s") and isinstance(value, (int, float)):
-        return f"`{value * 1000:g}ms`" if 0 < value < 1 else f"`{value:.0f}s`"
-    return f"`{value}`"
+        return _as_go_writes_it(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(json.dumps(one) for one in value)}]"
+    if row.metadata["parse"] is bound_bytes:
+        return f"{value / 2**30:g}GiB" if value >= 1 << 30 else f"{value / 2**20:g}MiB"
+    return str(value)
+
+
+def _as_go_writes_it(seconds: float) -> str:
+    """A duration in the largest unit of which it is a whole number."""
+    for unit, length_s in (("h", 3600), ("m", 60)):
+        if seconds and seconds % length_s == 0:
+            return f"{seconds / length_s:.0f}{unit}"
+    return f"{seconds * 1000:g}ms" if 0 < seconds < 1 else f"{seconds:.0f}s"
 
 
 def meaning(row: Field[Any]) -> str:
@@ -127,7 +146,9 @@ def collector_page(text: str) -> str:
     parts = [text.partition(MARK)[0] + MARK]
     for section, types in COMPONENTS.items():
         parts.append(f"## {section}")
-        parts += [_component(f"{section}: {name}", kind) for name, kind in types.items()]
+        also = {of: alias for alias, of in ALIASES.get(section, {}).items()}
+        titles = {name: f"{section}: {name}" + (f", or {also[name]}" if name in also else "") for name in types}
+        parts += [_component(titles[name], kind) for name, kind in types.items()]
     parts += ["## service", _component("service.pipelines.NAME", Pipeline)]
     parts.append(_component("service.telemetry", TelemetryConfig))
     return "\n\n".join(parts) + "\n"

@@ -89,3 +89,15 @@ class WatchedFile(Generic[T]):
         except OSError:
             return None
         return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def watched(path: Path, parse: Callable[[str], T], key: str, tell: Callable[[str], None]) -> WatchedFile[T]:
+    """As :class:`WatchedFile`, with the key that names the file before whatever is said of it.
+
+    Raises:
+        ConfigError: the file cannot be read or parsed at the start.
+    """
+    try:
+        return WatchedFile(path, parse, lambda line: tell(f"{key}: {line}"))
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {error}") from None

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepsize.collector.components.patterns import pattern
-from stepsize.collector.config.language import Sections, choice, names, option, required_text, text
+from stepsize.collector.config.language import (
+    Sections,
+    choice,
+    names,
+    option,
+    required_text,
+    structure_of,
+    text,
+)
 
 if TYPE_CHECKING:
     import re
@@ -28,6 +36,7 @@ _USED = {
 
 def attribute_value(value: Any) -> Any:
     """What an attribute may hold: text, a number, a boolean, or lists and mappings of them."""
+    value = structure_of(value)
     if isinstance(value, list):
         return [attribute_value(inner) for inner in value]
     if isinstance(value, dict):

@@ -53,21 +53,21 @@ class BasicAuthConfig:
             raise ValueError("give one of htpasswd (for receivers) and client_auth (for exporters)")
 
 
-def password_authenticator(config: HtpasswdConfig, tell: Callable[[str], None]) -> PasswordAuthenticator:
-    """What a receiver asks; ``tell`` takes a line where a newer file is not used.
+def password_authenticator(config: HtpasswdConfig, where: str, tell: Callable[[str], None]) -> PasswordAuthenticator:
+    """What a receiver asks; ``where`` names the extension, ``tell`` takes a line where a newer file is not used.
 
     Raises:
         ConfigError: a line of the users cannot be used, or the file cannot be read.
     """
     from stepsize.collector.access.passwords import PasswordAuthenticator, parse_htpasswd  # noqa: PLC0415 - as above
-    from stepsize.collector.access.watched import WatchedFile  # noqa: PLC0415 - configurations are checked without it
+    from stepsize.collector.access.watched import watched  # noqa: PLC0415 - configurations are checked without it
     from stepsize.errors import ConfigError  # noqa: PLC0415 - as above
 
     try:
         inline = parse_htpasswd(config.inline.reveal()) if config.inline.reveal().strip() else {}
     except ValueError as error:
-        raise ConfigError(f"basicauth: htpasswd.inline: {error}") from None
+        raise ConfigError(f"{where}.htpasswd.inline: {error}") from None
     if config.file is None:
         return PasswordAuthenticator(lambda: inline)
-    file = WatchedFile(config.file, parse_htpasswd, tell)
+    file = watched(config.file, parse_htpasswd, f"{where}.htpasswd.file", tell)
     return PasswordAuthenticator(lambda: {**file.get(), **inline})

@@ -45,17 +45,17 @@ class BearerTokenAuthConfig:
             raise ValueError("no bearer token provided: give token, tokens or filename")
 
 
-def token_authenticator(config: BearerTokenAuthConfig, tell: Callable[[str], None]) -> TokenAuthenticator:
-    """What a receiver asks; ``tell`` takes a line where a newer file is not used.
+def token_authenticator(config: BearerTokenAuthConfig, where: str, tell: Callable[[str], None]) -> TokenAuthenticator:
+    """What a receiver asks; ``where`` names the extension, ``tell`` takes a line where a newer file is not used.
 
     Raises:
         ConfigError: the file cannot be read.
     """
     from stepsize.collector.access.authenticator import TokenAuthenticator, token_digests  # noqa: PLC0415 - as above
-    from stepsize.collector.access.watched import WatchedFile  # noqa: PLC0415 - configurations are checked without it
+    from stepsize.collector.access.watched import watched  # noqa: PLC0415 - configurations are checked without it
 
     if config.filename is not None:
-        file = WatchedFile(config.filename, lambda content: token_digests(content.splitlines()), tell)
+        file = watched(config.filename, lambda content: token_digests(content.splitlines()), f"{where}.filename", tell)
         return TokenAuthenticator(file.get, config.scheme, config.header)
     known = token_digests(one.reveal() for one in (config.token, *config.tokens))
     return TokenAuthenticator(lambda: known, config.scheme, config.header)

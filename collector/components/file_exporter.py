@@ -42,7 +42,11 @@ class FileExporterConfig:
     """Which file, and how."""
 
     path: Path = option(file_path, says="the file; its directory has to be there, unless `create_directory`")
-    append: bool = option(flag, default=False, says="whether what is in it stays at a start; with `rotation` it does")
+    append: bool = option(
+        flag,
+        default=False,
+        says="whether what is in it stays at a start; with `rotation` it does, and this is left away",
+    )
     rotation: RotationConfig | None = option(Section(RotationConfig), default=None, says="renames what is full")
     format: str = option(
         choice("json", "proto"),
@@ -56,3 +60,5 @@ class FileExporterConfig:
         """Refuse what cannot work."""
         if self.flush_interval_s <= 0:
             raise ValueError("flush_interval must be above 0")
+        if self.append and self.rotation is not None:
+            raise ValueError("append and rotation exclude one another: a file that is rotated is never cut")

@@ -31,6 +31,7 @@ _MAX_MESSAGE_MIB = 1024
 COMPRESSIONS = ("", "gzip", "zstd", "zlib", "snappy", "deflate", "lz4", "x-snappy-framed")
 """What bodies may be packed with; the empty name is none."""
 _LIMITS = RequestLimits()
+_IDLE_S = 75.0
 
 
 def _compressions(value: Any) -> tuple[str, ...]:
@@ -124,11 +125,34 @@ class KeepaliveConfig:
     )
 
 
+def _tcp(value: Any) -> str:
+    """Upstream's ``transport``, of which there is one here."""
+    if value != "tcp":
+        raise ValueError(f"expected tcp, found {value!r}; agents on this machine have a Unix socket anyhow")
+    return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpKeepaliveConfig:
+    """Connections that serve several requests, in place of the two keys below."""
+
+    enabled: bool = option(flag, default=True, says="whether there are any")
+    idle_timeout_s: float = option(
+        duration_s, default=_IDLE_S, key="idle_timeout", says="how long one may be without a request"
+    )
+
+    def validate(self) -> None:
+        """Refuse what cannot work."""
+        if self.idle_timeout_s <= 0:
+            raise ValueError("idle_timeout must be above 0")
+
+
 @dataclass(frozen=True, slots=True)
 class GrpcConfig:
     """OTLP/gRPC."""
 
     endpoint: Endpoint = option(listen_address, default=Endpoint("127.0.0.1", 4317), says="where it listens")
+    transport: str = option(_tcp, default="tcp", says="`tcp`")
     tls: ServerTlsConfig | None = option(Section(ServerTlsConfig), default=None, says="certificates")
     auth: AuthConfig | None = option(Section(AuthConfig), default=None, says="who may send")
     max_recv_msg_size_mib: int = option(whole, default=20, says="largest message, as it is sent and unpacked")
@@ -157,6 +181,7 @@ class HttpConfig:
     """OTLP/HTTP."""
 
     endpoint: Endpoint = option(listen_address, default=Endpoint("127.0.0.1", 4318), says="where it listens")
+    transport: str = option(_tcp, default="tcp", says="`tcp`")
     tls: ServerTlsConfig | None = option(Section(ServerTlsConfig), default=None, says="certificates")
     auth: AuthConfig | None = option(Section(AuthConfig), default=None, says="who may send")
     max_request_body_size: int = option(
@@ -178,8 +203,9 @@ class HttpConfig:
     write_timeout_s: float = option(
         duration_s, default=30.0, key="write_timeout", says="how long a client may take to read its answer"
     )
+    keepalive: HttpKeepaliveConfig | None = option(Section(HttpKeepaliveConfig), default=None)
     idle_timeout_s: float = option(
-        duration_s, default=75.0, key="idle_timeout", says="how long a connection may be without a request"
+        duration_s, default=_IDLE_S, key="idle_timeout", says="how long a connection may be without a request"
     )
     keep_alives_enabled: bool = option(flag, default=True, says="whether a connection serves several requests")
     max_connections: int = option(whole, default=4096, says="connections at once; further ones are told to come later")
@@ -195,6 +221,16 @@ class HttpConfig:
             raise ValueError("read_timeout, write_timeout and idle_timeout must be above 0")
         if not self.max_connections or not self.max_header_bytes:
             raise ValueError("max_connections and max_header_bytes must be above 0")
+
+    @property
+    def idle_s(self) -> float:
+        """How long a connection may be without a request, whichever key says so."""
+        return self.keepalive.idle_timeout_s if self.keepalive else self.idle_timeout_s
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Whether a connection serves several requests, whichever key says so."""
+        return self.keepalive.enabled if self.keepalive else self.keep_alives_enabled
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stepsize.collector.config.language import Section, choice, duration_s, flag, number, option, whole
+from stepsize.collector.config.language import Section, always, choice, duration_s, flag, number, option, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ class QueueBatchConfig:
 class QueueConfig:
     """``sending_queue``: what of the log may wait for this exporter."""
 
+    enabled: bool = option(always, default=True, says="`true`: what waits is on disk in any case")
     num_consumers: int = option(whole, default=10, says="requests under way at once")
     sizer: str = option(choice("bytes"), default="bytes", says="`bytes`: the only one, since the queue is on disk")
     queue_size: int = option(

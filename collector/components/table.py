@@ -47,3 +47,6 @@ COMPONENTS: Mapping[str, Mapping[str, type[Any]]] = {
     },
 }
 """What a configuration may name."""
+
+ALIASES: Mapping[str, Mapping[str, str]] = {"exporters": {"otlp_grpc": "otlp", "otlp_http": "otlphttp"}}
+"""Other names of types. Upstream calls these exporters so today, and knows them by their old names too."""

@@ -1,12 +1,14 @@
 """The text of a configuration: YAML within bounds, and what ``${…}`` stands for.
 
-What comes in: text, an environment, a way to read files. What goes out: plain values; a :class:`ConfigError` that names
-the place otherwise. Never reads a file or a process's environment by itself: both are handed in.
+What comes in: text, an environment, a way to read files. What goes out: plain values, and in which line each key
+stands; a :class:`ConfigError` that names the place otherwise. Never reads a file or a process's environment by itself:
+both are handed in.
 
 ``${env:NAME}`` and ``${NAME}`` stand for an environment variable, ``${env:NAME:-default}`` for a default where it is
-not set, ``${file:PATH}`` for what is in a file, ``$$`` for a dollar sign
-(opentelemetry.io/docs/collector/configuration). A text of a few hundred bytes whose aliases unfold to gigabytes is
-refused before it does.
+not set or empty, ``${file:PATH}`` for what is in a file, ``$$`` for a dollar sign
+(opentelemetry.io/docs/collector/configuration). Where upstream puts nothing in the place of a variable that is not set,
+and goes on, this one refuses: without its variable ``client_ca_file`` would admit everybody and ``endpoint`` listen to
+everybody. A text of a few hundred bytes whose aliases unfold to gigabytes is refused before it does.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import yaml
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
+from stepsize.collector.config.language import PlacedError, Variable
 from stepsize.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,8 +40,34 @@ _REFERENCE = re.compile(
 )
 
 
-def parse_yaml(text: str, source: str, environ: Mapping[str, str], read: Callable[[str], str] | None = None) -> Any:
-    """The values of a YAML document, references filled in.
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A YAML document.
+
+    Attributes:
+        values: what it says, references filled in.
+        lines: lines of keys, from 1, by the path to each: ``receivers.otlp.protocols``, ``processors.x.actions[0]``.
+    """
+
+    values: Any
+    lines: Mapping[str, int]
+
+    def line_of(self, place: str) -> int | None:
+        """The line of the key at ``place``, or of the nearest that it is a part of."""
+        while place and place not in self.lines:
+            place = place[: max(place.rfind("."), place.rfind("["), 0)]
+        return self.lines.get(place)
+
+    def named(self, source: str, place: str) -> str:
+        """How a message about ``place`` begins: ``otel-config.yaml:12``."""
+        line = self.line_of(place)
+        return source if line is None else f"{source}:{line}"
+
+
+def parse_yaml(
+    text: str, source: str, environ: Mapping[str, str], read: Callable[[str], str] | None = None
+) -> Document:
+    """A YAML document, references in it filled in.
 
     Args:
         text: the document.
@@ -49,18 +78,29 @@ def parse_yaml(text: str, source: str, environ: Mapping[str, str], read: Callabl
     Raises:
         ConfigError: it is no YAML, is too large, or names a variable or file that is not there.
     """
-    values = _values(text, source)
+    lines: dict[str, int] = {}
+    values = _values(text, source, lines)
+    document = Document(values, lines)
     try:
-        return _Filling(environ, read).fill(values, source)
+        return Document(_Filling(environ, read).fill(values, ""), lines)
+    except PlacedError as error:
+        raise ConfigError(f"{document.named(source, error.place)}: {error}") from None
     except RecursionError:
         raise ConfigError(f"{source}: not valid YAML: it is nested too deeply") from None
 
 
-def _values(text: str, source: str) -> Any:
+def _values(text: str, source: str, lines: dict[str, int] | None = None) -> Any:
+    """The values of a text; ``lines`` takes where they stand."""
     if len(text) > MAX_TEXT_BYTES:
         raise ConfigError(f"{source}: it is larger than {MAX_TEXT_BYTES} bytes")
+    loader = _Loader(text)
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 - a safe loader, with more refusals
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if lines is not None:
+            _note_lines(node, "", lines)
+        return loader.construct_document(node)
     except RecursionError:
         raise ConfigError(f"{source}: not valid YAML: it is nested too deeply") from None
     except ValueError as error:  # a date such as 2026-13-01
@@ -70,6 +110,25 @@ def _values(text: str, source: str) -> Any:
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it cannot be read"
         raise ConfigError(f"{source}{where}: not valid YAML: {problem}") from None
+    finally:
+        loader.dispose()
+
+
+def _note_lines(node: yaml.Node, path: str, lines: dict[str, int]) -> None:
+    """Where each key below ``node`` stands; of what aliases unfold to, no more than a configuration may hold."""
+    if len(lines) >= MAX_VALUES:
+        return
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                place = f"{path}.{key.value}" if path else key.value
+                lines[place] = key.start_mark.line + 1
+                _note_lines(value, place, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            place = f"{path}[{index}]"
+            lines[place] = value.start_mark.line + 1
+            _note_lines(value, place, lines)
 
 
 class _Loader(yaml.SafeLoader):
@@ -128,43 +187,56 @@ class _Filling:
     read: Callable[[str], str] | None
     made: int = 0
 
-    def fill(self, value: Any, where: str) -> Any:
-        """``value`` with every reference in it filled in."""
+    def fill(self, value: Any, place: str) -> Any:
+        """``value``, which stands at ``place``, with every reference in it filled in.
+
+        Raises:
+            PlacedError: a reference names what is not there.
+        """
         self.made += 1
         if self.made > MAX_VALUES:
-            raise ConfigError(f"{where.partition(':')[0]}: not valid YAML: it unfolds to more than {MAX_VALUES} values")
+            raise PlacedError(f"not valid YAML: it unfolds to more than {MAX_VALUES} values", "")
         if isinstance(value, dict):
-            return {key: self.fill(inner, f"{where}: {key}") for key, inner in value.items()}
+            return {key: self.fill(inner, f"{place}.{key}" if place else str(key)) for key, inner in value.items()}
         if isinstance(value, list):
-            return [self.fill(inner, where) for inner in value]
+            return [self.fill(inner, f"{place}[{index}]") for index, inner in enumerate(value)]
         if not isinstance(value, str):
             return value
         whole = _REFERENCE.fullmatch(value)
         if whole and whole["file"]:  # the value is all that the file holds: a list, say
-            return _values(self._file(whole["file"], where), f"{where}: {whole['file']}")
-        return _REFERENCE.sub(lambda match: self._text(match, where), value)
+            return _values(self._file(whole["file"], place), f"{place}: {whole['file']}")
+        filled = _REFERENCE.sub(lambda match: self._text(match, place), value)
+        return Variable(filled, _as_yaml(filled)) if whole and whole["name"] else filled
 
-    def _text(self, match: re.Match[str], where: str) -> str:
+    def _text(self, match: re.Match[str], place: str) -> str:
         if match[0] == "$$":
             return "$"
         if match["file"]:
-            return self._file(match["file"], where).rstrip("\r\n")
+            return self._file(match["file"], place).rstrip("\r\n")
         name = match["name"]
         if name is None:
-            raise ConfigError(
-                f"{where}: {match[0]} is not understood; use ${{env:NAME}}, ${{env:NAME:-default}} or ${{file:PATH}}"
-            )
-        found = self.environ.get(name) or match["default"]  # as in a shell, `:-` stands in for an empty one too
+            known = "${env:NAME}, ${env:NAME:-default} or ${file:PATH}"
+            raise PlacedError(f"{place}: {match[0]} is not understood; use {known}", place)
+        found = self.environ.get(name)
+        if not found and match["default"] is not None:  # as in a shell, `:-` stands in for an empty one too
+            found = match["default"]
         if found is None:
-            raise ConfigError(
-                f"{where}: environment variable {name} is not set; set it or give ${{env:{name}:-default}}"
-            )
+            remedy = f"set it, or write ${{env:{name}:-}} if nothing is to stand there"
+            raise PlacedError(f"{place}: environment variable {name} is not set; {remedy}", place)
         return found
 
-    def _file(self, path: str, where: str) -> str:
+    def _file(self, path: str, place: str) -> str:
         if self.read is None:
-            raise ConfigError(f"{where}: ${{file:{path}}} is not understood here: no files are read")
+            raise PlacedError(f"{place}: ${{file:{path}}} is not understood here: no files are read", place)
         try:
             return self.read(path)
         except ConfigError as error:
-            raise ConfigError(f"{where}: {error}") from None
+            raise PlacedError(f"{place}: {error}", place) from None
+
+
+def _as_yaml(text: str) -> Any:
+    """A variable's text as YAML, as upstream takes it where a key wants more than text; itself where it is none."""
+    try:
+        return _values(text, "")
+    except ConfigError:
+        return text

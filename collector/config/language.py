@@ -50,6 +50,31 @@ class Sections:
     kind: type[Any]
 
 
+class PlacedError(ConfigError):
+    """What is wrong with a configuration, and the key that it is about: ``receivers.otlp.protocols.http.endpoint``."""
+
+    def __init__(self, message: str, place: str) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+class Variable(str):  # noqa: SLOT000 - it holds more than a text
+    """What a variable holds that stands for a whole value: a text, and what it is as YAML where more is wanted."""
+
+    structure: Any
+
+    def __new__(cls, text: str, structure: Any) -> Variable:  # noqa: PYI034 - `typing.Self` is younger than Python 3.10
+        """As ``text``; ``structure`` is the same as YAML."""
+        made = super().__new__(cls, text)
+        made.structure = structure
+        return made
+
+
+def structure_of(value: Any) -> Any:
+    """A value; of a variable's text, what it is as YAML: a list, a mapping, a number."""
+    return value.structure if isinstance(value, Variable) else value
+
+
 @dataclass(frozen=True, slots=True)
 class Secret:
     """Text that is never shown: only :meth:`reveal` has it."""
@@ -70,29 +95,37 @@ class Secret:
 def build(kind: type[T], value: Any, where: str) -> T:
     """An instance of the dataclass ``kind`` from a mapping; calls its ``validate`` where it has one.
 
+    A key without a value is one that is left out, but for sections, which have their defaults then.
+
     Raises:
-        ConfigError: a key is unknown or missing, or a value is refused; the message starts with ``where``.
+        PlacedError: a key is unknown or missing, or a value is refused; the message starts with ``where``.
     """
+    value = structure_of(value)
     if value is None:
         value = {}
     if not isinstance(value, dict):
         found = repr(value) if isinstance(value, (int, float)) else f"a {type(value).__name__}"  # it may hold a secret
-        raise ConfigError(f"{where}: expected keys and values, found {found}")
+        raise PlacedError(f"{where}: expected keys and values, found {found}", where)
     known = {row.metadata["key"] or row.name: row for row in fields(kind)}  # type: ignore[arg-type]  # a dataclass
     for key in value:
         if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}; known: {', '.join(sorted(known)) or 'none'}")
-    given = {known[key].name: _value(known[key], inner, f"{where}.{key}") for key, inner in value.items()}
+            said = f"{where}: unknown key {key!r}; known: {', '.join(sorted(known)) or 'none'}"
+            raise PlacedError(said, f"{where}.{key}")
+    given = {
+        known[key].name: _value(known[key], inner, f"{where}.{key}")
+        for key, inner in value.items()
+        if inner is not None or isinstance(known[key].metadata["parse"], Section)
+    }
     for key, row in known.items():
         if row.name not in given and row.default is MISSING and row.default_factory is MISSING:
-            raise ConfigError(f"{where}: {key} is needed")
+            raise PlacedError(f"{where}: {key} is needed", where)
     made = kind(**given)
     validate = getattr(made, "validate", None)
     if validate is not None:
         try:
             validate()
         except ValueError as error:
-            raise ConfigError(f"{where}: {error}") from None
+            raise PlacedError(f"{where}: {error}", where) from None
     return made
 
 
@@ -101,13 +134,14 @@ def _value(row: Any, value: Any, where: str) -> Any:
     if isinstance(parse, Section):
         return build(parse.kind, value, where)
     if isinstance(parse, Sections):
-        if not isinstance(value, list):
-            raise ConfigError(f"{where}: expected a list of sections")
-        return tuple(build(parse.kind, inner, f"{where}[{index}]") for index, inner in enumerate(value))
+        listed = structure_of(value)
+        if not isinstance(listed, list):
+            raise PlacedError(f"{where}: expected a list of sections", where)
+        return tuple(build(parse.kind, inner, f"{where}[{index}]") for index, inner in enumerate(listed))
     try:
         return parse(value)
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"{where}: {error}") from None
+        raise PlacedError(f"{where}: {error}", where) from None
 
 
 def text(value: Any) -> str:
@@ -144,6 +178,13 @@ def flag(value: Any) -> bool:
     raise ValueError(f"expected true or false, found {value!r}")
 
 
+def always(value: Any) -> bool:
+    """A flag of upstream's that can only be set here."""
+    if not flag(value):
+        raise ValueError("only true is supported")
+    return True
+
+
 def number(value: Any) -> float:
     """A number, not negative."""
     try:
@@ -157,16 +198,22 @@ def number(value: Any) -> float:
 
 def pairs(value: Any) -> tuple[tuple[str, str], ...]:
     """Names and texts."""
-    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
-        raise ValueError("expected names and texts")
-    return tuple((name, text(inner)) for name, inner in value.items())
+    return tuple((name, text(inner)) for name, inner in _named(value))
 
 
 def secret_pairs(value: Any) -> tuple[tuple[str, Secret], ...]:
     """Names and texts that are never shown: headers."""
-    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+    return tuple((name, secret(inner)) for name, inner in _named(value))
+
+
+def _named(value: Any) -> list[tuple[str, Any]]:
+    """What a mapping holds, or a list of ``name`` and ``value`` as upstream's configopaque takes it, too."""
+    found = structure_of(value)
+    if isinstance(found, list) and all(isinstance(one, dict) and one.keys() == {"name", "value"} for one in found):
+        found = {one["name"]: one["value"] for one in found}
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise ValueError("expected names and texts")
-    return tuple((name, secret(inner)) for name, inner in value.items())
+    return list(found.items())
 
 
 def whole(value: Any) -> int:
@@ -201,6 +248,7 @@ def directory_path(value: Any) -> Path | None:
 
 def names(value: Any) -> tuple[str, ...]:
     """A list of names."""
+    value = structure_of(value)
     if value is None:
         return ()
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):

@@ -9,21 +9,22 @@ upstream.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepsize.collector.components.parquet_exporter import ParquetExporterConfig
-from stepsize.collector.components.table import COMPONENTS
+from stepsize.collector.components.table import ALIASES, COMPONENTS
+from stepsize.collector.config.addresses import check_addresses
 from stepsize.collector.config.document import MAX_TEXT_BYTES, parse_yaml
-from stepsize.collector.config.language import Endpoint, build, names, option
+from stepsize.collector.config.language import PlacedError, build, names, option
 from stepsize.collector.config.telemetry import TelemetryConfig
 from stepsize.collector.pipelines.credentials import can_sign
 from stepsize.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 CONFIG_FILE = "otel-config.yaml"
 _MAX_NAME = 60
@@ -114,104 +115,99 @@ def parse(
     ``read`` is how ``${file:PATH}`` gets at a file's text; without it such a reference is refused.
 
     Raises:
-        ConfigError: it is wrong.
+        ConfigError: it is wrong; the message starts with the source, the line and the key.
     """
-    values = parse_yaml(text, source, environ, read)
+    document = parse_yaml(text, source, environ, read)
+    try:
+        return _config(document.values)
+    except PlacedError as error:
+        raise ConfigError(f"{document.named(source, error.place)}: {error}") from None
+
+
+def _config(values: Any) -> CollectorConfig:
     if not isinstance(values, dict):
-        raise ConfigError(f"{source}: expected sections {', '.join([*COMPONENTS, 'service'])}")
-    _known(values, (*COMPONENTS, "service"), f"{source}:", "section")
-    built = {section: _components(section, values.get(section), source) for section in COMPONENTS}
+        raise PlacedError(f"expected sections {', '.join([*COMPONENTS, 'service'])}", "")
+    _known(values, (*COMPONENTS, "service"), "", "section")
+    built = {section: _components(section, values.get(section)) for section in COMPONENTS}
     service = values.get("service")
     if not isinstance(service, dict):
-        raise ConfigError(f"{source}: a service section with pipelines is needed")
-    _known(service, ("extensions", "pipelines", "telemetry"), f"{source}: service:", "key")
-    pipelines = _pipelines(service.get("pipelines"), source)
+        raise PlacedError("a service section with pipelines is needed", "service")
+    _known(service, ("extensions", "pipelines", "telemetry"), "service", "key")
+    pipelines = _pipelines(service.get("pipelines"))
     used = {
-        key: _used({name for one in pipelines.values() for name in getattr(one, key)}, built[key], key, source)
+        key: _used(
+            {name: f"service.pipelines.{of}.{key}" for of, one in pipelines.items() for name in getattr(one, key)},
+            built[key],
+            key,
+        )
         for key in _PIPELINE_KEYS
     }
-    extensions = set(_named(service.get("extensions"), f"{source}: service.extensions"))
+    extensions = dict.fromkeys(_named(service.get("extensions"), "service.extensions"), "service.extensions")
     config = CollectorConfig(
         pipelines=pipelines,
         receivers=used["receivers"],
         processors=used["processors"],
         exporters=used["exporters"],
-        extensions=_used(extensions, built["extensions"], "extensions", source),
-        telemetry=build(TelemetryConfig, service.get("telemetry"), f"{source}: service.telemetry"),
+        extensions=_used(extensions, built["extensions"], "extensions"),
+        telemetry=build(TelemetryConfig, service.get("telemetry"), "service.telemetry"),
     )
     if len(config.of_kind(ParquetExporterConfig)) > 1:
-        raise ConfigError(f"{source}: service.pipelines: one parquet exporter can be used, not several")
-    _check_addresses(config, source)
-    _check_credentials(config, source)
+        raise PlacedError("service.pipelines: one parquet exporter can be used, not several", "service.pipelines")
+    check_addresses(config)
+    _check_credentials(config)
     return config
 
 
-def _check_credentials(config: CollectorConfig, source: str) -> None:
+def _check_credentials(config: CollectorConfig) -> None:
     """Refuse an exporter that is to be signed by what signs nothing."""
     for name, exporter in config.exporters.items():
         auth = getattr(exporter, "auth", None)
         if auth is not None and not can_sign(config.extensions.get(auth.authenticator)):
-            raise ConfigError(
-                f"{source}: exporters.{name}.auth.authenticator: {auth.authenticator!r} is no extension in "
-                "service.extensions that signs requests; there are bearertokenauth, and basicauth with client_auth"
+            where = f"exporters.{name}.auth.authenticator"
+            raise PlacedError(
+                f"{where}: {auth.authenticator!r} is no extension in service.extensions that signs requests; there are "
+                "bearertokenauth, and basicauth with client_auth",
+                where,
             )
 
 
-def _check_addresses(config: CollectorConfig, source: str) -> None:
-    """Refuse two components that would listen on the same address; port 0 is a free one each time."""
-    taken: dict[Endpoint, str] = {}
-    for section in ("receivers", "exporters", "extensions"):
-        for name, component in getattr(config, section).items():
-            for endpoint in _endpoints(component):
-                if endpoint.port and endpoint in taken:
-                    raise ConfigError(
-                        f"{source}: {section}.{name}: {endpoint} is the address of {taken[endpoint]} already"
-                    )
-                taken[endpoint] = f"{section}.{name}"
-
-
-def _endpoints(component: Any) -> Iterator[Endpoint]:
-    """The addresses that a component listens on."""
-    for row in fields(component):
-        value = getattr(component, row.name)
-        if isinstance(value, Endpoint):
-            yield value
-        elif is_dataclass(value):
-            yield from _endpoints(value)
-
-
-def _components(section: str, values: Any, source: str) -> dict[str, Any]:
+def _components(section: str, values: Any) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigError(f"{source}: {section}: expected components, found {values!r}")
-    types = COMPONENTS[section]
+        raise PlacedError(f"{section}: expected components, found {values!r}", section)
+    types, aliases = COMPONENTS[section], ALIASES.get(section, {})
     built = {}
     for name, inner in values.items():
+        where = f"{section}.{name}"
         kind = str(name).partition("/")[0]
         if len(str(name)) > _MAX_NAME:  # it is a part of a file's name
-            raise ConfigError(f"{source}: {section}: a name goes up to {_MAX_NAME} characters")
+            raise PlacedError(f"{section}: a name goes up to {_MAX_NAME} characters", where)
+        kind = aliases.get(kind, kind)
         if kind not in types:
-            raise ConfigError(f"{source}: {section}: unknown type {kind!r}; known: {', '.join(sorted(types))}")
-        built[name] = build(types[kind], inner, f"{source}: {section}.{name}")
+            known = ", ".join(sorted({*types, *aliases}))
+            raise PlacedError(f"{section}: unknown type {kind!r}; known: {known}", where)
+        built[name] = build(types[kind], inner, where)
     return built
 
 
-def _pipelines(values: Any, source: str) -> dict[str, Pipeline]:
-    where = f"{source}: service.pipelines"
+def _pipelines(values: Any) -> dict[str, Pipeline]:
+    where = "service.pipelines"
     if not isinstance(values, dict) or not values:
-        raise ConfigError(f"{where}: a metrics pipeline is needed")
+        raise PlacedError(f"{where}: a metrics pipeline is needed", where)
     for name in values:
         if str(name).partition("/")[0] != "metrics":
-            raise ConfigError(f"{where}: unknown pipeline {name!r}; stepsize takes metrics only: metrics, metrics/NAME")
+            said = f"{where}: unknown pipeline {name!r}; stepsize takes metrics only: metrics, metrics/NAME"
+            raise PlacedError(said, f"{where}.{name}")
     return {name: build(Pipeline, inner, f"{where}.{name}") for name, inner in values.items()}
 
 
-def _used(wanted: set[str], defined: Mapping[str, Any], section: str, source: str) -> dict[str, Any]:
+def _used(wanted: Mapping[str, str], defined: Mapping[str, Any], section: str) -> dict[str, Any]:
+    """Of the components that are defined those that are named; ``wanted`` says where each is."""
     for name in sorted(wanted):
         if name not in defined:
             known = ", ".join(sorted(defined)) or "none"
-            raise ConfigError(f"{source}: service: {name!r} is not defined under {section}; defined: {known}")
+            raise PlacedError(f"service: {name!r} is not defined under {section}; defined: {known}", wanted[name])
     return {name: config for name, config in defined.items() if name in wanted}
 
 
@@ -219,10 +215,12 @@ def _named(value: Any, where: str) -> tuple[str, ...]:
     try:
         return names(value)
     except ValueError as error:
-        raise ConfigError(f"{where}: {error}") from None
+        raise PlacedError(f"{where}: {error}", where) from None
 
 
 def _known(values: Mapping[Any, Any], known: tuple[str, ...], where: str, what: str) -> None:
     for key in values:
         if key not in known:
-            raise ConfigError(f"{where} unknown {what} {key!r}; known: {', '.join(known)}")
+            prefix = f"{where}: " if where else ""
+            place = f"{where}.{key}" if where else str(key)
+            raise PlacedError(f"{prefix}unknown {what} {key!r}; known: {', '.join(known)}", place)

@@ -151,10 +151,11 @@ class Servers:
         if auth is None or auth.authenticator in self._authenticators:
             return
         extension = self._config.extensions.get(auth.authenticator)
+        name = f"extensions.{auth.authenticator}"
         if isinstance(extension, BearerTokenAuthConfig):
-            self._authenticators[auth.authenticator] = token_authenticator(extension, self._log.error)
+            self._authenticators[auth.authenticator] = token_authenticator(extension, name, self._log.error)
         elif isinstance(extension, BasicAuthConfig) and extension.htpasswd is not None:
-            self._authenticators[auth.authenticator] = password_authenticator(extension.htpasswd, self._log.error)
+            self._authenticators[auth.authenticator] = password_authenticator(extension.htpasswd, name, self._log.error)
         else:
             raise ConfigError(
                 f"{where}.authenticator: {auth.authenticator!r} is no extension in service.extensions that knows who "
@@ -291,9 +292,9 @@ def _http_limits(config: HttpConfig) -> HttpLimits:
         read_timeout_s=config.read_timeout_s,
         read_header_timeout_s=config.read_header_timeout_s,
         write_timeout_s=config.write_timeout_s,
-        idle_timeout_s=config.idle_timeout_s,
+        idle_timeout_s=config.idle_s,
         max_connections=config.max_connections,
-        keep_alive=config.keep_alives_enabled,
+        keep_alive=config.keeps_alive,
     )
 
 

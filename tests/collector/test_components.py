@@ -210,6 +210,8 @@ def test_secrets_are_not_shown() -> None:
             "tls.ca_file: there is no file /no/such",
         ),
         ("otlphttp", {"endpoint": "https://h", "tls": {"cert_pem": "x"}}, "a certificate needs its key"),
+        ("otlp", {"endpoint": "h:1", "sending_queue": {"enabled": False}}, "sending_queue.enabled: only true is"),
+        ("file", {"path": "x", "append": True, "rotation": {}}, "append and rotation exclude one another"),
         ("file", {}, "file: path is needed"),
         ("file", {"path": "x", "compression": "zstd"}, "unknown key 'compression'"),
         ("file", {"path": "x", "format": "csv"}, "expected json or proto"),

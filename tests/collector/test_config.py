@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -52,6 +52,96 @@ def test_environment() -> None:
     assert config.of_kind(OtlpReceiverConfig)[0].protocols.grpc.max_recv_msg_size_mib == 7
 
 
+def with_exporter(text: str, environ: dict[str, str]) -> Any:
+    """The configuration of an exporter that is written as ``text``."""
+    whole = f"""
+receivers: {{otlp: {{protocols: {{http: }}}}}}
+exporters: {{otlp_http: {text}}}
+service: {{pipelines: {{metrics: {{receivers: [otlp], exporters: [otlp_http]}}}}}}
+"""
+    return parse(whole, "c", environ).exporters["otlp_http"]
+
+
+def test_variables() -> None:
+    """A variable is the text that it holds; where a key wants more than text, what it is as YAML, as upstream."""
+    written = "{endpoint: '${env:URL}', headers: '${env:HEADERS}', tls: '${env:TLS}', encoding: '${env:E:-json}'}"
+    environ = {"URL": "http://h", "HEADERS": "{authorization: 'Bearer: 007', x: 012}", "TLS": "", "E": ""}
+    config = with_exporter(written, environ)
+    assert {name: value.reveal() for name, value in config.headers} == {"authorization": "Bearer: 007", "x": "10"}
+    assert config.encoding == "json"  # as in a shell, for an empty one too
+    assert with_exporter("{endpoint: http://h, headers: {a: '${T}'}}", {"T": "0123"}).headers[0][1].reveal() == "0123"
+    assert with_exporter("{endpoint: http://h, headers: {a: '${T}'}}", {"T": "a: [b"}).headers[0][1].reveal() == "a: [b"
+    assert with_exporter("{endpoint: http://h, proxy_url: , timeout: null}", {}).timeout_s == 30.0
+
+
+@pytest.mark.parametrize("written", ["${env:CA}", "${CA}", "/certs/${env:CA}"])
+def test_a_variable_that_is_not_set(written: str) -> None:
+    """It ends the start: nothing in its place would have a collector admit everybody, or listen to everybody."""
+    with pytest.raises(ConfigError) as refused:
+        with_exporter(f"{{endpoint: http://h, headers: {{a: '{written}'}}}}", {})
+    assert str(refused.value) == (
+        "c:3: exporters.otlp_http.headers.a: environment variable CA is not set; "
+        "set it, or write ${env:CA:-} if nothing is to stand there"
+    )
+    empty = with_exporter(f"{{endpoint: http://h, headers: {{a: '{written}'}}}}", {"CA": ""})
+    assert empty.headers[0][1].reveal() == written.partition("$")[0]
+
+
+def test_headers_in_a_list() -> None:
+    """Headers may be written as a list of names and values, as upstream takes them too."""
+    config = with_exporter("{endpoint: http://h, headers: [{name: a, value: b}, {name: c, value: d}]}", {})
+    assert [(name, value.reveal()) for name, value in config.headers] == [("a", "b"), ("c", "d")]
+
+
+@pytest.mark.parametrize(
+    ("http", "health", "prometheus", "reader", "said"),
+    [
+        (
+            "127.0.0.1:1",
+            "127.0.0.1:1",
+            ":0",
+            "a",
+            "extensions.health_check.endpoint: 127.0.0.1:1 is the address of receiv",
+        ),
+        ("127.0.0.1:1", "h:2", "localhost:1", "a", "exporters.prometheus.endpoint: localhost:1 is the address of"),
+        (
+            "0.0.0.0:1",
+            "h:2",
+            "10.0.0.1:1",
+            "a",
+            "exporters.prometheus.endpoint: 10.0.0.1:1 is the address of receivers.",
+        ),
+        (
+            "127.0.0.1:1",
+            "[::]:1",
+            "h:3",
+            "a",
+            "extensions.health_check.endpoint: [::]:1 is the address of receivers.otlp.",
+        ),
+        ("h:1", "h:2", "h:8888", "h", "prometheus: h:8888 is the address of exporters.prometheus.endpoint already"),
+        ("h:0", "h:0", "h:0", "a", ""),
+        ("10.0.0.1:1", "10.0.0.2:1", "[::1]:1", "a", ""),
+    ],
+)
+def test_two_on_one_address(http: str, health: str, prometheus: str, reader: str, said: str) -> None:
+    """Whoever would be refused by the kernel is refused by name when the configuration is read, and nobody else."""
+    text = f"""
+receivers: {{otlp: {{protocols: {{http: {{endpoint: "{http}"}}}}}}}}
+exporters: {{parquet: , prometheus: {{endpoint: "{prometheus}"}}}}
+extensions: {{health_check: {{endpoint: "{health}"}}}}
+service:
+  extensions: [health_check]
+  pipelines: {{metrics: {{receivers: [otlp], exporters: [parquet, prometheus]}}}}
+  telemetry: {{metrics: {{readers: [{{pull: {{exporter: {{prometheus: {{host: {reader}}}}}}}}}]}}}}
+"""
+    if not said:
+        assert parse(text, "c", {})
+        return
+    with pytest.raises(ConfigError) as refused:
+        parse(text, "c", {})
+    assert said in str(refused.value)
+
+
 def test_values() -> None:
     """Durations are Go's, addresses may be IPv6 or without a host, protocols without a value have their defaults."""
     text = """
@@ -91,12 +181,12 @@ BASE = {
         (
             "receivers",
             "{otlp: {protocols: {http: {endpont: 1}}}}",
-            "c.yaml: receivers.otlp.protocols.http: unknown key 'endpont'; known: ",
+            "receivers.otlp.protocols.http: unknown key 'endpont'; known: ",
         ),
-        ("receivers", "{jaeger: {}}", "c.yaml: receivers: unknown type 'jaeger'; known: otlp"),
+        ("receivers", "{jaeger: {}}", "receivers: unknown type 'jaeger'; known: otlp"),
         ("receivers", "{otlp: {protocols: {thrift: {}}}}", "unknown key 'thrift'; known: grpc, http"),
-        ("receivers", "{otlp: {}}", "c.yaml: receivers.otlp: name at least one of grpc and http"),
-        ("receivers", "{otlp: 3}", "c.yaml: receivers.otlp: expected keys and values, found 3"),
+        ("receivers", "{otlp: {}}", "receivers.otlp: name at least one of grpc and http"),
+        ("receivers", "{otlp: 3}", "receivers.otlp: expected keys and values, found 3"),
         (
             "receivers",
             "{otlp: {protocols: {http: {endpoint: nowhere}}}}",
@@ -111,7 +201,7 @@ BASE = {
         (
             "exporters",
             "{parquet: {}, kafka: {}}",
-            "exporters: unknown type 'kafka'; known: debug, file, otlp, otlphttp, p",
+            "exporters: unknown type 'kafka'; known: debug, file, otlp, otlp_grpc, otlp_http, o",
         ),
         ("exporters", "{parquet: {directory: s3://bucket}}", "directory: object stores are not written yet"),
         ("exporters", "{debug: {}}", "'parquet' is not defined under exporters; defined: debug"),
@@ -123,7 +213,7 @@ BASE = {
             "{zpages: {}}",
             "extensions: unknown type 'zpages'; known: basicauth, bearertokenauth, health_check",
         ),
-        ("service", "3", "c.yaml: a service section with pipelines is needed"),
+        ("service", "3", "a service section with pipelines is needed"),
         ("service", "{pipelines: {traces: {}}}", "unknown pipeline 'traces'; stepsize takes metrics only"),
         ("service", "{pipelines: {metrics: {receivers: [otlp]}}}", "a pipeline needs receivers and exporters"),
         ("service", "{pipelines: {metrics: {receivers: otlp}}}", "expected a list of names"),
@@ -137,7 +227,7 @@ BASE = {
             "{extensions: [health_check], pipelines: {metrics: {receivers: [otlp], exporters: [parquet]}}}",
             "health_check",
         ),
-        ("connectors", "{}", "c.yaml: unknown section 'connectors'; known: receivers"),
+        ("connectors", "{}", "unknown section 'connectors'; known: receivers"),
     ],
 )
 def test_refusals(section: str, value: str, said: str) -> None:
@@ -145,9 +235,54 @@ def test_refusals(section: str, value: str, said: str) -> None:
     text = "\n".join(f"{name}: {content}" for name, content in {**BASE, section: value}.items())
     with pytest.raises(ConfigError) as refused:
         parse(text, "c.yaml", {})
-    assert str(refused.value).startswith("c.yaml: ")
-    assert said in str(refused.value)
+    where = "service" if "is not defined" in said else section
+    line = [*BASE, section].index(where) + 1
+    assert str(refused.value).startswith(f"c.yaml:{line}: ")
+    assert said.removeprefix("") in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+LAYOUT = """# a comment
+receivers:
+  otlp:
+    protocols:
+      http:
+        read_timeout: 1s
+processors:
+  batch: {}
+exporters:
+  parquet:
+    silence: 1h
+service:
+  pipelines:
+    metrics:
+      receivers: [otlp]
+      processors: [batch]
+      exporters: [parquet]
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "written", "said"),
+    [
+        (6, "        endpont: 'h:1'", "6: receivers.otlp.protocols.http: unknown key 'endpont'"),
+        (6, "        endpoint: nowhere", "6: receivers.otlp.protocols.http.endpoint: expected HOST:PORT"),
+        (
+            8,
+            "  attributes: {actions: [{key: a, action: hash}, {key: b}]}",
+            "8: processors.attributes.actions[1]: action is",
+        ),
+        (11, "    silence: ${env:NOWHERE}", "11: exporters.parquet.silence: environment variable NOWHERE is not set"),
+        (16, "      processors: [filter]", "16: service: 'filter' is not defined under processors"),
+    ],
+)
+def test_the_line_is_told(number: int, written: str, said: str) -> None:
+    """What is refused is named with its key and its line, however deep it lies and whoever it is referred to by."""
+    lines = LAYOUT.splitlines()
+    lines[number - 1] = written
+    with pytest.raises(ConfigError) as refused:
+        parse("\n".join(lines), "c.yaml", {})
+    assert str(refused.value).startswith(f"c.yaml:{said}")
 
 
 @pytest.mark.parametrize(
@@ -215,6 +350,10 @@ def test_memory_gate() -> None:
     assert (gate(), reads[0]) == (None, 3)
 
 
+TOKENS = "extensions: {bearertokenauth: {filename: /no/such}}"
+NO_TOKENS = "extensions.bearertokenauth.filename: cannot read /no/such: No such file or directory"
+
+
 @pytest.mark.parametrize(
     ("content", "code", "said"),
     [
@@ -224,6 +363,25 @@ def test_memory_gate() -> None:
         ("receivers: {bogus: }", 2, "unknown type 'bogus'"),
         (CONFIG.replace("grpc: {", "grpc: {auth: {authenticator: nobody}, "), 2, "'nobody' is no extension in"),
         (CONFIG.replace("grpc: {", "grpc: {tls: {cert_file: /no/such, key_file: /no/such}, "), 2, "/no/such"),
+        (
+            CONFIG.replace("grpc: {", "grpc: {auth: {authenticator: bearertokenauth}, ").replace(
+                "service: {", f"{TOKENS}\nservice: {{extensions: [bearertokenauth], "
+            ),
+            2,
+            NO_TOKENS,
+        ),
+        (
+            CONFIG.replace("{parquet: {}}", "{parquet: , file: {path: /no/such/x}}").replace(
+                "[parquet]", "[parquet, file]"
+            ),
+            2,
+            "exporters.file.path: there is no directory /no/such; make it",
+        ),
+        (
+            CONFIG.replace("{parquet: {}}", "{parquet: {directory: /dev/null/lake}}"),
+            2,
+            "exporters.parquet.directory: /dev/null is not a directory",
+        ),
         (CONFIG, 0, "valid"),
     ],
 )
@@ -311,7 +469,7 @@ def test_bombs() -> None:
         ),
         (
             "{metrics: {receivers: [otlp, otlp/same], exporters: [parquet]}}",
-            "receivers.otlp/same: h:1 is the address of",
+            "receivers.otlp/same.protocols.http.endpoint: h:1 is the address of receivers.otlp.protocols.http.endpoint",
         ),
     ],
 )
