@@ -105,18 +105,23 @@ def _snappy(body: bytes, max_bytes: int) -> bytes:
     """A block (google/snappy, format_description.txt), which begins with the size of its content; or frames."""
     if body.startswith(_SNAPPY_BEGIN):
         return _snappy_frames(body, max_bytes)
-    return _snappy_block(body, max_bytes) if body else b""
+    size = _snappy_size(body)
+    if size > max_bytes:
+        raise _too_large(max_bytes)
+    return _snappy_block(body, size) if body else b""
 
 
-def _snappy_block(block: bytes, max_bytes: int) -> bytes:
+def _snappy_size(block: bytes) -> int:
     size, shift = 0, 0
     for byte in block[:5]:
         size |= (byte & 0x7F) << shift
         shift += 7
         if byte < 0x80:
             break
-    if size > max_bytes:
-        raise _too_large(max_bytes)
+    return size
+
+
+def _snappy_block(block: bytes, size: int) -> bytes:
     return bytes(_arrow("snappy", lambda arrow: arrow.Codec("snappy").decompress(block, size)))
 
 
@@ -135,13 +140,16 @@ def _snappy_frames(body: bytes, max_bytes: int) -> bytes:
             raise DataError("the body is not valid snappy: it ends too early")
         at += 4 + size
         if kind <= 1:
-            part = chunk[4:] if kind else _snappy_block(chunk[4:], min(left, _SNAPPY_BLOCK_BYTES))
-            parts.append(part)
-            left -= len(part)
+            content = chunk[4:]
+            size = len(content) if kind else _snappy_size(content)
+            if size > _SNAPPY_BLOCK_BYTES:
+                raise DataError("the body is not valid snappy: it has a chunk that is too large")
+            left -= size
+            if left < 0:
+                raise _too_large(max_bytes)
+            parts.append(content if kind else _snappy_block(content, size))
         elif kind < 0x80:
             raise DataError(f"the body is not valid snappy: it has a chunk of type {kind}")
-        if left < 0:
-            raise _too_large(max_bytes)
     return b"".join(parts)
 
 

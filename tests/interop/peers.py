@@ -110,12 +110,12 @@ def _install_rotel(target: Path) -> None:
     target.chmod(0o755)
 
 
-def _go_builder(package: str) -> Callable[[Path], None]:
+def _go_builder(package: str, module: str = "otelcol") -> Callable[[Path], None]:
     def build(target: Path) -> None:
         flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"]
         environment = {**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0"}
         command = ["go", "build", *flags, "-o", target, package]
-        subprocess.run(command, cwd=HERE / "otelcol", env=environment, check=True)
+        subprocess.run(command, cwd=HERE / module, env=environment, check=True)
 
     return build
 
@@ -138,7 +138,14 @@ TELEMETRYGEN = Peer(
     _no_go,
     _go_builder(f"{_CONTRIB}/cmd/telemetrygen"),
 )
-PEERS = (JAVASCRIPT, ROTEL, OTELCOL, TELEMETRYGEN)
+H2SPEC = Peer(
+    "h2spec 2.2.1",
+    "h2spec/h2spec",
+    ("h2spec/go.mod", "h2spec/go.sum"),
+    _no_go,
+    _go_builder("github.com/summerwind/h2spec/cmd/h2spec", "h2spec"),
+)
+PEERS = (JAVASCRIPT, ROTEL, OTELCOL, TELEMETRYGEN, H2SPEC)
 
 
 def main() -> None:

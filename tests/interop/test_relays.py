@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.interop.arrivals import line
 from tests.interop.corpus import everything
 from tests.interop.peers import OTELCOL, ROTEL
 from tests.interop.processes import hand_over, otelcol, rotel
-from tests.interop.rows import assert_equal, points_in, wanted
+from tests.interop.rows import assert_equal, points_in, stored, wanted
 from tests.interop.sent import messages_in
 
 if TYPE_CHECKING:
@@ -51,12 +51,20 @@ def test_the_opentelemetry_collector(
     assert_equal(passed, wanted([message]))
 
 
-def exporter(peer: Line, compression: str) -> dict[str, Any]:
+class Direct(NamedTuple):
+    """A collector that is reached without a tap."""
+
+    protocol: str
+    address: str
+
+
+def exporter(peer: Line | Direct, compression: str) -> dict[str, Any]:
     """The section of the Collector's exporter."""
+    address = peer.address if isinstance(peer, Direct) else peer.tap.address
     if peer.protocol == "grpc":
-        return {"otlp": {"endpoint": peer.tap.address, "tls": {"insecure": True}, "compression": compression}}
+        return {"otlp": {"endpoint": address, "tls": {"insecure": True}, "compression": compression}}
     encoding = "json" if peer.protocol == "http/json" else "proto"
-    return {"otlphttp": {"endpoint": f"http://{peer.tap.address}", "encoding": encoding, "compression": compression}}
+    return {"otlphttp": {"endpoint": f"http://{address}", "encoding": encoding, "compression": compression}}
 
 
 @pytest.mark.needs(OTELCOL)
@@ -71,6 +79,26 @@ def test_the_opentelemetry_collector_with_other_compressions(
             hand_over(relay.http, message)
             wait_for(lambda: all_of(peer, message), "the points pass")
         peer.assert_arrived(KINDS)
+
+
+@pytest.mark.needs(OTELCOL)
+def test_the_opentelemetry_collector_with_every_compression(place: Place, collector: RunningCollector) -> None:
+    """All that the Collector can pack with, over both protocols: each request is taken, equal in every field."""
+    ways = {"grpc": ("snappy", "zstd"), "http/protobuf": ("snappy", "zstd", "lz4", "x-snappy-framed")}
+    for place_in_line, (protocol, compression) in enumerate((p, c) for p, all_c in ways.items() for c in all_c):
+        message = everything(time.time_ns() + place_in_line)
+        direct = Direct(protocol, collector.grpc if protocol == "grpc" else collector.http)
+        file = place.home / f"{place_in_line}.json"
+        with otelcol(place, {"file": {"path": str(file)}, **exporter(direct, compression)}) as relay:
+            hand_over(relay.http, message)
+
+            def is_stored(before: int = place_in_line, points: int = points_in([message])) -> bool:
+                collector.flush()
+                return sum(map(len, stored(place.settings.data).values())) == (before + 1) * points
+
+            wait_for(is_stored, f"{compression} over {protocol} is stored")
+    files = [place.home / f"{number}.json" for number in range(6)]
+    assert_equal(stored(place.settings.data), wanted(one for file in files for one in messages_in(file)))
 
 
 @pytest.mark.needs(OTELCOL)

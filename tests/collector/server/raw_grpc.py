@@ -1,0 +1,130 @@
+"""A gRPC client that says what it is told to, frame by frame."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import hpack
+
+from tests.collector.http2.client import (
+    ACK,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PREFACE,
+    RST_STREAM,
+    SETTINGS,
+    frame,
+    number,
+    setting,
+)
+from tests.collector.running import DEADLINE_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PATH = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+
+
+def prefixed(message: bytes, *, is_packed: bool = False) -> bytes:
+    return struct.pack(">BI", is_packed, len(message)) + message
+
+
+@dataclass
+class Answer:
+    """What came on one stream."""
+
+    fields: dict[str, str] = field(default_factory=dict)
+    content: bytes = b""
+    reset: int | None = None
+    is_whole: bool = False
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[RawGrpc]:
+    with contextlib.closing(RawGrpc(address)) as client:
+        yield client
+
+
+@dataclass
+class RawGrpc:
+    """One connection."""
+
+    address: str
+    answers: dict[int, Answer] = field(default_factory=dict)
+    went_away: list[int] = field(default_factory=list)
+    is_closed: bool = False
+
+    def __post_init__(self) -> None:
+        host, _, port = self.address.rpartition(":")
+        self._socket = socket.create_connection((host, int(port)), DEADLINE_S)
+        self._encoder, self._decoder = hpack.Encoder(), hpack.Decoder()
+        self._rest = b""
+        self.send(PREFACE + setting())
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def begin(self, stream: int, *, ends: bool = False, path: str = PATH, method: str = "POST", **more: str) -> None:
+        """The headers of a call."""
+        fields = {":method": method, ":scheme": "http", ":path": path, "content-type": "application/grpc"}
+        fields |= {"te": "trailers"} | {name.replace("_", "-"): text for name, text in more.items()}
+        block = self._encoder.encode(list(fields.items()))
+        self.send(frame(HEADERS, END_HEADERS | (END_STREAM if ends else 0), stream, block))
+
+    def content(self, stream: int, content: bytes, *, ends: bool = True) -> None:
+        """Some of its content."""
+        parts = [content[at : at + 16_384] for at in range(0, len(content), 16_384)]
+        for place, part in enumerate(parts):
+            self.send(frame(DATA, END_STREAM if ends and place == len(parts) - 1 else 0, stream, part))
+
+    def answer(self, stream: int) -> Answer:
+        """The answer to a call, once it is there or will never be."""
+        while not self.answers.setdefault(stream, Answer()).is_whole and not self.is_closed:
+            self.hear()
+        return self.answers[stream]
+
+    def hear(self) -> None:
+        """Take what comes next."""
+        for kind, flags, stream, payload in self._frames():
+            answer = self.answers.setdefault(stream, Answer())
+            if kind == HEADERS:
+                answer.fields |= dict(self._decoder.decode(payload))
+            elif kind == DATA:
+                answer.content += payload
+            elif kind == RST_STREAM:
+                answer.reset, answer.is_whole = struct.unpack(">I", payload)[0], True
+            elif kind == SETTINGS and not flags & ACK:
+                self.send(frame(SETTINGS, ACK))
+            elif kind == GOAWAY:
+                self.went_away.append(struct.unpack(">I", payload[:4])[0])
+            if kind in (HEADERS, DATA) and flags & END_STREAM:
+                answer.is_whole = True
+
+    def _frames(self) -> Iterator[tuple[int, int, int, bytes]]:
+        try:
+            data = self._socket.recv(1 << 16)
+        except ConnectionError:
+            data = b""
+        self.is_closed = not data
+        self._rest += data
+        while len(self._rest) >= 9:
+            size = int.from_bytes(self._rest[:3], "big")
+            if len(self._rest) < 9 + size:
+                return
+            kind, flags, stream = struct.unpack(">BBI", self._rest[3:9])
+            payload, self._rest = self._rest[9 : 9 + size], self._rest[9 + size :]
+            yield kind, flags, stream, payload
+
+    def cancel(self, stream: int) -> None:
+        """Wait for an answer no longer."""
+        self.send(frame(RST_STREAM, 0, stream, number(8)))
