@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stepsize.settings import Settings
-from tests.instrumentation.conftest import TIMEOUT_S, stop_agent
-from tests.instrumentation.receiver import Receiver, http_receiver
+from tests.instrumentation.conftest import TIMEOUT_S, receiver, stop_agent
+from tests.instrumentation.receiver import Receiver
 from tests.places import short_directory
 
 if TYPE_CHECKING:
@@ -31,12 +31,6 @@ class Program:
 
     def environment(self, **more: str) -> dict[str, str]:
         return {**os.environ, **more}
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with http_receiver() as served:
-        yield served
 
 
 @pytest.fixture

@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.collector.rollup_log import Log
-from tests.collector.running import Place
-from tests.places import short_directory
+from tests.collector.running import place_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.collector.running import Place
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    with short_directory() as runtime:
-        made = Place(tmp_path, runtime)
+    with place_in(tmp_path) as made:
         yield made
-        made.close()
 
 
 @pytest.fixture

@@ -21,9 +21,10 @@ from stepsize.collector import control
 from stepsize.discovery import read_address
 from stepsize.settings import Settings
 from stepsize.store.lake import Lake
+from tests.places import short_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 DEADLINE_S = 20.0
 CONFIG = """
@@ -105,6 +106,17 @@ class Place:
             for child in children:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     child.kill()
+
+
+@contextlib.contextmanager
+def place_in(home: Path) -> Iterator[Place]:
+    """A place whose processes end with the block."""
+    with short_directory() as runtime:
+        made = Place(home, runtime)
+        try:
+            yield made
+        finally:
+            made.close()
 
 
 @dataclass

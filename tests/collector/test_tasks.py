@@ -5,16 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 import random
-from typing import TYPE_CHECKING
 
 import pytest
 
 from stepsize.model import TASK_COLUMNS, cpu_bucket
 from tests.collector.otlp import SECOND, RequestBuilder, cpu_samples
 from tests.collector.rollup_log import MIB, T0, WRITER, Log, attempt, final_rows, time_of
-
-if TYPE_CHECKING:
-    pass
 
 
 def full_attempt() -> list[RequestBuilder]:

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,21 +13,11 @@ import pytest
 from stepsize.store.manifest import read_manifests
 from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import Place, RunningCollector
-from tests.places import short_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 TIMEOUT_S = 60
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """Directories of the test's own."""
-    with short_directory() as runtime:
-        made = Place(tmp_path, runtime)
-        yield made
-        made.close()
 
 
 def doctor(place: Place, *arguments: str, **variables: str) -> tuple[int, list[dict[str, str]]]:

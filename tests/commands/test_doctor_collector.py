@@ -25,22 +25,11 @@ from stepsize.instrumentation.agent.spools import directory_of
 from stepsize.settings import Settings
 from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import DEADLINE_S, Place, post_to_socket, wait_for
-from tests.places import short_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.collector.running import RunningCollector
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """Directories of the test's own."""
-    with short_directory() as runtime:
-        made = Place(tmp_path, runtime)
-        yield made
-        made.close()
 
 
 def of(found: list[Finding], level: Level) -> list[str]:

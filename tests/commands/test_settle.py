@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from stepsize.commands.settle import settle
 from stepsize.discovery import read_address
@@ -16,19 +13,9 @@ from stepsize.settings import Settings
 from stepsize.store.manifest import manifest_path
 from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import Place, RunningCollector, wait_for
-from tests.places import short_directory
 
 PATIENCE_S = 10.0
 IMPATIENCE_S = 0.2
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """Directories of the test's own, in which no agent ever lived."""
-    with short_directory() as runtime:
-        made = Place(tmp_path, runtime)
-        yield made
-        made.close()
 
 
 def send(collector: RunningCollector, value: int) -> None:

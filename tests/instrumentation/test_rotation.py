@@ -14,7 +14,6 @@ from stepsize.instrumentation.agent.spools import pending_points, waiting
 from stepsize.settings import Settings
 from tests.collector import running
 from tests.instrumentation.conftest import is_running, status, wait_until
-from tests.places import short_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,10 +51,8 @@ class Platform:
 def platform(tmp_path: Path) -> Iterator[Platform]:
     home = tmp_path / "platform"
     home.mkdir()
-    with short_directory() as runtime:
-        made = running.Place(home, runtime)
+    with running.place_in(home) as made:
         yield Platform(made)
-        made.close()
 
 
 def _host(place: Place, port: int, token: str, monkeypatch: pytest.MonkeyPatch) -> Settings:

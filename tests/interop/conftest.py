@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.collector.running import Place
-from tests.places import short_directory
+from tests.collector.conftest import place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.collector.running import Place, RunningCollector
 
-    from tests.collector.running import RunningCollector
-
+__all__ = ["place"]
 
 _PEER = "peer"
 
@@ -37,14 +34,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     for name, count in sorted(Counter(names).items()):
         terminalreporter.line(f"peer: {name}: {count} tests")
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    with short_directory() as runtime:
-        made = Place(tmp_path, runtime)
-        yield made
-        made.close()
 
 
 @pytest.fixture
