@@ -12,6 +12,8 @@ damaged since. What lies behind it is found by the marks that records begin with
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -61,7 +63,11 @@ class Damage:
 
 def segments(directory: Path) -> list[int]:
     """Numbers of the segments that are there, in order."""
-    return sorted(segment_number(path.name) for path in directory.glob(f"*{SUFFIX}") if _SEGMENT.fullmatch(path.name))
+    try:
+        names = os.listdir(directory)  # noqa: PTH208 - paths take eight times as long, and a backlog has thousands
+    except FileNotFoundError:
+        return []
+    return sorted(segment_number(name) for name in names if _SEGMENT.fullmatch(name))
 
 
 def read_records(
@@ -192,10 +198,12 @@ def end_of(directory: Path, number: int) -> WalPosition:
     return WalPosition(number, size_bytes if size_bytes > len(HEADER) else 0)
 
 
-def bytes_between(directory: Path, start: WalPosition, end: WalPosition) -> int:
-    """How many bytes of the log lie between two positions."""
+def bytes_between(directory: Path, start: WalPosition, end: WalPosition, enough_bytes: float = math.inf) -> int:
+    """How many bytes of the log lie between two positions; looks at no more segments when it has ``enough_bytes``."""
     total = 0
     for number in segments(directory):
+        if total >= enough_bytes:
+            break
         if start.segment <= number <= end.segment:
             with contextlib.suppress(FileNotFoundError):
                 last = end.offset if number == end.segment else end_of(directory, number).offset
