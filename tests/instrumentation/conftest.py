@@ -135,6 +135,13 @@ def waiter_of(agent: int) -> list[int]:
     return []
 
 
+def end_agent(settings: Settings) -> None:
+    """Ask the agent of these settings to end once its tasks are over: what it cannot send it leaves on disk."""
+    agent = wait_until(lambda: (found := status(settings)) and found.tasks == 0 and found)
+    os.kill(agent.pid, signal.SIGTERM)
+    wait_until(lambda: not is_running(agent.pid))
+
+
 def stop_agent(settings: Settings) -> None:
     """End the agent that serves these settings, by its pid."""
     with contextlib.suppress(StepsizeError):

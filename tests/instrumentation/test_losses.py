@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from typing import TYPE_CHECKING
 
 from stepsize import model
 from stepsize.commands.settle import settle
 from stepsize.instrumentation.agent.losses import Losses, observations
 from stepsize.instrumentation.agent.spools import pending_points
-from tests.instrumentation.conftest import is_running, status, wait_until
+from tests.instrumentation.conftest import end_agent, status, wait_until
 from tests.instrumentation.receiver import http_receiver
 
 if TYPE_CHECKING:
     from stepsize.settings import Settings
-    from tests.instrumentation.conftest import Place
+    from tests.instrumentation.conftest import Place, end_agent
     from tests.instrumentation.receiver import Receiver
 
 REASON = "stepsize.loss.reason"
@@ -77,9 +75,7 @@ def test_what_an_agent_left_on_disk_is_delivered_before_a_report(place: Place) -
         port = int(early.endpoint.rpartition(":")[2])
     settings = place.settings(endpoint=f"http://127.0.0.1:{port}")
     place.run(settings, "left", "")
-    agent = wait_until(lambda: (found := status(settings)) and found.tasks == 0 and found)
-    os.kill(agent.pid, signal.SIGTERM)
-    wait_until(lambda: not is_running(agent.pid))
+    end_agent(settings)
     assert pending_points(settings)
     with http_receiver(port) as late:
         settle(settings, 10.0)

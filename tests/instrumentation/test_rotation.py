@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from stepsize.commands.settle import settle
 from stepsize.instrumentation.agent.spools import pending_points, waiting
 from stepsize.settings import Settings
 from tests.collector import running
-from tests.instrumentation.conftest import is_running, status, wait_until
+from tests.instrumentation.conftest import end_agent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,12 +68,6 @@ def _run(place: Place, settings: Settings, name: str) -> None:
     place.run(settings, name, "time.sleep(0.3)", env={"OTEL_EXPORTER_OTLP_HEADERS": headers})
 
 
-def _end_agent(settings: Settings) -> None:
-    agent = wait_until(lambda: (found := status(settings)) and found.tasks == 0 and found)
-    os.kill(agent.pid, signal.SIGTERM)
-    wait_until(lambda: not is_running(agent.pid))
-
-
 @pytest.mark.parametrize("when", ["refused", "down"])
 def test_points_kept_under_the_old_token_arrive_under_the_new_one(
     place: Place, platform: Platform, monkeypatch: pytest.MonkeyPatch, when: str
@@ -85,7 +78,7 @@ def test_points_kept_under_the_old_token_arrive_under_the_new_one(
         collector.terminate()
     old = _host(place, platform.port, "old-token", monkeypatch)
     _run(place, old, "kept")
-    _end_agent(old)
+    end_agent(old)
     (kept,) = waiting(old)
     assert (kept.barred, kept.is_ours) == (when == "refused", True)
     assert kept.destination == f"http://127.0.0.1:{platform.port}"

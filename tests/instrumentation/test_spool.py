@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -19,14 +18,14 @@ from stepsize.instrumentation import client
 from stepsize.instrumentation.agent.delivery import Encoding, Request
 from stepsize.instrumentation.agent.spool import Spool
 from stepsize.instrumentation.agent.spools import directory_of, pending_points
-from tests.instrumentation.conftest import is_running, status, stop_agent, wait_until
+from tests.instrumentation.conftest import end_agent, status, stop_agent, wait_until
 from tests.instrumentation.receiver import http_receiver
 from tests.places import short_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.instrumentation.conftest import Place
+    from tests.instrumentation.conftest import Place, end_agent
 
 ROOMY = 1 << 20
 DAY_S = 86_400
@@ -240,9 +239,7 @@ def test_what_an_agent_could_not_send_is_sent_by_the_next_one(place: Place) -> N
         port = int(early.endpoint.rpartition(":")[2])
     settings = place.settings(endpoint=f"http://127.0.0.1:{port}")
     place.run(settings, "left", "time.sleep(0.3)")
-    agent = wait_until(lambda: (found := status(settings)) and found.tasks == 0 and found)
-    os.kill(agent.pid, signal.SIGTERM)
-    wait_until(lambda: not is_running(agent.pid))
+    end_agent(settings)
     assert pending_points(settings)
     with http_receiver(port) as late:
         assert client.start_agent(settings)
