@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
+
+import pytest
+import yaml
 
 from stepsize.cli import COMMANDS
 from stepsize.collector.components.table import COMPONENTS
@@ -51,9 +55,19 @@ def test_every_decision_has_its_parts() -> None:
             assert part in text, f"{decision.name} lacks {part}"
 
 
-def test_the_collectors_example_is_understood() -> None:
-    """The configuration at the top of its page is one that the collector takes."""
-    page = (ROOT / "docs/collector.md").read_text(encoding="utf-8")
-    example = page.partition("```yaml\n")[2].partition("```")[0]
-    config = parse(example, "docs/collector.md", {}, lambda _path: "a token\n")
-    assert set(config.pipelines) == {"metrics", "metrics/on"}
+BLOCKS = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/collector.md").read_text(encoding="utf-8"), re.DOTALL)
+COMPLETE = {
+    "receivers": {"otlp": {"protocols": {"grpc": None}}},
+    "exporters": {"parquet": None},
+    "service": {"pipelines": {"metrics": {"receivers": ["otlp"], "exporters": ["parquet"]}}},
+}
+"""What a block that shows a part of a configuration leaves away."""
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_collectors_examples_are_understood(block: str) -> None:
+    """Every configuration on the collector's page, or part of one, is one that the collector takes."""
+    shown = yaml.safe_load(block)
+    whole = {**COMPLETE, **shown, "service": {**COMPLETE["service"], **shown.get("service", {})}}
+    config = parse(yaml.safe_dump(whole), "docs/collector.md", {}, lambda _path: "a token\n")
+    assert config.pipelines.keys() == whole["service"]["pipelines"].keys()

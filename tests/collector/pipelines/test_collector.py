@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import stepsize
 from tests.collector.otlp import SECOND, RequestBuilder, identity
 from tests.collector.pipelines.backend import Backend
 from tests.collector.pipelines.logs import request
@@ -20,6 +22,7 @@ from tests.collector.running import Place, RunningCollector, wait_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ROOT = Path(stepsize.__file__).parents[2]
 HTTP = '{protocols: {http: {endpoint: "127.0.0.1:0"}}}'
 RETRY = "retry_on_failure: {initial_interval: 20ms, max_interval: 100ms}"
 
@@ -80,6 +83,36 @@ service:
     (metric,) = json.loads(line)["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
     (point,) = metric["gauge"]["dataPoints"]
     assert point["attributes"] == [{"key": "site", "value": {"stringValue": "a"}}]
+
+
+def test_the_manuals_example(place: Place, backend: tuple[Backend, int]) -> None:
+    """Who copies the example at the top of docs/collector.md gets what it says: names stay here, others get digests."""
+    taken, port = backend
+    (place.home / "token").write_text("s3cret\n")
+    page = (ROOT / "docs/collector.md").read_text("utf-8")
+    written = page.partition("```yaml\n")[2].partition("```")[0]
+    for shown, ours in (
+        ("0.0.0.0:431", "127.0.0.1:0 #"),
+        ("/var/lib/stepsize", str(place.settings.data)),
+        ("https://metrics.example.com", f"http://127.0.0.1:{port}"),
+        ("/run/secrets/token", str(place.home / "token")),
+    ):
+        assert shown in written
+        written = written.replace(shown, ours)
+    collector = place.collect(re.sub(r"127.0.0.1:0 #\d", '"127.0.0.1:0"', written))
+    said = RequestBuilder(identity(**{"stepsize.user": "ada"}))
+    said.gauge("system.cpu.time", [(SECOND, 1.0)], state="idle").gauge("loss", [(SECOND, 2.0)])
+    assert collector.post(said.content())[0] == 200
+    wait_for(lambda: taken.taken, "what was sent on")
+    collector.flush()
+    assert place.rows("SELECT resource->>'stepsize.user', metric FROM points ORDER BY metric") == [
+        ("ada", "loss"),
+        ("ada", "system.cpu.time"),
+    ]
+    assert metrics_of(taken) == {"loss"}
+    assert b"ada" not in taken.taken[0]
+    assert hashlib.sha256(b"ada").hexdigest().encode() in taken.taken[0]
+    assert taken.headers[0]["authorization"] == "Bearer s3cret"
 
 
 def test_receivers_apart(place: Place) -> None:
