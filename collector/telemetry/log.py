@@ -87,8 +87,15 @@ class Log:
             return
         if dropped:
             fields = {**fields, "repeated": dropped}
+        self._write(self._line(level, message, fields))
+
+    def left_out(self, count: int) -> str:
+        """The line that says that so many before it were not written."""
+        return self._line("warn", f"{count} lines before this one were left out: nobody was reading", {})
+
+    def _line(self, level: str, message: str, fields: dict[str, object]) -> str:
         encode = _as_json if self._encoding == "json" else _as_text
-        self._write(encode(self._wall_s(), level, message, fields))
+        return encode(self._wall_s(), level, message, fields)
 
     def _dropped_before(self, message: str) -> int | None:
         """How many like it were left out since the last one that was written; None where this one is left out."""

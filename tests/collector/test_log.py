@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stepsize.collector.telemetry.lines import Lines
 from stepsize.collector.telemetry.log import Log
 
 NASTY = "x\nstepsize collect: forged \x1b[2J\x00\r\u2028\u202e"
@@ -61,3 +64,47 @@ def test_repetition_is_bounded() -> None:
     for number in range(5000):
         log(f"line {number}")
     assert len(lines) < 1100
+
+
+def test_nobody_waits_for_who_reads_lines() -> None:
+    """Lines that cannot be written wait up to a bound, then are left out and counted; what is there stays in order."""
+    written: list[str] = []
+    is_reading, is_stuck = threading.Event(), threading.Event()
+
+    def write(line: str) -> None:
+        is_stuck.set()
+        is_reading.wait()
+        written.append(line)
+
+    with contextlib.closing(Lines(write, max_characters=1000, last_word_s=20.0)) as lines:
+        log = Log(lines, encoding="json")
+        lines.left_out = log.left_out
+        log("0")
+        assert is_stuck.wait(20)
+        for number in range(1, 101):
+            log(str(number))
+        is_reading.set()
+    said = [json.loads(line) for line in written]
+    count = len(said) - 1
+    assert [row["msg"] for row in said[:-1]] == [str(number) for number in range(count)]
+    assert 1 < count < 100
+    assert said[-1]["msg"].startswith(f"{101 - count} lines before this one were left out")
+
+
+def test_the_end_does_not_wait_for_ever() -> None:
+    """What is written to nobody is given up at the end; lines that cannot be written are lost, and others are not."""
+    never = threading.Event()
+    with contextlib.closing(Lines(lambda _line: bool(never.wait(20)), last_word_s=0.01)) as lines:
+        lines("a line")
+    never.set()
+    written: list[str] = []
+
+    def write(line: str) -> None:
+        if line == "bad":
+            raise BrokenPipeError
+        written.append(line)
+
+    with contextlib.closing(Lines(write, last_word_s=20.0)) as lines:
+        for line in ("first", "bad", "last"):
+            lines(line)
+    assert written == ["first", "last"]

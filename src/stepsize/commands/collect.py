@@ -7,6 +7,7 @@ the way, 2 where the configuration is wrong.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stepsize.collector.config.service import CONFIG_FILE, default_text, load, parse
+from stepsize.collector.telemetry.lines import Lines
 from stepsize.collector.telemetry.log import Log
 from stepsize.errors import ConfigError, UsageError
 from stepsize.settings import Settings
@@ -46,7 +48,9 @@ def command(config_file: Path | None, data: str | None, embedded: bool, validate
 
     logs = config.telemetry.logs
     prefix = "stepsize collect: " if logs.encoding == "console" else ""
-    log = Log(lambda line: click.echo(f"{prefix}{line}", err=True), level=logs.level, encoding=logs.encoding)
+    lines = Lines(lambda line: click.echo(f"{prefix}{line}", err=True))
+    log = Log(lines, level=logs.level, encoding=logs.encoding)
+    lines.left_out = log.left_out
 
     def ready(addresses: list[str]) -> None:
         if embedded:
@@ -71,7 +75,8 @@ def command(config_file: Path | None, data: str | None, embedded: bool, validate
         return changed
 
     source = os.path.abspath(config_file) if config_file else ""  # noqa: PTH100 - `..` goes, links stay
-    run(config, settings, embedded=embedded, log=log, ready=ready, read=read, source=source)
+    with contextlib.closing(lines):
+        run(config, settings, embedded=embedded, log=log, ready=ready, read=read, source=source)
 
 
 def _in_flight(config: CollectorConfig) -> int:

@@ -228,3 +228,17 @@ def test_encodings_that_are_not_taken(place: Place) -> None:
         status, body, headers = collector.post(points(), content_encoding=encoding)
         assert (status, headers["x-from"]) == (415, "here")
         assert "use one of gzip" in status_pb2.Status.FromString(body).message
+
+
+def test_nobody_reads_the_log(place: Place) -> None:
+    """A collector whose lines nobody reads takes requests all the same, and ends when it is told to."""
+    shown = config().replace("{parquet: {}}", "{parquet: {}, debug: {verbosity: detailed}}")
+    collector = place.collect(shown.replace("exporters: [parquet]", "exporters: [parquet, debug]"))
+    sent = 0
+    for _ in range(20):  # a pipe holds 64 KiB, and each point is some 200 bytes of log
+        assert collector.post(points(500))[0] == 200
+        sent += 500
+    collector.flush()
+    assert place.rows("SELECT count(*) FROM points") == [(sent,)]
+    call(collector, points())
+    assert collector.terminate() == 0
