@@ -26,7 +26,7 @@ class Authenticator(Protocol):
         """Whether the sender of ``credentials`` may go on; empty where none were sent.
 
         Raises:
-            UnavailableError: too many are being checked right now.
+            UnavailableError: too many are being checked right now, or it is not known who may send.
         """
         ...
 

@@ -70,8 +70,9 @@ class OtlpGrpc:
         try:
             if await authenticator.admits(call.head.get(authenticator.header)):
                 return None
-        except StepsizeError as error:  # too many are being checked
-            return self.turn_away(error)
+        except StepsizeError as error:  # too many are being checked, or nobody knows who may
+            self.refused(CREDENTIALS)
+            return Refusal(CREDENTIALS, 503, answer.UNAVAILABLE, str(error), retry_after_s=1)
         self.refused(CREDENTIALS)
         message = f"the credentials in {authenticator.header} are missing or not good"
         return Refusal(CREDENTIALS, 401, answer.UNAUTHENTICATED, message)

@@ -114,7 +114,7 @@ class Admission:
         try:
             if await authenticator.admits(headers.get(authenticator.header, "")):
                 return None
-        except StepsizeError as error:  # too many are being checked
+        except StepsizeError as error:  # too many are being checked, or nobody knows who may
             self._metrics.refused(CREDENTIALS)
             return refusal(kind, 503, answer.UNAVAILABLE, str(error), retry_after_s=1)
         self._metrics.refused(CREDENTIALS)

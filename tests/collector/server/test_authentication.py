@@ -229,32 +229,83 @@ def test_unknown_authenticators_end_the_start(place: Place, tmp_path: Path) -> N
     assert "'bearertokenauth' is no extension in service.extensions" in line
 
 
-def test_a_bad_file_changes_nothing(tmp_path: Path) -> None:
-    """While a file of tokens is gone or empty, those it held last are good; when it is back, its own are."""
+def test_files_that_close(tmp_path: Path) -> None:
+    """A file of tokens that stays empty or gone lets nobody in; that an editor empties it first changes nothing."""
     file = tmp_path / "tokens"
     file.write_text("one")
     now_s = 0.0
     told: list[str] = []
-    watched = WatchedFile(file, lambda text: token_digests(text.splitlines()), told.append, lambda: now_s)
-    authenticator = TokenAuthenticator(watched.get, "Bearer", "X-Token")
+    made = WatchedFile(file, lambda text: token_digests(text.splitlines()), told.append, lambda: now_s, closes=True)
+    authenticator = TokenAuthenticator(made.get, "Bearer", "X-Token")
     assert authenticator.header == "x-token"
 
-    def is_good(token: str) -> bool:
+    def is_good(token: str) -> bool | None:
+        """None: nobody can say."""
         nonlocal now_s
         now_s += 2.0
-        return asyncio.run(authenticator.admits(f"Bearer {token}"))
+        try:
+            return asyncio.run(authenticator.admits(f"Bearer {token}"))
+        except UnavailableError:
+            return None
 
     assert is_good("one")
+    for end in (file.unlink, lambda: file.write_text(" \n")):
+        file.write_text("")
+        assert is_good("one")  # for a moment
+        file.write_text("two")
+        assert [is_good("one"), is_good("two")] == [False, True]
+        assert told == []
+        end()
+        assert [is_good("two") for _ in range(4)] == [True, None, None, None]
+        (line,) = told
+        assert line.endswith("nobody may send until somebody is named in it")
+        assert str(file) in line
+        file.write_bytes(b"\xff")
+        assert is_good("two") is None
+        assert told.pop().endswith("still nobody may send")
+        file.write_text("one")
+        assert [is_good("one"), is_good("two")] == [True, False]
+        told.clear()
+    file.write_bytes(b"\xff")
+    assert is_good("one")
+    assert told == [f"{file}: it is not UTF-8 text; what it said before still holds"]
+
+
+def test_nobody_is_let_in_by_an_emptied_file(place: Place, tmp_path: Path) -> None:
+    """Tokens that were taken out of their file are good no more, over both protocols; clients keep what they have."""
+    file = tmp_path / "tokens"
+    file.write_text("one")
+    collector = place.collect(config(f"{{filename: {file}}}", "bearertokenauth"))
+    assert answers(collector, "Bearer one") == YES
+    file.write_text("")
+    wait_for(lambda: answers(collector, "Bearer one") == (503, grpc.StatusCode.UNAVAILABLE), "nobody is let in")
+    file.write_text("two")
+    wait_for(lambda: answers(collector, "Bearer two") == YES, "the new token")
+    assert answers(collector, "Bearer one") == NO
+
+
+def test_a_bad_file_changes_nothing(tmp_path: Path) -> None:
+    """While a file that does not close is gone or empty, what it said last holds; when it is back, its own does."""
+    file = tmp_path / "tokens"
+    file.write_text("one")
+    now_s = 0.0
+    told: list[str] = []
+    made = WatchedFile(file, lambda text: token_digests(text.splitlines()), told.append, lambda: now_s)
+    one, three = token_digests(["one"]), token_digests(["three"])
+
+    def later() -> tuple[bytes, ...]:
+        nonlocal now_s
+        now_s += 2.0
+        return made.get()
+
     file.unlink()
-    assert is_good("one")
-    assert f"cannot read {file}: No such file or directory; what it said before still holds" in told
+    assert later() == one
+    assert told == [f"cannot read {file}: No such file or directory; what it said before still holds"]
     file.write_text("\n")
-    assert is_good("one")
-    assert is_good("one")
+    assert [later(), later()] == [one, one]
     assert told[1:] == [f"{file}: no token in it; what it said before still holds"]
     file.write_text("three")
-    assert is_good("three")
-    assert not is_good("one")
+    assert later() == three
     assert len(told) == 2
     with pytest.raises(ConfigError, match="cannot read"):
         WatchedFile(tmp_path / "nowhere", str)
