@@ -237,7 +237,13 @@ def test_what_is_nearly_right(tmp_path: Path, name: str, text: str, remedy: str)
     assert note.remedy == remedy
 
 
-@pytest.mark.parametrize("name", ["STEPS", "STEPSIZE_LISTEN", "OTEL_SERVICE_NAME", "OTEL_TRACES_EXPORTER", "STEPSIZE"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("STEPS", "STEPSIZE_LISTEN", "OTEL_SERVICE_NAME", "OTEL_TRACES_EXPORTER", "STEPSIZE"),
+        *("STEPSIZE_COLLECTOR_SERVICE_HOST", "STEPSIZE_COLLECTOR_PORT_4317_TCP_ADDR", "STEPSIZE_COLLECTOR_PORT"),
+    ],
+)
 def test_what_is_somebody_elses(tmp_path: Path, name: str) -> None:
     """Variables of others, and those that mean something, are nobody's mistake."""
     _, found = check_environment({"HOME": str(tmp_path), name: "1"}, None)

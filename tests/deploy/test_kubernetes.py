@@ -70,3 +70,28 @@ def test_it_may_use_more_memory_than_it_allows_itself() -> None:
     config = yaml.safe_load(OBJECTS["ConfigMap"]["data"]["otel-config.yaml"])
     limit_mib = int(CONTAINER["resources"]["limits"]["memory"].removesuffix("Gi")) * 1024
     assert limit_mib >= 2 * config["processors"]["memory_limiter"]["limit_mib"]
+
+
+def test_what_it_keeps_fits_on_its_volume() -> None:
+    """Lake and log have bounds that the disk is larger than: it never fills up."""
+    config = parse(OBJECTS["ConfigMap"]["data"]["otel-config.yaml"], "otel-config.yaml", {}).parquet
+    claim = OBJECTS["StatefulSet"]["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"]
+    volume_bytes = int(claim.removesuffix("Gi")) << 30
+    assert config.retention.max_bytes
+    assert config.retention.max_bytes + config.wal.max_total_bytes < volume_bytes
+
+
+def test_the_lake_is_a_directory_of_its_own_on_the_volume() -> None:
+    """The volume's own directory belongs to a group that may write, which a lake must not."""
+    config = parse(OBJECTS["ConfigMap"]["data"]["otel-config.yaml"], "otel-config.yaml", {}).parquet
+    mounts = {mount["name"]: Path(mount["mountPath"]) for mount in CONTAINER["volumeMounts"]}
+    assert config.directory is not None
+    assert config.directory.parent == mounts["data"]
+
+
+def test_the_probes_give_it_time_to_start() -> None:
+    """It is not ended while it starts, and found dead within two minutes once it has."""
+    start, alive = CONTAINER["startupProbe"], CONTAINER["livenessProbe"]
+    assert start["periodSeconds"] * start["failureThreshold"] >= 60
+    assert alive["periodSeconds"] * alive["failureThreshold"] <= 120
+    assert OBJECTS["StatefulSet"]["spec"]["template"]["spec"]["enableServiceLinks"] is False

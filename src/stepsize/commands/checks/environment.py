@@ -6,6 +6,7 @@ What comes in: environment variables. What goes out: the settings, where they ca
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING
 
 from stepsize.commands.checks.finding import Finding, Level
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _PART = "settings"
+_SERVICE_LINK = re.compile(r"_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_\w+)?)$")
+"""What Kubernetes says of a service, one named `stepsize-collector` say, to every pod beside it."""
 _LIKENESS = 0.88
 """How like one of ours a name is that does not begin like it (difflib's ratio): `STEPSZE` is, `STEPS` is not."""
 _OTHERS = frozenset(
@@ -48,6 +51,8 @@ def _unknown(environ: Mapping[str, str]) -> Iterator[Finding]:
     ours = {name for name, _, _ in table()} | _OTHERS
     all_known = ours | _opentelemetry()
     for name in sorted(environ.keys() - all_known):
+        if _SERVICE_LINK.search(name):
+            continue
         is_ours = name.startswith("STEPSIZE_") and name != name.lower()
         likeness = 0.6 if is_ours else _LIKENESS
         near = difflib.get_close_matches(
