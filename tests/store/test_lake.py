@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -22,9 +22,6 @@ from stepsize.store.lake import Lake
 from stepsize.store.schema import POINTS, SCHEMAS, TASKS
 from stepsize.store.writer import LakeWriter
 from stepsize.testing import write_tasks
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 WRITER = "11111111-2222-3333-4444-555555555555"
 OTHER = "22222222-2222-3333-4444-555555555555"
@@ -261,6 +258,49 @@ def test_files_from_before_a_column_was_added_are_read_with_the_others(tmp_path:
         rows = connection.execute("SELECT flow, instance_spot FROM tasks ORDER BY 1").fetchall()
     assert rows == [("New", True), ("Old", None)]
     assert writer.read([old, new], "tasks")["instance_spot"].to_pylist() == [None, True]
+
+
+def test_a_damaged_file_of_tasks_keeps_no_commit_from_being_seen(tmp_path: Path) -> None:
+    """Who reads `tasks` is told; what else comes in is stored and seen."""
+    write_tasks(tmp_path, [{"flow": "F", "run": "1", "step": "s", "task": "1", "attempt": 0}])
+    for path in tmp_path.glob("tasks/*/*-*.parquet"):
+        path.write_bytes(b"junk")
+    lake = Lake(tmp_path)
+    lake.create()
+    commit_points(LakeWriter(tmp_path, OTHER), 1.0)
+    assert values(lake) == [1.0]
+    with pytest.raises(LakeError, match="cannot read the lake"), lake.reading() as connection:
+        connection.execute("SELECT * FROM tasks").fetchall()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts calls as Linux does")
+def test_a_commit_reads_no_more_files_the_more_there_are(tmp_path: Path) -> None:
+    """It makes as many calls to read on a lake of sixty files as on one of six, and so does a look for garbage."""
+    Lake(tmp_path).create()
+    writer = LakeWriter(tmp_path, WRITER)
+    calls = []
+    for more in (6, 54):
+        places = (("points", "day=2026-11-22"), ("tasks", "month=2026-11"))
+        made = [writer.write(*place, SCHEMAS[place[0]].empty_table()) for place in places for _ in range(more)]
+        writer.commit(replace(writer.manifest, files=(*writer.manifest.files, *made)))
+        writer.collect_garbage(0.0)
+        calls.append(min(reads_of(writer) for _ in range(3)))
+    assert calls[0] == calls[1]
+
+
+def reads_of(writer: LakeWriter) -> int:
+    """Calls to read of one commit of a file, and of the look for garbage that follows."""
+    stored = writer.write("points", "day=2026-11-22", POINTS.empty_table())
+    before = read_calls()
+    writer.commit(replace(writer.manifest, files=(*writer.manifest.files, stored)))
+    writer.collect_garbage(0.0)
+    return read_calls() - before
+
+
+def read_calls() -> int:
+    """Calls to read that this process has made."""
+    lines = Path("/proc/self/io").read_text("ascii").splitlines()
+    return int(dict(line.split(": ") for line in lines)["syscr"])
 
 
 def test_views_that_cannot_be_written_are_one_clear_line(tmp_path: Path) -> None:

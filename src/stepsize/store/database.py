@@ -7,6 +7,7 @@ own name: DuckDB lets nobody read a file that somebody has open for writing.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from importlib import resources
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stepsize.discovery import sync_directory
@@ -23,7 +25,7 @@ from stepsize.store.layout import DATABASE, EMPTY_PARTITION, LOCK_FILE
 from stepsize.store.locks import Lock
 from stepsize.store.manifest import read_manifests
 from stepsize.store.parquet import write_parquet
-from stepsize.store.schema import POINT_TABLES, SCHEMAS
+from stepsize.store.schema import POINT_TABLES, SCHEMAS, TASKS
 from stepsize.store.sql import literal
 
 if TYPE_CHECKING:
@@ -56,15 +58,20 @@ def write_empty_files(data: Path) -> None:
                 write_parquet(path, schema.empty_table(), table)
 
 
-def rebuild(data: Path) -> None:
+def rebuild(data: Path, complete: set[str] | None = None) -> None:
     """Replace ``stepsize.duckdb`` by views over what the manifests name now.
+
+    Args:
+        data: the lake.
+        complete: files of `tasks` that are known to have every column of today, by their paths; those that are found
+            to are added. Files never change: whoever rebuilds again and again need not look at them again.
 
     Raises:
         LakeError: the directory cannot be written, or a manifest is damaged.
         UnavailableError: another writer has been at it for a minute.
     """
     with Lock(data / LOCK_FILE).held(_LOCK_TIMEOUT_S):
-        statements = view_statements(data)
+        statements = view_statements(data, complete)
         for left in data.glob(f"{_PREFIX}*"):  # by one that was killed: nobody else builds while the lock is held
             shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=data, prefix=_PREFIX) as directory:
@@ -78,15 +85,29 @@ def rebuild(data: Path) -> None:
         sync_directory(data)
 
 
-def view_statements(data: Path) -> list[str]:
-    """The statements that make the views, over what the manifests name now, in an attached database called ``lake``."""
+def view_statements(data: Path, complete: set[str] | None = None) -> list[str]:
+    """The statements that make the views, over what the manifests name now, in an attached database called ``lake``.
+
+    ``complete`` as for `rebuild`.
+    """
     manifests = read_manifests(data)
     files: dict[str, list[str]] = {table: [str(data / empty_file(table))] for table in SCHEMAS}
     for manifest in manifests:
         for stored in manifest.files:
-            files[stored.table].append(str(data / stored.path))
+            files[stored.table].append(os.path.join(data, stored.path))  # noqa: PTH118 - of thousands with each commit
+    known = set() if complete is None else complete
+    known.intersection_update(files["tasks"])
+    known.update(path for path in files["tasks"] if path not in known and _is_complete(path))
     rolling_up = sum(any(stored.table == "tasks" for stored in manifest.files) for manifest in manifests)
-    return _statements(files, rolling_up)
+    return _statements(files, is_complete=len(known) == len(files["tasks"]), is_shared=rolling_up > 1)
+
+
+def _is_complete(path: str) -> bool:
+    """Whether a file of `tasks` has every column of today; so has, for the others' sake, one that cannot be read."""
+    try:
+        return set(TASKS.names) <= set(pq.read_schema(path).names)
+    except (OSError, pa.ArrowException):  # whoever reads its rows is told
+        return True
 
 
 def _build(path: Path, statements: Iterable[str]) -> None:
@@ -100,8 +121,11 @@ def _build(path: Path, statements: Iterable[str]) -> None:
         connection.execute("DETACH lake")
 
 
-def _statements(files: dict[str, list[str]], rolling_up: int) -> list[str]:
-    """The statements over ``files``; ``rolling_up``: how many writers have rows of `tasks`."""
+def _statements(files: dict[str, list[str]], *, is_complete: bool, is_shared: bool) -> list[str]:
+    """The statements over ``files``.
+
+    ``is_complete``: every file of `tasks` has every column. ``is_shared``: several writers have rows of `tasks`.
+    """
     folder = resources.files("stepsize.store") / "views"
     tasks, points, exact = ((folder / f"{name}.sql").read_text("utf-8") for name in ("tasks", "points", "exact"))
     one_row = (folder / "one_row.sql").read_text("utf-8")
@@ -109,7 +133,13 @@ def _statements(files: dict[str, list[str]], rolling_up: int) -> list[str]:
     columns = ",\n    ".join(f'CAST("{c.name}" AS {c.type}) AS "{c.name}"' for c in TASK_COLUMNS)
     return [
         # One writer keeps one row an attempt; telling apart what several have costs a sort, so only then.
-        tasks.format(columns=columns, files=lists["tasks"], one_row=one_row if rolling_up > 1 else ""),
+        # Telling which columns each file has costs opening all of them, here and at each query: so only where needed.
+        tasks.format(
+            columns=columns,
+            files=lists["tasks"],
+            by_name=str(not is_complete).lower(),
+            one_row=one_row if is_shared else "",
+        ),
         points.format(files=lists["points"]),
         *(exact.format(view=view, files=lists[table]) for view, table in _EXACT_VIEWS.items()),
     ]

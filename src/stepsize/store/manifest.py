@@ -15,7 +15,7 @@ import contextlib
 import json
 import re
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from stepsize.discovery import sync_directory, write_whole
@@ -67,6 +67,9 @@ class StoredFile:
     def path(self) -> str:
         """Relative to the data directory."""
         return f"{self.table}/{self.partition}/{self.name}"
+
+
+_STORED_FIELDS = tuple(one.name for one in fields(StoredFile))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,9 @@ def retire(data: Path, writer: str) -> None:
 
 def write_manifest(data: Path, manifest: Manifest) -> None:
     """Make ``manifest`` the writer's current generation; durable when it returns."""
-    content: dict[str, Any] = {"version": _VERSION, **asdict(manifest)}
+    content: dict[str, Any] = {"version": _VERSION, **asdict(replace(manifest, files=()))}
+    # `asdict` copies deeply, which counts with thousands of files in each commit.
+    content["files"] = [{name: getattr(stored, name) for name in _STORED_FIELDS} for stored in manifest.files]
     content["recent"] = base64.b64encode(manifest.recent).decode()
     text = json.dumps(content, separators=(",", ":")).encode()
     whole = text[:-1] + _CHECKSUM + b"%d}" % zlib.crc32(text)
@@ -180,14 +185,14 @@ def _checked(whole: bytes) -> bytes:
     return text + b"}"
 
 
-def _position(fields: dict[str, Any]) -> WalPosition:
-    position = WalPosition(**fields)
+def _position(content: dict[str, Any]) -> WalPosition:
+    position = WalPosition(**content)
     _natural(position.segment, position.offset)
     return position
 
 
-def _stored_file(fields: dict[str, Any]) -> StoredFile:
-    stored = StoredFile(**fields)
+def _stored_file(content: dict[str, Any]) -> StoredFile:
+    stored = StoredFile(**content)
     _natural(stored.rows, stored.size_bytes, stored.level)
     if not _INSIDE.fullmatch(stored.path):
         raise ValueError(f"{stored.path!r} does not lie in the lake")

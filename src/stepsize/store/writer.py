@@ -40,9 +40,10 @@ class LakeWriter:
         self.data = data.absolute()
         self.manifest: Manifest = read_manifest(self.data, writer)
         self._sequence = self.manifest.sequence
-        self._written: set[Path] = set()
-        self._unnamed: frozenset[Path] | None = None
-        self._unnamed_since_s: dict[Path, float] = {}
+        self._written: set[str] = set()
+        self._unnamed: frozenset[str] | None = None
+        self._unnamed_since_s: dict[str, float] = {}
+        self._complete: set[str] = set()
         self._is_shown = True
 
     def write(self, table: str, partition: str, rows: pa.Table, *, level: int = 0) -> StoredFile:
@@ -51,8 +52,7 @@ class LakeWriter:
         name = f"{self.manifest.writer}-{self._sequence:012d}.parquet"
         path = self.data / table / partition / name
         size_bytes = write_parquet(path, rows, table, ordered=level > 0)  # what was merged is in its order
-        self._written.add(path)
-        return StoredFile(table, partition, name, rows.num_rows, size_bytes, level)
+        return self._noted(StoredFile(table, partition, name, rows.num_rows, size_bytes, level))
 
     def adopt(self, path: Path, table: str, partition: str, rows: int, level: int) -> StoredFile:
         """Take over a file that was written beside the lake, which is not part of it before :meth:`commit` names it."""
@@ -61,9 +61,8 @@ class LakeWriter:
         place = self.data / table / partition
         make_directory(place)
         path.replace(place / name)
-        self._written.add(place / name)
         sync_directory(place)
-        return StoredFile(table, partition, name, rows, (place / name).stat().st_size, level)
+        return self._noted(StoredFile(table, partition, name, rows, (place / name).stat().st_size, level))
 
     def read(self, files: Iterable[StoredFile], table: str) -> pa.Table:
         """The rows of ``files``, which all belong to ``table``."""
@@ -93,7 +92,7 @@ class LakeWriter:
     def show(self) -> None:
         """Have the views see the current generation."""
         if not self._is_shown:
-            rebuild(self.data)
+            rebuild(self.data, self._complete)
             self._is_shown = True
 
     def collect_garbage(self, now_s: float, grace_s: float = GRACE_S) -> int:
@@ -107,19 +106,26 @@ class LakeWriter:
         self._unnamed_since_s = {path: self._unnamed_since_s.get(path, now_s) for path in unnamed}
         expired = [path for path, since_s in self._unnamed_since_s.items() if now_s - since_s >= grace_s]
         for path in expired:
-            path.unlink(missing_ok=True)
+            (self.data / path).unlink(missing_ok=True)
         self._unnamed = unnamed.difference(expired)
         return len(expired)
 
-    def unnamed(self) -> frozenset[Path]:
-        """The files of this writer that its manifest does not name, but for those that wait for the next commit."""
+    def unnamed(self) -> frozenset[str]:
+        """This writer's files that its manifest does not name, but for those that wait for the next commit.
+
+        Paths are relative to the data directory.
+        """
         if self._unnamed is None:
-            found = {
-                path for table in SCHEMAS for path in (self.data / table).glob(f"*/*{self.manifest.writer}-*.parquet*")
-            }
-            found.update((self.data / MANIFESTS).glob(f".{self.manifest.writer}.json.*"))  # one that was never renamed
+            writer = self.manifest.writer
+            patterns = [f"{table}/*/*{writer}-*.parquet*" for table in SCHEMAS]
+            patterns.append(f"{MANIFESTS}/.{writer}.json.*")  # one that was never renamed
+            found = {path.relative_to(self.data).as_posix() for one in patterns for path in self.data.glob(one)}
             self._unnamed = frozenset(found - set(self._named()) - self._written)
         return self._unnamed
 
-    def _named(self) -> Iterator[Path]:
-        return (self.data / stored.path for stored in self.manifest.files)
+    def _noted(self, stored: StoredFile) -> StoredFile:
+        self._written.add(stored.path)
+        return stored
+
+    def _named(self) -> Iterator[str]:
+        return (stored.path for stored in self.manifest.files)

@@ -1,6 +1,6 @@
 -- One row per attempt of a task: closed ones, and the snapshot of those that run (outcome NULL).
--- By name: files written before a column was added have none of it, and the empty file has them all.
+-- By name where needed: files written before a column was added have none of it, and the empty file has them all.
 CREATE VIEW lake.tasks AS
 SELECT {columns}
-FROM read_parquet({files}, hive_partitioning = false, union_by_name = true)
+FROM read_parquet({files}, hive_partitioning = false, union_by_name = {by_name})
 {one_row};
