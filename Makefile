@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format test-peers soak bench-agent bench-api bench-card bench-collector bench-flow bench-lake bench-truth docs catalog lock clean
+.PHONY: help run test lint format test-peers soak bench-agent bench-api bench-card bench-collector bench-flow bench-lake bench-truth plots docs catalog lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,18 +53,21 @@ bench-card: $(STAMP) ## Measure what a card costs, beside Metaflow's own
 	$(BIN)/python benchmarks/card_cost.py
 
 bench-collector: $(STAMP) ## Measure what the collector takes and what it costs, beside the OpenTelemetry Collector where it was built
-	$(BIN)/python benchmarks/collector.py
+	$(BIN)/python benchmarks/collector.py --json benchmarks/results/collector.json
 
 bench-flow: $(STAMP) ## Measure what tracking costs a flow
 	$(BIN)/python benchmarks/flow_overhead.py
 
-bench-lake: $(STAMP) ## Measure what a point takes on disk, and what compaction costs
-	$(BIN)/python benchmarks/lake_size.py
+bench-lake: $(STAMP) ## Measure what a point takes on disk, beside VictoriaMetrics and Prometheus, and what compaction costs
+	$(BIN)/python benchmarks/lake_size.py --json benchmarks/results/lake_size.json
 
 bench-truth: $(STAMP) ## Hold what is measured of odd workloads, kills and kills for memory against the truth (Linux, root)
 	$(BIN)/python benchmarks/truth/__main__.py
 	$(BIN)/python benchmarks/oom.py
 	$(BIN)/python benchmarks/kills.py
+
+plots: $(STAMP) ## Draw what bench-collector and bench-lake have left in benchmarks/results/
+	$(BIN)/python benchmarks/plots.py
 
 docs: $(STAMP) ## Write docs/reference.md from the code
 	$(BIN)/python docs/generate.py

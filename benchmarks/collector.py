@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.collector_lake import prepare
 from benchmarks.collector_load import SECOND_NS, Load, Sent
 from benchmarks.collector_processes import OTELCOL, Running, Usage, otelcol, stepsize
+from benchmarks.tables import rows_of
 
 Server = Callable[[Path], AbstractContextManager[Running]]
 _GENERATOR = Path(__file__).with_name("collector_load.py")
@@ -223,6 +224,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--stored", type=float, default=200.0, help="million points")
     parser.add_argument("--only", choices=("throughput", "size", "stored", "tasks"))
+    parser.add_argument("--json", type=Path, help="where to leave the tables; parts that are not run stay as they are")
     chosen = parser.parse_args()
     loads = {name: replace(load, requests=int(load.requests * chosen.scale)) for name, load in LOADS.items()}
     growing = replace(SMALL, requests=int(100_000 * chosen.scale))
@@ -233,15 +235,28 @@ def main() -> None:
         "tasks": lambda: growth_tasks(growing, chosen.rounds),
     }
     load_average = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(
+    machine = (
         f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, "
-        f"{chosen.rounds} rounds, scale {chosen.scale:g}, load when it began {load_average}\n"
+        f"{chosen.rounds} rounds, scale {chosen.scale:g}, load when it began {load_average}"
     )
+    print(f"{machine}\n")
     for name, part in parts.items():
         if chosen.only in (None, name):
+            printed = []
             for line in part():
                 print(line, flush=True)
+                printed.append(line)
             print(flush=True)
+            if chosen.json:
+                _leave(chosen.json, name, machine, printed)
+
+
+def _leave(path: Path, part: str, machine: str, printed: list[str]) -> None:
+    """Leave a part's tables in a file for ``plots.py``, beside those of other parts."""
+    found = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    found[part] = list(rows_of(printed))
+    found.setdefault("machines", {})[part] = machine
+    path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
