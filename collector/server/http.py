@@ -8,6 +8,7 @@ not arrive, answers that are not read, the number of connections. Never interpre
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -53,6 +54,18 @@ class HttpServerState:
     closing: bool = False
 
 
+@functools.lru_cache(maxsize=64)
+def _head(status: int, content_type: str, size_bytes: int, more: tuple[tuple[str, str], ...]) -> bytes:
+    """What stands before a body; most answers are alike."""
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        f"content-type: {content_type}",
+        f"content-length: {size_bytes}",
+        *(f"{name}: {value}" for name, value in more),
+    ]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+
+
 class HttpConnection(asyncio.Protocol):
     """One client. Requests that it pipelines are answered one after the other."""
 
@@ -64,6 +77,7 @@ class HttpConnection(asyncio.Protocol):
         self._waiting: deque[Arrived | Response] = deque()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._deadline_s: float | None = None
         self._last = False
         self._lingering = False
         self._drained = asyncio.Event()
@@ -84,6 +98,8 @@ class HttpConnection(asyncio.Protocol):
         """The client is gone. What it sent and was read is still worked on: it may be on disk already."""
         self._state.connections.discard(self)
         self._set_timer(None)
+        if self._timer is not None:
+            self._timer.cancel()
         self._drained.set()
         self._arriving.give_back(self._state.in_flight)
         self._arriving.cancel()
@@ -299,14 +315,11 @@ class HttpConnection(asyncio.Protocol):
     def _write(self, response: Response, *, close: bool) -> None:
         if self._transport.is_closing():
             return
-        lines = [
-            f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}",
-            f"content-type: {response.content_type}",
-            f"content-length: {len(response.body)}",
-            *(f"{name}: {value}" for name, value in (*response.headers, *self._state.headers)),
-            *(["connection: close"] if close or self._state.closing else []),
-        ]
-        self._transport.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + response.body)
+        more = (*response.headers, *self._state.headers)
+        if close or self._state.closing:
+            more = (*more, ("connection", "close"))
+        head = _head(response.status, response.content_type, len(response.body), more)
+        self._transport.write(head + response.body)
 
     def _fail(self, status: int, bound: str, reason: str) -> None:
         """Answer what came before, then this, then close."""
@@ -326,10 +339,28 @@ class HttpConnection(asyncio.Protocol):
             self._fail(431, "headers", f"the headers are larger than {limit} bytes")
 
     def _set_timer(self, delay_s: float | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        """Expire after so long, or not at all. A timer that runs is left to find that it has more time: most do."""
+        if delay_s is None:
+            self._deadline_s = None
+            return
         loop = asyncio.get_running_loop()
-        self._timer = None if delay_s is None else loop.call_later(delay_s, self._expire)
+        self._deadline_s = loop.time() + delay_s
+        if self._timer is not None and self._timer.when() > self._deadline_s:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = loop.call_at(self._deadline_s, self._look_at_time)
+
+    def _look_at_time(self) -> None:
+        self._timer = None
+        if self._deadline_s is None:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._deadline_s:
+            self._timer = loop.call_at(self._deadline_s, self._look_at_time)
+        else:
+            self._deadline_s = None
+            self._expire()
 
     def _expire(self) -> None:
         if self._transport.is_closing() or self._lingering:
