@@ -54,6 +54,17 @@ def combined(first: Codes, *others: Codes) -> Codes:
     return Codes(rows, values)
 
 
+def joined(first: pa.Array, *others: pa.Array) -> pa.Array:
+    """For each row the code of its tuple of several columns: as :func:`combined`, without the tuples."""
+    rows = first.dictionary_encode().indices
+    for other in others:
+        found = other.dictionary_encode()
+        if len(found.dictionary) > 1:
+            wide = pc.add(pc.multiply(rows.cast(pa.int64()), len(found.dictionary)), found.indices.cast(pa.int64()))
+            rows = wide.dictionary_encode().indices
+    return rows
+
+
 def encoded_lists(lists: pa.ListArray) -> Codes:
     """The distinct lists of a column of lists, as tuples; a list that is NULL is empty."""
     items = encoded(lists.values)

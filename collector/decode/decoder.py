@@ -35,8 +35,8 @@ from stepsize.collector.decode.vocabulary import Metric, Vocabulary
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-VOCABULARY_BYTES = 128 << 20
-"""Bound of the vocabulary, as far as it can be weighed; 100,000 resources of usual length."""
+VOCABULARY_BYTES = 64 << 20
+"""Bound of the vocabulary, as far as it can be weighed: twice as much memory, for 30,000 tasks that send at a time."""
 _TEMPORALITIES = {0: "unspecified", 1: "delta", 2: "cumulative"}
 _DISTRIBUTIONS: dict[str, tuple[Any, Callable[[Any], dict[str, Any]], str]] = {
     "histogram": (metrics_pb2.Histogram, histogram_row, "histograms"),

@@ -3,6 +3,9 @@
 What comes in: values with their times. What goes out: the state, as JSON and back. Never does I/O, never looks at a
 clock: times are the sender's, arrivals are handed in.
 
+An attempt that is silent can be put to rest (:meth:`Attempt.rest`): of ten thousands that wait for hours only what is
+asked of all of them lies in memory as it is.
+
 Every part of the state is a maximum, a sum or a count, so that folding batch by batch equals folding all at once. Only
 rates need the sample before: a sample of ``stepsize.task.cpu.usage`` holds for the time since the one before it, at
 most :data:`MAX_GAP_NS`; one that arrives out of order holds for the usual interval.
@@ -10,7 +13,9 @@ most :data:`MAX_GAP_NS`; one that arrives out of order holds for the usual inter
 
 from __future__ import annotations
 
+import marshal
 import math
+import zlib
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -115,9 +120,26 @@ class Counter:
     highest: float
 
 
+class Host(NamedTuple):
+    """What is known of an attempt's host; "" and None where nothing is."""
+
+    name: str
+    cpus: int | None
+    memory_bytes: int | None
+
+
+class _Packed(NamedTuple):
+    """The state of an attempt at rest, and its host."""
+
+    content: bytes
+    host: Host
+
+
 @dataclass(slots=True, eq=False)
 class Attempt:
     """The state of one attempt, compared by identity. Times in nanoseconds since 1970, 0 where not known.
+
+    Of one at rest there are ``key``, ``arrived_ns``, ``outcome`` and ``host`` alone.
 
     Attributes:
         told: project, branch, user and environment, as far as they are known, by the attribute's name.
@@ -157,6 +179,27 @@ class Attempt:
     memory_peak: float = 0.0
     memory_source: str | None = None
     memory_limit: float | None = None
+    packed: _Packed | None = None
+
+    @property
+    def host(self) -> Host:
+        """Where it runs."""
+        return self.packed.host if self.packed is not None else _host(self.described)
+
+    def rest(self) -> None:
+        """Take little room until :meth:`wake`."""
+        if self.packed is None:
+            self.packed = _Packed(zlib.compress(marshal.dumps(self.to_json()), 1), self.host)
+            for name in _AT_REST:
+                delattr(self, name)  # so that whoever forgets to wake it is told
+
+    def wake(self) -> None:
+        """Be there as a whole."""
+        if self.packed is not None:
+            whole = Attempt.from_json(marshal.loads(zlib.decompress(self.packed.content)))  # noqa: S302 - our own bytes
+            for name in _AT_REST:
+                setattr(self, name, getattr(whole, name))
+            self.packed = None
 
     def tell(self, told: Iterable[tuple[str, str]], instance: str) -> None:
         """Who it is, as far as one sender says."""
@@ -261,7 +304,7 @@ class Attempt:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Attempt:
         """The state back from :meth:`to_json`."""
-        attempt = cls(AttemptKey(*values["key"][: len(AttemptKey._fields)]))
+        attempt = cls(_key(values))
         for name in _PLAIN:
             if name != "key" and name in values:  # a state that an older collector wrote lacks some
                 setattr(attempt, name, values[name])
@@ -275,9 +318,29 @@ class Attempt:
         attempt.cpu_histogram = {int(bucket): seconds for bucket, seconds in values["cpu_histogram"].items()}
         return attempt
 
+    @classmethod
+    def at_rest(cls, values: dict[str, Any]) -> Attempt:
+        """As :meth:`from_json`, at rest."""
+        attempt = cls(_key(values))
+        attempt.arrived_ns, attempt.outcome = values["arrived_ns"], values["outcome"]
+        attempt.packed = _Packed(zlib.compress(marshal.dumps(values), 1), _host(values["described"]))
+        for name in _AT_REST:
+            delattr(attempt, name)
+        return attempt
+
 
 _NESTED = ("counters", "levels", "rates", "cpu")
-_PLAIN = tuple(row.name for row in fields(Attempt) if row.name not in _NESTED)
+_PLAIN = tuple(row.name for row in fields(Attempt) if row.name not in (*_NESTED, "packed"))
+_AT_REST = tuple(row.name for row in fields(Attempt) if row.name not in ("key", "arrived_ns", "outcome", "packed"))
+"""What an attempt at rest has packed."""
+
+
+def _key(values: dict[str, Any]) -> AttemptKey:
+    return AttemptKey(*values["key"][: len(AttemptKey._fields)])
+
+
+def _host(described: dict[str, Any]) -> Host:
+    return Host(described.get("host", ""), described.get("host_cpus"), described.get("host_memory_bytes"))
 
 
 def _plain(part: Counter | Level | Rate) -> dict[str, Any]:

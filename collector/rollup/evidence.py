@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 
 from stepsize import model
 from stepsize.collector.decode.arrow import owners
-from stepsize.collector.decode.codes import encoded
+from stepsize.collector.decode.codes import encoded, joined
 from stepsize.collector.rollup.bounds import MOST, believed_times, is_believed
+from stepsize.collector.rollup.fold import FOLDED
 from stepsize.collector.rollup.identify import ATTEMPT_PREFIXES, may_tell
 from stepsize.collector.rollup.samples import Samples, samples_by_series
 
@@ -43,7 +44,9 @@ _ONE_BY_ONE = frozenset(
 _BY_DEVICE = frozenset({model.TASK_GPU_UTILIZATION.name, model.TASK_GPU_MEMORY_USAGE.name})
 _KEPT = ("resource", "attributes", "metric", "time", "start", "received", "value")
 _SERIES = ("owner", "metric", "attributes", "since")
+"""Columns that tell series apart."""
 _SUMMED = (
+    *((name, "min") for name in _SERIES),
     ("time", "min"),
     ("time", "max"),
     ("received", "max"),
@@ -53,6 +56,7 @@ _SUMMED = (
     ("value", "min"),
     ("value", "max"),
 )
+_KEYS = frozenset(f"{name}_min" for name in _SERIES)
 
 
 class Figures(NamedTuple):
@@ -122,13 +126,17 @@ class Gathered:
         if vocabulary is None:
             return []
         points = pa.concat_tables(parts).combine_chunks()
+        del parts  # twice a million points is what it takes at most
         whose = owners(
             encoded(points["resource"].combine_chunks()),
             encoded(points["attributes"].combine_chunks()),
             lambda number: may_tell(vocabulary.attributes[number].values),
         )
         points = _prepared(points, vocabulary, whose.rows, self._clock)
-        series = points.group_by(_SERIES, use_threads=False).aggregate([*_SUMMED])
+        series = points.group_by("series", use_threads=False).aggregate([*_SUMMED])
+        series = series.rename_columns(
+            [name.removesuffix("_min") if name in _KEYS else name for name in series.schema.names]
+        )
         made = _owners(series, whose.values, vocabulary)
         samples = _samples(points, vocabulary)
         for owner, figures in _figures(series, vocabulary, samples):
@@ -154,12 +162,16 @@ def _prepared(points: pa.Table, vocabulary: Vocabulary, owner: pa.Array, clock: 
     is_cumulative = _of_metrics(metric, vocabulary, lambda one: one.kind == "sum" and one.temporality != "delta")
     is_ours = _of_metrics(metric, vocabulary, lambda one: one.kind == "sum" and one.name.startswith("stepsize.task."))
     believed = pc.and_(pc.and_(is_ours, pc.greater(start, 0)), is_believed(start, received, clock))
+    series = {
+        "owner": owner,
+        "metric": metric.combine_chunks(),
+        "attributes": points["attributes"].combine_chunks(),
+        "since": pc.if_else(is_cumulative, start, 0).combine_chunks(),
+    }
     return pa.table(
         {
-            "owner": owner,
-            "metric": metric,
-            "attributes": points["attributes"],
-            "since": pc.if_else(is_cumulative, start, 0),
+            "series": joined(*series.values()),
+            **series,
             "time": believed_times(points["time"], received, clock),
             "received": received,
             "started": pc.if_else(believed, start, None),
@@ -182,23 +194,24 @@ def _owners(series: pa.Table, pairs: list[tuple[int, int]], vocabulary: Vocabula
     return owners
 
 
-def _samples(points: pa.Table, vocabulary: Vocabulary) -> dict[tuple[int, ...], Samples]:
-    """The samples of series whose samples matter one by one, by the series' key."""
+def _samples(points: pa.Table, vocabulary: Vocabulary) -> dict[int, Samples]:
+    """The samples of series whose samples matter one by one, by the series' code."""
     labels = pa.array(["hw.id" in one.values for one in vocabulary.attributes], pa.bool_()).take(points["attributes"])
     by_device = pc.and_(_of_metrics(points["metric"], vocabulary, lambda one: one.name in _BY_DEVICE), labels)
     matters = pc.or_(_of_metrics(points["metric"], vocabulary, lambda one: one.name in _ONE_BY_ONE), by_device)
     chosen = points.filter(pc.and_(matters, points["value"].is_valid()))
     of_cores = [number for number, one in enumerate(vocabulary.metrics) if one.name == model.TASK_CPU_USAGE.name]
-    return samples_by_series(chosen, _SERIES, of_cores)
+    return samples_by_series(chosen, of_cores)
 
 
-def _figures(
-    series: pa.Table, vocabulary: Vocabulary, samples: dict[tuple[int, ...], Samples]
-) -> Iterator[tuple[int, Figures]]:
-    names = (*_SERIES, "value_count", "value_sum", "value_min", "value_max")
+def _figures(series: pa.Table, vocabulary: Vocabulary, samples: dict[int, Samples]) -> Iterator[tuple[int, Figures]]:
+    folded = series.filter(_of_metrics(series["metric"], vocabulary, lambda one: one.name in FOLDED))
+    names = ("series", *_SERIES, "value_count", "value_sum", "value_min", "value_max")
     metrics, labels = vocabulary.metrics, vocabulary.attributes
-    for owner, metric, attributes, since, count, total, lowest, highest in zip(
-        *(series[name].to_pylist() for name in names), strict=True
+    for code, owner, metric, attributes, since, count, total, lowest, highest in zip(
+        *(folded[name].to_pylist() for name in names), strict=True
     ):
-        found = samples.get((owner, metric, attributes, since))
-        yield owner, Figures(metrics[metric], labels[attributes], since, count, total, lowest, highest, found)
+        yield (
+            owner,
+            Figures(metrics[metric], labels[attributes], since, count, total, lowest, highest, samples.get(code)),
+        )

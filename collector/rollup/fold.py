@@ -27,7 +27,7 @@ _OUTCOMES = frozenset(outcome.value for outcome in model.Outcome)
 
 
 @dataclass(slots=True)
-class Host:
+class HostFacts:
     """What a host's own metrics say of it."""
 
     host_cpus: int | None = None
@@ -40,7 +40,7 @@ _HOST_COLUMNS = {
 }
 
 
-def fold_hosts(hosts: dict[str, Host], owners: Iterable[Owner], vocabulary: Vocabulary) -> set[str]:
+def fold_hosts(hosts: dict[str, HostFacts], owners: Iterable[Owner], vocabulary: Vocabulary) -> set[str]:
     """Note what ``system.*`` points say of their hosts; returns the hosts of which that is news."""
     news = set()
     for owner in owners:
@@ -48,7 +48,7 @@ def fold_hosts(hosts: dict[str, Host], owners: Iterable[Owner], vocabulary: Voca
             column = _HOST_COLUMNS.get(figures.metric.name)
             name = vocabulary.resources[owner.resource].attributes.get("host.name") if column else None
             if column and name is not None and figures.samples:
-                host, value = hosts.setdefault(str(name), Host()), round(figures.samples.last[1])
+                host, value = hosts.setdefault(str(name), HostFacts()), round(figures.samples.last[1])
                 if getattr(host, column) != value:
                     setattr(host, column, value)
                     news.add(str(name))
@@ -185,3 +185,5 @@ _RULES: Mapping[str, Callable[[Attempt, Figures], None]] = {
     model.CONTAINER_MEMORY_LIMIT.name: _memory_limit,
 }
 """What each metric of an attempt does to its state; `system.*` is folded by :func:`fold_hosts`."""
+FOLDED = frozenset((*_RULES, *_HOST_COLUMNS))
+"""The metrics whose figures matter; of others only that there was something to tell."""

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stepsize.collector.decode.codes import combined, encoded
 from stepsize.collector.rollup.attempt import MAX_GAP_NS
 from stepsize.model import CPU_BUCKET_MAX, CPU_BUCKET_MIN, CPU_BUCKETS_PER_OCTAVE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
 
 _NS = 1e9
 
@@ -50,32 +49,27 @@ class Samples(NamedTuple):
         return list(zip(mine["time"].to_pylist(), mine["value"].to_pylist(), strict=True))
 
 
-def samples_by_series(
-    points: pa.Table, series: Sequence[str], in_buckets: Collection[int]
-) -> dict[tuple[int, ...], Samples]:
-    """The samples in ``points`` by what they have in the columns ``series``.
+def samples_by_series(points: pa.Table, in_buckets: Collection[int]) -> dict[int, Samples]:
+    """The samples in ``points`` by the code of their series.
 
     Args:
         points: columns ``series``, ``metric``, ``time`` and ``value``, none of them NULL.
-        series: columns that tell series apart.
         in_buckets: metrics whose time is counted by bucket of cores.
     """
     if not points.num_rows:
         return {}
-    codes = combined(*(encoded(points[name].combine_chunks()) for name in series))
-    rows = _ordered(pa.table([codes.rows, *(points[name] for name in ("time", "value", "metric"))], _NAMES))
-    rows = _weighed(rows.combine_chunks())
+    rows = _weighed(_ordered(points.select(_NEEDED).combine_chunks()).combine_chunks())
     told = rows.group_by("series", use_threads=False).aggregate(
         [("time", "first"), ("value", "first"), ("time", "last"), ("value", "last"), ("total", "sum"), ("gap", "count")]
     )
     intervals = _intervals(rows)
     buckets = _buckets(rows, in_buckets)
-    found: dict[tuple[int, ...], Samples] = {}
+    found: dict[int, Samples] = {}
     start = 0
     for code, first_ns, first, last_ns, last, total, count in zip(
         *(told[name].to_pylist() for name in _TOLD), strict=True
     ):
-        found[codes.values[code]] = Samples(
+        found[code] = Samples(
             (first_ns, first),
             (last_ns, last),
             intervals.get(code, 0),
@@ -87,7 +81,7 @@ def samples_by_series(
     return found
 
 
-_NAMES = ["series", "time", "value", "metric"]
+_NEEDED = ["series", "time", "value", "metric"]
 _TOLD = ("series", "time_first", "value_first", "time_last", "value_last", "total_sum", "gap_count")
 
 

@@ -3,7 +3,8 @@
 What comes in: batches of points, and the time by our clock. What goes out: rows of attempts that are final, and of
 those that are not. Never does I/O.
 
-Points are gathered and folded later, many batches at once (see `evidence`): whoever asks for rows folds first. An
+Points are gathered and folded later, many batches at once (see `evidence`): whoever asks for rows folds first. Attempts
+that are silent for :data:`REST_S` are put to rest, in which they take a fifth of the room. An
 attempt that ended stays for a while (`linger_s`): points that arrive late still find it. One that is silent for
 `silence_s` is closed as ``lost``, or ``oom`` where its last points say that the kernel killed for memory. Silence is
 measured by arrival at the collector, and not while no collector ran.
@@ -12,13 +13,14 @@ measured by arrival at the collector, and not while no collector ran.
 from __future__ import annotations
 
 import itertools
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from stepsize import model
 from stepsize.collector.limits import ClockBounds
 from stepsize.collector.rollup.attempt import Attempt
 from stepsize.collector.rollup.evidence import Gathered
-from stepsize.collector.rollup.fold import Host, fold, fold_hosts
+from stepsize.collector.rollup.fold import HostFacts, fold, fold_hosts
 from stepsize.collector.rollup.identify import Evidence, evidence_of, meant
 from stepsize.collector.rollup.row import task_row
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from stepsize.collector.rollup.evidence import Owner
 
 
-_HOST_FACTS = ("host_cpus", "host_memory_bytes")
+REST_S = 60.0
 MAX_GATHERED = 1_000_000
 """So many points are folded though nobody asks for rows: 45 MB."""
 
@@ -59,12 +61,13 @@ class AttemptTable:
         self._started_ns = started_ns
         self._reopen = reopen
         self._gathered = Gathered(clock or ClockBounds())
-        self._hosts: dict[str, Host] = {}
+        self._hosts: dict[str, HostFacts] = {}
         self._numbers = itertools.count()
         self.attempts: dict[int, Attempt] = {}
         """In the order in which they came; the numbers are only this table's."""
         self._by_key: dict[AttemptKey, list[Attempt]] = {}
         self._changed: dict[Attempt, None] = {}
+        self._awake: dict[Attempt, None] = {}
         self._evidence: dict[tuple[int, int], Evidence | None] = {}
         self._evidence_of: Vocabulary | None = None
 
@@ -72,9 +75,9 @@ class AttemptTable:
         """Put attempts (back) in."""
         for attempt in attempts:
             self._add(attempt)
-            facts = {name: attempt.described.get(name) for name in _HOST_FACTS}
-            if any(facts.values()):
-                self._hosts.setdefault(attempt.described.get("host", ""), Host(**facts))
+            host = attempt.host
+            if host.cpus or host.memory_bytes:
+                self._hosts.setdefault(host.name, HostFacts(host.cpus, host.memory_bytes))
 
     def gather(self, batch: Batch) -> None:
         """Take a batch in, to be folded later."""
@@ -92,7 +95,7 @@ class AttemptTable:
         owners = self._gathered.take()
         news = fold_hosts(self._hosts, owners, vocabulary)
         if news:
-            self._changed |= {one: None for one in self.attempts.values() if one.described.get("host") in news}
+            self._changed |= {one: None for one in self.attempts.values() if one.host.name in news}
         said = self._by_evidence(owners, vocabulary)
         unknown = [(evidence, found) for evidence, found in said.items() if self._meant(evidence, found) is None]
         if unknown:
@@ -125,9 +128,26 @@ class AttemptTable:
 
     def _meant(self, evidence: Evidence, owners: list[Owner]) -> Attempt | None:
         known = self._by_key.get(evidence.key)
-        return meant(known, evidence, max(owner.arrived_ns for owner in owners)) if known else None
+        if not known:
+            return None
+        for attempt in known:
+            self._wake(attempt)
+        return meant(known, evidence, max(owner.arrived_ns for owner in owners))
+
+    def _wake(self, attempt: Attempt) -> None:
+        attempt.wake()
+        self._awake[attempt] = None
+
+    def rest(self, now_ns: int) -> None:
+        """Put the attempts to rest of which nothing came lately, and which have not changed since they were taken."""
+        silent = [one for one in self._awake if now_ns - one.arrived_ns >= REST_S * 1e9 and one not in self._changed]
+        for attempt in silent:
+            attempt.rest()
+            del self._awake[attempt]
 
     def _add(self, attempt: Attempt) -> Attempt:
+        if attempt.packed is None:
+            self._awake[attempt] = None
         self.attempts[next(self._numbers)] = attempt
         self._by_key.setdefault(attempt.key, []).append(attempt)
         self._changed[attempt] = None
@@ -153,6 +173,7 @@ class AttemptTable:
         for attempt in self.attempts.values():
             heard_ns = max(attempt.arrived_ns, self._started_ns)
             if attempt.outcome is None and now_ns - heard_ns >= self._limits.silence_s * 1e9:
+                self._wake(attempt)
                 kills = attempt.counted(model.CONTAINER_MEMORY_OOM_KILLS.name)
                 attempt.outcome = (model.Outcome.OOM if kills else model.Outcome.LOST).value
                 attempt.presumed = True
@@ -166,6 +187,8 @@ class AttemptTable:
             if attempt.outcome is not None and now_ns - attempt.arrived_ns >= self._limits.linger_s * 1e9
         }
         for number, attempt in final.items():
+            attempt.wake()
+            self._awake.pop(attempt, None)
             del self.attempts[number]
             self._changed[attempt] = None
             same = self._by_key[attempt.key]
@@ -178,9 +201,11 @@ class AttemptTable:
         """Rows of ``tasks``, with what is known of the attempts' hosts by now."""
         made = []
         for attempt in attempts:
-            host = self._hosts.get(attempt.described.get("host", ""))
-            if host is not None:
-                attempt.described.update({name: getattr(host, name) for name in _HOST_FACTS})
+            if attempt.packed is not None:
+                self._wake(attempt)
+            facts = self._hosts.get(attempt.host.name)
+            if facts is not None:
+                attempt.described.update({one.name: getattr(facts, one.name) for one in fields(facts)})
             made.append(task_row(attempt))
         return made
 

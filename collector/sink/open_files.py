@@ -55,11 +55,11 @@ class OpenFiles:
         self._page_of: dict[Attempt, _Page] = {}
 
     def restore(self) -> list[Attempt]:
-        """The attempts in the pages that the manifest names."""
+        """The attempts in the pages that the manifest names, at rest."""
         for stored in self._writer.manifest.files:
             if stored.partition == OPEN_PARTITION:
                 states = self._writer.read([stored], "tasks")["state"].to_pylist()
-                self._add(_Page(stored, tuple(Attempt.from_json(json.loads(state)) for state in states)))
+                self._add(_Page(stored, tuple(Attempt.at_rest(json.loads(state)) for state in states)))
         return list(self._page_of)
 
     def write(self, table: AttemptTable, changed: Iterable[Attempt]) -> list[StoredFile]:

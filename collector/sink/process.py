@@ -21,7 +21,7 @@ import time
 from typing import TYPE_CHECKING
 
 from stepsize.collector.processes.child import Place, leave_signals_to_the_collector, say
-from stepsize.collector.sink.memory import keep_freed_memory
+from stepsize.collector.sink.memory import prepare_memory
 from stepsize.collector.sink.settings import SinkSettings, keep_limits
 from stepsize.collector.sink.sink import Sink
 from stepsize.collector.state import SINK_LOCK_FILE
@@ -74,7 +74,7 @@ def open_sink(settings: SinkSettings) -> Iterator[Sink]:
 def main() -> None:
     """Entry point of the process."""
     leave_signals_to_the_collector()
-    keep_freed_memory()
+    prepare_memory()
     settings = SinkSettings.from_json(sys.argv[1])
     place = Place(settings.state / SINK_LOCK_FILE)
     try:
@@ -186,10 +186,7 @@ def _fold_until_asked(
                 durable = max(durable, WalPosition(*map(int, numbers)))
             elif word == "flush":
                 clock.flush()
-        clock.expect(
-            waiting_bytes=bytes_between(settings.state, sink.position, durable) if durable > sink.position else 0,
-            tasks=sink.folded < sink.position,
-        )
+        clock.expect(waiting_bytes=_waiting_bytes(sink, settings, durable), tasks=sink.folded < sink.position)
         if clock.is_commit_due():
             _commit(sink, clock, durable)
         if time.monotonic() >= clock.tick_s:
@@ -214,6 +211,13 @@ def _drain(sink: Sink, settings: SinkSettings, place: Place) -> None:
             return
         sink.fold(WalPosition(number + 1), time.time_ns(), roll_up=False)
     sink.fold(END, time.time_ns())
+
+
+def _waiting_bytes(sink: Sink, settings: SinkSettings, durable: WalPosition) -> int:
+    """How much there is to commit, as far as it matters; a byte at least, even where nothing is left to be read."""
+    if durable <= sink.position:
+        return 0
+    return max(1, bytes_between(settings.state, sink.position, durable, _FULL_BYTES))
 
 
 def _now_ns(sink: Sink, clock: _Clock) -> int:

@@ -271,6 +271,7 @@ class Sink:
             self.folded, self._unfolded, self._repeated = self.position, 0, []
             self._write_manifest(self._merge([*self._stored_points(), *added, *finals]) + open_files)
             self._taken_from, self._left_over = set(), []
+        self._attempts.rest(now_ns)
         self.folding_s = time.monotonic() - started_s
 
     def _stored_points(self) -> list[StoredFile]:

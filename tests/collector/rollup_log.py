@@ -37,7 +37,7 @@ class Log:
 
     def __init__(self, path: Path) -> None:
         self.wal, self.lake = path / "wal", Lake(path / "lake")
-        self.wal.mkdir()
+        self.wal.mkdir(parents=True)
         self.lake.create()
         self.limits = SinkLimits(rollup=RollupLimits(silence_s=600, linger_s=60))
         self.sink = self.make_sink()
