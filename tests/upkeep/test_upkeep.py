@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import psutil
@@ -18,6 +18,7 @@ from stepsize.collector.limits import UpkeepLimits
 from stepsize.collector.upkeep.plan import next_group
 from stepsize.collector.upkeep.tend import Tended, tend
 from stepsize.collector.upkeep.upkeep import Upkeep
+from stepsize.collector.upkeep.work import TendJob, Work
 from stepsize.errors import LakeError
 from stepsize.store.lake import Lake
 from stepsize.store.manifest import Manifest, StoredFile, WalPosition, announce, read_manifest, read_manifests
@@ -161,6 +162,18 @@ def test_a_failure_is_no_end(tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
     until(upkeep, lambda: DAY in levels(tmp_path, FIRST))
     assert capfd.readouterr().err.count("upkeep failed") == 1
     assert stored in read_manifest(tmp_path, FIRST).files
+
+
+def test_what_others_left_is_tried_again_in_an_hour(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A manifest that cannot be read is said, and when it will be looked at again."""
+    commit(tmp_path, FIRST, *samples(2, 10))
+    (tmp_path / "manifests" / f"{FIRST}.json").write_bytes(b"junk")
+    work = Work(TendJob(str(tmp_path), asdict(Retention()), 0.0))
+    wait_for(work.is_done, "the end of the work")
+    assert work.made() is None
+    said = capfd.readouterr().err
+    assert f"{FIRST}.json is damaged" in said
+    assert said.endswith("it is tried again in an hour\n")
 
 
 def test_the_work_ends_with_its_sink(tmp_path: Path) -> None:
