@@ -1,8 +1,8 @@
 """Holds what requests bring against the bounds on attributes, resources and series, at a cost that can be borne.
 
 What comes in: parsed requests. What goes out: the same without the points that are beyond a bound, and how many those
-were, by why. Never does I/O, and never takes more memory than its bounds say: about 150 bytes a resource and 8 MiB for
-all series.
+were, by why. Never does I/O, and never takes more memory than its bounds say: about 150 bytes a resource and at most
+8 MiB for all series.
 
 To look at every attribute of every point would cost more than all the rest of taking a request. So a request is
 *inspected* point by point when its resource is new, when it is heavy for its number of points, while its resource keeps
@@ -35,6 +35,9 @@ _WATCHED = 31
 """In place of the requests still to pass: each is inspected."""
 _STATE_BITS = 5
 _FILTER_BITS = 26
+_PAGE_BITS = 15
+"""The filter is made page by page as series come: an embedded collector, with some hundred of them, needs few."""
+_IN_PAGE = (1 << (_PAGE_BITS - 3)) - 1
 
 
 class Guard:
@@ -107,7 +110,7 @@ class Guard:
         self._began_s = self._clock_s()
         self._resources: dict[int, int] = {}
         """Resource → its series, shifted, and how many of its requests still pass without a look."""
-        self._filter = bytearray(1 << (_FILTER_BITS - 3))
+        self._filter: dict[int, bytearray] = {}
         self._series = 0
 
     def _look(self, one: Any, key: int, rejected: Counter[str], *, heavy: bool) -> str:
@@ -180,12 +183,19 @@ class Guard:
 
     def _is_new(self, series: tuple[Any, ...]) -> bool:
         """Whether it was not counted yet; now and then one that was not is taken for known, which errs to its good."""
-        return not all(self._filter[bit >> 3] & 1 << (bit & 7) for bit in _bits(series))
+        for bit in _bits(series):
+            page = self._filter.get(bit >> _PAGE_BITS)
+            if page is None or not page[bit >> 3 & _IN_PAGE] & 1 << (bit & 7):
+                return True
+        return False
 
     def _count(self, series: tuple[Any, ...]) -> None:
         self._series += 1
         for bit in _bits(series):
-            self._filter[bit >> 3] |= 1 << (bit & 7)
+            page = self._filter.get(bit >> _PAGE_BITS)
+            if page is None:
+                page = self._filter[bit >> _PAGE_BITS] = bytearray(_IN_PAGE + 1)
+            page[bit >> 3 & _IN_PAGE] |= 1 << (bit & 7)
 
 
 def _bits(series: tuple[Any, ...]) -> tuple[int, int]:

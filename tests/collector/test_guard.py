@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
@@ -147,3 +148,17 @@ def test_what_is_kept_and_what_is_counted_add_up(requests: list[list[tuple[int, 
     assert len(kept) <= 3
     # Between two looks a sender that was in order may bring a few more.
     assert all(len(series) <= 10 + 30 * 12 * 4 for series in kept.values())
+
+
+def test_few_series_take_little_memory() -> None:
+    """What is remembered grows with what comes: a collector of one task's own does not pay for a fleet's."""
+    message = request("1", range(50))
+    tracemalloc.start()
+    try:
+        guard = Guard(RequestLimits())
+        assert reject(guard, message) == {}
+        taken_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert guard.series == 50
+    assert taken_bytes < 1 << 20
