@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pickle
 import signal
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from stepsize.collector import control
+from stepsize.collector.drain import drain
 from stepsize.commands.checks.agent import check_agent
 from stepsize.commands.checks.collector import check_collector
 from stepsize.commands.checks.directories import check_directories
 from stepsize.commands.checks.environment import check_environment
 from stepsize.commands.checks.finding import Finding, Level
 from stepsize.commands.checks.lake import check_lake
+from stepsize.commands.settle import settle
 from stepsize.instrumentation.agent.account import account_of
 from stepsize.instrumentation.agent.delivery import Request
 from stepsize.instrumentation.agent.label import Label
@@ -25,8 +29,10 @@ from stepsize.instrumentation.agent.spools import directory_of
 from stepsize.settings import Settings
 from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import DEADLINE_S, Place, post_to_socket, wait_for
+from tests.places import short_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.collector.running import RunningCollector
@@ -186,6 +192,44 @@ def test_files_of_others(tmp_path: Path) -> None:
     os.chown(lake, 12345, -1)
     (note,) = of(check_directories(settings), Level.NOTE)
     assert note == f"{lake} belongs to user 12345, and this is root"
+
+
+def as_another_user(what: Callable[[], Any]) -> Any:
+    """What a function says in a process of another user, who has imported what it needs."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.setgroups([])
+        os.setgid(12345)
+        os.setuid(12345)
+        with contextlib.suppress(BaseException):
+            os.write(writing, pickle.dumps(what()))
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        said = pipe.read()
+    os.waitpid(pid, 0)
+    return pickle.loads(said)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+def test_the_lake_of_another_user() -> None:
+    """Who may not read it is told so in one line, by the doctor and by a command that reads, and by no traceback."""
+    with short_directory() as runtime, short_directory() as home:
+        home.chmod(0o711)
+        place = Place(home, runtime)
+        place.collect().terminate()
+        _judge(place.settings._replace(runtime=runtime / "theirs"))
+
+
+def _judge(settings: Settings) -> None:
+    checks = check_directories, check_lake, check_collector
+    (fault,) = as_another_user(lambda: [finding for check in checks for finding in check(settings)])
+    assert fault.level is Level.FAULT
+    assert fault.said == f"{settings.data} for the lake cannot be read and written by this user"
+    assert drain  # imported here, since the other user may not
+    line = as_another_user(lambda: settle(settings, 1.0)[-1])
+    assert line == f"cannot read {settings.data}/wal: Permission denied; the newest tasks may be missing"
 
 
 def spooled(settings: Settings, environ: dict[str, str], **label: object) -> Path:

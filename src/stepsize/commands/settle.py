@@ -108,4 +108,6 @@ def _settle_collector(settings: Settings, timeout_s: float) -> str | None:
             drain(settings, timeout_s)
         except StepsizeError as error:
             return f"{error}; {_MISSING}"
+        except OSError as error:  # another user's
+            return f"cannot read {error.filename}: {error.strerror}; {_MISSING}"
     return None

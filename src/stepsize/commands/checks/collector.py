@@ -6,6 +6,7 @@ log where none does. Starts and ends nothing.
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from stepsize import __version__, discovery
 from stepsize.collector import control
 from stepsize.collector.state import writer_id
 from stepsize.collector.wal.reader import bytes_between, end_of, segments
+from stepsize.commands.checks.directories import is_usable
 from stepsize.commands.checks.finding import Finding, Level
 from stepsize.errors import StepsizeError
 from stepsize.store.manifest import read_manifest
@@ -34,6 +36,8 @@ _OFTEN = 3
 
 def check_collector(settings: Settings) -> list[Finding]:
     """What is to be said of who serves the data directory."""
+    if os.path.lexists(settings.data) and not is_usable(settings.data):
+        return []  # which its directory's check has said
     found = [*_set_aside(settings.state_dir)]
     address = discovery.read_address(settings)
     if address is None or not _answers(address):

@@ -58,8 +58,13 @@ def check_directories(settings: Settings) -> list[Finding]:
     return [*found, *_strangers(settings.data)]
 
 
+def is_usable(directory: Path) -> bool:
+    """Whether this user can look into a directory: of any other there is no more to be said."""
+    return os.access(directory, os.R_OK | os.X_OK)
+
+
 def _check(place: _Place) -> Iterator[Finding]:
-    if place.path.is_dir():
+    if os.path.isdir(place.path):  # noqa: PTH112 - false where it lies in what this user may not enter, too
         yield from _existing(place)
         base = place.path
     else:
@@ -83,7 +88,7 @@ def _existing(place: _Place) -> Iterator[Finding]:
 
 def _strangers(data: Path) -> Iterator[Finding]:
     """Files of others inside the lake, as one leaves who ran a command as root once."""
-    if not hasattr(os, "getuid") or not data.is_dir():
+    if not hasattr(os, "getuid") or not is_usable(data):
         return
     owner = data.stat().st_uid
     if os.getuid() not in (owner, 0):
@@ -97,7 +102,7 @@ def _strangers(data: Path) -> Iterator[Finding]:
     theirs = [entry for directory in inside for entry in _entries(directory) if entry.lstat().st_uid != owner]
     if theirs:
         said = f"{len(theirs)} files in {data} belong to others than {_name(owner)}, {theirs[0]} first"
-        yield Finding(_PART, Level.FAULT, said, f"chown -R {_name(owner)} {data}")
+        yield Finding(_PART, Level.FAULT, said, f"chown -R {owner} {data}")
 
 
 def _entries(directory: Path) -> list[Path]:

@@ -6,11 +6,13 @@ What comes in: settings. What goes out: findings. Reads; makes and mends nothing
 from __future__ import annotations
 
 import contextlib
+import os
 from importlib import resources
 from typing import TYPE_CHECKING
 
 import duckdb
 
+from stepsize.commands.checks.directories import is_usable
 from stepsize.commands.checks.finding import Finding, Level
 from stepsize.errors import LakeError
 from stepsize.settings import Settings
@@ -29,10 +31,12 @@ _CLOCKS = resources.files("stepsize.commands.checks") / "clocks.sql"
 def check_lake(settings: Settings) -> list[Finding]:
     """What is to be said of the lake in the data directory, and of others."""
     data = settings.data
-    if not data.exists():
+    if not os.path.lexists(data):
         said = f"nothing in {data} yet"
         found = [Finding(_PART, Level.NOTE, said, "run a flow with STEPSIZE=1, or set STEPSIZE_DATA")]
         return [*found, *_another(data)]
+    if not is_usable(data):
+        return []  # which its directory's check has said
     return [*_files(data), *_contents(data), *_another(data)]
 
 
