@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
+"""A machine may be busy: whoever waits in vain waits this long, nobody else does."""
 
 
 @dataclass(frozen=True)

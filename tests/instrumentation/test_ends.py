@@ -12,30 +12,34 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stepsize.instrumentation import client
 from tests.instrumentation.receiver import TIMEOUT_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from stepsize.instrumentation import client
     from stepsize.settings import Settings
     from tests.instrumentation.conftest import Place
-    from tests.instrumentation.receiver import Receiver
+from tests.instrumentation.receiver import Receiver
 
 MIB = 1 << 20
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
-def test_a_signal_is_told_with_its_number(
-    place: Place, settings: Settings, receiver: Receiver, number: signal.Signals
-) -> None:
-    """A task that a signal ended was killed; what it used until then is known."""
-    body = f"b = bytearray(100 << 20); time.sleep(0.5); os.kill(os.getpid(), {int(number)})"
+def test_a_signal_is_told_with_its_number(place: Place, receiver: Receiver, number: signal.Signals) -> None:
+    """A task that a signal ended was killed, and that is seen long before the next sample; what it used is known."""
+    settings = place.settings(endpoint=receiver.endpoint, interval_s=3600)
+    body = f"b = bytearray(100 << 20); print(flush=True); sys.stdin.read(); os.kill(os.getpid(), {int(number)})"
+    process = place.start(settings, "killed", body, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    assert client.flush(settings, TIMEOUT_S)  # for which it is sampled
     before = time.time_ns()
-    place.run(settings, "killed", body)
-    after = time.time_ns()
+    process.communicate(timeout=TIMEOUT_S)
     end = receiver.end("killed")
     assert end.attributes == {"stepsize.outcome": "killed", "process.exit.signal": int(number)}
-    assert before < end.time_unix_nano < after + 100_000_000
+    assert before < end.time_unix_nano < time.time_ns()
     assert receiver.last("stepsize.task.memory.peak", "killed") >= 100 * MIB
 
 
@@ -48,13 +52,14 @@ def test_an_exit_code_is_told(place: Place, settings: Settings, receiver: Receiv
 
 def test_the_cpu_time_of_a_killed_task_is_known_to_its_end(place: Place, receiver: Receiver) -> None:
     """What it used after its last sample is read from the zombie, before its parent waits for it."""
-    settings = place.settings(endpoint=receiver.endpoint, interval_s=10.0)
-    body = "print('up', flush=True)\ne = time.process_time() + 0.5\nwhile time.process_time() < e: pass\n"
-    process = place.start(settings, "spin", body + "os.kill(os.getpid(), 9)", stdout=subprocess.PIPE)
+    settings = place.settings(endpoint=receiver.endpoint, interval_s=3600)
+    body = "begun = time.process_time()\nwhile time.process_time() < begun + 0.5: pass\n"
+    body += "print(time.process_time() - begun, flush=True)\nos.kill(os.getpid(), 9)"
+    process = place.start(settings, "spin", body, stdout=subprocess.PIPE)
     # Waited for only once the end has arrived: a parent that waits at once may be quicker than the agent.
     assert receiver.end("spin").attributes["stepsize.outcome"] == "killed"
-    process.communicate(timeout=TIMEOUT_S)
-    assert receiver.cpu_s("spin") == pytest.approx(0.55, abs=0.1)
+    used_s = float(process.communicate(timeout=TIMEOUT_S)[0])
+    assert receiver.cpu_s("spin") == pytest.approx(used_s, abs=0.06)
 
 
 def test_of_a_killed_task_that_leaves_no_zombie_the_first_second_is_known(place: Place, receiver: Receiver) -> None:
