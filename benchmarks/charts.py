@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _WIDTH, _HEIGHT = 640, 340
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 40, 76
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 40, 84
 _COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa3377")
 """Of Paul Tol's bright scheme, which colour-blind readers can tell apart."""
 _STYLE = (

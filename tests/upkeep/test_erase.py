@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from stepsize.collector.decode.decoder import Decoder
 from stepsize.collector.upkeep.erase import obey
 from stepsize.collector.upkeep.logs import erase_logs
 from stepsize.collector.upkeep.raw import count_in_log, erase_aside
@@ -255,10 +256,14 @@ def test_a_request_keeps_its_length(tail: bytes, more: int) -> None:
     ends = [len(HEADER) + len(records[0]), len(HEADER) + len(records[0]) + len(records[1])]
     assert [position.offset for _, position in found] == ends
     assert [record.received_at_unix_nano for record, _ in found] == [5, 6]
+    decoder = Decoder()
     for record, _ in found:
         message = ExportMetricsServiceRequest.FromString(record.request)
         message.DiscardUnknownFields()
         assert message == rest.message
+        batch = decoder.begin()
+        decoder.add(batch, [record.request], [5])
+        assert batch.count == 1
 
 
 def test_old_files_wait_for_their_readers(lake: Path, place: Place) -> None:
