@@ -8,6 +8,7 @@ import pickle
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,7 +34,6 @@ from tests.places import short_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.collector.running import RunningCollector
 
@@ -166,6 +166,14 @@ def test_directories_that_cannot_be_made(tmp_path: Path, variable: str, what: st
     assert fault.said == f"{tmp_path}/file/x for {what} cannot be made: {tmp_path}/file is no directory"
     assert variable in fault.remedy
     assert not (tmp_path / "lake").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no such file system")
+def test_a_disk_without_room(tmp_path: Path) -> None:
+    """A file system on which nothing is free, or which this user may not write to, is a fault before a task needs it."""
+    settings = Settings.load({"STEPSIZE_DATA": str(tmp_path / "lake"), "STEPSIZE_STATE": "/proc/wal"})
+    (fault,) = of(check_directories(settings), Level.FAULT)
+    assert fault.startswith(("0 MiB are free for /proc/wal", "/proc/wal for the write-ahead log cannot be made"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
