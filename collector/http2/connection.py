@@ -86,6 +86,7 @@ class Connection:
         is_greeted: whether the client has shown that it speaks HTTP/2.
         fault: why we ended it; "" where we did not.
         streams: those that are open.
+        steps: frames and header blocks that have come whole.
     """
 
     def __init__(self, owner: Owner, limits: Limits, clock_s: Callable[[], float] = time.monotonic) -> None:
@@ -106,6 +107,7 @@ class Connection:
         self._before_next_block = b""
         self.working = 0
         """Requests that their owner works on although their streams are gone; they count as if they were open."""
+        self.steps = 0
         self.out: list[bytes] = []
         self.is_over = False
         self.is_greeted = False
@@ -160,6 +162,13 @@ class Connection:
             self._budget.spend()
         else:
             handler(flags, number, payload)
+        if self._block is None:
+            self.steps += 1
+
+    @property
+    def is_in_a_step(self) -> bool:
+        """Whether a frame or a header block has begun and is not complete."""
+        return self._block is not None or self._reader.is_in_a_frame
 
     # requests
 

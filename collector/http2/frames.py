@@ -51,6 +51,11 @@ class FrameReader:
     def __init__(self) -> None:
         self._rest = b""
 
+    @property
+    def is_in_a_frame(self) -> bool:
+        """Whether a frame has begun and is not complete."""
+        return bool(self._rest)
+
     def feed(self, data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
         """Type, flags, stream and payload of each frame that is complete now.
 

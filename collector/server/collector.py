@@ -16,7 +16,8 @@ import secrets
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING
+import traceback
+from typing import TYPE_CHECKING, Any
 
 from stepsize import discovery
 from stepsize.collector.access.directories import exposed
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 DRAIN_S = 20.0
 _GRACE_S = 5.0
 _LOOK_S = 1.0
+_FRAMES_TOLD = 4
 
 
 class Collector:
@@ -116,6 +118,7 @@ class Collector:
             RetryableError: the write-ahead log failed, which ended the collector.
         """
         settings = self._settings
+        asyncio.get_running_loop().set_exception_handler(self._report)
         async with self._exit as end:
             if not self._embedded:  # first: a port in use must not cost anybody their embedded collector
                 self._parts.bind(self._config)
@@ -280,6 +283,12 @@ class Collector:
             loop.add_signal_handler(number, self._stop.set)
         if self._embedded:
             threading.Thread(target=_wait_for_eof, args=(loop, self._stop.set), daemon=True, name="stdin").start()
+
+    def _report(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A defect that ended a task or a callback is a line as all others are."""
+        error = context.get("exception")
+        where = "".join(traceback.format_exception(error)[-_FRAMES_TOLD:]) if error else ""
+        self._log.error(f"a defect: {context['message']}", where=where)
 
     def _fail(self, failure: Exception) -> None:
         """End because of ``failure``: a collector that can keep nothing is of no use to anybody."""

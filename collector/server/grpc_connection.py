@@ -84,6 +84,7 @@ class GrpcConnection(asyncio.Protocol):
         self._pinged_s: float | None = None
         self._draining_s: float | None = None
         self._unread_s: float | None = None
+        self._stepped_s, self._steps = self._began_s, 0
 
     # asyncio.Protocol
 
@@ -275,9 +276,12 @@ class GrpcConnection(asyncio.Protocol):
     def look(self) -> None:
         """See to what has run out of time."""
         now_s, limits, http2 = self._state.clock_s(), self._state.limits, self._http2
+        if http2.steps != self._steps or not http2.is_in_a_step:
+            self._stepped_s, self._steps = now_s, http2.steps
+        is_stuck = now_s - self._stepped_s >= limits.read_timeout_s
         is_silent = self._pinged_s is not None and now_s - self._pinged_s >= limits.ping_timeout_s
         is_unread = self._unread_s is not None and now_s - self._unread_s >= _WRITE_S
-        if is_silent or is_unread or (not http2.is_greeted and now_s - self._began_s >= _GREETING_S):
+        if is_stuck or is_silent or is_unread or (not http2.is_greeted and now_s - self._began_s >= _GREETING_S):
             self._transport.abort()
             return
         for stream in list(http2.streams.values()):

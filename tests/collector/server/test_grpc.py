@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from stepsize.collector.server.grpc_messages import failure
+from tests.collector.http2.client import DATA, HEADERS, frame
 from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import DEADLINE_S, wait_for
 from tests.collector.server.raw_grpc import PATH, connected, prefixed
@@ -136,6 +137,18 @@ def test_deadlines_of_clients(place: Place) -> None:
         client.content(1, prefixed(points())[:7], ends=False)
         assert client.answer(1).fields["grpc-status"] == DEADLINE_EXCEEDED
         assert status(client, 3, prefixed(points())) == OK
+
+
+def test_frames_and_headers_that_do_not_end(place: Place) -> None:
+    """A client that begins a frame, or a header block, and does not go on is left after the time for a request."""
+    collector = place.collect(config(", read_timeout: 200ms"))
+    for half in (frame(HEADERS, 0, 1, b"\x82"), frame(DATA, 0, 1, bytes(100))[:50]):
+        with connected(collector.grpc) as client:
+            client.send(half)
+            assert client.answer(1).fields == {}
+            assert client.is_closed
+    with connected(collector.grpc) as client:
+        assert status(client, 1, prefixed(points())) == OK
 
 
 def test_connections_that_are_silent_or_old(place: Place) -> None:
