@@ -170,7 +170,7 @@ def test_directories_that_cannot_be_made(tmp_path: Path, variable: str, what: st
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no such file system")
 def test_a_disk_without_room(tmp_path: Path) -> None:
-    """A file system on which nothing is free, or which this user may not write to, is a fault before a task needs it."""
+    """A file system without room, or which this user may not write to, is a fault before a task needs it."""
     settings = Settings.load({"STEPSIZE_DATA": str(tmp_path / "lake"), "STEPSIZE_STATE": "/proc/wal"})
     (fault,) = of(check_directories(settings), Level.FAULT)
     assert fault.startswith(("0 MiB are free for /proc/wal", "/proc/wal for the write-ahead log cannot be made"))
