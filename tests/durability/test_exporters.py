@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import os
 import signal
 from collections import Counter
@@ -18,12 +19,15 @@ import pytest
 from stepsize.collector.otlp.json_request import parse_json
 from tests.collector.pipelines.backend import Backend, values_of
 from tests.collector.pipelines.logs import Exporting, exporter, request, wait_until
+from tests.collector.running import DEADLINE_S, wait_for
 from tests.durability import faults
 from tests.durability.line import Break, Line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.durability.site import Site
 
 FAST = {"initial_interval": "10ms", "max_interval": "20ms", "max_elapsed_time": "0s"}
 ONE_AT_A_TIME = {"num_consumers": 1}
@@ -190,6 +194,37 @@ def test_a_disk_that_is_full_stops_no_sending(tmp_path: Path, library: Path, mon
             check(backend, sent, Counter(sent))
 
     asyncio.run(scenario())
+
+
+RELAY = """
+receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:0"}}}}}}}}
+exporters: {{otlphttp: {{endpoint: "http://127.0.0.1:{port}", retry_on_failure: {{max_elapsed_time: 0s}}}}}}
+service: {{pipelines: {{metrics: {{receivers: [otlp], exporters: [otlphttp]}}}}}}
+"""
+
+
+@pytest.mark.parametrize("operation", ["write", "rename"])
+def test_the_power_is_cut(site: Site, operation: str) -> None:
+    """Positions that were not on disk are gone: what had been sent since the first goes again, nothing is missing."""
+    with scene("otlphttp") as (backend, line, _):
+        site.config = RELAY.format(port=line.port)
+        cut = site.rule(operation, "*otlphttp.position*", "cut")
+        collector = site.collect()
+        for number in range(10):
+            assert collector.post(large(number))[0] == 200
+        wait_for(lambda: len(backend.taken) == 10, "ten requests")
+        cut.arm()
+        sent = [large(number) for number in range(10)]
+        with contextlib.suppress(OSError, http.client.HTTPException):  # the power may go before it is answered
+            assert collector.post(large(10))[0] == 200
+            sent.append(large(10))
+        collector.process.wait(DEADLINE_S)
+        before = len(backend.taken)
+        collector = site.collect()
+        assert collector.post(large(11))[0] == 200
+        wait_for(lambda: {*sent, large(11)} <= set(backend.taken), "all that was acknowledged")
+        assert len(backend.taken) > before + 2, "no position was lost: that was no power cut"
+        assert collector.terminate() == 0
 
 
 def test_a_file_that_is_torn(tmp_path: Path, library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
