@@ -17,6 +17,7 @@ from stepsize.collector.config.language import (
     required_text,
     structure_of,
     text,
+    word,
 )
 
 if TYPE_CHECKING:
@@ -48,15 +49,13 @@ def attribute_value(value: Any) -> Any:
     return text(value) if isinstance(value, str) else value
 
 
-def _action(value: Any) -> str:
-    return choice(*ACTIONS)(value.lower() if isinstance(value, str) else value)
-
-
 @dataclass(frozen=True, slots=True)
 class ActionConfig:
     """One action on the attributes of a data point or resource."""
 
-    action: str = option(_action, says="`insert`, `update`, `upsert`, `delete`, `hash` (SHA-256), `extract`, `convert`")
+    action: str = option(
+        word(*ACTIONS), says="`insert`, `update`, `upsert`, `delete`, `hash` (SHA-256), `extract`, `convert`"
+    )
     key: str = option(required_text, default="", says="the attribute")
     value: Any = option(attribute_value, default=None, says="what it is set to")
     from_attribute: str = option(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stepsize.collector.config.language import choice, option, whole
+from stepsize.collector.config.language import option, whole, word
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class DebugExporterConfig:
     """How much it shows."""
 
     verbosity: str = option(
-        choice("basic", "normal", "detailed"),
+        word("basic", "normal", "detailed"),
         default="basic",
         says="`basic`: a line a request; `normal`: a line a metric; `detailed`: everything",
     )

@@ -267,6 +267,12 @@ def choice(*words: str) -> Callable[[Any], str]:
     return parse
 
 
+def word(*words: str) -> Callable[[Any], str]:
+    """One of ``words``, in upper or lower case, as upstream takes its levels."""
+    parse = choice(*words)
+    return lambda value: parse(value.lower() if isinstance(value, str) else value)
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where to listen; port 0 lets the system choose."""

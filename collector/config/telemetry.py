@@ -22,6 +22,7 @@ from stepsize.collector.config.language import (
     required_text,
     secret,
     whole,
+    word,
 )
 from stepsize.collector.telemetry.log import ENCODINGS, LEVELS
 
@@ -37,9 +38,9 @@ def _always(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class LogsConfig:
-    """``service.telemetry.logs``."""
+    """The collector's lines (``service.telemetry.logs``)."""
 
-    level: str = option(choice(*LEVELS), default="info", says="the lowest level that is written to standard error")
+    level: str = option(word(*LEVELS), default="info", says="the lowest level that is written to standard error")
     encoding: str = option(choice(*ENCODINGS), default="console", says="lines as text, or as JSON objects")
 
 
@@ -142,10 +143,10 @@ class ReaderConfig:
 
 @dataclass(frozen=True, slots=True)
 class MetricsConfig:
-    """``service.telemetry.metrics``."""
+    """The collector's own metrics (``service.telemetry.metrics``)."""
 
     level: str = option(
-        choice("none", "basic", "normal", "detailed"), default="normal", says="`none` switches all readers off"
+        word("none", "basic", "normal", "detailed"), default="normal", says="`none` switches all readers off"
     )
     readers: tuple[ReaderConfig, ...] = option(Sections(ReaderConfig), default=(), says="ways out for the metrics")
 
@@ -154,5 +155,5 @@ class MetricsConfig:
 class TelemetryConfig:
     """``service.telemetry``."""
 
-    logs: LogsConfig = option(Section(LogsConfig), factory=LogsConfig)
-    metrics: MetricsConfig = option(Section(MetricsConfig), factory=MetricsConfig)
+    logs: LogsConfig = option(Section(LogsConfig), factory=LogsConfig, says="the collector's lines")
+    metrics: MetricsConfig = option(Section(MetricsConfig), factory=MetricsConfig, says="the collector's own metrics")

@@ -149,7 +149,7 @@ receivers:
   otlp: {protocols: {grpc: , http: {endpoint: ":4319", read_timeout: 1m30s}}}
   otlp/two: {protocols: {http: {endpoint: "[::1]:1"}}}
 processors: {batch: {timeout: 250ms}, memory_limiter: {limit_mib: 100, check_interval: 2s}}
-exporters: {parquet: {silence: 1h}, debug: }
+exporters: {parquet: {silence: 1h}, debug: {verbosity: Detailed}}
 extensions: {health_check: {endpoint: "localhost:1", path: /up}}
 service:
   extensions: [health_check]
@@ -163,6 +163,7 @@ service:
     assert config.of_kind(BatchConfig)[0].timeout_s == 0.25
     assert config.of_kind(MemoryLimiterConfig)[0].soft_limit_bytes == 80 << 20
     assert config.parquet.silence_s == 3600.0
+    assert config.exporters["debug"].verbosity == "detailed"
     assert config.of_kind(HealthCheckConfig)[0].path == "/up"
 
 
