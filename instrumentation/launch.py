@@ -3,10 +3,11 @@
 What comes in: a command, an identity, settings. What goes out: the command's exit code, and what it used. The command
 is a child in the same process group, with the same terminal, standard streams, directory and signal dispositions, so
 that it behaves as if it had been run directly. What it leaves without a parent comes to this process, which waits for
-it and counts it (`orphans`) as long as the command runs; what goes on after that goes on without it. The command is
-registered the moment it has been executed, with what its process had used by then, so that nothing of the launcher,
-whose copy it began as, is taken for its own; a command that could not be executed is no attempt and leaves no trace.
-Never fails the command because tracking failed. Forks: call it where no other thread runs.
+it and counts it (`orphans`) as long as the command runs; what goes on after that goes on without it. Whoever kills this
+process by SIGKILL kills the command, as would be if it had been run directly. The command is registered the moment it
+has been executed, with what its process had used by then, so that nothing of the launcher, whose copy it began as, is
+taken for its own; a command that could not be executed is no attempt and leaves no trace. Never fails the command
+because tracking failed. Forks: call it where no other thread runs.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from stepsize.errors import StepsizeError
-from stepsize.instrumentation import client, exits, lineage, orphans, procfs, readings, wire
+from stepsize.instrumentation import client, exits, lineage, orphans, prctl, procfs, readings, wire
 from stepsize.instrumentation.wire import Summary
 
 if TYPE_CHECKING:
@@ -94,9 +95,10 @@ def launch(argv: Sequence[str], identity: Identity, settings: Settings) -> Compl
     with_orphans = orphans.adopt(True)  # this process alone: its child does not inherit it
     try:
         reports, report = os.pipe()
+        launcher = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _execute(argv, identity, report, before, ignores_children=of_children is signal.SIG_IGN)
+            _execute(argv, identity, launcher, report, before, ignores_children=of_children is signal.SIG_IGN)
         os.close(report)
         baseline = _began(reports)
         registration = None
@@ -136,6 +138,7 @@ def _began(reports: int) -> wire.Reading | None:
 def _execute(
     argv: Sequence[str],
     identity: Identity,
+    launcher: int,
     report: int,
     mask: set[signal.Signals] | set[int],
     *,
@@ -148,6 +151,7 @@ def _execute(
             signal.signal(number, signal.SIG_DFL)
         if ignores_children:
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        prctl.die_with(launcher)
         with contextlib.suppress(Exception):  # then it is not tracked, but run all the same
             os.environ[lineage.MARK] = lineage.mark_of(os.getpid(), identity)
             os.write(report, json.dumps(readings.own_reading()._asdict()).encode() + b"\n")

@@ -1,20 +1,18 @@
 """Collects what a command leaves without a parent: daemons' first halves, children of children that are gone.
 
 What comes in: the pid of the command. What goes out: what its orphans used that have ended. On Linux they come to the
-launcher, which asks for them (``prctl(PR_SET_CHILD_SUBREAPER)``, prctl(2)); elsewhere there are none. Never asked for
+launcher, which asks for them (``PR_SET_CHILD_SUBREAPER``); elsewhere there are none. Never asked for
 in a user's own process: its waits would meet children that it never made. Never waits for an orphan to end.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from stepsize.instrumentation import procfs, readings
-
-_PR_SET_CHILD_SUBREAPER = 36
+from stepsize.instrumentation.prctl import be_subreaper
 
 
 @dataclass(slots=True)
@@ -30,15 +28,9 @@ class Used:
 
 def adopt(wanted: bool) -> bool:
     """Have orphans of this process's descendants come to it, or no more; whether they do."""
-    if not sys.platform.startswith("linux") or not Path("/proc/thread-self/children").exists():
+    if not Path("/proc/thread-self/children").exists():
         return False  # whom nobody lists, nobody can wait for
-    import ctypes  # noqa: PLC0415 - the launcher alone comes here
-
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        return libc.prctl(_PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0) == 0 and wanted
-    except (OSError, AttributeError):  # no C library to be had, or one without it
-        return False
+    return be_subreaper(wanted)
 
 
 class Orphans:

@@ -45,6 +45,18 @@ def test_a_command_has_its_streams_and_its_exit_code(place: Place, settings: Set
     assert receiver.end("cmd").attributes == {"stepsize.outcome": "failed", "process.exit.code": 7}
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no other system has it")
+def test_whoever_kills_the_launcher_kills_the_command(place: Place, settings: Settings, receiver: Receiver) -> None:
+    """As if it had been run directly: what a supervisor kills does not go on; the attempt was killed."""
+    process = _start(place, settings, "sh", "-c", "echo $$; exec sleep 600")
+    assert process.stdout is not None
+    command = int(process.stdout.readline())
+    process.kill()
+    wait_until(lambda: not is_running(command))
+    process.communicate(timeout=TIMEOUT_S)
+    assert receiver.end("cmd").attributes["stepsize.outcome"] in ("killed", "unknown")  # who waits for it takes its end
+
+
 def test_what_a_command_used_is_measured(place: Place, settings: Settings, receiver: Receiver) -> None:
     """CPU time from `wait4`, children included, and the peak of what it became, not of the launcher before it."""
     spin = "import time; b = bytearray(200 << 20); e = time.process_time() + .4\nwhile time.process_time() < e: pass"
