@@ -66,8 +66,9 @@ class Campaign:
         rule.arm()
         wait_for(lambda: rule.has_acted, f"{point}")
         self.kills[str(point)] += 1
-        if point.action == "cut":
+        if point.ends_collector:  # which a busy machine may be late with
             self._collector.process.wait(DEADLINE_S)
+        if point.action == "cut":
             with Lake(self._site.settings.data).reading() as connection:
                 seen(connection)
         self._go_on()

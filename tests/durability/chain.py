@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tests.collector.otlp import SECOND
-from tests.collector.running import wait_for
+from tests.collector.running import DEADLINE_S, wait_for
 from tests.durability.checks import Reader, check, seen
 from tests.durability.points import Point
 from tests.durability.senders import Sender
@@ -92,6 +92,8 @@ class Chain:
         rule.arm()
         wait_for(lambda: rule.has_acted, f"{point}")
         self.kills[str(point)] += 1
+        if point.ends_collector:
+            self._running["first"].process.wait(DEADLINE_S)
         self._go_on()
 
     def kill_at_random(self, whom: str) -> None:

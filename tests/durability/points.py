@@ -13,6 +13,11 @@ class Point(NamedTuple):
     pattern: str
     action: str
 
+    @property
+    def ends_collector(self) -> bool:
+        """Whether the receiving process ends by it, be it with its group."""
+        return self.action in ("end", "end-after", "cut") or self.what in INGEST
+
     def __str__(self) -> str:
         return f"{self.what}: {self.operation}, {self.action}"
 

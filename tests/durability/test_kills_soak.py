@@ -1,6 +1,7 @@
 """Hundreds of kills of one lake's collectors: every named point with every action, and random ones (`make soak`).
 
-The result is written where ``STEPSIZE_KILLS_RESULT`` says, as a table.
+The result is written where ``STEPSIZE_KILLS_RESULT`` says, as a table. It takes ``STEPSIZE_KILLS_ROUNDS``, and ends
+before that when ``STEPSIZE_KILLS_SECONDS`` are over.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tests.durability.site import Site
 
 _ROUNDS = int(os.environ.get("STEPSIZE_KILLS_ROUNDS", "2"))
+_SECONDS = float(os.environ.get("STEPSIZE_KILLS_SECONDS", "inf"))
 _RANDOM_EACH = 25
 _RESULT = os.environ.get("STEPSIZE_KILLS_RESULT")
 
@@ -37,6 +39,8 @@ def test_hundreds_of_kills(site: Site) -> None:
         steps = [*POINTS, *(rng.choice(RANDOM) for _ in range(_RANDOM_EACH))]
         rng.shuffle(steps)
         for step in steps:
+            if time.monotonic() - started_s > _SECONDS:
+                break
             if isinstance(step, str):
                 campaign.kill_at_random(step)
             else:
