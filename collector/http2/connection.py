@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from stepsize.collector.http2.headers import Head
 
+STREAMS, MALFORMED, FRAMES = "streams", "invalid", "frames"
+"""Bounds: requests at a time, what a request must be, what a connection may do."""
 FIRST_WINDOW = 65_535
 """What may come on a stream before :meth:`Connection.grant` lets more come."""
 _CONNECTION_WINDOW = 1 << 20
@@ -56,6 +58,9 @@ class Owner(Protocol):
 
     def gone(self, stream: Stream) -> None:
         """Nobody waits for its answer any more."""
+
+    def turned_away(self, bound: str) -> None:
+        """A request that did not begin, or the connection, was ended because of :data:`STREAMS` or another bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,7 @@ class Connection:
             for kind, flags, number, payload in self._reader.feed(data):
                 self._take(kind, flags, number, payload)
         except ConnectionFault as fault:
+            self._owner.turned_away(FRAMES)
             self.close(fault.code, fault.reason)
 
     def _greet(self, data: bytes) -> bytes:
@@ -211,10 +217,10 @@ class Connection:
             if number > self._last_served:
                 self._ended.add(number, overlooked=True)
             elif len(self.streams) + self.working >= self._limits.streams:
-                self._budget.spend(RESET_COST)
+                self._owner.turned_away(STREAMS)
                 self._refuse(number, frames.REFUSED_STREAM)
             elif head.fault or block.depends_on_itself:
-                self._budget.spend(RESET_COST)
+                self._owner.turned_away(MALFORMED)
                 self._refuse(number, frames.PROTOCOL_ERROR)
             else:
                 self._begin(Stream(number, self._first_send_window, FIRST_WINDOW, head.length), head, block)
@@ -453,6 +459,7 @@ class Connection:
         self._owner.gone(stream)
 
     def _refuse(self, number: int, code: int) -> None:
+        self._budget.spend(RESET_COST)
         self._ended.add(number, overlooked=True)
         self.out.append(frames.reset(number, code))
 

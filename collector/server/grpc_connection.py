@@ -227,6 +227,10 @@ class GrpcConnection(asyncio.Protocol):
         else:
             self._release(call)
 
+    def turned_away(self, bound: str) -> None:
+        """What was no call, or the connection, has broken a rule or bound of HTTP/2."""
+        self._state.service.refused(bound)
+
     # answers
 
     async def _work(self, call: Call) -> None:
@@ -235,8 +239,9 @@ class GrpcConnection(asyncio.Protocol):
         try:
             refusal = await call.admission if call.admission is not None else None
             if refusal is None:
-                message = await service.answer(*_message_of(call))
-                http2.answer(stream, grpc_messages.HEAD, grpc_messages.prefixed(message), grpc_messages.TRAILERS)
+                encoding = _encoding_of(call)
+                response = await service.answer(self._message_of(call), encoding)
+                http2.answer(stream, grpc_messages.HEAD, grpc_messages.prefixed(response), grpc_messages.TRAILERS)
             else:
                 self._tell(call, refusal)
         except StepsizeError as error:
@@ -244,6 +249,12 @@ class GrpcConnection(asyncio.Protocol):
         finally:
             self._release(call)
             self._done(call)
+
+    def _message_of(self, call: Call) -> bytes:
+        """The message, which is kept in place of what came: it is there once."""
+        message = call.content = bytes(memoryview(call.content)[PREFIX_BYTES:])
+        self._state.in_flight.give(PREFIX_BYTES)
+        return message
 
     def _done(self, call: Call) -> None:
         call.is_worked_on = False
@@ -327,8 +338,8 @@ class GrpcConnection(asyncio.Protocol):
         self._transport.abort()
 
 
-def _message_of(call: Call) -> tuple[bytes, str]:
-    """The message and how it is packed.
+def _encoding_of(call: Call) -> str:
+    """How the message of a call is packed; "" where it is not.
 
     Raises:
         DataError: it is packed, and nobody says how.
@@ -337,4 +348,4 @@ def _message_of(call: Call) -> tuple[bytes, str]:
     encoding = call.head.get("grpc-encoding") if is_packed else ""
     if is_packed and encoding in ("", "identity"):
         raise DataError("the message is packed, and grpc-encoding does not say how")
-    return bytes(memoryview(call.content)[PREFIX_BYTES:]), encoding
+    return encoding

@@ -54,6 +54,7 @@ class Heard:
     connection: Connection | None = None
     streams: dict[int, Stream] = field(default_factory=dict)
     heads: dict[int, Head] = field(default_factory=dict)
+    bounds: list[str] = field(default_factory=list)
 
     def began(self, stream: Stream, head: Head) -> None:
         self.streams[stream.number] = stream
@@ -70,6 +71,9 @@ class Heard:
 
     def gone(self, stream: Stream) -> None:
         self.told.append(("gone", stream.number, None))
+
+    def turned_away(self, bound: str) -> None:
+        self.bounds.append(bound)
 
 
 class Talk:

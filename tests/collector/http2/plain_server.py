@@ -45,6 +45,9 @@ class _Plain(asyncio.Protocol):
     def gone(self, stream: Stream) -> None:
         pass
 
+    def turned_away(self, bound: str) -> None:
+        pass
+
     def ended(self, stream: Stream) -> None:
         self._http2.answer(stream, encoded([(":status", "200")]), b"hello", encoded([("x-end", "1")]))
 

@@ -108,7 +108,7 @@ def test_malformed_requests(fields: list[tuple[str, str]]) -> None:
     """A request that cannot be ends its stream and nothing else."""
     talk = Talk(answers=b"")
     assert reset_codes(talk.say(talk.request(1, b"x", fields))) == {1: PROTOCOL_ERROR}
-    assert talk.owner.told == []
+    assert (talk.owner.told, talk.owner.bounds) == ([], ["invalid"])
     assert HEADERS in [kind for kind, *_ in talk.say(talk.request(3, b"x"))]
 
 
@@ -196,6 +196,7 @@ def test_more_requests_than_agreed() -> None:
     talk = Talk(streams=2)
     said = talk.say(talk.request(1, None) + talk.request(3, None) + talk.request(5, None))
     assert reset_codes(said) == {5: REFUSED_STREAM}
+    assert talk.owner.bounds == ["streams"]
     talk.say(frame(RST_STREAM, 0, 1, number(8)) + frame(RST_STREAM, 0, 3, number(8)))
     talk.connection.working = 2
     assert reset_codes(talk.say(talk.request(7, None))) == {7: REFUSED_STREAM}
@@ -224,6 +225,7 @@ def test_floods_of_frames_that_lead_to_nothing(nothing: bytes) -> None:
         talk.now_s += 5
         assert talk.code(talk.say(nothing * 90)) is None
     assert talk.code(talk.say(nothing * 5000)) == ENHANCE_YOUR_CALM
+    assert talk.owner.bounds == ["frames"]
 
 
 def test_rapid_resets() -> None:

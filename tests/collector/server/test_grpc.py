@@ -98,7 +98,9 @@ def test_calls_that_are_none(place: Place) -> None:
         client.send(b"\xff" * 100)
         assert client.answer(1).fields == {}
         assert client.went_away
-    assert metrics_of(place)["stepsize_in_flight_bytes"] == 0
+    found = metrics_of(place)
+    assert found["stepsize_in_flight_bytes"] == 0
+    assert found['stepsize_receiver_refused_requests{bound="frames",receiver="otlp",transport="grpc"}'] == 1
 
 
 def test_what_is_too_large_is_refused_before_it_comes(place: Place) -> None:
