@@ -124,6 +124,17 @@ def test_what_is_wrong(
         assert "Error(" not in line
 
 
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_a_header_that_cannot_be_sent(monkeypatch: pytest.MonkeyPatch, there: dict[str, str], protocol: str) -> None:
+    """The libraries refuse a line's end in it by showing all of it; the doctor does not."""
+    port = there["grpc" if protocol == "grpc" else "http"]
+    variables = {"ENDPOINT": f"http://127.0.0.1:{port}", "PROTOCOL": protocol, "HEADERS": "authorization=a%0As3cret"}
+    (fault,) = found(monkeypatch, there, variables)
+    assert fault.level is Level.FAULT
+    assert "s3cret" not in fault.said
+    assert fault.said.isprintable()
+
+
 @pytest.mark.parametrize(
     "variables",
     [

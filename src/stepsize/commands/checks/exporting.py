@@ -111,6 +111,14 @@ def malformed_headers(environ: Mapping[str, str]) -> list[str]:
     ]
 
 
+def without_headers(text: str, environ: Mapping[str, str]) -> str:
+    """A text on one line, without what the headers hold: libraries show them when they refuse them."""
+    for value in parse_headers(exporter_variable("HEADERS", environ)).values():
+        for written in (value, repr(value)[1:-1]):
+            text = text.replace(written, "…") if written else text
+    return " ".join(text.split())
+
+
 def _split(environ: Mapping[str, str], name: str) -> list[str]:
     return [each for each in environ.get(name, "").split(",") if each.strip()]
 
