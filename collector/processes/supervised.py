@@ -191,6 +191,8 @@ class Supervised:
         assert process.stdout
         process.stdin.write(launch.content)
         self.tell()  # before there is more of it: some begin where they are told first
+        if self._stopping.is_set():  # while it was being started: it is to do what is left, and end
+            process.stdin.close()
         line = ""
         with contextlib.suppress(ConnectionError):
             await process.stdin.drain()
