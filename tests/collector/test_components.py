@@ -85,9 +85,12 @@ UPSTREAM: dict[str, dict[str, Any]] = {
     "extensions.basicauth": {"client_auth": None},
 }
 """Defaults as upstream's documentation has them, durations in seconds (README.md and config.go of each component,
-exporterhelper, configretry, configtls, as of v0.140)."""
+exporterhelper, configretry, configtls, as of v0.161)."""
 
 DEVIATIONS = {
+    ("receivers.otlp", "protocols.http.read_timeout"): (0.0, 30.0, "a request that never ends holds room for ever"),
+    ("receivers.otlp", "protocols.http.write_timeout"): (0.0, 30.0, "so does an answer that nobody reads"),
+    ("receivers.otlp", "protocols.http.idle_timeout"): (0.0, 75.0, "and a connection that nobody uses"),
     ("exporters.otlp", "sending_queue.sizer"): ("requests", "bytes", "the queue lies on disk"),
     ("exporters.otlp", "sending_queue.queue_size"): (1000, 1 << 30, "as above"),
     ("processors.memory_limiter", "check_interval"): (
