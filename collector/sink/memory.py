@@ -4,8 +4,8 @@ What comes in: nothing. What goes out: settings of this process. Never fails: wh
 it stays as it is.
 
 A commit takes some hundred megabytes of columns for a moment. Arrow's own pool gives them back to the kernel and gets
-fresh pages for the next, each of which the kernel clears first: a fifth of the sink's CPU time
-(`docs/performance.md`). glibc does likewise with what is large, unless it is told otherwise. Python looks for cycles
+fresh pages for the next, each of which the kernel clears first: up to a fifth of the sink's CPU time
+(`docs/decisions/0024`). glibc does likewise with what is large, unless it is told otherwise. Python looks for cycles
 whenever some hundred objects have been made; a roll-up makes a million, in no cycle, and each look goes through them.
 """
 
