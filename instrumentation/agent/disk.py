@@ -82,6 +82,7 @@ class Disk:
             for spool in self._all():
                 if self._loaded is None or self._loaded[0] is not spool:
                     spool.look()
+                    self._leave_if_empty(spool)
         except OSError as error:
             _log.warning("cannot read the spool: %s", error)
 
@@ -175,8 +176,12 @@ class Disk:
             spool, spooled = self._dealt_with
             spool.remove(spooled)
             self._dealt_with = None
-            if spool is not self._own and not spool.points:
-                spool.clear_away()
+            self._leave_if_empty(spool)
+
+    def _leave_if_empty(self, spool: Spool) -> None:
+        """Whoever has its credentials may come, and is to hold what it then keeps there."""
+        if spool is not self._own and not spool.points:
+            spool.clear_away()
 
     def _leave_alone(self, error: OSError) -> None:
         """What fails now would fail again at once, and again."""

@@ -274,7 +274,9 @@ def test_a_task_of_half_a_second_is_sampled(place: Place, receiver: Receiver) ->
 
 def test_nothing_of_the_tracking_is_counted(place: Place, settings: Settings, receiver: Receiver) -> None:
     """A task that starts the agent and then sleeps has used next to nothing: no CPU, no child, no process of ours."""
-    place.run(settings, "idle", "time.sleep(0.8)")
+    task = place.start(settings, "idle", "sys.stdin.read()", stdin=subprocess.PIPE)
+    receiver.wait(lambda: receiver.of("stepsize.task.process.count", "idle"))
+    task.communicate(timeout=TIMEOUT_S)
     receiver.end("idle")
     assert receiver.cpu_s("idle") < 0.02
     assert {p.value for p in receiver.of("stepsize.task.process.count", "idle")} == {1}

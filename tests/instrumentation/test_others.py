@@ -100,6 +100,23 @@ def test_an_agent_whose_collector_is_down_keeps_its_own(tmp_path: Path) -> None:
     new.stop(5)
 
 
+def test_an_empty_spool_is_nobody_s(tmp_path: Path) -> None:
+    """Who finds one that others left does not hold it: what they keep there next time is theirs to send."""
+    accepted = _accepting()
+    accepted.answers.append(Answer(Delivery.LATER, "busy"))
+    first = _start(accepted, tmp_path, _environ("old"))
+    first.put(batch(1))
+    _hurry_until(first, lambda: accepted.times == [1])
+    first.stop(5)
+    new = _start(_accepting(), tmp_path, _environ("new"))
+    wait_until(lambda: new.has_looked)
+    again = _start(Shelf(), tmp_path, _environ("old"))
+    again.put(batch(2))
+    _spooled(again, 1)
+    again.stop(5)
+    new.stop(5)
+
+
 @pytest.mark.parametrize("shelf", [Shelf(), _refusing()], ids=["down", "refusing"])
 def test_who_is_not_accepted_takes_nothing_along(tmp_path: Path, shelf: Shelf) -> None:
     """Having tried what others left, it lives on, and they find that in its place."""
