@@ -89,7 +89,6 @@ class Connection:
         out: what is to be sent to the client, which the caller empties.
         is_over: whether the connection is to be closed once that is sent.
         is_greeted: whether the client has shown that it speaks HTTP/2.
-        fault: why we ended it; "" where we did not.
         streams: those that are open.
         steps: frames and header blocks that have come whole.
     """
@@ -116,7 +115,6 @@ class Connection:
         self.out: list[bytes] = []
         self.is_over = False
         self.is_greeted = False
-        self.fault = ""
         self.streams: dict[int, Stream] = {}
         self._handlers = {
             frames.DATA: self._data,
@@ -492,7 +490,7 @@ class Connection:
 
     def close(self, code: int, reason: str) -> None:
         """End the connection; nobody waits for answers any more."""
-        self.is_over, self.fault = True, reason
+        self.is_over = True
         self.out.append(frames.go_away(self._highest, code, reason))
         for stream in list(self.streams.values()):
             self._forget(stream, overlooked=True)
