@@ -32,6 +32,8 @@ MAX_TEXT_BYTES = 256 << 10
 MAX_VALUES = 50_000
 """Values in all, after aliases are unfolded."""
 _MAX_MERGED_MAPPINGS = 100
+_MAX_PLACE = 1000
+"""Characters of a path to a key."""
 _REFERENCE = re.compile(
     r"\$\$"
     r"|\$\{file:(?P<file>[^}]+)\}"
@@ -93,14 +95,8 @@ def _values(text: str, source: str, lines: dict[str, int] | None = None) -> Any:
     """The values of a text; ``lines`` takes where they stand."""
     if len(text) > MAX_TEXT_BYTES:
         raise ConfigError(f"{source}: it is larger than {MAX_TEXT_BYTES} bytes")
-    loader = _Loader(text)
     try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        if lines is not None:
-            _note_lines(node, "", lines)
-        return loader.construct_document(node)
+        return _loaded(_Loader(text), lines)
     except RecursionError:
         raise ConfigError(f"{source}: not valid YAML: it is nested too deeply") from None
     except ValueError as error:  # a date such as 2026-13-01
@@ -110,13 +106,23 @@ def _values(text: str, source: str, lines: dict[str, int] | None = None) -> Any:
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it cannot be read"
         raise ConfigError(f"{source}{where}: not valid YAML: {problem}") from None
+
+
+def _loaded(loader: _Loader, lines: dict[str, int] | None) -> Any:
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if lines is not None:
+            _note_lines(node, "", lines)
+        return loader.construct_document(node)
     finally:
         loader.dispose()
 
 
 def _note_lines(node: yaml.Node, path: str, lines: dict[str, int]) -> None:
-    """Where each key below ``node`` stands; of what aliases unfold to, no more than a configuration may hold."""
-    if len(lines) >= MAX_VALUES:
+    """Where each key below ``node`` stands; of what aliases unfold to, and of long paths, no more than is ever read."""
+    if len(lines) >= MAX_VALUES or len(path) > _MAX_PLACE:
         return
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:

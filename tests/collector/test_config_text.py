@@ -75,6 +75,7 @@ def test_headers_in_a_list() -> None:
         ),
         ("a:\n  b: 1\n  b: 1", "c.yaml:3:3: not valid YAML: key 'b' is given twice"),
         ("[" * 5000 + "]" * 5000, "c.yaml: not valid YAML: it is nested too deeply"),
+        ("a: \x00", "c.yaml: not valid YAML: it cannot be read"),
         ("a: 2026-13-01", "c.yaml: not valid YAML: month must be in 1..12"),
     ],
 )
