@@ -220,7 +220,7 @@ def whole(value: Any) -> int:
     """A whole number, not negative."""
     try:
         number = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last of infinity
         raise ValueError(f"expected a whole number, found {value!r}") from None
     if isinstance(value, (bool, float)) or number < 0:
         raise ValueError(f"expected a whole number from 0, found {value!r}")
