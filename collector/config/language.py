@@ -219,12 +219,12 @@ def _named(value: Any) -> list[tuple[str, Any]]:
 def whole(value: Any) -> int:
     """A whole number, not negative."""
     try:
-        number = int(value)
-    except (TypeError, ValueError, OverflowError):  # the last of infinity
+        found = -1 if isinstance(value, (bool, float)) else int(value)
+    except (TypeError, ValueError):
         raise ValueError(f"expected a whole number, found {value!r}") from None
-    if isinstance(value, (bool, float)) or number < 0:
+    if found < 0:
         raise ValueError(f"expected a whole number from 0, found {value!r}")
-    return number
+    return found
 
 
 def duration_s(value: Any) -> float:

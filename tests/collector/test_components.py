@@ -275,6 +275,7 @@ def test_exporters_refuse(kind: str, values: dict[str, Any], said: str) -> None:
             {"metrics": {"metric": ['name == "a"'], "exclude": {"match_type": "strict", "metric_names": ["b"]}}},
             "give conditions, or include and exclude, not both",
         ),
+        ("batch", {"send_batch_size": float("inf")}, "send_batch_size: expected a whole number from 0, found inf"),
         ("batch", {"send_batch_size": 10, "send_batch_max_size": 5}, "must not be below send_batch_size"),
     ],
 )
