@@ -53,6 +53,7 @@ ROWS = {
     "attempt": "0",
     "started_at": f"make_timestamptz((1_767_225_600e6 + k * 86_400e6 / {ATTEMPTS})::BIGINT)",
     "outcome": "'ok'",
+    "annotations": "'{}'",
     "state": f"""'{{"cpu":{json.dumps(list(range(120)))},"n":' || k || '}}'""",
 }
 """Columns of an attempt number ``k``; of the others, something of their type."""
