@@ -60,7 +60,7 @@ def test_ages_and_sizes(text: str, expected: Retention) -> None:
 )
 def test_what_is_not_understood(text: str) -> None:
     """A number without a unit, less than a day, nonsense: one line that says how to write it."""
-    with pytest.raises(ConfigError, match=r"c\.yaml: exporters\.parquet\.retention\.\w+: "):
+    with pytest.raises(ConfigError, match=r"c\.yaml:\d+: exporters\.parquet\.retention\.\w+: "):
         configured(text)
 
 
