@@ -17,12 +17,13 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stepsize.errors import StepsizeError
 from stepsize.interpreter import environment_for_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
+
+    from stepsize.errors import StepsizeError
 
 _NEWS_S = 0.02
 _FIRST_BACKOFF_S, _MAX_BACKOFF_S = 0.1, 5.0
@@ -132,9 +133,7 @@ class Supervised:
 
     def say(self, line: str) -> None:
         """Say one line to the process, if it listens."""
-        if self._process and self._process.stdin and not self._process.stdin.is_closing():
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                self._process.stdin.write(line.encode() + b"\n")
+        self._write(line.encode() + b"\n")
 
     async def stop(self, timeout_s: float, last_word: str = "") -> bool:
         """Have it do what is left and end; whether it did so in time, else it is killed.
@@ -162,10 +161,16 @@ class Supervised:
     def _tell_in_turn(self) -> None:
         self._telling = None
         stdin = self._process.stdin if self._process else None
-        if stdin and stdin.transport.get_write_buffer_size():
+        if stdin and not stdin.is_closing() and stdin.transport.get_write_buffer_size():
             self.tell_soon()  # it does not listen now: what it has not taken is not to pile up in memory
         else:
             self.tell()
+
+    def _write(self, content: bytes) -> None:
+        stdin = self._process.stdin if self._process else None
+        if stdin and not stdin.is_closing():  # as it is where it was killed the moment it was forked
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                stdin.write(content)
 
     def _kill(self) -> None:
         if self._process:
@@ -189,7 +194,7 @@ class Supervised:
         self._process = process
         assert process.stdin
         assert process.stdout
-        process.stdin.write(launch.content)
+        self._write(launch.content)
         self.tell()  # before there is more of it: some begin where they are told first
         if self._stopping.is_set():  # while it was being started: it is to do what is left, and end
             process.stdin.close()
@@ -226,9 +231,10 @@ class Supervised:
                     return
                 try:
                     process = await self._spawn()
-                except StepsizeError as error:
+                except Exception as error:  # noqa: BLE001 - whatever it is, nobody else starts the next one
                     if self._stopping.is_set():
                         return
+                    self._kill()
                     self._log_unless_replaced(f"{self._name} cannot start: {error}")
                 else:
                     self.restarts += 1

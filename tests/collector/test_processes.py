@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import textwrap
+import time
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -16,10 +19,10 @@ import pytest
 from stepsize.collector.processes.supervised import Launch, Supervised
 from stepsize.errors import LakeError
 from tests.collector.pipelines.logs import wait_until
+from tests.collector.running import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.collector.running import Place
 
@@ -198,3 +201,19 @@ def test_signals_to_the_group_are_the_collectors_own(place: Place) -> None:
     collector.flush()
     assert sink.is_running()
     assert collector.sink().pid == sink.pid
+
+
+def test_killed_the_moment_it_is_forked(place: Place) -> None:
+    """However early a child ends, before it runs a program of its own too, another one comes."""
+    collector = place.collect()
+    pid = collector.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    killed: set[int] = set()
+    until_s = time.monotonic() + DEADLINE_S
+    while len(killed) < 5 and time.monotonic() < until_s:  # without a pause: a fork lasts a millisecond
+        for child in {int(one) for one in children.read_text().split()} - killed:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            killed.add(child)
+    assert len(killed) == 5
+    collector.flush()
