@@ -1,0 +1,203 @@
+"""Steps that learn from their tasks and from each other: requests for tasks to come.
+
+What comes in: tasks to size, and finished ones, a batch at a time. What goes out: requests, in bytes. Holds the history
+of each step, nothing of the lake; asks no clock, draws no lots.
+
+A workspace is what shares its experience: the flows of a lake, or the rows of one file of a backtest. What a failure
+costs is said in tasks: ``failure_price`` times the byte hours that a typical task of the flow uses. A failure of a
+small task costs as much attention as one of a large task, while memory for the small one is nearly free: so the small
+get wide margins and the large get narrow ones.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stepsize.analyzer.sizing.memory.cold_start import first_request
+from stepsize.analyzer.sizing.memory.competition import Competition
+from stepsize.analyzer.sizing.memory.exceedances import Exceedances
+from stepsize.analyzer.sizing.memory.history import History
+from stepsize.analyzer.sizing.memory.predictors.base import WINDOW, Evidence
+from stepsize.analyzer.sizing.memory.predictors.by_input import LinearInInput, Neighbours, PowerOfInput
+from stepsize.analyzer.sizing.memory.predictors.constant import Constant, Recent, RecentRuns
+from stepsize.analyzer.sizing.memory.predictors.same_item import SameItem
+from stepsize.analyzer.sizing.memory.proposal import Terms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from stepsize.analyzer.sizing.memory.arrays import Floats
+    from stepsize.analyzer.sizing.memory.history import Finished, Task
+    from stepsize.analyzer.sizing.memory.predictors.base import Predictor
+    from stepsize.analyzer.sizing.memory.proposal import Proposal
+
+_FIT_ALWAYS_BELOW = 32
+"""So many tasks and more are fitted again when a thirty-second of them is new, or one went above its request."""
+_FLOW_WEIGHT = 10.0
+"""As many typical tasks of the workspace stand in for a flow's own while it has few."""
+
+
+def every_predictor() -> tuple[Predictor, ...]:
+    """The predictors that compete where tasks are sized one by one; the first always has something to say."""
+    return (Constant(), Recent(), SameItem(), LinearInInput(), PowerOfInput(), Neighbours())
+
+
+def static_predictors() -> tuple[Predictor, ...]:
+    """Those that compete where a step has one request for all of its tasks."""
+    return (Constant(), RecentRuns())
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How steps learn.
+
+    Attributes:
+        failure_price: what a failed attempt costs, in typical tasks of the flow.
+        time_to_failure: the share of the run time after which an attempt that is too small fails.
+        cold_start: whether siblings help a step that has not run yet.
+        predictors: makes those that compete on a step; the first always has something to say.
+        preference: how much of the first one's cost another may have before it is followed.
+        window: how many tasks predictors look back.
+    """
+
+    failure_price: float
+    time_to_failure: float = 1.0
+    cold_start: bool = True
+    predictors: Callable[[], Sequence[Predictor]] = every_predictor
+    preference: float = 0.97
+    window: int = WINDOW
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """A task and what was asked for it: in ``requests`` by every predictor, in ``proposal`` by the one followed."""
+
+    task: Task
+    request_bytes: float
+    requests: tuple[float | None, ...] = ()
+    proposal: Proposal | None = None
+    predictor: int = 0
+
+
+@dataclass(slots=True)
+class Mean:
+    """A mean of byte hours over tasks."""
+
+    byte_hours: float = 0.0
+    tasks: int = 0
+
+    def add(self, finished: Finished) -> None:
+        """One more task."""
+        self.byte_hours += finished.used_byte_hours
+        self.tasks += 1
+
+
+@dataclass(slots=True, kw_only=True)
+class Workspace:
+    """Everything learned of the steps of its flows.
+
+    Attributes:
+        settings: how its steps learn.
+        exceedances: how tasks of all steps went above what was known of theirs.
+        first: the first finished task of each step.
+        all_flows, flows: what a task holds on average, over all and by flow.
+    """
+
+    settings: Settings
+    exceedances: Exceedances = field(default_factory=Exceedances)
+    first: list[Finished] = field(default_factory=list)
+    all_flows: Mean = field(default_factory=Mean)
+    flows: dict[str, Mean] = field(default_factory=dict)
+
+    def step(self, flow: str) -> StepLearner:
+        """A step of ``flow`` of which nothing is known yet."""
+        return StepLearner(self, flow)
+
+    def terms(self, flow: str) -> Terms:
+        """What a failure costs in ``flow``."""
+        typical = self.all_flows.byte_hours / self.all_flows.tasks if self.all_flows.tasks else 0.0
+        own = self.flows.get(flow, Mean())
+        mean = (own.byte_hours + _FLOW_WEIGHT * typical) / (own.tasks + _FLOW_WEIGHT)
+        return Terms(self.settings.failure_price * mean, self.settings.time_to_failure)
+
+    def learn(self, flow: str, known_batches: int, log_ratios: Floats | None, batch: Sequence[Finished]) -> None:
+        """Tasks of a step of ``flow``, known at once, and their peaks over the largest before; None where they are the
+        first."""
+        if log_ratios is None:
+            self.first.append(batch[0])
+        else:
+            self.exceedances.add(known_batches, log_ratios)
+        own = self.flows.setdefault(flow, Mean())
+        for finished in batch:
+            self.all_flows.add(finished)
+            own.add(finished)
+
+
+class StepLearner:
+    """One step of a workspace."""
+
+    def __init__(self, workspace: Workspace, flow: str) -> None:
+        self.history = History()
+        self._workspace = workspace
+        self._flow = flow
+        self._own = Exceedances()
+        self._predictors = tuple(workspace.settings.predictors())
+        self._competition = Competition(len(self._predictors), workspace.settings.preference)
+        self._fitted_at = 0
+        self._surprised = False
+
+    def size(self, task: Task) -> Sized:
+        """A request for ``task``, from what is known now."""
+        if not self.history.count:
+            return self._first(task)
+        self._fit_where_due()
+        proposals = [predictor.propose(task) for predictor in self._predictors]
+        requests = tuple(None if proposal is None else proposal.request_bytes for proposal in proposals)
+        best = self._competition.best(requests, self.history.count)
+        proposal = proposals[best]
+        if proposal is None:
+            raise AssertionError("the first predictor always has something to say")
+        return Sized(task, proposal.request_bytes, requests, proposal, best)
+
+    def retry(self, sized: Sized, failed_bytes: float) -> float:
+        """What to allocate after an attempt of ``sized`` with ``failed_bytes`` was too small."""
+        return 2 * failed_bytes if sized.proposal is None else sized.proposal.after(failed_bytes)
+
+    def learn(self, batch: Sequence[tuple[Sized, Finished]]) -> None:
+        """Tasks that ended well, known at the same time, each with what had been asked for it."""
+        tasks = [finished for _, finished in batch]
+        history, terms = self.history, self._workspace.terms(self._flow)
+        above = None
+        if history.count:
+            above = np.log(np.array([finished.peak_bytes for finished in tasks])) - math.log(history.largest_bytes)
+            self._own.add(history.batches, above)
+        self._workspace.learn(self._flow, history.batches, above, tasks)
+        for sized, finished in batch:
+            if sized.requests:
+                self._competition.learn(sized.requests, finished.peak_bytes, finished.hours, terms)
+            self._surprised = self._surprised or finished.peak_bytes > sized.request_bytes
+        history.add(tasks)
+
+    def _first(self, task: Task) -> Sized:
+        workspace = self._workspace
+        if not workspace.settings.cold_start:
+            return Sized(task, task.requested_bytes)
+        proposal = first_request(workspace.first, workspace.terms(self._flow))
+        if proposal is None or proposal.request_bytes >= task.requested_bytes:
+            return Sized(task, task.requested_bytes)
+        return Sized(task, proposal.request_bytes, (), proposal)
+
+    def _fit_where_due(self) -> None:
+        count = self.history.count
+        due = max(self._fitted_at + 1, self._fitted_at * (1 + 1 / _FIT_ALWAYS_BELOW))
+        if count < due and not self._surprised:
+            return
+        evidence = Evidence(self.history, self._own, self._workspace.exceedances, self._workspace.settings.window)
+        terms = self._workspace.terms(self._flow)
+        for predictor in self._predictors:
+            predictor.fit(evidence, terms)
+        self._fitted_at, self._surprised = count, False

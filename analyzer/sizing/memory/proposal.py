@@ -1,0 +1,67 @@
+"""One predictor's answer for one task: how much to ask for, and what to try when that was not enough.
+
+What comes in: peaks seen as logarithms over a location, their run times, a tail, what memory and failures cost. What
+goes out: a :class:`Proposal`. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stepsize.analyzer.sizing.memory.expected_cost import Prices, cheapest, cheapest_retry
+from stepsize.analyzer.sizing.memory.grid import CELLS, MULTIPLIERS, cells
+from stepsize.analyzer.sizing.memory.predictive import Predictive, Tail, predict
+
+if TYPE_CHECKING:
+    from stepsize.analyzer.sizing.memory.arrays import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a failed attempt costs in byte hours, and after which share of the run time it fails."""
+
+    failure_byte_hours: float
+    time_to_failure: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A request as a cell of a predictive distribution over ``reference_bytes``."""
+
+    reference_bytes: float
+    predictive: Predictive
+    prices: Prices
+    cell: int
+
+    @property
+    def request_bytes(self) -> float:
+        """What to allocate first."""
+        return self.reference_bytes * float(MULTIPLIERS[self.cell])
+
+    def after(self, failed_bytes: float) -> float:
+        """What to allocate after an attempt with ``failed_bytes`` was too small; more than that."""
+        failed = int(cells(np.array([math.log(failed_bytes / self.reference_bytes)]))[0])
+        if failed >= CELLS - 2:
+            return 2 * failed_bytes
+        retry = self.reference_bytes * float(MULTIPLIERS[cheapest_retry(self.predictive, self.prices, failed)])
+        return retry if retry > failed_bytes else 2 * failed_bytes
+
+
+def propose(log_ratios: Floats, hours: Floats, location_bytes: float, tail: Tail, terms: Terms) -> Proposal:
+    """The cheapest request for a task expected at ``location_bytes``.
+
+    ``log_ratios``: peaks seen, as logarithms over where each was expected; shape (n,). ``hours``: their run times.
+    """
+    largest = float(log_ratios.max())
+    reference = location_bytes * math.exp(largest)
+    prices = Prices(
+        reference_cost=reference * float(hours.mean()),
+        failure=terms.failure_byte_hours,
+        time_to_failure=terms.time_to_failure,
+    )
+    predictive = predict(log_ratios - largest, hours, tail)
+    return Proposal(reference, predictive, prices, cheapest(predictive, prices))
