@@ -1,0 +1,175 @@
+"""Backtests of files: a policy beside what the users asked for and beside every published rule.
+
+What comes in: paths, the name of a policy, how to replay. What goes out: a frozen :class:`Result` for each file, in the
+order of the paths; the attempts of the policy in a CSV where asked for. Files are replayed in processes beside this
+one.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import os
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import TYPE_CHECKING
+
+from stepsize.analyzer.backtest import baselines
+from stepsize.analyzer.backtest.learned import PRESETS, LearnedSizer
+from stepsize.analyzer.backtest.records import read
+from stepsize.analyzer.backtest.replay import Mode, replay
+from stepsize.analyzer.backtest.score import Scorer
+from stepsize.analyzer.backtest.sizer import RuleSizer
+from stepsize.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from stepsize.analyzer.backtest.records import Records
+    from stepsize.analyzer.backtest.replay import Attempt
+    from stepsize.analyzer.backtest.score import Score
+    from stepsize.analyzer.backtest.sizer import Sizer
+
+    _Job = tuple[Path, str, "Plan", bool]
+    _Done = tuple[Score, list[tuple[object, ...]]]
+
+ORACLE = "oracle"
+REQUESTED = "requested"
+ATTEMPT_COLUMNS = ("workflow", "task", "submit_order", "attempt", "allocated_bytes", "failed", "policy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How to replay: the policy, when evidence arrives, the share of the run time after which an attempt that is too
+    small fails, and whether siblings help a step that never ran. ``compare`` also replays every baseline."""
+
+    policy: str = "balanced"
+    mode: Mode = Mode.ONLINE
+    time_to_failure: float = 1.0
+    cold_start: bool = True
+    compare: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What the tasks of one file would have cost: by the policy, as their users asked, by each baseline."""
+
+    file: str
+    policy: str
+    score: Score
+    requested: Score
+    baselines: tuple[tuple[str, Score], ...]
+
+
+def policies() -> tuple[str, ...]:
+    """The names that a plan may give."""
+    return (*PRESETS, *baselines.RULES, ORACLE)
+
+
+def backtest(
+    paths: Sequence[Path], plan: Plan, *, attempts: Path | None = None, advanced: Callable[[], object] = lambda: None
+) -> Iterator[Result]:
+    """The result of each file, as it is done, in the order of ``paths``.
+
+    ``attempts`` is written with every attempt of the plan's policy; ``advanced`` is called ``jobs`` times in all.
+
+    Raises:
+        UsageError: there is no such policy, or a file cannot be read.
+    """
+    if plan.policy not in policies():
+        raise UsageError(f"no policy is called {plan.policy!r}; there are {', '.join(policies())}")
+    names = _names(plan)
+    work = [(path, name, plan, attempts is not None and name == plan.policy) for path in paths for name in names]
+    with _scored(work) as scored, _attempts_file(attempts) as write:
+        for path in paths:
+            scores: dict[str, Score] = {}
+            for name in names:
+                scores[name], rows = next(scored)
+                write(rows)
+                advanced()
+            others = tuple((name, scores[name]) for name in names if name != plan.policy)
+            yield Result(
+                file=str(path),
+                policy=plan.policy,
+                score=scores[plan.policy],
+                requested=scores[REQUESTED],
+                baselines=others,
+            )
+
+
+def jobs(files: int, plan: Plan) -> int:
+    """How many replays a backtest of so many files is."""
+    return files * len(_names(plan))
+
+
+def _names(plan: Plan) -> tuple[str, ...]:
+    """The policy, then what it is compared with, each once; what the users asked for is always among them."""
+    others = (*baselines.RULES, ORACLE) if plan.compare else (REQUESTED,)
+    return tuple(dict.fromkeys((plan.policy, *others)))
+
+
+@contextmanager
+def _scored(work: Sequence[_Job]) -> Iterator[Iterator[_Done]]:
+    """What each job gives, in order: here, or in processes where more than one can work."""
+    workers = min(len(work), len(os.sched_getaffinity(0)))
+    if workers <= 1:
+        yield map(_score, work)
+        return
+    # Not forked: the caller may have threads (a progress bar, DuckDB).
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield pool.map(_score, work)
+
+
+def _score(job: _Job) -> _Done:
+    path, name, plan, keep = job
+    records = _read(path)
+    scorer = Scorer(plan.time_to_failure)
+    kept: list[tuple[object, ...]] = []
+    for attempt in replay(records, _sizer(name, plan), plan.mode, knows_peaks=name == ORACLE):
+        scorer.add(attempt)
+        if keep:
+            kept.append(_row(attempt, name))
+    return scorer.score(), kept
+
+
+@functools.lru_cache(maxsize=2)
+def _read(path: Path) -> Records:
+    """A file is replayed with many policies, one after another."""
+    return read(path)
+
+
+def _sizer(name: str, plan: Plan) -> Sizer:
+    price = PRESETS.get(name)
+    if price is not None:
+        return LearnedSizer(price, plan.time_to_failure, static=plan.mode is Mode.RUN, cold_start=plan.cold_start)
+    return RuleSizer(baselines.RULES[REQUESTED if name == ORACLE else name].make)
+
+
+def _row(attempt: Attempt, policy: str) -> tuple[object, ...]:
+    record = attempt.record
+    return (
+        record.workflow,
+        record.task,
+        f"{record.submit_order:.15g}",
+        attempt.attempt,
+        repr(attempt.allocated_bytes),
+        int(attempt.failed),
+        policy,
+    )
+
+
+@contextmanager
+def _attempts_file(path: Path | None) -> Iterator[Callable[[Sequence[tuple[object, ...]]], None]]:
+    if path is None:
+        yield lambda _rows: None
+        return
+    try:
+        with path.open("w", newline="", encoding="utf-8") as out:
+            writer = csv.writer(out)
+            writer.writerow(ATTEMPT_COLUMNS)
+            yield writer.writerows
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}; give another --attempts") from None

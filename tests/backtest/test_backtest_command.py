@@ -1,0 +1,128 @@
+"""`stepsize backtest` as a user calls it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COLUMNS = ("workflow", "task", "run", "submit_order", "peak_mem_bytes", "runtime_s", "requested_mem_bytes")
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    """Three steps over twelve runs, with requests of 16 GiB for peaks of 1 to 3."""
+    chance = random.Random(7)
+    path = tmp_path / "pipeline.csv"
+    with path.open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(COLUMNS)
+        for run in range(12):
+            for step, size in (("load", 1), ("fit", 3), ("join", 2)):
+                peak = size * 2**30 * chance.uniform(0.9, 1.1)
+                writer.writerow(("pipeline", step, run, 3 * run + size, round(peak), 600, 16 * 2**30))
+    return path
+
+
+def backtest(*arguments: object) -> subprocess.CompletedProcess[str]:
+    environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-m", "stepsize", "backtest", *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def objects(*arguments: object) -> list[dict[str, Any]]:
+    finished = backtest(*arguments, "--format", "json")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    found: list[dict[str, Any]] = json.loads(finished.stdout)
+    return found
+
+
+def test_attempts_add_up_to_what_is_printed(recorded: Path, tmp_path: Path) -> None:
+    """Every attempt of the policy is in the CSV: whoever adds them up gets the totals, all and warm."""
+    out = tmp_path / "attempts.csv"
+    (found,) = objects(recorded, "--policy", "balanced", "--time-to-failure", "0.5", "--attempts", out)
+    hours = 600 / 3600
+    allocated, failures, first_of_step = 0.0, 0, 0.0
+    seen: dict[str, str] = {}
+    for row in csv.DictReader(out.open()):
+        failed = row["failed"] == "1"
+        cost = float(row["allocated_bytes"]) * hours * (0.5 if failed else 1) / 2**30
+        allocated += cost
+        failures += failed
+        if seen.setdefault(row["task"], row["submit_order"]) == row["submit_order"]:
+            first_of_step += cost
+        assert row["policy"] == "balanced"
+    assert found["allocated_gb_h"] == pytest.approx(allocated, rel=1e-12)
+    assert found["warm"]["allocated_gb_h"] == pytest.approx(allocated - first_of_step, rel=1e-12)
+    assert (found["tasks"], found["failures"], found["warm"]["tasks"]) == (36, failures, 33)
+    assert found["wastage_gb_h"] == pytest.approx(found["allocated_gb_h"] - found["used_gb_h"])
+
+
+def test_beside_the_policy_stand_the_request_and_every_rule(recorded: Path) -> None:
+    """The policy wastes far less than what was asked for, and nobody beats the oracle."""
+    (found,) = objects(recorded)
+    assert (found["file"], found["policy"]) == (str(recorded), "balanced")
+    assert found["allocated_gb_h"] < found["requested"]["allocated_gb_h"] / 3
+    assert {"vpa", "krr", "ponder", "sizey", "greedy-bucketing", "oracle"} < set(found["baselines"])
+    for score in [found, found["requested"], *found["baselines"].values()]:
+        assert score["allocated_gb_h"] >= score["used_gb_h"] - 1e-9
+        assert set(score["warm"]) == {"tasks", "failures", "allocated_gb_h", "used_gb_h", "wastage_gb_h"}
+    assert found["baselines"]["oracle"]["wastage_gb_h"] == pytest.approx(0, abs=1e-9)
+
+
+def test_two_processes_print_what_one_does(recorded: Path, tmp_path: Path) -> None:
+    """Files in parallel change nothing, and come in the order in which they were named."""
+    other = tmp_path / "another.csv"
+    other.write_text(recorded.read_text())
+    two = objects(recorded, other, "--policy", "safe", "--no-compare")
+    (alone,) = objects(recorded, "--policy", "safe", "--no-compare")
+    assert [one["file"] for one in two] == [str(recorded), str(other)]
+    assert two[0] == alone
+    assert {**two[1], "file": alone["file"]} == alone
+
+
+def test_a_rule_is_a_policy_too(recorded: Path) -> None:
+    """`--policy vpa` shows the same as `vpa` beside another."""
+    (alone,) = objects(recorded, "--policy", "vpa", "--no-compare")
+    (beside,) = objects(recorded)
+    assert {name: alone[name] for name in ("failures", "allocated_gb_h")} == {
+        name: beside["baselines"]["vpa"][name] for name in ("failures", "allocated_gb_h")
+    }
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "csv"])
+def test_other_formats(recorded: Path, form: str) -> None:
+    """Each names the file and every rule."""
+    finished = backtest(recorded, "--format", form)
+    assert finished.returncode == 0
+    assert all(word in finished.stdout for word in ("pipeline", "balanced", "max-1.2-all", "oracle"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["none.csv"], "none.csv is no file"),
+        (["FILE", "--policy", "best"], "no policy is called 'best'; there are cheap, balanced, safe, requested"),
+        (["FILE", "FILE"], "is given more than once"),
+        (["FILE", "--time-to-failure", "0"], "0"),
+        (["FILE", "--attempts", "/nowhere/out.csv"], "cannot write /nowhere/out.csv"),
+    ],
+)
+def test_wrong_usage_is_one_line(recorded: Path, arguments: list[str], says: str) -> None:
+    """Exit code 2, what is wrong on standard error, nothing on standard output."""
+    finished = backtest(*[str(recorded) if argument == "FILE" else argument for argument in arguments])
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert says in finished.stderr
