@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format test-peers soak bench-agent bench-api bench-card bench-collector bench-flow bench-lake bench-truth plots docs catalog lock clean
+.PHONY: help run test lint format test-peers soak bench-agent bench-api bench-card bench-collector bench-flow bench-lake bench-sizing bench-truth plots docs catalog lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,12 +61,15 @@ bench-flow: $(STAMP) ## Measure what tracking costs a flow
 bench-lake: $(STAMP) ## Measure what a point takes on disk, beside VictoriaMetrics and Prometheus, and what compaction costs
 	$(BIN)/python benchmarks/lake_size.py --json benchmarks/results/lake_size.json
 
+bench-sizing: $(STAMP) ## Replay policies on the recorded tasks in TRACES=DIR (docs/backtest.md says what is in a file)
+	$(BIN)/python benchmarks/sizing.py $(or $(TRACES),$(error name a directory: make bench-sizing TRACES=DIR)) --json benchmarks/results/sizing.json
+
 bench-truth: $(STAMP) ## Hold what is measured of odd workloads, kills and kills for memory against the truth (Linux, root)
 	$(BIN)/python benchmarks/truth/__main__.py
 	$(BIN)/python benchmarks/oom.py
 	$(BIN)/python benchmarks/kills.py
 
-plots: $(STAMP) ## Draw what bench-collector and bench-lake have left in benchmarks/results/
+plots: $(STAMP) ## Draw what bench-collector, bench-lake and bench-sizing have left in benchmarks/results/
 	$(BIN)/python benchmarks/plots.py
 
 docs: $(STAMP) ## Write docs/reference.md from the code

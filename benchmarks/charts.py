@@ -1,4 +1,4 @@
-"""Small charts as SVG, drawn without a library: lines over a logarithmic axis, and groups of bars.
+"""Small charts as SVG, drawn without a library: lines over a logarithmic axis, groups of bars, a curve among points.
 
 What comes in: numbers with their names. What goes out: the text of an SVG file, readable on light and dark pages.
 Pure. The same numbers give the same bytes.
@@ -12,7 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _WIDTH, _HEIGHT = 640, 340
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 40, 84
@@ -75,8 +75,42 @@ def bars(title: str, below: str, groups: Mapping[str, Mapping[str, float]], goal
     return _chart(title, below, top, names, goal, drawn)
 
 
+def trade_off(
+    title: str, below: str, name: str, curve: Sequence[tuple[float, float]], points: Mapping[str, tuple[float, float]]
+) -> str:
+    """A curve called ``name`` among named points, over two logarithmic axes; further down and left is better."""
+    everything = [*curve, *points.values()]
+    across = _logarithmic([x for x, _ in everything], _LEFT + 12, _WIDTH - _RIGHT - 90)
+    up = _logarithmic([y for _, y in everything], _HEIGHT - _BOTTOM - 8, _TOP + 8)
+    at_x = _round_numbers([x for x, _ in everything])
+    drawn = [_text(across(x), _HEIGHT - _BOTTOM + 18, f"{x:g}", "middle") for x in at_x]
+    for y in _round_numbers([y for _, y in everything]):
+        drawn.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{up(y):.1f}" y2="{up(y):.1f}" class="grid"/>')
+        drawn.append(_text(_LEFT - 6, up(y) + 4, f"{y:g}", "end"))
+    for place, (x, y) in points.items():
+        drawn.append(f'<circle cx="{across(x):.1f}" cy="{up(y):.1f}" r="3" fill="{_COLOURS[1]}"/>')
+        drawn.append(_text(across(x) + 6, up(y) + 4, place))
+    path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in curve)
+    drawn.append(f'<polyline points="{path}" fill="none" stroke="{_COLOURS[0]}" stroke-width="2"/>')
+    drawn += [f'<circle cx="{across(x):.1f}" cy="{up(y):.1f}" r="3" fill="{_COLOURS[0]}"/>' for x, y in curve]
+    return _framed(title, below, [name, "published rules"], drawn)
+
+
+def _logarithmic(values: Sequence[float], first: float, last: float) -> Callable[[float], float]:
+    low, high = math.log(min(values)), math.log(max(values))
+    return lambda value: first + (math.log(value) - low) / ((high - low) or 1.0) * (last - first)
+
+
+def _round_numbers(values: Sequence[float]) -> list[float]:
+    """Numbers to write at an axis that goes over these values."""
+    exponents = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
+    steps = (1.0, 1.2, 1.5, 2.0, 3.0, 5.0) if max(values) < 40 * min(values) else (1.0, 3.0)
+    numbers = [round(step * 10.0**exponent, 9) for exponent in exponents for step in steps]
+    return [number for number in numbers if min(values) <= number <= max(values)]
+
+
 def _chart(title: str, below: str, top: float, names: list[str], goal: Goal | None, drawn: list[str]) -> str:
-    parts = [_text(_LEFT, 20, title, weight="bold")]
+    parts = []
     for step in range(5):
         y = _down(top * step / 4, top)
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
@@ -86,6 +120,12 @@ def _chart(title: str, below: str, top: float, names: list[str], goal: Goal | No
         y = _down(goal.value, top)
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="goal"/>')
         parts.append(_text(_WIDTH - _RIGHT, y - 4, goal.name, "end"))
+    return _framed(title, below, names, parts)
+
+
+def _framed(title: str, below: str, names: Sequence[str], drawn: Sequence[str]) -> str:
+    """What is drawn, under its title, above the name of its axis and the legend."""
+    parts = [_text(_LEFT, 20, title, weight="bold"), *drawn]
     parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 30, below, "middle"))
     x = float(_LEFT)
     for colour, name in zip(_COLOURS, names, strict=False):

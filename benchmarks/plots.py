@@ -1,7 +1,7 @@
 """Draws what was measured: ``python benchmarks/plots.py`` (``make plots``).
 
-What comes in: ``results/collector.json`` and ``results/lake_size.json``, as the benchmarks leave them with ``--json``.
-What goes out: SVG files beside them. Measures nothing.
+What comes in: ``results/collector.json``, ``lake_size.json`` and ``sizing.json``, as the benchmarks leave them with
+``--json``. What goes out: SVG files beside them. Measures nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charts import Goal, bars, lines
+from charts import Goal, bars, lines, trade_off
 from tables import number
 
 if TYPE_CHECKING:
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 _RESULTS = Path(__file__).resolve().parent / "results"
 _COST = "CPU µs a point: receiving"
+_PRESETS = ("cheap", "balanced", "safe", "balanced, no cold start")
+_FAR_OFF = "requested"
+"""What users asked for is ten times what was used: beside it nothing else could be told apart."""
 _A_CPU_S = "M points per CPU-s (receiving, storing)"
 
 
 def main() -> None:
     """Draw all that there are results of."""
-    for source, draw in (("collector", _of_collector), ("lake_size", _of_lake)):
+    for source, draw in (("collector", _of_collector), ("lake_size", _of_lake), ("sizing", _of_sizing)):
         path = _RESULTS / f"{source}.json"
         if path.exists():
             for name, chart in draw(json.loads(path.read_text("utf-8"))):
@@ -70,6 +73,20 @@ def _of_lake(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         "lake_stages",
         bars("Bytes a point in this lake", "how samples come", stages, Goal(8.0, "target when written: 8")),
     )
+
+
+def _of_sizing(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for mode, rows in found.items():
+        at = {row["who"]: (max(row["warm_failures"], 0.1), row["warm"]) for row in rows}
+        prices = sorted((name for name in at if name.startswith("price ")), key=lambda name: float(name.split()[1]))
+        rules = {name: point for name, point in at.items() if name not in (*prices, *_PRESETS, _FAR_OFF)}
+        title = f"GB·h allocated over GB·h used, mode {mode}"
+        yield (
+            f"sizing_{mode}",
+            trade_off(
+                title, "failed attempts per 1,000 tasks", "stepsize, by failure price", [at[n] for n in prices], rules
+            ),
+        )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from dataclasses import asdict, fields
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from stepsize.analyzer.formats.aligned import aligned
 from stepsize.analyzer.formats.csv_text import as_csv
 from stepsize.analyzer.formats.json_text import as_json
 from stepsize.analyzer.formats.markdown import as_markdown, escaped
@@ -88,13 +89,7 @@ def _cells(offers: Sequence[Offer]) -> list[list[str]]:
 
 
 def _table(offers: Sequence[Offer]) -> list[str]:
-    rows = _cells(offers)
-    to_the_right = {title for title, _, right in _COLUMNS if right}
-    columns = []
-    for title, *cells in zip(*rows, strict=True):
-        width = max(map(len, (title, *cells)))
-        columns.append([c.rjust(width) if title in to_the_right else c.ljust(width) for c in (title, *cells)])
-    return ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
+    return aligned(_cells(offers), {title for title, _, right in _COLUMNS if right})
 
 
 def _markdown(offers: Sequence[Offer]) -> list[str]:

@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "collect": "stepsize.commands.collect",
     "report": "stepsize.commands.report",
     "match": "stepsize.commands.match",
+    "backtest": "stepsize.commands.backtest",
     "compact": "stepsize.commands.compact",
     "erase": "stepsize.commands.erase",
     "doctor": "stepsize.commands.doctor",
