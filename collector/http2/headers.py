@@ -84,7 +84,7 @@ class HeaderReader:
             return list(self._decoder.decode(block, raw=True))
         except hpack.OversizedHeaderListError:
             raise ConnectionFault(ENHANCE_YOUR_CALM, f"the headers are larger than {_MOST_LIST_BYTES} bytes") from None
-        except hpack.HPACKError:
+        except (hpack.HPACKError, ValueError):  # what is no number at all, hpack does not always say itself
             raise ConnectionFault(COMPRESSION_ERROR, "the headers cannot be decoded") from None
 
 

@@ -10,8 +10,10 @@ OpenTelemetry Collector (config/confighttp/compression.go): ``snappy`` is a bloc
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stepsize.collector.server.refusals import TooLargeError, UnknownEncodingError
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 LARGE_BYTES = 256 << 10
-"""A body as large as this is unpacked in a thread: other requests do not wait for it."""
+"""Content as large as this is unpacked in a thread: other requests do not wait for it."""
+_THREADS = 2
+"""So many bodies become large at a time; each takes as much memory as its content before anything counts it."""
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15, "zlib": 15}
 _MAX_MEMBERS = 1000
 """A gzip body may be several after each other; a million empty ones would take a second and hold nothing."""
@@ -44,9 +48,20 @@ class _Unpacker(Protocol):
 
 async def unpacked(body: bytes, encoding: str, max_bytes: int, allowed: Collection[str]) -> bytes:
     """As :func:`decoded`, without having others wait."""
-    if len(body) > LARGE_BYTES:
-        return await asyncio.to_thread(decoded, body, encoding, max_bytes, allowed)
-    return decoded(body, encoding, max_bytes, allowed)
+    if len(body) <= LARGE_BYTES:
+        try:
+            return decoded(body, encoding, min(max_bytes, LARGE_BYTES), allowed)
+        except TooLargeError:  # a few hundred bytes may be all it takes
+            if max_bytes <= LARGE_BYTES:
+                raise
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_threads(), decoded, body, encoding, max_bytes, allowed)
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    """Those that unpack, made when the first large body comes."""
+    return ThreadPoolExecutor(_THREADS, thread_name_prefix="unpacking")
 
 
 def decoded(body: bytes, encoding: str, max_bytes: int, allowed: Collection[str]) -> bytes:

@@ -36,6 +36,7 @@ _WRITE_S = 30.0
 _FINISH_S = 1.0
 """How long a client has to hear that it is to send no more calls."""
 _AGE_SPREAD = 0.1
+_PART_BYTES = 32 << 10
 _LEAST_LOOK_S, _LOOK_S = 0.02, 1.0
 _TOO_SLOW = Refusal("read_timeout", 408, answer.DEADLINE_EXCEEDED, "the request did not arrive in time")
 
@@ -84,6 +85,7 @@ class GrpcConnection(asyncio.Protocol):
         self._pinged_s: float | None = None
         self._draining_s: float | None = None
         self._unread_s: float | None = None
+        self._arrived = b""
         self._stepped_s, self._steps = self._began_s, 0
 
     # asyncio.Protocol
@@ -111,14 +113,26 @@ class GrpcConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """It does again."""
+        if self._transport.is_closing():
+            return
         self._unread_s = None
-        self._transport.resume_reading()
+        self._take_in()
+        if self._unread_s is None:
+            self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of frames."""
         self._heard_s, self._pinged_s = self._state.clock_s(), None
-        self._http2.receive(data)
-        self._flush()
+        self._arrived += data
+        self._take_in()
+
+    def _take_in(self) -> None:
+        """Work on what has arrived, part by part, as long as the client reads: answers may be larger than what asks."""
+        while self._arrived and self._unread_s is None and not self._transport.is_closing():
+            part = self._arrived[:_PART_BYTES]
+            self._arrived = self._arrived[_PART_BYTES:]
+            self._http2.receive(part)
+            self._flush()
 
     def _flush(self) -> None:
         http2, transport = self._http2, self._transport

@@ -54,7 +54,7 @@ class OtlpGrpc:
             message = (
                 "stepsize takes metrics only; send traces and logs to another endpoint"
                 if signal
-                else f"there is no method {path}"
+                else "there is no such method; metrics are taken by opentelemetry.proto.collector.metrics.v1"
             )
             self.refused(SIGNAL if signal else INVALID)
             return Refusal(SIGNAL if signal else INVALID, 404, answer.UNIMPLEMENTED, message)
