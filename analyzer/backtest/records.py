@@ -6,6 +6,7 @@ left out, since their peak is not that of a whole task. Never writes.
 
 from __future__ import annotations
 
+import glob
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -90,7 +91,7 @@ def _rows(path: Path) -> list[dict[str, object]]:
     with duckdb.connect(":memory:", config={"threads": 1}) as connection:
         try:
             everything = connection.read_csv(
-                str(path), header=True, all_varchar=True, sample_size=-1, null_padding=False, delimiter=","
+                glob.escape(str(path)), header=True, all_varchar=True, sample_size=-1, null_padding=False, delimiter=","
             )
             missing = [name for name in REQUIRED if name not in everything.columns]
             if missing:
@@ -110,6 +111,7 @@ def _record(row: Mapping[str, object]) -> Record | None:
     peak, runtime = _positive(row, "peak_mem_bytes"), _positive(row, "runtime_s")
     if peak is None or runtime is None or row.get("exit_ok") == 0:
         return None
+    submitted = _number(row, "submit_ts")
     return Record(
         workflow=_text(row, "workflow") or "",
         task=_text(row, "task") or "",
@@ -122,8 +124,8 @@ def _record(row: Mapping[str, object]) -> Record | None:
         cpu_pct=_number(row, "cpu_pct"),
         requested_cpus=_positive(row, "requested_cpus"),
         requested_bytes=_positive(row, "requested_mem_bytes"),
-        submitted_at_s=_number(row, "submit_ts"),
-        ended_at_s=_number(row, "end_ts"),
+        submitted_at_s=submitted,
+        ended_at_s=None if submitted is None else _number(row, "end_ts") or submitted + runtime,
     )
 
 

@@ -10,10 +10,8 @@ from __future__ import annotations
 import csv
 import functools
 import os
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.backtest import baselines
@@ -81,6 +79,10 @@ def backtest(
     """
     if plan.policy not in policies():
         raise UsageError(f"no policy is called {plan.policy!r}; there are {', '.join(policies())}")
+    if attempts is not None and attempts.resolve() in {path.resolve() for path in paths}:
+        raise UsageError(f"{attempts} is one of the files to replay; give another --attempts")
+    for path in paths:
+        read(path)  # what cannot be read is said before anything is written
     names = _names(plan)
     work = [(path, name, plan, attempts is not None and name == plan.policy) for path in paths for name in names]
     with _scored(work) as scored, _attempts_file(attempts) as write:
@@ -90,7 +92,7 @@ def backtest(
                 scores[name], rows = next(scored)
                 write(rows)
                 advanced()
-            others = tuple((name, scores[name]) for name in names if name != plan.policy)
+            others = tuple((name, scores[name]) for name in names if name not in PRESETS)
             yield Result(
                 file=str(path),
                 policy=plan.policy,
@@ -114,13 +116,23 @@ def _names(plan: Plan) -> tuple[str, ...]:
 @contextmanager
 def _scored(work: Sequence[_Job]) -> Iterator[Iterator[_Done]]:
     """What each job gives, in order: here, or in processes where more than one can work."""
-    workers = min(len(work), len(os.sched_getaffinity(0)))
+    workers = min(len(work), _cores())
     if workers <= 1:
         yield map(_score, work)
         return
+    from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415 - who reads one file needs no processes
+    from multiprocessing import get_context  # noqa: PLC0415 - as above
+
     # Not forked: the caller may have threads (a progress bar, DuckDB).
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         yield pool.map(_score, work)
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS and Windows have no such thing
 
 
 def _score(job: _Job) -> _Done:

@@ -64,9 +64,14 @@ def _totals(totals: Totals) -> dict[str, Any]:
 
 
 def _rows(result: Result) -> Iterator[dict[str, Any]]:
-    for name, score in ((result.policy, result.score), *result.baselines):
+    for name, score in _everybody(result).items():
         for warm, totals in ((0, score.total), (1, score.warm)):
             yield {"file": result.file, "policy": name, "warm": warm, **_totals(totals)}
+
+
+def _everybody(result: Result) -> dict[str, Score]:
+    """The policy and all that it is compared with, each once."""
+    return {result.policy: result.score, **dict(result.baselines)}
 
 
 def _line(result: Result) -> tuple[str, ...]:
@@ -87,7 +92,7 @@ def _means(results: Sequence[Result]) -> list[tuple[str, ...]]:
     tasks."""
     scores: dict[str, list[Score]] = {}
     for result in results:
-        for name, score in ((result.policy, result.score), *result.baselines):
+        for name, score in _everybody(result).items():
             scores.setdefault(name, []).append(score)
     means = [
         (

@@ -103,6 +103,17 @@ def test_a_rule_is_a_policy_too(recorded: Path) -> None:
     }
 
 
+def test_what_is_replayed_is_never_written_to(recorded: Path, tmp_path: Path) -> None:
+    """Attempts that would go into an input are refused; where a file cannot be read, nothing is written at all."""
+    before, kept = recorded.read_text(), tmp_path / "kept.csv"
+    kept.write_text("kept")
+    refused = backtest(recorded, "--attempts", recorded)
+    assert refused.returncode == 2
+    assert "is one of the files to replay" in refused.stderr
+    assert backtest(recorded, tmp_path / "none.csv", "--attempts", kept).returncode == 2
+    assert (recorded.read_text(), kept.read_text()) == (before, "kept")
+
+
 @pytest.mark.parametrize("form", ["table", "markdown", "csv"])
 def test_other_formats(recorded: Path, form: str) -> None:
     """Each names the file and every rule."""
@@ -118,6 +129,7 @@ def test_other_formats(recorded: Path, form: str) -> None:
         (["FILE", "--policy", "best"], "no policy is called 'best'; there are cheap, balanced, safe, requested"),
         (["FILE", "FILE"], "is given more than once"),
         (["FILE", "--time-to-failure", "0"], "0"),
+        (["FILE", "--time-to-failure", "nan"], "--time-to-failure is a share"),
         (["FILE", "--attempts", "/nowhere/out.csv"], "cannot write /nowhere/out.csv"),
     ],
 )

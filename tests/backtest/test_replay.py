@@ -167,6 +167,19 @@ def test_rows_are_read_in_the_order_of_submission(tmp_path: Path) -> None:
     assert (found.tasks[0].submitted_at_s, found.tasks[0].ended_at_s, found.tasks[1].ended_at_s) == (10, 20, None)
 
 
+def test_a_name_is_no_pattern(tmp_path: Path) -> None:
+    """A file called `a[1].csv` is that file, not `a1.csv`."""
+    for name, peak in (("a[1].csv", 100), ("a1.csv", 200)):
+        written(tmp_path, f"w,t,1,1,{peak},1,,,,1").rename(tmp_path / name)
+    assert [task.peak_bytes for task in read(tmp_path / "a[1].csv").tasks] == [100]
+
+
+def test_when_a_task_ended_that_does_not_say_so(tmp_path: Path) -> None:
+    """Its submission and run time tell; without a submission nothing does."""
+    first, second = read(written(tmp_path, "w,t,1,1,100,50,,1000,,1", "w,t,1,2,100,50,,,1200,1")).tasks
+    assert (first.ended_at_s, second.ended_at_s) == (1050, None)
+
+
 @pytest.mark.parametrize(("peak_gib", "largest_gib"), [(119, 128), (120, 128), (121, 1024)])
 def test_the_most_that_can_be_had(tmp_path: Path, peak_gib: int, largest_gib: int) -> None:
     """128 GiB, or 1 TiB in a file with a peak above 120 GiB."""

@@ -51,6 +51,7 @@ def test_whoever_kills_the_launcher_kills_the_command(place: Place, settings: Se
     process = _start(place, settings, "sh", "-c", "echo $$; exec sleep 600")
     assert process.stdout is not None
     command = int(process.stdout.readline())
+    receiver.wait(lambda: receiver.of("stepsize.task.memory.usage", "cmd"))  # the agent knows it
     process.kill()
     wait_until(lambda: not is_running(command))
     process.communicate(timeout=TIMEOUT_S)

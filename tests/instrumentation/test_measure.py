@@ -295,7 +295,8 @@ def test_a_task_that_executes_another_program_is_the_same_task(
     place: Place, settings: Settings, receiver: Receiver
 ) -> None:
     """Peak and CPU time from before and after the exec are one attempt's."""
-    after = SPIN.format(0.3) + "\nprint(time.process_time())"  # of the process, whatever it executed
+    # The time of the process, whatever it executed; it waits, since what follows the last sample may stay unknown.
+    after = SPIN.format(0.3) + "\nprint(time.process_time())\ntime.sleep(0.5)"
     body = f"b = bytearray(200 << 20); time.sleep(0.5); os.execv(sys.executable, [sys.executable, '-c', {after!r}])"
     process = place.run(settings, "exec", f"print(time.process_time(), flush=True)\n{SPIN.format(0.3)}\n{body}")
     assert process.returncode == 0

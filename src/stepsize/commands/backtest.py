@@ -6,6 +6,7 @@ where asked for. Never touches a lake.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,8 @@ def command(
     The table shows GB·h allocated over GB·h used, without the first task of each step, and failed attempts per 1,000
     tasks: for each file, and over all files (geometric and arithmetic mean).
     """
+    if math.isnan(time_to_failure):
+        raise UsageError("--time-to-failure is a share of the run time, above 0 and at most 1")
     repeated = {path for path in files if files.count(path) > 1}
     if repeated:
         raise UsageError(f"{', '.join(map(str, sorted(repeated)))} is given more than once")
