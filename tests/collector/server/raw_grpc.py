@@ -27,7 +27,7 @@ from tests.collector.http2.client import (
 from tests.collector.running import DEADLINE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 PATH = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 
@@ -80,6 +80,19 @@ class RawGrpc:
         fields |= {"te": "trailers"} | {name.replace("_", "-"): text for name, text in more.items()}
         block = self._encoder.encode(list(fields.items()))
         self.send(frame(HEADERS, END_HEADERS | (END_STREAM if ends else 0), stream, block))
+
+    def begin_many(self, streams: Iterable[int], *, path: str) -> int:
+        """Headers of calls without content, as far as they are taken; how many bytes that is."""
+        fields = {":method": "POST", ":scheme": "http", ":path": path, "content-type": "application/grpc"}
+        block = [self._encoder.encode(list(fields.items())) for _ in range(2)][-1]  # all of it in the table
+        data = b"".join(frame(HEADERS, END_HEADERS | END_STREAM, stream, block) for stream in streams)
+        self._socket.settimeout(1.0)
+        sent = 0
+        with contextlib.suppress(TimeoutError):
+            while sent < len(data):
+                sent += self._socket.send(data[sent : sent + 65_536])
+        self._socket.settimeout(DEADLINE_S)
+        return sent
 
     def content(self, stream: int, content: bytes, *, ends: bool = True) -> None:
         """Some of its content."""

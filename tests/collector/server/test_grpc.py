@@ -7,8 +7,10 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import grpc
+import psutil
 
 from stepsize.collector.server.grpc_messages import failure
 from tests.collector.http2.client import DATA, HEADERS, frame
@@ -129,6 +131,25 @@ def test_clients_that_leave(place: Place) -> None:
         assert metrics_of(place)['stepsize_receiver_connections{receiver="otlp",transport="grpc"}'] == 1
     wait_for(lambda: metrics_of(place)["stepsize_in_flight_bytes"] == 0, "none takes room")
     assert metrics_of(place)['stepsize_receiver_connections{receiver="otlp",transport="grpc"}'] == 0
+
+
+def test_answers_that_nobody_reads(place: Place) -> None:
+    """A client that asks for nonsense in a few bytes, again and again, and never reads: no answer repeats what it said,
+    and the collector keeps few of them."""
+    collector = place.collect(config())
+    process = psutil.Process(collector.process.pid)
+    with connected(collector.grpc) as client:
+        client.begin(1, ends=True, path="/" + "\xe4" * 990)
+        assert "\xe4" not in unquote(client.answer(1).fields["grpc-message"])
+        before = process.memory_info().rss
+        path = "/" + "a" * 900
+        client.begin(3, ends=True, path=path)
+        sent = client.begin_many(range(5, 60_005, 2), path=path)
+        assert collector.process.poll() is None
+        with connected(collector.grpc) as other:
+            assert status(other, 1, prefixed(points())) == OK
+        assert process.memory_info().rss - before < 16 * MIB
+    assert sent > 20_000
 
 
 def test_deadlines_of_clients(place: Place) -> None:
