@@ -167,7 +167,7 @@ class RunningCollector:
 
     def terminate(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(DEADLINE_S)
+        return self.process.wait(3 * DEADLINE_S)  # it drains first, which takes a busy machine long
 
 
 def post_to_socket(settings: Settings, path: str, body: bytes = b"", token: str | None = None) -> tuple[int, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,7 @@ def test_every_attempt_has_a_card_beside_the_users_own(workplace: Workplace) -> 
 
     page = last_state(workplace, "start")
     assert "succeeded" in page
-    assert "@resources(cpu=1, memory=4096)" in page
+    assert re.search(r"@resources\(cpu=\d+, memory=4096\)", page)  # how many cores a busy machine let it have varies
     assert '<svg viewBox="0 0 600 120"' in page
     assert "this task at most" in page
     assert "USD an hour" in page
