@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stepsize.analyzer.backtest import baselines
-from stepsize.analyzer.backtest.learned import PRESETS, LearnedSizer
+from stepsize.analyzer.backtest.learned import LearnedSizer
 from stepsize.analyzer.backtest.records import Records, read
 from stepsize.analyzer.backtest.replay import Mode, replay
 from stepsize.analyzer.backtest.score import Score, Scorer
 from stepsize.analyzer.backtest.sizer import RuleSizer, Sizer
+from stepsize.analyzer.sizing.presets import PRESETS
 
 PRICES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """What one failed attempt costs, in typical tasks."""

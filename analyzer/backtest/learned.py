@@ -6,20 +6,16 @@ runs, a step has one request for all tasks of a run, as ``@resources`` can carry
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stepsize.analyzer.sizing.memory.learner import Settings, Sized, StepLearner, Workspace, static_predictors
+from stepsize.analyzer.sizing.memory.learner import Settings, Sized, StepLearner, Workspace
+from stepsize.analyzer.sizing.memory.static import static_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stepsize.analyzer.backtest.sizer import StepKey
     from stepsize.analyzer.sizing.memory.history import Finished, Task
-
-PRESETS = {"cheap": 0.5, "balanced": 4.0, "safe": 16.0}
-"""What one failed attempt costs, in tasks of the flow."""
-_EVERY_TASK = 100_000
 
 
 class LearnedSizer:
@@ -28,10 +24,8 @@ class LearnedSizer:
     def __init__(
         self, failure_price: float, time_to_failure: float = 1.0, *, static: bool = False, cold_start: bool = True
     ) -> None:
-        settings = Settings(failure_price, time_to_failure, cold_start)
-        if static:
-            settings = replace(settings, predictors=static_predictors, preference=0.85, window=_EVERY_TASK)
-        self._workspace = Workspace(settings=settings)
+        settings = static_settings if static else Settings
+        self._workspace = Workspace(settings=settings(failure_price, time_to_failure, cold_start=cold_start))
         self._steps: dict[StepKey, StepLearner] = {}
 
     def size(self, step: StepKey, task: Task) -> Sized:

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.backtest import baselines
-from stepsize.analyzer.backtest.learned import PRESETS, LearnedSizer
+from stepsize.analyzer.backtest.learned import LearnedSizer
 from stepsize.analyzer.backtest.records import read
 from stepsize.analyzer.backtest.replay import Mode, replay
 from stepsize.analyzer.backtest.score import Scorer
 from stepsize.analyzer.backtest.sizer import RuleSizer
+from stepsize.analyzer.sizing.presets import PRESETS
 from stepsize.errors import UsageError
 
 if TYPE_CHECKING:

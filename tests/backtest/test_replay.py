@@ -9,11 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stepsize.analyzer.backtest import baselines
-from stepsize.analyzer.backtest.learned import PRESETS, LearnedSizer
+from stepsize.analyzer.backtest.learned import LearnedSizer
 from stepsize.analyzer.backtest.records import DEFAULT_REQUEST_BYTES, Record, Records, read
 from stepsize.analyzer.backtest.replay import Attempt, Mode, replay
 from stepsize.analyzer.backtest.score import Scorer
 from stepsize.analyzer.backtest.sizer import RuleSizer
+from stepsize.analyzer.sizing.presets import PRESETS
 from stepsize.errors import UsageError
 
 GIB = 2.0**30

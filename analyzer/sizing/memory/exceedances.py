@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stepsize.analyzer.sizing.memory.arrays import counted
-from stepsize.analyzer.sizing.memory.grid import CELLS, cells
+from stepsize.analyzer.sizing.memory.grid import CELLS, ZERO, cells
 from stepsize.analyzer.sizing.memory.predictive import Tail
 
 if TYPE_CHECKING:
@@ -57,6 +57,15 @@ class Exceedances:
         if len(above):
             self._above[level] += len(above) / len(log_ratios)
             np.add.at(self._excess[level], cells(above), 1.0 / len(log_ratios))
+
+    def count(self, known_batches: int, weight: float, cells_above: int | None) -> None:
+        """As :meth:`add`, of what was counted elsewhere: a share of a batch that went so many cells above, or did
+        not."""
+        level = _level(known_batches)
+        self._batches[level] += weight
+        if cells_above is not None:
+            self._above[level] += weight
+            self._excess[level, min(ZERO + cells_above, CELLS - 1)] += weight
 
     def at(self, known_batches: int) -> tuple[float, float, Floats]:
         """Batches seen at this amount of evidence, how many of them went above, and their excess on the grid."""

@@ -105,6 +105,7 @@ class Workspace:
         exceedances: how tasks of all steps went above what was known of theirs.
         first: the first finished task of each step.
         all_flows, flows: what a task holds on average, over all and by flow.
+        is_taught: whether all of this is known beforehand, so that what its steps learn adds nothing to it.
     """
 
     settings: Settings
@@ -112,6 +113,7 @@ class Workspace:
     first: list[Finished] = field(default_factory=list)
     all_flows: Mean = field(default_factory=Mean)
     flows: dict[str, Mean] = field(default_factory=dict)
+    is_taught: bool = False
 
     def step(self, flow: str) -> StepLearner:
         """A step of ``flow`` of which nothing is known yet."""
@@ -127,6 +129,8 @@ class Workspace:
     def learn(self, flow: str, known_batches: int, log_ratios: Floats | None, batch: Sequence[Finished]) -> None:
         """Tasks of a step of ``flow``, known at once, and their peaks over the largest before; None where they are the
         first."""
+        if self.is_taught:
+            return
         if log_ratios is None:
             self.first.append(batch[0])
         else:

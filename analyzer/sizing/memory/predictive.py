@@ -36,6 +36,10 @@ class Predictive:
     tasks: Floats
     hours: Floats
 
+    def share_above(self, cell: int) -> float:
+        """The share of next tasks whose peak is expected above a cell; -1 is below the first."""
+        return float(self.tasks[cell + 1 :].sum())
+
 
 @dataclass(frozen=True, slots=True)
 class Tail:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stepsize.analyzer.sizing.memory.expected_cost import Prices, cheapest, cheapest_retry
-from stepsize.analyzer.sizing.memory.grid import CELLS, MULTIPLIERS, cells
+from stepsize.analyzer.sizing.memory.grid import CELLS, MULTIPLIERS, STEP, ZERO, cells
 from stepsize.analyzer.sizing.memory.predictive import Predictive, Tail, predict
 
 if TYPE_CHECKING:
@@ -41,6 +41,11 @@ class Proposal:
     def request_bytes(self) -> float:
         """What to allocate first."""
         return self.reference_bytes * float(MULTIPLIERS[self.cell])
+
+    def share_above(self, request_bytes: float) -> float:
+        """The share of next tasks whose peak is expected above a request."""
+        edge = ZERO + math.floor(math.log(request_bytes / self.reference_bytes) / STEP + 1e-9)
+        return self.predictive.share_above(min(max(edge, -1), CELLS - 1))
 
     def after(self, failed_bytes: float) -> float:
         """What to allocate after an attempt with ``failed_bytes`` was too small; more than that."""

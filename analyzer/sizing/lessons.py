@@ -1,0 +1,42 @@
+"""What steps teach each other: the part of the evidence that is not of the step itself.
+
+What comes in: counts. What goes out: a frozen :class:`Lessons`, and from it the workspace in which a step is sized.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from stepsize.analyzer.sizing.memory.exceedances import Exceedances
+from stepsize.analyzer.sizing.memory.learner import Mean, Settings, Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class FlowKey(NamedTuple):
+    """A flow of one history: its project, whether it is production, its name."""
+
+    project: str | None
+    production: bool
+    flow: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """How tasks went above what was known of their steps, and what a typical task of each flow holds.
+
+    Without an argument: nothing is known of other steps.
+    """
+
+    exceedances: Exceedances = field(default_factory=Exceedances)
+    flows: Mapping[FlowKey, Mean] = field(default_factory=dict)
+
+    def workspace(self, settings: Settings) -> Workspace:
+        """A workspace that knows these lessons; steps sized in it add nothing to them."""
+        total = Mean(sum(mean.byte_hours for mean in self.flows.values()), sum(m.tasks for m in self.flows.values()))
+        flows = {"/".join(map(str, key)): mean for key, mean in self.flows.items()}
+        return Workspace(
+            settings=settings, exceedances=self.exceedances, all_flows=total, flows=flows, is_taught=bool(self.flows)
+        )
