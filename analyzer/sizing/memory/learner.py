@@ -47,8 +47,8 @@ def every_predictor() -> tuple[Predictor, ...]:
 
 
 def static_predictors() -> tuple[Predictor, ...]:
-    """Those that compete where a step has one request for all of its tasks."""
-    return (Constant(), RecentRuns())
+    """Those that compete where a step has one request for all of its tasks, and what is too small fails its run."""
+    return (Constant(covers_seen=True), RecentRuns(covers_seen=True))
 
 
 @dataclass(frozen=True, slots=True)

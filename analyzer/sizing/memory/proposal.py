@@ -56,10 +56,19 @@ class Proposal:
         return retry if retry > failed_bytes else 2 * failed_bytes
 
 
-def propose(log_ratios: Floats, hours: Floats, location_bytes: float, tail: Tail, terms: Terms) -> Proposal:
+def propose(
+    log_ratios: Floats,
+    hours: Floats,
+    location_bytes: float,
+    tail: Tail,
+    terms: Terms,
+    *,
+    covers_seen: bool = False,
+) -> Proposal:
     """The cheapest request for a task expected at ``location_bytes``.
 
     ``log_ratios``: peaks seen, as logarithms over where each was expected; shape (n,). ``hours``: their run times.
+    ``covers_seen``: nothing that would have been too small for the largest of them will do.
     """
     largest = float(log_ratios.max())
     reference = location_bytes * math.exp(largest)
@@ -69,4 +78,5 @@ def propose(log_ratios: Floats, hours: Floats, location_bytes: float, tail: Tail
         time_to_failure=terms.time_to_failure,
     )
     predictive = predict(log_ratios - largest, hours, tail)
-    return Proposal(reference, predictive, prices, cheapest(predictive, prices))
+    cell = cheapest(predictive, prices)
+    return Proposal(reference, predictive, prices, max(cell, ZERO) if covers_seen else cell)

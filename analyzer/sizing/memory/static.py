@@ -3,6 +3,10 @@
 What comes in: the runs of a step in the order in which they began, with the tasks that ended well, and the needs of
 tasks that never did. What goes out: a frozen :class:`Static`. Pure.
 
+Metaflow gives a task that ran out of memory no more of it on a retry, so what is too small fails the whole run: a
+failure costs twice what it costs where tasks are sized one by one, and a request is never under the largest peak that
+it stands on.
+
 A task that never ended well still says how much was too little. Its need is the least that will do: what it had reached
 when it was cut off, or, where it ran out of memory, a quarter more than the limit that was not enough (the bump of
 Robusta's KRR; Kubernetes' VPA takes a fifth). So such a task can raise a request and never lower it.
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 OOM_BUMP = 1.25
 """How much more than the limit it had a task that ran out of memory is taken to need."""
 _EVERY_TASK = 100_000
+_RUN_LOST = 2.0
+"""A failed task fails its run: it costs so many times what it costs where only the task goes again."""
 _PREFERENCE = 0.85
 _Z_90 = 1.645
 _ANY = Task(requested_bytes=math.inf)
@@ -90,7 +96,7 @@ class Static:
 def static_settings(failure_price: float, time_to_failure: float = 1.0, *, cold_start: bool = True) -> Settings:
     """How steps learn that have one request for all of their tasks."""
     return Settings(
-        failure_price,
+        _RUN_LOST * failure_price,
         time_to_failure,
         cold_start,
         predictors=static_predictors,

@@ -76,3 +76,11 @@ def test_a_task_that_needed_more_is_among_the_failures_expected() -> None:
     static = sized([run_of(number, [4.0]) for number in range(9)] + [run_of(9, [], [10.0])])
     assert 0.1 <= static.failure_share(5 * GIB) < 0.2
     assert static.failure_share(static.request_bytes) < 0.1
+
+
+@given(PEAKS, st.sampled_from([0.5, 16.0]))
+def test_the_largest_task_of_the_newest_runs_is_always_covered(runs: list[list[float]], price: float) -> None:
+    """However rare it was: a retry would have no more memory, so its run would fail again and again."""
+    largest = max(peak for peaks in runs[-5:] for peak in peaks)
+    static = sized([run_of(number, peaks) for number, peaks in enumerate(runs)], price)
+    assert static.request_bytes >= largest * GIB * (1 - 1e-9)

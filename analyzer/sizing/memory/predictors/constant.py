@@ -1,4 +1,7 @@
-"""One request for every task of the step, from all its peaks, or from the newest few."""
+"""One request for every task of the step, from all its peaks, or from the newest few.
+
+``covers_seen`` says whether it has to be enough for the largest of them.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 class Constant:
     """From all peaks of the window, and from how new tasks went above old ones."""
 
+    covers_seen: bool = False
     _fitted: Proposal | None = field(default=None, init=False)
 
     def fit(self, evidence: Evidence, terms: Terms) -> None:
@@ -24,7 +28,8 @@ class Constant:
         history = evidence.history
         log_peaks = history.log_peaks(evidence.window)
         above = tail(log_peaks, history.batches, evidence.siblings, evidence.own)
-        self._fitted = propose(log_peaks, history.hours(evidence.window), 1.0, above, terms)
+        hours = history.hours(evidence.window)
+        self._fitted = propose(log_peaks, hours, 1.0, above, terms, covers_seen=self.covers_seen)
 
     def propose(self, task: Task) -> Proposal | None:  # noqa: ARG002 -- the same for every task
         """The request."""
@@ -57,6 +62,7 @@ class RecentRuns:
     """From the newest runs alone, where evidence arrives a run at a time."""
 
     newest: int = 5
+    covers_seen: bool = False
     _fitted: Proposal | None = field(default=None, init=False)
 
     def fit(self, evidence: Evidence, terms: Terms) -> None:
@@ -67,7 +73,7 @@ class RecentRuns:
         count = history.tasks_in(self.newest)
         log_peaks = history.log_peaks(count)
         above = tail(log_peaks, self.newest, evidence.siblings, None)
-        self._fitted = propose(log_peaks, history.hours(count), 1.0, above, terms)
+        self._fitted = propose(log_peaks, history.hours(count), 1.0, above, terms, covers_seen=self.covers_seen)
 
     def propose(self, task: Task) -> Proposal | None:  # noqa: ARG002 -- the same for every task
         """The request, once there are more runs than these."""
