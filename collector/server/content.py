@@ -29,6 +29,9 @@ _THREADS = 2
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15, "zlib": 15}
 _MAX_MEMBERS = 1000
 """A gzip body may be several after each other; a million empty ones would take a second and hold nothing."""
+_FIRST_PIECE_BYTES = 64 << 10
+"""What a stream is given first, then twice as much each time: what lies behind its end is copied as it ends, and may be
+the rest of a body of megabytes, behind each of a thousand streams that hold nothing."""
 _ZSTD_WINDOW_BITS = 25
 """32 MiB, the largest that the Collector's compressor uses; a frame may ask for 2 GiB before it has content."""
 _SNAPPY_BEGIN = b"\xff\x06\0\0sNaPpY"
@@ -43,7 +46,7 @@ class _Unpacker(Protocol):
     @property
     def unused_data(self) -> bytes: ...
 
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+    def decompress(self, data: memoryview, max_length: int, /) -> bytes: ...
 
 
 async def unpacked(body: bytes, encoding: str, max_bytes: int, allowed: Collection[str]) -> bytes:
@@ -87,22 +90,27 @@ def decoded(body: bytes, encoding: str, max_bytes: int, allowed: Collection[str]
 def _streams(body: bytes, name: str, max_bytes: int, begin: Callable[[], _Unpacker], fault: type[Exception]) -> bytes:
     """What several streams after each other hold."""
     parts: list[bytes] = []
-    left, rest = max_bytes, body
-    while rest:
-        if len(parts) >= _MAX_MEMBERS:
+    members, left, at = 0, max_bytes, 0
+    while at < len(body):
+        members += 1
+        if members > _MAX_MEMBERS:
             raise DataError(f"the body is more than {_MAX_MEMBERS} {name} streams")
-        unpacker = begin()
-        try:
-            part = unpacker.decompress(rest, left + 1)
-        except fault as error:
-            raise DataError(f"the body is not valid {name}: {error}") from None
-        left -= len(part)
-        if left < 0:
-            raise _too_large(max_bytes)
-        if not unpacker.eof:
-            raise DataError(f"the body is not valid {name}: it ends too early")
-        parts.append(part)
-        rest = unpacker.unused_data
+        unpacker, size = begin(), _FIRST_PIECE_BYTES
+        while not unpacker.eof:
+            if at >= len(body):
+                raise DataError(f"the body is not valid {name}: it ends too early")
+            piece = memoryview(body)[at : at + size]
+            try:
+                part = unpacker.decompress(piece, left + 1)
+            except fault as error:
+                raise DataError(f"the body is not valid {name}: {error}") from None
+            left -= len(part)
+            if left < 0:
+                raise _too_large(max_bytes)
+            parts.append(part)
+            at += len(piece)
+            size *= 2
+        at -= len(unpacker.unused_data)
     return b"".join(parts)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import os
 import sys
+import time
 import zlib
 from typing import TYPE_CHECKING
 
@@ -113,6 +115,22 @@ def test_several_after_each_other() -> None:
     assert decoded(gzip.compress(b"a") + gzip.compress(b"b"), "x-gzip", 10, COMPRESSIONS) == b"ab"
     with pytest.raises(DataError, match="more than 1000"):
         decoded(zstd.compress(b"") * 2000, "zstd", 10, COMPRESSIONS)
+
+
+@pytest.mark.parametrize("name", ["gzip", "zstd"])
+def test_empty_streams_before_a_large_one(name: str) -> None:
+    """Streams that hold nothing cost the same whatever comes after them, however large that is."""
+    empty = PACKERS[name](b"") * 999
+    large = os.urandom(8 * MIB)
+
+    def cost_s(body: bytes, content: bytes) -> float:
+        began_s = time.thread_time()
+        assert decoded(body, name, 20 * MIB, COMPRESSIONS) == content
+        return time.thread_time() - began_s
+
+    packed = PACKERS[name](large)
+    apart_s = cost_s(empty, b"") + cost_s(packed, large)
+    assert cost_s(empty + packed, large) < 3 * apart_s + 0.05
 
 
 def test_names() -> None:
