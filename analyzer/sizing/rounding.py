@@ -1,4 +1,7 @@
-"""From what was measured to numbers that ``@resources`` takes. Pure arithmetic."""
+"""From what was measured to numbers that ``@resources`` and ``@timeout`` take. Pure arithmetic.
+
+What one platform takes and another does not is in ``targets``.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,53 @@ CORE_SLACK = 0.1
 BUCKET_WIDTH = 2 ** (1 / CPU_BUCKETS_PER_OCTAVE)
 """How many times its lower edge the upper edge of a bucket is, which stands for all of it."""
 
+_MINUTE_S, _HOUR_S = 60, 3600
+_SHORTEST_TIME_S = _MINUTE_S
+_TIME_STEPS_S = (
+    (2 * _MINUTE_S, 30),
+    (10 * _MINUTE_S, _MINUTE_S),
+    (_HOUR_S, 5 * _MINUTE_S),
+    (4 * _HOUR_S, 15 * _MINUTE_S),
+    (12 * _HOUR_S, 30 * _MINUTE_S),
+    (48 * _HOUR_S, _HOUR_S),
+)
+"""Up to when which step: each is a part of the next, so that a time once rounded stays."""
+_LONGEST_TIME_STEP_S = 6 * _HOUR_S
+
 
 def round_up_mb(size_bytes: float) -> int:
-    """``size_bytes`` as whole MB, rounded up to a step that a person would write.
+    """``size_bytes`` as whole MB, rounded up to a step that a person would write (:func:`round_up`). Monotonic."""
+    return round_up(size_bytes / BYTES_PER_MB)
 
-    10 MB below 1 GB, 50 below 10 GB, 500 below 100 GB and so on: never more than 5 % above 200 MB. Monotonic.
+
+def round_up(amount: float) -> int:
+    """``amount`` in MB, rounded up to a step that a person would write.
+
+    10 below 1000, 50 below 10,000, 500 below 100,000 and so on: never more than 5 % above from 200 on. Monotonic.
     """
-    size_mb = size_bytes / BYTES_PER_MB
-    # The tolerance keeps 1.2 * 500 MB at 600, which floating point puts a hair above.
-    decade = math.floor(math.log10(max(size_mb, 1.0)) + 1e-9)
-    step_mb = max(10, int(10**decade) // 20)
-    return max(step_mb, math.ceil(size_mb / step_mb - 1e-9) * step_mb)
+    # The tolerance keeps 1.2 * 500 at 600, which floating point puts a hair above.
+    decade = math.floor(math.log10(max(amount, 1.0)) + 1e-9)
+    step = max(10, int(10**decade) // 20)
+    return max(step, math.ceil(amount / step - 1e-9) * step)
+
+
+def round_up_binary(amount: float) -> int:
+    """``amount`` in MiB, rounded up to a step that a person would write: 16 below 512, 32 below 1024, 64 below 2048 and
+    so on, a sixteenth of the power of two below. Monotonic.
+    """
+    octave = math.floor(math.log2(max(amount, 1.0)) + 1e-9)
+    step = max(16, (1 << octave) // 16)
+    return max(step, math.ceil(amount / step - 1e-9) * step)
+
+
+def round_up_s(duration_s: float) -> int:
+    """``duration_s`` in whole seconds, rounded up to a time that a person would write; a minute at least. Monotonic.
+
+    Half minutes up to two, minutes up to ten, 5 minutes up to an hour, 15 up to four, half hours up to twelve, hours up
+    to two days, then a quarter of a day.
+    """
+    step_s = next((step_s for up_to_s, step_s in _TIME_STEPS_S if duration_s <= up_to_s), _LONGEST_TIME_STEP_S)
+    return max(_SHORTEST_TIME_S, math.ceil(duration_s / step_s - 1e-9) * step_s)
 
 
 def whole_cores(cores: float) -> int:

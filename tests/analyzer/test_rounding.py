@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepsize.analyzer.sizing.rounding import covers, round_up_mb, stretch, whole_cores
+from stepsize.analyzer.sizing.rounding import (
+    covers,
+    round_up_binary,
+    round_up_mb,
+    round_up_s,
+    stretch,
+    whole_cores,
+)
 from stepsize.analyzer.usage import CpuBucket
 from stepsize.model import cpu_bucket, cpu_bucket_upper
 from tests.analyzer.rows import MB
@@ -90,3 +97,43 @@ def test_work_above_a_limit_takes_longer_in_proportion() -> None:
     assert stretch([at_eight, at_one], 2) == pytest.approx(2.5)
     assert stretch([at_one], 2) == 1
     assert stretch([], 2) == 1
+
+
+@given(st.floats(0, 10**12), st.floats(0, 10**12))
+def test_mebibytes_keep_powers_of_two_and_never_fall_below(first: float, second: float) -> None:
+    """At least the size, at most a sixteenth or 16 MiB above it; what is rounded stays, and so does 4096."""
+    low, high = sorted((first, second))
+    assert round_up_binary(low) <= round_up_binary(high)
+    rounded = round_up_binary(first)
+    assert first * (1 - 1e-6) <= rounded <= max(first * 1.0626, first + 16)
+    assert round_up_binary(rounded) == rounded
+    assert [round_up_binary(size) for size in (0, 17, 513, 4096, 4097)] == [16, 32, 544, 4096, 4352]
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "expected_s"),
+    [
+        (0, 60),
+        (61, 90),
+        (121, 180),
+        (9 * 60 + 1, 600),
+        (601, 15 * 60),
+        (3601, 75 * 60),
+        (4 * 3600 + 1, 4.5 * 3600),
+        (12 * 3600 + 1, 13 * 3600),
+        (48 * 3600 + 1, 54 * 3600),
+    ],
+)
+def test_times_round_up_to_what_a_person_would_write(duration_s: float, expected_s: float) -> None:
+    """Half minutes, minutes, 5 and 15 minutes, half hours, hours, quarters of a day."""
+    assert round_up_s(duration_s) == expected_s
+
+
+@given(st.floats(0, 10**7), st.floats(0, 10**7))
+def test_times_never_fall_below_keep_order_and_stay_once_rounded(first: float, second: float) -> None:
+    """At least the time and a minute; at most half as much again, or a minute."""
+    low, high = sorted((first, second))
+    assert round_up_s(low) <= round_up_s(high)
+    rounded = round_up_s(first)
+    assert first * (1 - 1e-6) <= rounded <= max(60, first * 1.5)
+    assert round_up_s(rounded) == rounded
