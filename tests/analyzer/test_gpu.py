@@ -1,0 +1,217 @@
+"""Devices to ask for, and how much of what was held did nothing."""
+
+from __future__ import annotations
+
+import random
+from math import ceil
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepsize.analyzer.sizing.gpu import GpuUse, advise, use
+from stepsize.analyzer.usage import Attempt, StepEvidence
+from stepsize.model import Outcome
+from tests.analyzer.rows import MB, attempt, evidence, tasks
+
+HOUR_S = 3600.0
+
+
+def gpus(count: int = 8, **values: Any) -> tuple[Attempt, ...]:
+    """Finished tasks of an hour on the one GPU that they asked for, busy nearly all of the time."""
+    return tasks(
+        [600.0] * count,
+        **{
+            "duration_s": HOUR_S,
+            "gpu_count": 1.0,
+            "gpu_utilization_mean": 0.9,
+            "gpu_utilization_max": 1.0,
+            "gpu_memory_peak_bytes": 10_000 * MB,
+            "requested_gpu": 1.0,
+            **values,
+        },
+    )
+
+
+def known_use(*attempts: Attempt) -> GpuUse:
+    """What was used, where something was."""
+    found = use(evidence(*attempts))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("used", "requested", "count", "expected"),
+    [
+        (1.0, 4.0, 3, 1),
+        (1.0, 4.0, 2, None),
+        (0.0, 1.0, 3, 0),
+        (0.0, 1.0, 2, None),
+        (2.0, 1.0, 1, 2),
+        (1.0, 1.0, 9, None),
+        (1.0, 0.5, 9, None),
+        (None, 1.0, 9, None),
+        (0.0, None, 9, None),
+        (None, None, 9, None),
+        (1.0, None, 1, 1),
+    ],
+)
+def test_devices_are_the_most_in_use_at_once(
+    used: float | None, requested: float | None, count: int, expected: int | None
+) -> None:
+    """Raised by one task that used more; lowered from three tasks on; kept where none could be read."""
+    assert advise(evidence(*gpus(count, gpu_count=used, requested_gpu=requested))).value == expected
+
+
+def test_a_gpu_that_is_used_is_no_news() -> None:
+    """What is asked for and busy gets one plain sentence."""
+    assert advise(evidence(*gpus())).reasons == ("1 GPU in use at once at most.",)
+
+
+def test_a_gpu_that_was_never_used_is_left() -> None:
+    """With what it cost, and the other thing that it may mean."""
+    answer = advise(evidence(*gpus(gpu_count=0.0, gpu_utilization_mean=0.0, gpu_memory_peak_bytes=None)))
+    assert answer.value == 0
+    assert answer.reasons == (
+        (
+            "The GPU asked for was never used in 8 attempts: without one the step would run as it did. If it is meant "
+            "to use one, its libraries do not find it."
+        ),
+        "Of 8.0 device hours held, 100% did nothing: 8.0 on devices that were never used.",
+    )
+
+
+def test_tasks_too_short_to_be_seen_on_a_device_do_not_take_it_away() -> None:
+    """Between two samples a task of a few seconds may have come and gone."""
+    answer = advise(evidence(*gpus(30, gpu_count=0.0, duration_s=4.0)))
+    assert answer.value is None
+    assert answer.held == "GPUs stay at 1 until 3 tasks of 10 s or more have finished (0 so far)."
+
+
+def test_a_failed_attempt_proves_use_but_not_its_absence() -> None:
+    """It may have failed before it came to use its device; if it was on two, two are needed."""
+    failed = gpus(9, gpu_count=0.0, outcome=Outcome.FAILED)
+    assert advise(evidence(*failed)).value is None
+    proof = attempt(task="x", gpu_count=2.0, outcome=Outcome.FAILED, requested_gpu=4.0)
+    assert advise(evidence(*gpus(requested_gpu=4.0), proof)).value == 2
+
+
+def test_idle_time_is_told_by_where_it_lay() -> None:
+    """Of four devices one was used, for half of the time: 3 and 0.5 of 4 hours did nothing."""
+    found = known_use(*gpus(3, requested_gpu=4.0, gpu_utilization_mean=0.5))
+    assert found.held_device_hours == pytest.approx(12)
+    assert found.never_used_device_hours == pytest.approx(9)
+    assert found.idle_device_hours == pytest.approx(1.5)
+    assert found.unused_share == pytest.approx(3.5 / 4)
+    assert advise(evidence(*gpus(3, requested_gpu=4.0, gpu_utilization_mean=0.5))).reasons == (
+        "1 GPU in use at once at most.",
+        (
+            "Of 12.0 device hours held, 88% did nothing: 9.0 on devices that were never used and 1.5 while nothing ran "
+            "on the device."
+        ),
+    )
+
+
+def test_use_that_was_not_told_counts_neither_as_busy_nor_as_idle() -> None:
+    """Devices whose utilization a driver does not tell are in no share."""
+    untold = gpus(2, requested_gpu=2.0, gpu_utilization_mean=None, gpu_utilization_max=None)
+    found = known_use(*untold)
+    assert (found.unused_share, found.utilization, found.idle_device_hours) == (None, None, 0.0)
+    assert found.never_used_device_hours == pytest.approx(2)
+    told = tuple(attempt(**{**_values(one), "task": f"t{one.task}"}) for one in gpus(2, gpu_utilization_mean=0.25))
+    mixed = known_use(*untold, *told)
+    assert mixed.utilization == pytest.approx(0.25)
+    assert mixed.unused_share == pytest.approx(0.75)
+
+
+def _values(one: Attempt) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in Attempt.__slots__}
+
+
+def test_a_device_used_little_could_be_a_smaller_one() -> None:
+    """A sentence with what was measured; the number of devices stays."""
+    little = gpus(gpu_utilization_mean=0.12, gpu_utilization_max=1.0, gpu_memory_peak_bytes=3_100 * MB)
+    answer = advise(evidence(*little))
+    assert answer.value is None
+    assert answer.reasons[-1] == (
+        "The GPU was busy for 12% of the time and held 3,100 MB of memory at most: a smaller model, or a share of one "
+        "where the platform gives them out, would do if it has that much; what kept it fully busy at times would take "
+        "longer."
+    )
+    assert not any("smaller" in reason for reason in advise(evidence(*little[:2])).reasons)
+
+
+def test_devices_that_are_busy_for_fewer_are_told() -> None:
+    """Four in use whose work would have filled two at its busiest."""
+    answer = advise(
+        evidence(*gpus(gpu_count=4.0, requested_gpu=4.0, gpu_utilization_mean=1.5, gpu_utilization_max=1.8))
+    )
+    assert answer.value is None
+    assert answer.reasons[-1] == (
+        "Together they were never busier than 1.8 of the 4: fewer would do, if the program can work with fewer."
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"requested_gpu": None}, "None was asked for: where devices are given out by request, it will find none."),
+        (
+            {"requested_gpu": None, "requested_cpu": None, "requested_memory_bytes": None},
+            "What the step asked for is not known.",
+        ),
+        (
+            {"requested_gpu": 1.0, "gpu_count": 3.0},
+            "That is more than the 1 asked for: where it ran, the request was no limit.",
+        ),
+    ],
+)
+def test_use_beyond_the_request_is_told_apart(values: dict[str, Any], said: str) -> None:
+    """Used without being asked for, with a request that is not known, or more than was asked for."""
+    assert said in advise(evidence(*gpus(**values))).reasons
+
+
+def test_attempts_that_could_not_be_read_are_counted() -> None:
+    """As a sentence beside what the others show; alone they keep the request."""
+    unread = attempt(task="x", requested_gpu=1.0)
+    assert advise(evidence(*gpus(), unread)).reasons[-1] == "In 1 attempt more GPUs could not be read."
+    assert advise(evidence(unread)).held == "GPUs stay as they are: none could be read where the step ran."
+    assert use(evidence(unread)) is None
+
+
+attempts = st.builds(
+    attempt,
+    task=st.integers(0, 9).map(str),
+    run=st.integers(0, 3).map(str),
+    outcome=st.sampled_from([*Outcome, None]),
+    duration_s=st.none() | st.floats(0, 1e6),
+    gpu_count=st.none() | st.integers(0, 8).map(float),
+    gpu_utilization_mean=st.none() | st.floats(0, 8),
+    gpu_utilization_max=st.none() | st.floats(0, 8),
+    gpu_memory_peak_bytes=st.none() | st.integers(0, 80 * 10**9),
+    requested_gpu=st.none() | st.sampled_from([0.0, 0.5, 1.0, 2.0, 8.0]),
+)
+
+
+@given(st.lists(attempts, max_size=12), st.randoms(use_true_random=False))
+def test_whatever_was_seen_the_figures_hold_together(seen: list[Attempt], shuffled: random.Random) -> None:
+    """Shares lie between 0 and 1, parts do not exceed the whole, nothing that was used is taken away, and the order of
+    the evidence does not matter."""
+    step = evidence(*seen)
+    found, answer = use(step), advise(step)
+    again = list(seen)
+    shuffled.shuffle(again)
+    known = max((a.gpu_count for a in step.ended if a.gpu_count is not None), default=None)
+    assert (found is None) == (known is None)
+    if answer.value is not None:
+        assert known is not None
+        assert answer.value >= ceil(known)
+    if found is not None:
+        assert found.never_used_device_hours + found.idle_device_hours <= found.held_device_hours * (1 + 1e-9)
+        assert min(found.never_used_device_hours, found.idle_device_hours) >= 0
+        assert found.unused_share is None or 0 <= found.unused_share <= 1 + 1e-9
+        assert found.utilization is None or 0 <= found.utilization <= 1
+    shuffled_step = StepEvidence(flow=step.flow, step=step.step, attempts=tuple(again))
+    if step.newest == shuffled_step.newest:
+        assert advise(shuffled_step) == answer
