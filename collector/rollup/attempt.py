@@ -31,8 +31,8 @@ FROM_SAMPLES = "samples"
 ALL_DEVICES = "|*"
 """After a metric's name: the level over all devices by moment, of what was sent by device."""
 MAX_GAP_NS = 120 * 10**9
-_USUAL_INTERVAL_NS = 10**9
-_START_SLACK_NS = 2 * 10**9
+USUAL_INTERVAL_NS = 10**9
+START_SLACK_NS = 2 * 10**9
 _WHOSE = (Attr.PROJECT, Attr.BRANCH, Attr.USER)
 ENVIRONMENT = ("deployment.environment.name", "service.namespace", "k8s.cluster.name")
 """Attributes of a resource that name its environment."""
@@ -55,7 +55,7 @@ class Rate:
 
     total: float = 0.0
     last_ns: int = 0
-    interval_ns: int = _USUAL_INTERVAL_NS
+    interval_ns: int = USUAL_INTERVAL_NS
 
     def weigh(self, samples: Iterable[tuple[int, float]], since_ns: int) -> list[tuple[float, float]]:
         """(value, seconds that it holds for) of samples sorted by time; 0 for one that was seen already.
@@ -235,7 +235,7 @@ class Attempt:
         ``which`` chooses by the end of the attributes.
         """
         found = []
-        earliest_ns, latest_ns = self.first_ns - _START_SLACK_NS, self.last_ns + _START_SLACK_NS
+        earliest_ns, latest_ns = self.first_ns - START_SLACK_NS, self.last_ns + START_SLACK_NS
         for name, counter in self.counters.items():
             series, _, start = name.rpartition("|")
             if series.partition("|")[0] != metric or not series.endswith(which):
