@@ -19,6 +19,7 @@ import time
 from typing import TYPE_CHECKING
 
 from stepsize import discovery
+from stepsize.identity import thread_settings
 from stepsize.instrumentation import messages, readings, registered, rendezvous
 from stepsize.instrumentation.quiet import came_by_signal, quietly
 from stepsize.named_tuple import NamedTuple
@@ -80,7 +81,10 @@ def register(
     Its end is told by `Registration.end`, for a child by `Registration.end_with`. Without a ``watch``, the process is
     the attempt from its beginning to its end, as far as memory goes.
     """
-    registration = Registration(_described(identity), settings, child, watch)
+    described = _described(identity)
+    if child is None or child.waited_for:  # the environment of a process that is merely looked at is another one
+        described = _with_threads(described)
+    registration = Registration(described, settings, child, watch)
     registration._open()  # noqa: SLF001 - the two are one
     return registration
 
@@ -293,6 +297,15 @@ def _described(identity: Identity) -> Identity:
         from stepsize.instrumentation.identity import with_resource_attributes  # noqa: PLC0415 - hardly ever needed
 
         return with_resource_attributes(identity, os.environ)
+    return identity
+
+
+def _with_threads(identity: Identity) -> Identity:
+    """With how many threads the environment has libraries start."""
+    with quietly():
+        threads = thread_settings(os.environ)
+        if threads:
+            return identity._replace(resource={**threads, **identity.resource})
     return identity
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stepsize.identity import thread_settings
 from stepsize.model import (
     CPU_BUCKET_MAX,
     CPU_BUCKET_MIN,
@@ -46,6 +48,16 @@ def test_identity_leaves_out_what_is_not_known() -> None:
         "service.name": "Flow",
         "service.instance.id": Identity("Flow", "1", "train", "7", 2).instance_id,
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("8", "8"), (" 8 ", "8"), ("4,2", "4,2"), ("", None), ("many", None), ("-1", None), ("1" * 65, None)],
+)
+def test_a_setting_of_threads_is_a_count_or_nothing(value: str, said: str | None) -> None:
+    """What else may stand in such a variable leaves the process for nobody."""
+    found = thread_settings({"OMP_NUM_THREADS": value, "OMP_SCHEDULE": "1", "HOME": "7"})
+    assert found == ({} if said is None else {"process.environment_variable.OMP_NUM_THREADS": said})
 
 
 def test_a_name_that_is_no_text_has_an_instance() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepsize import model
 from stepsize.collector.rollup.bounds import figure
+from stepsize.identity import THREAD_VARIABLES
 from stepsize.model import Attr
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _FLAGS: Mapping[str, str] = {
     Attr.HOST_SPOT: "instance_spot",
     Attr.HOST_DEDICATED: "instance_dedicated",
 }
+_THREADS: Mapping[str, str] = {Attr.ENVIRONMENT_PREFIX + name: name for name in THREAD_VARIABLES}
 _NAMES = frozenset((*_TEXTS, *_NUMBERS, *_FLAGS))
 
 
@@ -58,6 +60,9 @@ def describe(described: dict[str, Any], attributes: Mapping[str, Any]) -> None:
     for name, column in _FLAGS.items():
         if isinstance(flag := attributes.get(name), bool):
             described[column] = flag
+    threads = {column: str(attributes[name]) for name, column in _THREADS.items() if name in attributes}
+    if threads:
+        described["thread_limits"] = {**described.get("thread_limits", {}), **threads}
     notes = {
         name.removeprefix(Attr.ANNOTATION_PREFIX): value
         for name, value in attributes.items()

@@ -183,6 +183,7 @@ _RULES: Mapping[str, Callable[[Attempt, Figures], None]] = {
     model.CONTAINER_CPU_THROTTLED_TIME.name: _counter,
     model.CONTAINER_MEMORY_OOM_KILLS.name: _counter,
     model.CONTAINER_MEMORY_LIMIT.name: _memory_limit,
+    model.CONTAINER_CPU_LIMIT.name: _level,
 }
 """What each metric of an attempt does to its state; `system.*` is folded by :func:`fold_hosts`."""
 FOLDED = frozenset((*_RULES, *_HOST_COLUMNS))

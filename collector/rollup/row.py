@@ -33,7 +33,7 @@ def task_row(attempt: Attempt) -> dict[str, Any]:
     started_ns = attempt.first_ns if attempt.first_ns >= EARLIEST_NS else 0
     ended_ns = max(attempt.ended_ns or attempt.last_ns, started_ns)
     duration_s = (ended_ns - started_ns) / 1e9 if started_ns else None
-    notes = described.get("annotations")
+    notes, threads = described.get("annotations"), described.get("thread_limits")
     row = {
         "flow": key.flow,
         "run": key.run,
@@ -48,6 +48,7 @@ def task_row(attempt: Attempt) -> dict[str, Any]:
         "exit_signal": attempt.exit_signal,
         **described,
         "annotations": json_text(notes) if notes else None,
+        "thread_limits": json_text(threads) if threads else None,
         **_cpu(attempt, duration_s),
         **_memory(attempt),
         **_gpu(attempt),
@@ -79,6 +80,7 @@ def _cpu(attempt: Attempt, duration_s: float | None) -> dict[str, Any]:
         "cpu_max": usage.highest if usage else None,
         "cpu_histogram": sorted(attempt.cpu_histogram.items()) if usage else None,
         "throttled_s": throttled,
+        "cpu_limit": _highest(attempt, model.CONTAINER_CPU_LIMIT.name),
     }
 
 

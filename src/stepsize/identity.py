@@ -56,6 +56,8 @@ class Attr:
     """Whether the cloud may take the machine away at short notice."""
     HOST_DEDICATED = "stepsize.host.dedicated"
     """Whether the physical machine is one customer's alone."""
+    ENVIRONMENT_PREFIX = "process.environment_variable."
+    """OpenTelemetry's name for a variable of the process's environment, before the variable's own."""
     PRESSURE = "stepsize.pressure"
     """On ``*.pressure.time``: whether ``some`` of the work stood still, or ``full``, all of it."""
     MEMORY_SOURCE = "stepsize.memory.source"
@@ -70,6 +72,41 @@ class Origin:
     SCHEDULE = "schedule"
     EVENT = "event"
     UPSTREAM_RUN = "upstream run"
+
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OMP_THREAD_LIMIT",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMEXPR_MAX_THREADS",
+    "NUMBA_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+    "JULIA_NUM_THREADS",
+    "GOMAXPROCS",
+)
+"""Variables by which numeric libraries and languages are told how many threads to start."""
+
+
+def thread_settings(environ: Mapping[str, str]) -> dict[str, AttributeValue]:
+    """The resource attributes of the `THREAD_VARIABLES` that are set to a number, or to numbers with commas between.
+
+    What else may stand in one is nobody's business, and says nothing of threads.
+    """
+    found: dict[str, AttributeValue] = {}
+    for name in THREAD_VARIABLES:
+        value = environ.get(name)
+        if value and len(value) <= _LONGEST_COUNTS and value.replace(",", "").strip().isdecimal():
+            found[Attr.ENVIRONMENT_PREFIX + name] = value.strip()
+    return found
+
+
+_LONGEST_COUNTS = 64
 
 
 class Request(NamedTuple):

@@ -237,6 +237,8 @@ TASK_COLUMNS: tuple[Column, ...] = (
     Column("instance_type", "VARCHAR", "Cloud server type."),
     Column("instance_spot", "BOOLEAN", "Whether the cloud may take the server away at short notice."),
     Column("instance_dedicated", "BOOLEAN", "Whether the physical machine is one customer's alone."),
+    Column("cpu_limit", "DOUBLE", "Cores that the container's quota amounts to, where there is one."),
+    Column("thread_limits", "JSON", "Environment variables that say how many threads libraries start."),
 )
 
 POINT_COLUMNS: tuple[Column, ...] = (

@@ -32,6 +32,8 @@ def full_attempt() -> list[RequestBuilder]:
         "host.type": "m5.large",
         "stepsize.host.spot": True,
         "stepsize.host.dedicated": False,
+        "process.environment_variable.OMP_NUM_THREADS": "4",
+        "process.environment_variable.HOME": "/home/ada",  # says nothing of threads
     }
     times = [T0 + i * SECOND for i in range(1, 11)]
     first = attempt(**described)
@@ -55,6 +57,7 @@ def full_attempt() -> list[RequestBuilder]:
     third.gauge("stepsize.task.gpu.memory.usage", [(times[0], 1000), (times[1], 3000)])
     third.gauge("stepsize.task.gpu.count", [(times[0], 1), (times[1], 2)])
     third.gauge("container.memory.limit", [(times[0], 4 * 10**9)])
+    third.gauge("container.cpu.limit", [(times[0], 2.5)])
     third.sum("container.memory.oom_kills", T0, [(times[9], 0)])
     third.sum("container.cpu.throttled.time", T0, [(times[0], 0.5), (times[9], 2.5)])
     third.end(T0 + 10 * SECOND, "failed", process__exit__code=1, process__exit__signal=0)
@@ -116,6 +119,8 @@ EXPECTED = {
     "instance_type": "m5.large",
     "instance_spot": True,
     "instance_dedicated": False,
+    "cpu_limit": 2.5,
+    "thread_limits": '{"OMP_NUM_THREADS":"4"}',
 }
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stepsize import discovery
-from stepsize.instrumentation import client
+from stepsize.instrumentation import client, readings
 from stepsize.model import Identity, Outcome
 from tests.instrumentation.conftest import is_running, status, wait_until
 from tests.instrumentation.receiver import TIMEOUT_S, http_receiver
@@ -66,6 +66,28 @@ def test_tasks_that_start_at_once_share_one_agent(place: Place, settings: Settin
     for n, task in enumerate(tasks):
         task.communicate(timeout=TIMEOUT_S)
         assert receiver.end(str(n)).attributes["stepsize.outcome"] == "ok"
+
+
+def test_how_many_threads_libraries_are_to_start_is_told(place: Place, settings: Settings, receiver: Receiver) -> None:
+    """As the convention names variables of the environment; a value that is no count stays where it is."""
+    said = {"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "hunter2"}
+    assert place.run(settings, "0", "", env=said).returncode == 0
+    prefix = "process.environment_variable."
+    told = {name: value for name, value in receiver.end("0").resource.items() if name.startswith(prefix)}
+    assert told == {f"{prefix}OMP_NUM_THREADS": "4"}
+
+
+def test_the_environment_of_another_process_is_not_this_one(
+    settings: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a process that is merely looked at nothing is told that was set for who looks."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    with subprocess.Popen(["sleep", "600"]) as other:
+        baseline = readings.reading_of(other.pid)
+        task = client.register(ANYONE, settings, client.Child(other.pid, baseline, waited_for=False))
+        assert "process.environment_variable.OMP_NUM_THREADS" not in task.identity.resource
+        other.kill()
+    assert receiver.end("0").resource["stepsize.task.id"] == "0"
 
 
 def _agents(settings: Settings) -> list[int]:
