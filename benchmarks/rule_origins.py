@@ -153,13 +153,12 @@ def replayed(rule: Rule, learned: Sequence[Row], sized: Sequence[Row]) -> tuple[
         task = _finished(row).task
         if isinstance(rule, AsPublished):
             rule.peek(row)
-        allocated, attempts = rule.size(task), 0
-        while allocated < row.peak_bytes:
-            over += allocated * row.runtime_ms
-            attempts += 1
-            allocated = rule.retry(task, allocated, attempts)
-        over += (allocated - row.peak_bytes) * row.runtime_ms
-        failures += attempts
+        tried = [rule.size(task)]
+        while tried[-1] < row.peak_bytes:
+            over += tried[-1] * row.runtime_ms
+            tried.append(rule.retry(task, tuple(tried)))
+        over += (tried[-1] - row.peak_bytes) * row.runtime_ms
+        failures += len(tried) - 1
         rule.learn(_finished(row))
     return over * GB_MS, failures
 

@@ -16,14 +16,18 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stepsize.analyzer.backtest import baselines
+from stepsize.analyzer.backtest.feedback import Mode
 from stepsize.analyzer.backtest.learned import LearnedSizer
 from stepsize.analyzer.backtest.records import Records, read
-from stepsize.analyzer.backtest.replay import Mode, replay
+from stepsize.analyzer.backtest.replay import replay
 from stepsize.analyzer.backtest.score import Score, Scorer
-from stepsize.analyzer.backtest.sizer import RuleSizer, Sizer
 from stepsize.analyzer.sizing.presets import PRESETS
+
+if TYPE_CHECKING:
+    from stepsize.analyzer.backtest.sizer import Sizer
 
 PRICES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """What one failed attempt costs, in typical tasks."""
@@ -87,7 +91,7 @@ def _score(job: Job) -> Score:
 
 def _sizer(job: Job) -> Sizer:
     if job.price is None:
-        return RuleSizer(baselines.RULES[job.who].make)
+        return baselines.RULES[job.who].sizer()
     return LearnedSizer(job.price, job.time_to_failure, static=job.mode is Mode.RUN, cold_start=job.cold_start)
 
 

@@ -24,6 +24,7 @@ class LearnedSizer:
     def __init__(
         self, failure_price: float, time_to_failure: float = 1.0, *, static: bool = False, cold_start: bool = True
     ) -> None:
+        self.by_task = not static
         settings = static_settings if static else Settings
         self._workspace = Workspace(settings=settings(failure_price, time_to_failure, cold_start=cold_start))
         self._steps: dict[StepKey, StepLearner] = {}
@@ -32,9 +33,9 @@ class LearnedSizer:
         """The first request for ``task``."""
         return self._learner(step).size(task)
 
-    def retry(self, step: StepKey, request: Sized, failed_bytes: float, failures: int) -> float:  # noqa: ARG002 -- the distribution knows
-        """What to allocate after an attempt with ``failed_bytes``."""
-        return self._learner(step).retry(request, failed_bytes)
+    def retry(self, step: StepKey, request: Sized, task: Task, killed_bytes: tuple[float, ...]) -> float:  # noqa: ARG002 -- the distribution knows
+        """What to allocate after attempts with ``killed_bytes`` were too small."""
+        return self._learner(step).retry(request, killed_bytes[-1])
 
     def learn(self, step: StepKey, batch: Sequence[tuple[Sized, Finished]]) -> None:
         """Tasks that ended and are known now."""

@@ -8,33 +8,39 @@ from __future__ import annotations
 
 import glob
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from stepsize.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 REQUIRED = ("workflow", "task", "submit_order", "peak_mem_bytes", "runtime_s")
-_TEXT = ("workflow", "task", "run", "item")
-_NUMBERS = (
-    "submit_order", "peak_mem_bytes", "runtime_s", "input_bytes", "cpu_pct", "requested_cpus", "requested_mem_bytes",
-    "peak_disk_bytes", "submit_ts", "end_ts", "exit_ok",
+COLUMNS = (
+    *REQUIRED, "run", "item", "input_bytes", "cpu_pct", "requested_cpus", "requested_mem_bytes", "submit_ts", "end_ts",
+    "exit_ok",
 )  # fmt: skip
 DEFAULT_REQUEST_BYTES = 4096 * 2**20
 """What a task gets whose request is not recorded: Metaflow's default."""
 _USUAL_LARGEST_BYTES = 128 * 2**30
 _LARGEST_PEAK_OF_USUAL_BYTES = 120 * 2**30
 _LARGEST_BYTES = 1024 * 2**30
+_LARGEST_INPUT_BYTES = 2.0**63
+_LONGEST_S = 100 * 366 * 86400.0
+"""A hundred years: no task runs for longer, while milliseconds and nanoseconds soon look as if one did."""
+_WORDS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One task that ended well. What was not recorded is None."""
+    """One task that ended well. What was not recorded is None.
+
+    ``submit_order`` is an int where it was written as one: nanoseconds do not fit into a float.
+    """
 
     workflow: str
     task: str
@@ -61,33 +67,86 @@ class Record:
         return self.runtime_s / 3600
 
 
+_FIELDS = tuple(field.name for field in fields(Record))
+
+
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The tasks of one file, and the most memory that one of them can be given."""
+    """The tasks of one file, and the most memory that one of them can be given; no peak is above it."""
 
     name: str
     tasks: tuple[Record, ...]
     largest_bytes: float
+
+    @classmethod
+    def of(cls, name: str, tasks: Sequence[Record]) -> Records:
+        """These tasks. One that used more than can be had counts as one that used just that: nothing could hold it."""
+        usual = all(task.peak_bytes <= _LARGEST_PEAK_OF_USUAL_BYTES for task in tasks)
+        largest = _USUAL_LARGEST_BYTES if usual else _LARGEST_BYTES
+        held = (task if task.peak_bytes <= largest else replace(task, peak_bytes=float(largest)) for task in tasks)
+        return cls(name, tuple(held), largest)
+
+    def __reduce__(self) -> tuple[Callable[..., Records], tuple[Any, ...]]:
+        # By column: record by record it takes another process longer to read than the CSV file does.
+        columns = tuple([getattr(task, name) for task in self.tasks] for name in _FIELDS)
+        return _from_columns, (self.name, columns, self.largest_bytes)
+
+
+def _from_columns(name: str, columns: Sequence[Sequence[Any]], largest_bytes: float) -> Records:
+    tasks = tuple(Record(**dict(zip(_FIELDS, row, strict=True))) for row in zip(*columns, strict=True))
+    return Records(name, tasks, largest_bytes)
 
 
 def read(path: Path) -> Records:
     """The tasks recorded in ``path``, sorted by ``submit_order`` (rows of equal order stay as they are).
 
     Raises:
-        UsageError: the file cannot be read, lacks a required column, or holds what is no number.
+        UsageError: the file cannot be read, lacks a required column, or holds what is no number or no time of a task.
     """
     if not path.is_file():
         raise UsageError(f"{path} is no file; name CSV files of recorded tasks")
-    rows = _rows(path)
-    tasks = tuple(record for row in rows if (record := _record(row)) is not None)
+    tasks = [record for row in _rows(path) if (record := _record(row)) is not None]
     if not tasks:
         raise UsageError(f"{path} holds no task that ended well with a peak and a run time")
-    highest = max(task.peak_bytes for task in tasks)
-    usual = highest <= _LARGEST_PEAK_OF_USUAL_BYTES
-    return Records(path.stem, tasks, _USUAL_LARGEST_BYTES if usual else _LARGEST_BYTES)
+    return Records.of(path.stem, sorted(tasks, key=lambda task: task.submit_order))
 
 
-def _rows(path: Path) -> list[dict[str, object]]:
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """The cells of a row as they were written. ``place`` says in an error which it is."""
+
+    cells: Mapping[str, str | None]
+    place: str
+
+    def text(self, name: str) -> str | None:
+        """A cell; None where it is empty or there is none."""
+        return self.cells.get(name) or None
+
+    def number(self, name: str) -> float | None:
+        """A cell as a number; None where it is empty or not finite."""
+        text = self.text(name)
+        if text is None:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            raise UsageError(f"{self.place}: {name} is {text!r}, which is no number") from None
+        return value if math.isfinite(value) else None
+
+    def positive(self, name: str) -> float | None:
+        """As :meth:`number`; None where it is not above zero, too."""
+        value = self.number(name)
+        return value if value is not None and value > 0 else None
+
+    def measured(self, name: str) -> float | None:
+        """As :meth:`positive`, of what cannot be infinite."""
+        value = self.positive(name)
+        if value is None and self.text(name) is not None and float(self.cells[name] or 0) == math.inf:
+            raise UsageError(f"{self.place}: {name} is infinite; leave it empty where it is not known")
+        return value
+
+
+def _rows(path: Path) -> Iterator[_Row]:
     with duckdb.connect(":memory:", config={"threads": 1}) as connection:
         try:
             everything = connection.read_csv(
@@ -96,49 +155,64 @@ def _rows(path: Path) -> list[dict[str, object]]:
             missing = [name for name in REQUIRED if name not in everything.columns]
             if missing:
                 raise UsageError(f"{path} has no column {', '.join(missing)}; required are {', '.join(REQUIRED)}")
-            columns = [name for name in (*_TEXT, *_NUMBERS) if name in everything.columns]
-            picked = ", ".join(f'"{n}"' if n in _TEXT else f'"{n}"::DOUBLE AS "{n}"' for n in columns)
-            in_order = connection.execute(
-                f"SELECT {picked} FROM (SELECT *, row_number() OVER () AS place FROM everything) "  # noqa: S608 -- names of ours
-                "ORDER BY submit_order::DOUBLE, place",
-            )
-            return [dict(zip(columns, row, strict=True)) for row in in_order.fetchall()]
+            columns = [name for name in COLUMNS if name in everything.columns]
+            # One thread, and nothing sorted: rows come as they stand in the file.
+            found = everything.select(*(f'"{name}"' for name in columns)).fetchall()
         except duckdb.Error as error:
             raise UsageError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    for number, row in enumerate(found, start=1):
+        yield _Row(dict(zip(columns, row, strict=True)), f"{path}, task {number}")
 
 
-def _record(row: Mapping[str, object]) -> Record | None:
-    peak, runtime = _positive(row, "peak_mem_bytes"), _positive(row, "runtime_s")
-    if peak is None or runtime is None or row.get("exit_ok") == 0:
+def _record(row: _Row) -> Record | None:
+    """The task of a row; None where it did not end well, or without a peak or a run time."""
+    if not _ended_well(row):
         return None
-    submitted = _number(row, "submit_ts")
+    peak, runtime = row.measured("peak_mem_bytes"), row.measured("runtime_s")
+    if peak is None or peak < 1 or runtime is None:
+        return None
+    if runtime > _LONGEST_S:
+        raise UsageError(f"{row.place}: runtime_s is {runtime:g}, more than a hundred years; give seconds")
+    submitted, ended = row.number("submit_ts"), row.number("end_ts")
+    if ended is None and submitted is not None:
+        ended = submitted + runtime
     return Record(
-        workflow=_text(row, "workflow") or "",
-        task=_text(row, "task") or "",
-        submit_order=_number(row, "submit_order") or 0.0,
+        workflow=row.text("workflow") or "",
+        task=row.text("task") or "",
+        submit_order=_order(row),
         peak_bytes=peak,
         runtime_s=runtime,
-        run=_text(row, "run"),
-        item=_text(row, "item"),
-        input_bytes=_number(row, "input_bytes"),
-        cpu_pct=_number(row, "cpu_pct"),
-        requested_cpus=_positive(row, "requested_cpus"),
-        requested_bytes=_positive(row, "requested_mem_bytes"),
+        run=row.text("run"),
+        item=row.text("item"),
+        input_bytes=_input(row),
+        cpu_pct=row.number("cpu_pct"),
+        requested_cpus=row.positive("requested_cpus"),
+        requested_bytes=row.positive("requested_mem_bytes"),
         submitted_at_s=submitted,
-        ended_at_s=None if submitted is None else _number(row, "end_ts") or submitted + runtime,
+        ended_at_s=ended,
     )
 
 
-def _text(row: Mapping[str, object], name: str) -> str | None:
-    value = row.get(name)
-    return None if value is None or value == "" else str(value)
+def _ended_well(row: _Row) -> bool:
+    word = (row.text("exit_ok") or "1").strip().lower()
+    try:
+        return _WORDS[word] if word in _WORDS else float(word) != 0
+    except ValueError:
+        raise UsageError(f"{row.place}: exit_ok is {word!r}; it is 1 or 0, true or false") from None
 
 
-def _number(row: Mapping[str, object], name: str) -> float | None:
-    value = row.get(name)
-    return value if isinstance(value, float) and math.isfinite(value) else None
+def _order(row: _Row) -> float:
+    text = row.text("submit_order") or ""
+    try:
+        return int(text)
+    except ValueError:
+        order = row.number("submit_order")
+    if order is None:
+        raise UsageError(f"{row.place}: submit_order is {text!r}; it is the number by which tasks are sorted")
+    return order
 
 
-def _positive(row: Mapping[str, object], name: str) -> float | None:
-    value = _number(row, name)
-    return value if value is not None and value > 0 else None
+def _input(row: _Row) -> float | None:
+    """The size of the input; None where it is no size: a share of a byte, or more than any file system holds."""
+    value = row.number("input_bytes")
+    return value if value is None or value == 0 or 1 <= abs(value) <= _LARGEST_INPUT_BYTES else None

@@ -3,37 +3,30 @@
 What comes in: records, a sizer, when evidence arrives, and when attempts that are too small fail. What goes out: one
 :class:`Attempt` after another. The rules are the same for every policy: allocations are clipped to [128 MiB, the
 largest of the file]; an allocation below the peak fails after its share of the run time and the policy proposes a
-larger one; what a task was is learned after it was sized, never before.
+larger one; what a task was, its failed attempts included, is learned after it was sized, never before.
 """
 
 from __future__ import annotations
 
-import heapq
+from collections import OrderedDict
 from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from stepsize.analyzer.backtest.feedback import Mode, feedback, in_order
 from stepsize.analyzer.backtest.records import DEFAULT_REQUEST_BYTES
 from stepsize.analyzer.sizing.memory.history import Finished, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from stepsize.analyzer.backtest.feedback import Feedback
     from stepsize.analyzer.backtest.records import Record, Records
-    from stepsize.analyzer.backtest.sizer import Sizer, StepKey
+    from stepsize.analyzer.backtest.sizer import Request, Sizer, StepKey
 
 SMALLEST_BYTES = 128 * 2**20
 _LEAST_GROWTH = 1.01
 _MOST_ATTEMPTS = 60
-
-
-class Mode(Enum):
-    """When a policy learns of a task: before the next one of its step, once it had ended by the recorded times, or when
-    the next run of its workflow begins."""
-
-    ONLINE = "online"
-    CAUSAL = "causal"
-    RUN = "run"
+_MOST_STANDING = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,31 +40,59 @@ class Attempt:
 
 
 def replay(records: Records, sizer: Sizer, mode: Mode, *, knows_peaks: bool = False) -> Iterator[Attempt]:
-    """Every attempt of every task, in the order of submission. ``knows_peaks`` sizes by the true peak: the oracle."""
-    waiting: dict[StepKey, _Waiting] = {}
-    for record in records.tasks:
-        known = waiting.setdefault(record.step, _Waiting(mode))
-        batch = known.due(record)
+    """Every attempt of every task, in the order in which they are sized. ``knows_peaks`` sizes by the true peak: the
+    oracle."""
+    waiting: dict[StepKey, Feedback] = {}
+    standing = _Standing(sizer) if mode is Mode.RUN and not sizer.by_task else None
+    for submitted in in_order(records.tasks, mode):
+        record = submitted.record
+        known = waiting.setdefault(record.step, feedback(mode))
+        batch = known.due(submitted)
         if batch:
             sizer.learn(record.step, batch)
         task = _task(record, records.largest_bytes)
-        request = sizer.size(record.step, task)
+        request = standing.size(record, task) if standing else sizer.size(record.step, task)
         first = record.peak_bytes if knows_peaks else request.request_bytes
-        yield from _attempts(record, records.largest_bytes, sizer, request, first)
-        known.add(record, (request, Finished(task, record.peak_bytes, record.hours)))
+        tried = _tried(record, task, sizer, request, first)
+        for number, allocated in enumerate(tried):
+            yield Attempt(record, number, allocated, failed=number < len(tried) - 1)
+        known.add(record, (request, Finished(task, record.peak_bytes, record.hours, tuple(tried[:-1]))))
 
 
-def _attempts(record: Record, largest_bytes: float, sizer: Sizer, request: Any, first: float) -> Iterator[Attempt]:
-    allocated = min(max(first, SMALLEST_BYTES), largest_bytes)
-    attempt = 0
-    while allocated < record.peak_bytes and allocated < largest_bytes:
-        yield Attempt(record, attempt, allocated, failed=True)
-        attempt += 1
-        more = sizer.retry(record.step, request, allocated, attempt)
-        if attempt >= _MOST_ATTEMPTS:
+def _tried(record: Record, task: Task, sizer: Sizer, request: Request, first: float) -> list[float]:
+    """The allocations of a task's attempts; the last one was enough."""
+    largest_bytes = task.largest_bytes
+    tried = [min(max(first, SMALLEST_BYTES), largest_bytes)]
+    while tried[-1] < record.peak_bytes and tried[-1] < largest_bytes:
+        more = sizer.retry(record.step, request, task, tuple(tried))
+        if len(tried) >= _MOST_ATTEMPTS:
             more = largest_bytes
-        allocated = min(max(more, allocated * _LEAST_GROWTH), largest_bytes)
-    yield Attempt(record, attempt, allocated, failed=False)
+        tried.append(min(max(more, tried[-1] * _LEAST_GROWTH), largest_bytes))
+    return tried
+
+
+class _Standing:
+    """One request for all tasks of a step and run, as ``@resources`` carries it: that of the first of them.
+
+    The newest few thousand are kept, so that a run whose tasks come between those of others keeps its own.
+    """
+
+    def __init__(self, sizer: Sizer) -> None:
+        self._sizer = sizer
+        self._requests: OrderedDict[tuple[StepKey, str], Request] = OrderedDict()
+
+    def size(self, record: Record, task: Task) -> Request:
+        """The request that stands for this task's step and run."""
+        if record.run is None:
+            return self._sizer.size(record.step, task)
+        key = record.step, record.run
+        request = self._requests.get(key)
+        if request is None:
+            request = self._requests[key] = self._sizer.size(record.step, task)
+            if len(self._requests) > _MOST_STANDING:
+                self._requests.popitem(last=False)
+        self._requests.move_to_end(key)
+        return request
 
 
 def _task(record: Record, largest_bytes: float) -> Task:
@@ -84,32 +105,3 @@ def _task(record: Record, largest_bytes: float) -> Task:
         largest_bytes=largest_bytes,
         request_known=record.requested_bytes is not None,
     )
-
-
-class _Waiting:
-    """Tasks of one step that were sized and are not known yet."""
-
-    def __init__(self, mode: Mode) -> None:
-        self._mode = mode
-        self._run: str | None = None
-        self._tasks: list[tuple[Any, Finished]] = []
-        self._running: list[tuple[float, int, tuple[Any, Finished]]] = []
-        self._count = 0
-
-    def add(self, record: Record, sized: tuple[Any, Finished]) -> None:
-        """A task that was just sized."""
-        self._run = record.run
-        self._count += 1
-        if self._mode is Mode.CAUSAL and record.ended_at_s is not None:
-            heapq.heappush(self._running, (record.ended_at_s, self._count, sized))
-        else:
-            self._tasks.append(sized)
-
-    def due(self, record: Record) -> list[tuple[Any, Finished]]:
-        """The tasks that are known before ``record`` is sized; they are not waiting any more."""
-        if self._mode is Mode.RUN and self._run is not None and record.run == self._run:
-            return []
-        batch, self._tasks = self._tasks, []
-        while self._running and (record.submitted_at_s is None or self._running[0][0] <= record.submitted_at_s):
-            batch.append(heapq.heappop(self._running)[2])
-        return batch

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.backtest import baselines
+from stepsize.analyzer.backtest.feedback import Mode
 from stepsize.analyzer.backtest.learned import LearnedSizer
 from stepsize.analyzer.backtest.records import read
-from stepsize.analyzer.backtest.replay import Mode, replay
+from stepsize.analyzer.backtest.replay import replay
 from stepsize.analyzer.backtest.score import Scorer
-from stepsize.analyzer.backtest.sizer import RuleSizer
 from stepsize.analyzer.sizing.presets import PRESETS
 from stepsize.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from stepsize.analyzer.backtest.records import Records
@@ -32,12 +32,13 @@ if TYPE_CHECKING:
     from stepsize.analyzer.backtest.score import Score
     from stepsize.analyzer.backtest.sizer import Sizer
 
+    _Files = Mapping[Path, Records]
     _Job = tuple[Path, str, "Plan", bool]
     _Done = tuple[Score, list[tuple[object, ...]]]
 
 ORACLE = "oracle"
 REQUESTED = "requested"
-ATTEMPT_COLUMNS = ("workflow", "task", "submit_order", "attempt", "allocated_bytes", "failed", "policy")
+ATTEMPT_COLUMNS = ("workflow", "task", "submit_order", "attempt", "allocated_bytes", "failed", "policy", "file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +83,10 @@ def backtest(
         raise UsageError(f"no policy is called {plan.policy!r}; there are {', '.join(policies())}")
     if attempts is not None and attempts.resolve() in {path.resolve() for path in paths}:
         raise UsageError(f"{attempts} is one of the files to replay; give another --attempts")
-    for path in paths:
-        read(path)  # what cannot be read is said before anything is written
+    files = {path: read(path) for path in paths}  # what cannot be read is said before anything is written
     names = _names(plan)
     work = [(path, name, plan, attempts is not None and name == plan.policy) for path in paths for name in names]
-    with _scored(work) as scored, _attempts_file(attempts) as write:
+    with _scored(files, work) as scored, _attempts_file(attempts) as write:
         for path in paths:
             scores: dict[str, Score] = {}
             for name in names:
@@ -115,18 +115,32 @@ def _names(plan: Plan) -> tuple[str, ...]:
 
 
 @contextmanager
-def _scored(work: Sequence[_Job]) -> Iterator[Iterator[_Done]]:
+def _scored(files: _Files, work: Sequence[_Job]) -> Iterator[Iterator[_Done]]:
     """What each job gives, in order: here, or in processes where more than one can work."""
     workers = min(len(work), _cores())
     if workers <= 1:
-        yield map(_score, work)
+        yield (_score(files, job) for job in work)
         return
     from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415 - who reads one file needs no processes
     from multiprocessing import get_context  # noqa: PLC0415 - as above
 
     # Not forked: the caller may have threads (a progress bar, DuckDB).
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield pool.map(_score, work)
+    with ProcessPoolExecutor(workers, get_context("spawn"), _hold, (files,)) as pool:
+        yield pool.map(_score_held, work)
+
+
+@functools.cache
+def _held() -> dict[Path, Records]:
+    """What this process was handed when it began: a file is replayed with many policies, and handed over once."""
+    return {}
+
+
+def _hold(files: _Files) -> None:
+    _held().update(files)
+
+
+def _score_held(job: _Job) -> _Done:
+    return _score(_held(), job)
 
 
 def _cores() -> int:
@@ -136,41 +150,36 @@ def _cores() -> int:
     return os.cpu_count() or 1  # macOS and Windows have no such thing
 
 
-def _score(job: _Job) -> _Done:
+def _score(files: _Files, job: _Job) -> _Done:
     path, name, plan, keep = job
-    records = _read(path)
+    records = files[path]
     scorer = Scorer(plan.time_to_failure)
     kept: list[tuple[object, ...]] = []
     for attempt in replay(records, _sizer(name, plan), plan.mode, knows_peaks=name == ORACLE):
         scorer.add(attempt)
         if keep:
-            kept.append(_row(attempt, name))
+            kept.append(_row(attempt, name, path))
     return scorer.score(), kept
-
-
-@functools.lru_cache(maxsize=2)
-def _read(path: Path) -> Records:
-    """A file is replayed with many policies, one after another."""
-    return read(path)
 
 
 def _sizer(name: str, plan: Plan) -> Sizer:
     price = PRESETS.get(name)
     if price is not None:
         return LearnedSizer(price, plan.time_to_failure, static=plan.mode is Mode.RUN, cold_start=plan.cold_start)
-    return RuleSizer(baselines.RULES[REQUESTED if name == ORACLE else name].make)
+    return baselines.RULES[REQUESTED if name == ORACLE else name].sizer()
 
 
-def _row(attempt: Attempt, policy: str) -> tuple[object, ...]:
+def _row(attempt: Attempt, policy: str, path: Path) -> tuple[object, ...]:
     record = attempt.record
     return (
         record.workflow,
         record.task,
-        f"{record.submit_order:.15g}",
+        record.submit_order,
         attempt.attempt,
         repr(attempt.allocated_bytes),
         int(attempt.failed),
         policy,
+        str(path),
     )
 
 

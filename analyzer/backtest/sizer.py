@@ -26,14 +26,23 @@ class Request(Protocol):
 
 
 class Sizer(Protocol):
-    """One policy at work on one file: it sees the tasks of all steps, each before it runs and after it ended."""
+    """One policy at work on one file: it sees the tasks of all steps, each before it runs and after it ended.
+
+    ``by_task``: whether its requests depend on the task (its input, what was asked for it) besides what is known of the
+    step. Where not, one request can stand for a run.
+    """
+
+    @property
+    def by_task(self) -> bool:
+        """As above."""
+        ...
 
     def size(self, step: StepKey, task: Task) -> Request:
         """The first request for ``task``."""
         ...
 
-    def retry(self, step: StepKey, request: Any, failed_bytes: float, failures: int) -> float:
-        """What to allocate after ``failures`` attempts, the last of them with ``failed_bytes``."""
+    def retry(self, step: StepKey, request: Any, task: Task, killed_bytes: tuple[float, ...]) -> float:
+        """What to allocate after attempts with ``killed_bytes``, rising, were all too small."""
         ...
 
     def learn(self, step: StepKey, batch: Sequence[tuple[Any, Finished]]) -> None:
@@ -48,8 +57,8 @@ class Rule(Protocol):
         """The first request for ``task`` in bytes; what the user asked for while nothing is known."""
         ...
 
-    def retry(self, task: Task, failed_bytes: float, failures: int) -> float:
-        """What to allocate after ``failures`` attempts, the last of them with ``failed_bytes``."""
+    def retry(self, task: Task, killed_bytes: tuple[float, ...]) -> float:
+        """What to allocate after attempts with ``killed_bytes``, rising, were all too small."""
         ...
 
     def learn(self, finished: Finished) -> None:
@@ -59,26 +68,26 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A rule's request, and the task it was for."""
+    """A rule's request."""
 
     request_bytes: float
-    task: Task
 
 
 class RuleSizer:
     """A rule for each step, none of which knows of the others."""
 
-    def __init__(self, make: Callable[[], Rule]) -> None:
+    def __init__(self, make: Callable[[], Rule], *, by_task: bool = False) -> None:
+        self.by_task = by_task
         self._make = make
         self._rules: dict[StepKey, Rule] = {}
 
     def size(self, step: StepKey, task: Task) -> Request:
         """The first request for ``task``."""
-        return _Asked(self._rule(step).size(task), task)
+        return _Asked(self._rule(step).size(task))
 
-    def retry(self, step: StepKey, request: _Asked, failed_bytes: float, failures: int) -> float:
-        """What to allocate after ``failures`` attempts, the last of them with ``failed_bytes``."""
-        return self._rule(step).retry(request.task, failed_bytes, failures)
+    def retry(self, step: StepKey, request: _Asked, task: Task, killed_bytes: tuple[float, ...]) -> float:  # noqa: ARG002 -- a rule knows what it asks for
+        """What to allocate after attempts with ``killed_bytes`` were too small."""
+        return self._rule(step).retry(task, killed_bytes)
 
     def learn(self, step: StepKey, batch: Sequence[tuple[_Asked, Finished]]) -> None:
         """Tasks that ended and are known now."""

@@ -36,9 +36,11 @@ def finished(
     hours: float = 1.0,
     run: str | None = None,
     at_s: float | None = None,
+    killed_mib: tuple[float, ...] = (),
 ) -> Finished:
-    """Such a task that ended."""
-    return Finished(task(input_mib, run=run, at_s=at_s), peak_mib * MIB, hours)
+    """Such a task that ended, after attempts that were killed with so much."""
+    killed = tuple(limit * MIB for limit in killed_mib)
+    return Finished(task(input_mib, run=run, at_s=at_s), peak_mib * MIB, hours, killed)
 
 
 def taught(rule: Rule, *peaks_mib: float) -> Rule:
@@ -53,6 +55,6 @@ def size_mib(rule: Rule, of: Task | None = None) -> float:
     return rule.size(of or task()) / MIB
 
 
-def retry_mib(rule: Rule, failed_mib: float, of: Task | None = None, failures: int = 1) -> float:
-    """What it asks for after an attempt that was too small."""
-    return rule.retry(of or task(), failed_mib * MIB, failures) / MIB
+def retry_mib(rule: Rule, *killed_mib: float, of: Task | None = None) -> float:
+    """What it asks for after attempts that were too small."""
+    return rule.retry(of or task(), tuple(killed * MIB for killed in killed_mib)) / MIB

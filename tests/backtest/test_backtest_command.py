@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from stepsize.analyzer.backtest import run
+
 COLUMNS = ("workflow", "task", "run", "submit_order", "peak_mem_bytes", "runtime_s", "requested_mem_bytes")
 
 
@@ -57,7 +59,11 @@ def test_attempts_add_up_to_what_is_printed(recorded: Path, tmp_path: Path) -> N
     hours = 600 / 3600
     allocated, failures, first_of_step = 0.0, 0, 0.0
     seen: dict[str, str] = {}
-    for row in csv.DictReader(out.open()):
+    rows = list(csv.DictReader(out.open()))
+    assert list(rows[0]) == [
+        "workflow", "task", "submit_order", "attempt", "allocated_bytes", "failed", "policy", "file",
+    ]  # fmt: skip
+    for row in rows:
         failed = row["failed"] == "1"
         cost = float(row["allocated_bytes"]) * hours * (0.5 if failed else 1) / 2**30
         allocated += cost
@@ -81,6 +87,48 @@ def test_beside_the_policy_stand_the_request_and_every_rule(recorded: Path) -> N
         assert score["allocated_gb_h"] >= score["used_gb_h"] - 1e-9
         assert set(score["warm"]) == {"tasks", "failures", "allocated_gb_h", "used_gb_h", "wastage_gb_h"}
     assert found["baselines"]["oracle"]["wastage_gb_h"] == pytest.approx(0, abs=1e-9)
+
+
+def test_attempts_of_several_files_can_be_told_apart(recorded: Path, tmp_path: Path) -> None:
+    """Each row names its file, though workflows, tasks and orders are the same: each file's add up to its own total."""
+    larger, out = tmp_path / "larger.csv", tmp_path / "attempts.csv"
+    larger.write_text(recorded.read_text().replace(",600,", ",1200,"))
+    totals = {
+        one["file"]: one["allocated_gb_h"] for one in objects(recorded, larger, "--no-compare", "--attempts", out)
+    }
+    added = dict.fromkeys(totals, 0.0)
+    for row in csv.DictReader(out.open()):
+        hours = {str(recorded): 600, str(larger): 1200}[row["file"]] / 3600
+        added[row["file"]] += float(row["allocated_bytes"]) * hours / 2**30
+    assert added == pytest.approx(totals, rel=1e-12)
+
+
+def test_attempts_keep_orders_to_the_nanosecond(tmp_path: Path) -> None:
+    """Orders that are one number as floats are written as they were read."""
+    orders = [1763371234123456789 + 7 * number for number in range(5)]
+    path, out = tmp_path / "ns.csv", tmp_path / "attempts.csv"
+    lines = [f"w,t,{order},1000000000,60" for order in reversed(orders)]
+    path.write_text("\n".join(["workflow,task,submit_order,peak_mem_bytes,runtime_s", *lines]) + "\n")
+    objects(path, "--policy", "max-1.2-all", "--no-compare", "--attempts", out)
+    assert [int(row["submit_order"]) for row in csv.DictReader(out.open())] == orders
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="elsewhere a process cannot be kept to one core")
+def test_what_was_read_is_what_is_replayed(recorded: Path, tmp_path: Path) -> None:
+    """Files are read once, before anything is replayed: that they are gone afterwards changes nothing."""
+    other = tmp_path / "another.csv"
+    other.write_text(recorded.read_text())
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})  # in this process, so that nothing is read ahead in another
+    try:
+        results = run.backtest([recorded, other], run.Plan(compare=False))
+        found = [next(results)]
+        recorded.unlink()
+        other.unlink()
+        found += results
+    finally:
+        os.sched_setaffinity(0, before)
+    assert found[0].score == found[1].score
 
 
 def test_two_processes_print_what_one_does(recorded: Path, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepsize.analyzer.backtest.baselines import RULES
+from stepsize.analyzer.backtest.feedback import Mode
 from stepsize.analyzer.backtest.records import Record, Records
-from stepsize.analyzer.backtest.replay import Mode, replay
-from stepsize.analyzer.backtest.sizer import RuleSizer
+from stepsize.analyzer.backtest.replay import replay
 from stepsize.sizes import MIB
 from tests.backtest.baseline_tasks import MACHINE_MIB, REQUEST_MIB, finished, retry_mib, size_mib
 
@@ -65,11 +65,11 @@ def test_a_repetition_gets_more(name: str) -> None:
     rule = RULES[name].make()
     for peak in (100, 130, 90, 2000, 100, 110, 95, 105, 100, 120, 100, 90):
         rule.learn(finished(peak))
-    allocated = size_mib(rule)
-    for failures in range(1, 6):
-        more = retry_mib(rule, allocated, failures=failures)
-        assert more > allocated or allocated == MACHINE_MIB
-        allocated = more
+    tried = [size_mib(rule)]
+    for _ in range(5):
+        more = retry_mib(rule, *tried)
+        assert more > tried[-1] or tried[-1] == MACHINE_MIB
+        tried.append(more)
 
 
 def test_a_step_does_not_know_of_another() -> None:
@@ -112,11 +112,8 @@ def recorded(draw: st.DrawFn) -> tuple[Record, ...]:
 
 def allocations(name: str, tasks: tuple[Record, ...], mode: Mode) -> list[tuple[float, float]]:
     """Each attempt's task and allocation."""
-    sizer = RuleSizer(RULES[name].make)
-    return [
-        (attempt.record.submit_order, attempt.allocated_bytes)
-        for attempt in replay(Records("made", tasks, LARGEST_BYTES), sizer, mode)
-    ]
+    found = replay(Records("made", tasks, LARGEST_BYTES), RULES[name].sizer(), mode)
+    return [(attempt.record.submit_order, attempt.allocated_bytes) for attempt in found]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -143,6 +140,6 @@ def test_every_answer_is_a_size(name: str, tasks: tuple[Record, ...]) -> None:
             run=record.run,
             at_s=record.submitted_at_s,
         )
-        answers = [rule.size(ended.task), rule.retry(ended.task, 1e8, 1)]
+        answers = [rule.size(ended.task), rule.retry(ended.task, (1e8,))]
         assert all(math.isfinite(answer) and answer > 0 for answer in answers)
         rule.learn(ended)

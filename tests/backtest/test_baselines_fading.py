@@ -110,7 +110,7 @@ def test_vpa_counts_ooms_when_the_task_is_known() -> None:
     before = size_mib(rule)
     retry_mib(rule, 4000)
     assert size_mib(rule) == before
-    rule.learn(finished(500))
+    rule.learn(finished(500, killed_mib=(4000,)))
     assert size_mib(rule) == pytest.approx(4800 * 1.15, rel=0.05)
 
 

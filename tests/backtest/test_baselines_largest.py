@@ -15,7 +15,7 @@ def test_the_request_grows_with_the_attempt() -> None:
     """6000 MiB; the second attempt gets 2 times 6000, the third 3 times, whatever the tasks before needed."""
     rule = taught(Requested(), 100)
     assert size_mib(rule) == REQUEST_MIB
-    assert [retry_mib(rule, 6000, failures=1), retry_mib(rule, 12000, failures=2)] == [12000, 18000]
+    assert [retry_mib(rule, 6000), retry_mib(rule, 6000, 12000)] == [12000, 18000]
 
 
 def test_a_fifth_more_than_the_largest_of_all() -> None:
@@ -58,7 +58,7 @@ def test_krr_adds_15_percent_and_after_a_kill_25() -> None:
     assert size_mib(rule) == pytest.approx(1150)
     assert retry_mib(rule, 1150) == pytest.approx(1437.5)
     assert size_mib(rule) == pytest.approx(1150)
-    rule.learn(finished(1200))
+    rule.learn(finished(1200, killed_mib=(1150,)))
     assert size_mib(rule) == pytest.approx(1437.5)
 
 

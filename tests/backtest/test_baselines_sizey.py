@@ -78,7 +78,7 @@ def test_a_repetition_gets_the_largest_or_the_double() -> None:
     rule = Sizey()
     for peak, size in ((1000, 1), (500, 2), (400, 3)):
         rule.learn(finished(peak, size))
-    assert [retry_mib(rule, 500), retry_mib(rule, 990), retry_mib(rule, 500, task(9))] == [1000, 1980, 1000]
+    assert [retry_mib(rule, 500), retry_mib(rule, 990), retry_mib(rule, 500, of=task(9))] == [1000, 1980, 1000]
 
 
 def test_a_repetition_of_the_largest_input_doubles_where_peaks_rise() -> None:
@@ -86,7 +86,7 @@ def test_a_repetition_of_the_largest_input_doubles_where_peaks_rise() -> None:
     rule = Sizey()
     for peak, size in ((400, 1), (500, 2), (1000, 3)):
         rule.learn(finished(peak, size))
-    assert [retry_mib(rule, 600, task(2)), retry_mib(rule, 600, task(4))] == [1000, 1200]
+    assert [retry_mib(rule, 600, of=task(2)), retry_mib(rule, 600, of=task(4))] == [1000, 1200]
 
 
 def test_the_forest_and_the_network_say_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stepsize.analyzer.backtest import baselines
+from stepsize.analyzer.backtest.feedback import Mode
 from stepsize.analyzer.backtest.learned import LearnedSizer
-from stepsize.analyzer.backtest.records import DEFAULT_REQUEST_BYTES, Record, Records, read
-from stepsize.analyzer.backtest.replay import Attempt, Mode, replay
+from stepsize.analyzer.backtest.records import DEFAULT_REQUEST_BYTES, Record, Records
+from stepsize.analyzer.backtest.replay import Attempt, replay
 from stepsize.analyzer.backtest.score import Scorer
-from stepsize.analyzer.backtest.sizer import RuleSizer
+from stepsize.analyzer.backtest.sizer import Sizer
 from stepsize.analyzer.sizing.presets import PRESETS
-from stepsize.errors import UsageError
 
 GIB = 2.0**30
-HEADER = "workflow,task,run,submit_order,peak_mem_bytes,runtime_s,requested_mem_bytes,submit_ts,end_ts,exit_ok"
 
 
 def records(*peaks_gib: float, request_gib: float | None = 1.0, run_of: int = 1, hours: float = 1.0) -> Records:
@@ -43,8 +40,8 @@ def records(*peaks_gib: float, request_gib: float | None = 1.0, run_of: int = 1,
     )
 
 
-def by_rule(name: str) -> RuleSizer:
-    return RuleSizer(baselines.RULES[name].make)
+def by_rule(name: str) -> Sizer:
+    return baselines.RULES[name].sizer()
 
 
 def allocated_gib(found: Records, name: str, mode: Mode = Mode.ONLINE) -> list[float]:
@@ -142,61 +139,3 @@ def test_in_mode_run_a_step_has_one_request_a_run() -> None:
         if attempt.attempt == 0:
             by_run.setdefault(attempt.record.run, set()).add(attempt.allocated_bytes)
     assert [len(requests) for requests in by_run.values()] == [1] * 6
-
-
-def written(path: Path, *rows: str, header: str = HEADER) -> Path:
-    file = path / "tasks.csv"
-    file.write_text("\n".join([header, *rows]) + "\n")
-    return file
-
-
-def test_rows_are_read_in_the_order_of_submission(tmp_path: Path) -> None:
-    """Failed rows and those without a peak are left out; what is empty is not known."""
-    found = read(
-        written(
-            tmp_path,
-            "w,t,1,3,300,1,,,,1",
-            "w,t,1,1,100,2.5,4096,10,20,",
-            "w,t,1,2,200,1,,,,0",
-            "w,t,1,4,,1,,,,1",
-        )
-    )
-    assert [(task.submit_order, task.peak_bytes, task.requested_bytes) for task in found.tasks] == [
-        (1, 100, 4096),
-        (3, 300, None),
-    ]
-    assert (found.tasks[0].submitted_at_s, found.tasks[0].ended_at_s, found.tasks[1].ended_at_s) == (10, 20, None)
-
-
-def test_a_name_is_no_pattern(tmp_path: Path) -> None:
-    """A file called `a[1].csv` is that file, not `a1.csv`."""
-    for name, peak in (("a[1].csv", 100), ("a1.csv", 200)):
-        written(tmp_path, f"w,t,1,1,{peak},1,,,,1").rename(tmp_path / name)
-    assert [task.peak_bytes for task in read(tmp_path / "a[1].csv").tasks] == [100]
-
-
-def test_when_a_task_ended_that_does_not_say_so(tmp_path: Path) -> None:
-    """Its submission and run time tell; without a submission nothing does."""
-    first, second = read(written(tmp_path, "w,t,1,1,100,50,,1000,,1", "w,t,1,2,100,50,,,1200,1")).tasks
-    assert (first.ended_at_s, second.ended_at_s) == (1050, None)
-
-
-@pytest.mark.parametrize(("peak_gib", "largest_gib"), [(119, 128), (120, 128), (121, 1024)])
-def test_the_most_that_can_be_had(tmp_path: Path, peak_gib: int, largest_gib: int) -> None:
-    """128 GiB, or 1 TiB in a file with a peak above 120 GiB."""
-    assert read(written(tmp_path, f"w,t,1,1,{peak_gib * 2**30},1,,,,1")).largest_bytes == largest_gib * GIB
-
-
-@pytest.mark.parametrize(
-    ("rows", "header", "says"),
-    [
-        (["w,t,1"], "workflow,task,submit_order", "has no column peak_mem_bytes, runtime_s"),
-        (["w,t,1,1,many,1,,,,1"], HEADER, "cannot be read: .*many"),
-        (["w,t,1,1,100,1,,,,0"], HEADER, "holds no task that ended well"),
-    ],
-)
-def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path, rows: list[str], header: str, says: str) -> None:
-    """It names the file and what is wrong with it."""
-    with pytest.raises(UsageError, match=rf"tasks\.csv {says}") as refused:
-        read(written(tmp_path, *rows, header=header))
-    assert "\n" not in str(refused.value)

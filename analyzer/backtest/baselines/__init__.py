@@ -30,6 +30,7 @@ from stepsize.analyzer.backtest.baselines.tovar import Tovar, least_waste, most_
 from stepsize.analyzer.backtest.baselines.witt_linear import WittLinear
 from stepsize.analyzer.backtest.baselines.witt_low_wastage import WittLowWastage
 from stepsize.analyzer.backtest.baselines.witt_percentile import WittPercentile
+from stepsize.analyzer.backtest.sizer import RuleSizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,16 +40,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A published rule: ``make`` gives one for a step; ``description`` and ``source`` are a line each."""
+    """A published rule: ``make`` gives one for a step; ``description`` and ``source`` are a line each.
+
+    ``by_task``: whether its requests depend on the task, its input or what was asked for it, or on the step alone.
+    """
 
     name: str
     make: Callable[[], Rule]
     description: str
     source: str
+    by_task: bool = False
+
+    def sizer(self) -> RuleSizer:
+        """The rule at work on the steps of one file."""
+        return RuleSizer(self.make, by_task=self.by_task)
 
 
 _ALL = (
-    Baseline("requested", Requested, "what the user asked for; times the attempt after failures", "nf-core template"),
+    Baseline(
+        "requested",
+        Requested,
+        "what the user asked for; times the attempt after failures",
+        "nf-core template",
+        by_task=True,
+    ),
     Baseline("max-1.2-all", LargestOfAll, "the largest peak of all tasks times 1.2", "rule of thumb"),
     Baseline("max-1.2-last5", LargestOfLast, "the largest peak of the last five tasks times 1.2", "rule of thumb"),
     Baseline(
@@ -81,12 +96,34 @@ _ALL = (
         "Tovar 2018, TPDS, eq. 3",
     ),
     Baseline("witt-p95", WittPercentile, "the 95th percentile of past peaks", "Witt 2019, HPCS, feedback-based"),
-    Baseline("witt-lr", WittLinear, "a line over the input size + its errors' std", "Witt 2019, HPCS, feedback-based"),
     Baseline(
-        "witt-low-wastage", WittLowWastage, "the line that would have wasted least", "Witt 2019, HPCS, low-wastage"
+        "witt-lr",
+        WittLinear,
+        "a line over the input size + its errors' std",
+        "Witt 2019, HPCS, feedback-based",
+        by_task=True,
     ),
-    Baseline("ponder", Ponder, "a lopsided line with an offset, or the largest peak", "Lehmann 2024, e-Science"),
-    Baseline("sizey", Sizey, "regressors mixed by accuracy, with a dynamic offset", "Bader 2024, CLUSTER"),
+    Baseline(
+        "witt-low-wastage",
+        WittLowWastage,
+        "the line that would have wasted least",
+        "Witt 2019, HPCS, low-wastage",
+        by_task=True,
+    ),
+    Baseline(
+        "ponder",
+        Ponder,
+        "a lopsided line with an offset, or the largest peak",
+        "Lehmann 2024, e-Science",
+        by_task=True,
+    ),
+    Baseline(
+        "sizey",
+        Sizey,
+        "regressors mixed by accuracy, with a dynamic offset",
+        "Bader 2024, CLUSTER",
+        by_task=True,
+    ),
     Baseline(
         "greedy-bucketing", lambda: Bucketing(greedy_buckets), "a bucket of past peaks, drawn", "Phung 2021, WORKS"
     ),

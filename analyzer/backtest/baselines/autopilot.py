@@ -17,7 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.backtest.baselines.decaying_histogram import DecayingHistogram
-from stepsize.analyzer.backtest.baselines.kubernetes_vpa import after_oom
+from stepsize.analyzer.backtest.baselines.kubernetes_vpa import ooms_of
 
 if TYPE_CHECKING:
     from stepsize.analyzer.sizing.memory.history import Finished, Task
@@ -33,8 +33,8 @@ class Autopilot:
 
     def __init__(self) -> None:
         self._peaks = DecayingHistogram(_HALF_LIFE_S)
-        self._ooms: list[tuple[float, float | None]] = []
-        self._of_the_hour: deque[tuple[float, float]] = deque()
+        self._falling: deque[tuple[float, float]] = deque()
+        """Recommendations of the last hour that no later one was as high as, the highest first."""
 
     def size(self, task: Task) -> float:
         """The highest recommendation of the last hour, this one included."""
@@ -43,19 +43,22 @@ class Autopilot:
         now = self._peaks.percentile_of_load(_FRACTION) * _MARGIN
         if task.submitted_at_s is None:
             return now
-        while self._of_the_hour and self._of_the_hour[0][0] < task.submitted_at_s - _HOUR_S:
-            self._of_the_hour.popleft()
-        self._of_the_hour.append((task.submitted_at_s, now))
-        return max(recommended for _, recommended in self._of_the_hour)
+        falling = self._falling
+        at_s = max(task.submitted_at_s, falling[-1][0]) if falling else task.submitted_at_s
+        while falling and falling[-1][1] <= now:
+            falling.pop()
+        falling.append((at_s, now))
+        while falling[0][0] < at_s - _HOUR_S:
+            falling.popleft()
+        return falling[0][1]
 
-    def retry(self, task: Task, failed_bytes: float, failures: int) -> float:  # noqa: ARG002 -- each OOM is bumped alike
-        """The size that the OOM is recorded with, or the recommendation with all OOMs so far if that is more."""
-        bumped = after_oom(failed_bytes)
-        self._ooms.append((bumped, task.submitted_at_s))
-        return max(bumped, self._peaks.with_samples(self._ooms).percentile_of_load(_FRACTION) * _MARGIN)
+    def retry(self, task: Task, killed_bytes: tuple[float, ...]) -> float:
+        """The size that the OOM is recorded with, or the recommendation with the task's OOMs if that is more."""
+        ooms = ooms_of(task, killed_bytes)
+        return max(ooms[-1][0], self._peaks.with_samples(ooms).percentile_of_load(_FRACTION) * _MARGIN)
 
     def learn(self, finished: Finished) -> None:
-        """A task that ended, and the failed attempts since the one before."""
-        self._peaks = self._peaks.with_samples(self._ooms)
-        self._ooms.clear()
+        """A task that ended, and its failed attempts."""
+        for oom in ooms_of(finished.task, finished.killed_bytes):
+            self._peaks.add(*oom)
         self._peaks.add(finished.peak_bytes, finished.task.submitted_at_s)

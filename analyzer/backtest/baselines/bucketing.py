@@ -53,11 +53,11 @@ class Bucketing:
             return _SAMPLE_MIB * MIB
         return self._drawn_above(0.0) * MIB
 
-    def retry(self, task: Task, failed_bytes: float, failures: int) -> float:  # noqa: ARG002 -- what failed decides
+    def retry(self, task: Task, killed_bytes: tuple[float, ...]) -> float:  # noqa: ARG002 -- what failed decides
         """A higher bucket's value, drawn among those; above them all the next double of 1000 MB."""
         if self._buckets is None:
-            return _doubled(failed_bytes / MIB) * MIB
-        return self._drawn_above(failed_bytes / MIB) * MIB
+            return _doubled(killed_bytes[-1] / MIB) * MIB
+        return self._drawn_above(killed_bytes[-1] / MIB) * MIB
 
     def learn(self, finished: Finished) -> None:
         """A task that ended."""

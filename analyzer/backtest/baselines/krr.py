@@ -29,7 +29,6 @@ class Krr:
 
     def __init__(self) -> None:
         self._falling: deque[tuple[float | None, float]] = deque()
-        self._killed_at: list[float] = []
         self._needed_bytes = 0.0
 
     def size(self, task: Task) -> float:
@@ -37,15 +36,13 @@ class Krr:
         self._forget(task.submitted_at_s)
         return max(self._needed_bytes, _SMALLEST_BYTES) if self._needed_bytes else task.requested_bytes
 
-    def retry(self, task: Task, failed_bytes: float, failures: int) -> float:  # noqa: ARG002 -- each kill is buffered alike
+    def retry(self, task: Task, killed_bytes: tuple[float, ...]) -> float:  # noqa: ARG002 -- each kill is buffered alike
         """A quarter more than the limit at which it was killed."""
-        self._killed_at.append(failed_bytes)
-        return failed_bytes * _OOM_BUFFER
+        return killed_bytes[-1] * _OOM_BUFFER
 
     def learn(self, finished: Finished) -> None:
-        """A task that ended, and the kills since the one before."""
-        needed = [finished.peak_bytes * _BUFFER, *(killed * _OOM_BUFFER for killed in self._killed_at)]
-        self._killed_at.clear()
+        """A task that ended, and its kills."""
+        needed = [finished.peak_bytes * _BUFFER, *(killed * _OOM_BUFFER for killed in finished.killed_bytes)]
         self._remember(finished.task.submitted_at_s, max(needed))
 
     def _remember(self, at_s: float | None, needed_bytes: float) -> None:

@@ -9,7 +9,7 @@ Source: kubernetes/autoscaler, ``vertical-pod-autoscaler/pkg/recommender``. ``lo
 
 Each task is a pod: it brings one peak, each failed attempt one of its own. Differs from it: a repetition gets at least
 the size that its OOM was recorded with, where Kubernetes would start pods of the target's size until enough OOMs have
-moved the percentile. For other tasks an OOM counts from when the next task is known, as the tasks do.
+moved the percentile. For other tasks an OOM counts from when the task it befell is known.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from stepsize.analyzer.backtest.baselines.decaying_histogram import DecayingHist
 from stepsize.sizes import MIB
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from stepsize.analyzer.sizing.memory.history import Finished, Task
 
 _TARGET, _LOWER, _UPPER = 0.9, 0.5, 0.95
@@ -35,6 +37,11 @@ def after_oom(failed_bytes: float) -> float:
     return max(failed_bytes * _BUMP_RATIO, failed_bytes + _BUMP_BYTES)
 
 
+def ooms_of(task: Task, killed_bytes: Sequence[float]) -> list[tuple[float, float | None]]:
+    """A task's kills as samples: what each is recorded with, and when."""
+    return [(after_oom(killed), task.submitted_at_s) for killed in killed_bytes]
+
+
 def _estimate(peaks: DecayingHistogram, fraction: float) -> float:
     return max(peaks.percentile(fraction) * _MARGIN, _SMALLEST_BYTES)
 
@@ -44,7 +51,6 @@ class KubernetesVpa:
 
     def __init__(self) -> None:
         self._peaks = DecayingHistogram(_HALF_LIFE_S)
-        self._ooms: list[tuple[float, float | None]] = []
         self._first_s: float | None = None
         self._last_s: float | None = None
         self._minutes = 0.0
@@ -53,16 +59,15 @@ class KubernetesVpa:
         """The target."""
         return task.requested_bytes if self._peaks.empty else _estimate(self._peaks, _TARGET)
 
-    def retry(self, task: Task, failed_bytes: float, failures: int) -> float:  # noqa: ARG002 -- each OOM is bumped alike
-        """The size that the OOM is recorded with, or the target with all OOMs so far if that is more."""
-        bumped = after_oom(failed_bytes)
-        self._ooms.append((bumped, task.submitted_at_s))
-        return max(bumped, _estimate(self._peaks.with_samples(self._ooms), _TARGET))
+    def retry(self, task: Task, killed_bytes: tuple[float, ...]) -> float:
+        """The size that the OOM is recorded with, or the target with the task's OOMs if that is more."""
+        ooms = ooms_of(task, killed_bytes)
+        return max(ooms[-1][0], _estimate(self._peaks.with_samples(ooms), _TARGET))
 
     def learn(self, finished: Finished) -> None:
-        """A task that ended, and the failed attempts since the one before."""
-        self._peaks = self._peaks.with_samples(self._ooms)
-        self._ooms.clear()
+        """A task that ended, and its failed attempts."""
+        for oom in ooms_of(finished.task, finished.killed_bytes):
+            self._peaks.add(*oom)
         at_s = finished.task.submitted_at_s
         self._peaks.add(finished.peak_bytes, at_s)
         self._minutes += finished.hours * 60

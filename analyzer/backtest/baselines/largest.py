@@ -28,9 +28,9 @@ class LargestOfAll:
         """The largest peak so far with a fifth on top."""
         return self._largest_bytes * _MARGIN or task.requested_bytes
 
-    def retry(self, task: Task, failed_bytes: float, failures: int) -> float:  # noqa: ARG002 -- doubled whatever it was
+    def retry(self, task: Task, killed_bytes: tuple[float, ...]) -> float:  # noqa: ARG002 -- doubled whatever it was
         """Twice what failed."""
-        return failed_bytes * 2
+        return killed_bytes[-1] * 2
 
     def learn(self, finished: Finished) -> None:
         """A task that ended."""
@@ -47,9 +47,9 @@ class LargestOfLast:
         """The largest of the last five peaks with a fifth on top."""
         return max(self._peaks) * _MARGIN if self._peaks else task.requested_bytes
 
-    def retry(self, task: Task, failed_bytes: float, failures: int) -> float:  # noqa: ARG002 -- doubled whatever it was
+    def retry(self, task: Task, killed_bytes: tuple[float, ...]) -> float:  # noqa: ARG002 -- doubled whatever it was
         """Twice what failed."""
-        return failed_bytes * 2
+        return killed_bytes[-1] * 2
 
     def learn(self, finished: Finished) -> None:
         """A task that ended."""

@@ -93,9 +93,9 @@ class Ponder:
         allowed = min(predicted, task.requested_bytes) if task.request_known else predicted
         return math.ceil(allowed / MIB) * float(MIB)
 
-    def retry(self, task: Task, failed_bytes: float, failures: int) -> float:  # noqa: ARG002 -- the request, then doubles
+    def retry(self, task: Task, killed_bytes: tuple[float, ...]) -> float:
         """The user's request; twice what failed where that was not less."""
-        return task.requested_bytes if failed_bytes < task.requested_bytes else failed_bytes * 2
+        return task.requested_bytes if killed_bytes[-1] < task.requested_bytes else killed_bytes[-1] * 2
 
     def learn(self, finished: Finished) -> None:
         """A task that ended."""

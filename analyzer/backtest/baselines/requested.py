@@ -21,9 +21,9 @@ class Requested:
         """What the user asked for."""
         return task.requested_bytes
 
-    def retry(self, task: Task, failed_bytes: float, failures: int) -> float:  # noqa: ARG002 -- the attempt decides
+    def retry(self, task: Task, killed_bytes: tuple[float, ...]) -> float:
         """The request times the number of the attempt, counted from 1."""
-        return task.requested_bytes * (failures + 1)
+        return task.requested_bytes * (len(killed_bytes) + 1)
 
     def learn(self, finished: Finished) -> None:
         """Nothing is learned."""

@@ -38,9 +38,9 @@ class ResourceTracker:
         exact = max(self._largest_of_run.values()) * _BUFFER
         return float(round_memory_mib(exact / MIB) * MIB) if self._rounded else exact
 
-    def retry(self, task: Task, failed_bytes: float, failures: int) -> float:  # noqa: ARG002 -- doubled whatever it was
+    def retry(self, task: Task, killed_bytes: tuple[float, ...]) -> float:  # noqa: ARG002 -- doubled whatever it was
         """Twice what failed."""
-        return failed_bytes * 2
+        return killed_bytes[-1] * 2
 
     def learn(self, finished: Finished) -> None:
         """A task that ended. The oldest of more than five runs is forgotten."""

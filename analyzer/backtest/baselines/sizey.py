@@ -70,11 +70,11 @@ class Sizey:
             return float(self._samples.peaks().min()) * (1 + DEFAULT)
         return raw * (1 + float(self._shares @ self._offsets))
 
-    def retry(self, task: Task, failed_bytes: float, failures: int) -> float:  # noqa: ARG002 -- the largest, then doubles
+    def retry(self, task: Task, killed_bytes: tuple[float, ...]) -> float:
         """The largest peak seen, or twice what failed."""
         largest = self._samples.largest_bytes
-        if largest < failed_bytes * _CLEARLY_MORE or self._may_exceed_all(input_of(task)):
-            return failed_bytes * 2
+        if largest < killed_bytes[-1] * _CLEARLY_MORE or self._may_exceed_all(input_of(task)):
+            return killed_bytes[-1] * 2
         return largest
 
     def learn(self, finished: Finished) -> None:

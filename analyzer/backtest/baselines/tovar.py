@@ -61,10 +61,10 @@ class Tovar:
         """What the formula allocates."""
         return self._allocation_bytes or task.requested_bytes
 
-    def retry(self, task: Task, failed_bytes: float, failures: int) -> float:  # noqa: ARG002 -- a ladder of sizes
+    def retry(self, task: Task, killed_bytes: tuple[float, ...]) -> float:
         """The largest peak seen, the user's request, the machine: the first of them that is more."""
         ladder = (self._samples.largest_bytes, task.requested_bytes)
-        return next((rung for rung in ladder if rung > failed_bytes), task.largest_bytes)
+        return next((rung for rung in ladder if rung > killed_bytes[-1]), task.largest_bytes)
 
     def learn(self, finished: Finished) -> None:
         """A task that ended."""

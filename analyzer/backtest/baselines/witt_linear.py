@@ -38,9 +38,9 @@ class WittLinear:
         raised = self._line.at(input_of(task)) + math.sqrt(self._line.variance_left)
         return raised if raised > 0 else self._largest_bytes
 
-    def retry(self, task: Task, failed_bytes: float, failures: int) -> float:  # noqa: ARG002 -- doubled whatever it was
+    def retry(self, task: Task, killed_bytes: tuple[float, ...]) -> float:  # noqa: ARG002 -- doubled whatever it was
         """Twice what failed."""
-        return failed_bytes * 2
+        return killed_bytes[-1] * 2
 
     def learn(self, finished: Finished) -> None:
         """A task that ended."""

@@ -88,7 +88,8 @@ def _slopes(inputs: Floats, peaks: Floats) -> Floats:
     order = np.argsort(inputs, kind="stable")
     half = len(order) // 2
     rise = inputs[order[half:]] - inputs[order[: len(order) - half]]
-    between = (peaks[order[half:]] - peaks[order[: len(order) - half]])[rise > 0] / rise[rise > 0]
+    apart = rise >= _LEAST_RANGE_BYTES
+    between = (peaks[order[half:]] - peaks[order[: len(order) - half]])[apart] / rise[apart]
     slopes.extend(np.quantile(between, _PAIRED_QUANTILES) if between.size else ())
     return np.array(slopes)
 
@@ -121,9 +122,9 @@ class WittLowWastage:
         slope, intercept = self._line
         return max(slope * input_of(task) + intercept, self._smallest_bytes)
 
-    def retry(self, task: Task, failed_bytes: float, failures: int) -> float:  # noqa: ARG002 -- doubled whatever it was
+    def retry(self, task: Task, killed_bytes: tuple[float, ...]) -> float:  # noqa: ARG002 -- doubled whatever it was
         """Twice what failed."""
-        return failed_bytes * 2
+        return killed_bytes[-1] * 2
 
     def learn(self, finished: Finished) -> None:
         """A task that ended."""

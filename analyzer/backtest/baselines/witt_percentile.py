@@ -33,9 +33,9 @@ class WittPercentile:
         low, high = self._sorted[below], self._sorted[min(below + 1, len(self._sorted) - 1)]
         return low + (place - below) * (high - low)
 
-    def retry(self, task: Task, failed_bytes: float, failures: int) -> float:  # noqa: ARG002 -- doubled whatever it was
+    def retry(self, task: Task, killed_bytes: tuple[float, ...]) -> float:  # noqa: ARG002 -- doubled whatever it was
         """Twice what failed."""
-        return failed_bytes * 2
+        return killed_bytes[-1] * 2
 
     def learn(self, finished: Finished) -> None:
         """A task that ended."""

@@ -40,11 +40,13 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A task that ended well: what it was, its peak, and how long it ran."""
+    """A task that ended well: what it was, its peak, how long it ran, and the limits, rising, at which attempts before
+    the one that did were killed."""
 
     task: Task
     peak_bytes: float
     hours: float
+    killed_bytes: tuple[float, ...] = ()
 
     @property
     def used_byte_hours(self) -> float:

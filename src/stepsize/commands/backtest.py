@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stepsize.analyzer.backtest.replay import Mode
+from stepsize.analyzer.backtest.feedback import Mode
 from stepsize.analyzer.backtest.run import Plan, backtest, jobs
 from stepsize.analyzer.formats.backtests import FORMATS, render
 from stepsize.errors import UsageError
