@@ -260,6 +260,27 @@ def test_files_from_before_a_column_was_added_are_read_with_the_others(tmp_path:
     assert writer.read([old, new], "tasks")["instance_spot"].to_pylist() == [None, True]
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_lake_of_an_older_version_shows_every_column_of_today(tmp_path: Path, moved: bool) -> None:
+    """Neither its files nor its views know a column that was added since; nobody has to collect for it to be there."""
+    lake = write_tasks(tmp_path / "lake", [{"flow": "F", "attempt": 3}])
+    for path in (lake.data / "tasks").rglob("*.parquet"):
+        content = pq.ParquetFile(path).read()
+        pq.write_table(content.drop_columns(["instance_spot"]), path)
+    with duckdb.connect(str(lake.data / "stepsize.duckdb")) as views:
+        views.execute("SET search_path = 'stepsize'")
+        (sql,) = views.execute("SELECT sql FROM duckdb_views() WHERE view_name = 'tasks'").fetchall()[0]
+        without = sql.replace(", CAST(instance_spot AS BOOLEAN) AS instance_spot", "")
+        assert without != sql
+        views.execute(f"DROP VIEW tasks; {without}")
+    if moved:
+        lake = Lake(lake.data.rename(tmp_path / "elsewhere"))
+    with lake.connect() as connection:
+        assert connection.execute("SELECT flow, attempt, instance_spot FROM tasks").fetchall() == [("F", 3, None)]
+        named = [name for name, *_ in connection.execute("DESCRIBE tasks").fetchall()]
+    assert named == [column.name for column in TASK_COLUMNS]
+
+
 def test_a_damaged_file_of_tasks_keeps_no_commit_from_being_seen(tmp_path: Path) -> None:
     """Who reads `tasks` is told; what else comes in is stored and seen."""
     write_tasks(tmp_path, [{"flow": "F", "run": "1", "step": "s", "task": "1", "attempt": 0}])

@@ -99,15 +99,22 @@ def view_statements(data: Path, complete: set[str] | None = None) -> list[str]:
     known.intersection_update(files["tasks"])
     known.update(path for path in files["tasks"] if path not in known and _is_complete(path))
     rolling_up = sum(any(stored.table == "tasks" for stored in manifest.files) for manifest in manifests)
-    return _statements(files, is_complete=len(known) == len(files["tasks"]), is_shared=rolling_up > 1)
+    complete_files = len(known) == len(files["tasks"])
+    # The first file has every column of the version that made the lake, so only one before a column was added asks all.
+    named = set(TASKS.names) if files["tasks"][0] in known else set().union(*map(_columns, files["tasks"]))
+    return _statements(files, named, is_complete=complete_files, is_shared=rolling_up > 1)
 
 
 def _is_complete(path: str) -> bool:
     """Whether a file of `tasks` has every column of today; so has, for the others' sake, one that cannot be read."""
+    return set(TASKS.names) <= _columns(path)
+
+
+def _columns(path: str) -> set[str]:
     try:
-        return set(TASKS.names) <= set(pq.read_schema(path).names)
+        return set(pq.read_schema(path).names)
     except (OSError, pa.ArrowException):  # whoever reads its rows is told
-        return True
+        return set(TASKS.names)
 
 
 def _build(path: Path, statements: Iterable[str]) -> None:
@@ -121,21 +128,38 @@ def _build(path: Path, statements: Iterable[str]) -> None:
         connection.execute("DETACH lake")
 
 
-def _statements(files: dict[str, list[str]], *, is_complete: bool, is_shared: bool) -> list[str]:
+def lacking_columns(columns: Iterable[str]) -> str:
+    """What hides the view ``tasks`` of an older version behind one with every column of today; empty where it has them.
+
+    ``columns`` are that view's, in a database that is attached as ``stepsize``.
+    """
+    known = set(columns)
+    if all(column.name in known for column in TASK_COLUMNS):
+        return ""
+    return f"CREATE TEMP VIEW tasks AS SELECT {_task_columns(known)} FROM stepsize.tasks"  # noqa: S608 -- names of ours
+
+
+def _task_columns(known: set[str]) -> str:
+    """The columns of `tasks`, each of its type; NULL where it is not among ``known``."""
+    sources = {c.name: f'"{c.name}"' if c.name in known else "NULL" for c in TASK_COLUMNS}
+    return ",\n    ".join(f'CAST({sources[c.name]} AS {c.type}) AS "{c.name}"' for c in TASK_COLUMNS)
+
+
+def _statements(files: dict[str, list[str]], named: set[str], *, is_complete: bool, is_shared: bool) -> list[str]:
     """The statements over ``files``.
 
-    ``is_complete``: every file of `tasks` has every column. ``is_shared``: several writers have rows of `tasks`.
+    ``named``: columns that a file of `tasks` has. ``is_complete``: every one of these files has every column.
+    ``is_shared``: several writers have rows of `tasks`.
     """
     folder = resources.files("stepsize.store") / "views"
     tasks, points, exact = ((folder / f"{name}.sql").read_text("utf-8") for name in ("tasks", "points", "exact"))
     one_row = (folder / "one_row.sql").read_text("utf-8")
     lists = {table: "[" + ", ".join(map(literal, paths)) + "]" for table, paths in files.items()}
-    columns = ",\n    ".join(f'CAST("{c.name}" AS {c.type}) AS "{c.name}"' for c in TASK_COLUMNS)
     return [
         # One writer keeps one row an attempt; telling apart what several have costs a sort, so only then.
         # Telling which columns each file has costs opening all of them, here and at each query: so only where needed.
         tasks.format(
-            columns=columns,
+            columns=_task_columns(named),
             files=lists["tasks"],
             by_name=str(not is_complete).lower(),
             one_row=one_row if is_shared else "",

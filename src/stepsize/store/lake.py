@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from stepsize.errors import LakeError
-from stepsize.store.database import empty_file, rebuild, view_statements, write_empty_files
+from stepsize.store.database import empty_file, lacking_columns, rebuild, view_statements, write_empty_files
 from stepsize.store.layout import DATABASE, SCHEMA_VERSION, check_directory, check_version, remove_temporaries
 from stepsize.store.migrate import migrate
 from stepsize.store.sql import literal
@@ -69,6 +69,7 @@ class Lake:
                 connection.execute("USE lake")
             else:
                 connection.execute("USE stepsize")
+                self._complete(connection)
         except (duckdb.Error, OSError) as error:
             connection.close()
             raise LakeError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
@@ -91,6 +92,13 @@ class Lake:
             ) from None
         finally:
             connection.close()
+
+    def _complete(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Give `tasks` the columns that the version which wrote the views did not know yet."""
+        query = "SELECT column_name FROM duckdb_columns() WHERE database_name = 'stepsize' AND table_name = 'tasks'"
+        statement = lacking_columns(name for (name,) in connection.execute(query).fetchall())
+        if statement:
+            connection.execute(statement)
 
     def _is_elsewhere(self, connection: duckdb.DuckDBPyConnection) -> bool:
         """Whether the views name files under another path: the lake was moved, copied or is mounted elsewhere."""
