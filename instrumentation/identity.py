@@ -132,6 +132,7 @@ def _request(said: Mapping[str, str]) -> Request:
         gpu=_number(said.get(Attr.REQUEST_GPU)),
         disk_bytes=_integer(said.get(Attr.REQUEST_DISK)),
         shared_memory_bytes=_integer(said.get(Attr.REQUEST_SHARED_MEMORY)),
+        timeout_s=_number(said.get(Attr.REQUEST_TIMEOUT)),
     )
 
 

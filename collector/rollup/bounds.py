@@ -37,6 +37,7 @@ MOST: Mapping[str, float] = {
     Attr.REQUEST_MEMORY: _BYTES,
     Attr.REQUEST_GPU: _GPUS,
     Attr.REQUEST_DISK: _BYTES,
+    Attr.REQUEST_TIMEOUT: _SECONDS,
     "process.exit.code": 2.0**31 - 1,
     "process.exit.signal": 2.0**31 - 1,
 }

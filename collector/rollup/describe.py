@@ -33,6 +33,7 @@ _NUMBERS: Mapping[str, str] = {
     Attr.REQUEST_MEMORY: "requested_memory_bytes",
     Attr.REQUEST_GPU: "requested_gpu",
     Attr.REQUEST_DISK: "requested_disk_bytes",
+    Attr.REQUEST_TIMEOUT: "requested_timeout_s",
 }
 _FLAGS: Mapping[str, str] = {
     Attr.HOST_SPOT: "instance_spot",

@@ -50,6 +50,8 @@ class Attr:
     REQUEST_GPU = "stepsize.request.gpu"
     REQUEST_DISK = "stepsize.request.disk"
     REQUEST_SHARED_MEMORY = "stepsize.request.shared_memory"
+    REQUEST_TIMEOUT = "stepsize.request.timeout"
+    """Seconds after which an attempt is to be ended."""
     OUTCOME = "stepsize.outcome"
     SCOPE = "stepsize.scope"
     HOST_SPOT = "stepsize.host.spot"
@@ -112,7 +114,8 @@ _LONGEST_COUNTS = 64
 class Request(NamedTuple):
     """What a step asked for; ``None`` where it is not known. Memory and disk in bytes.
 
-    ``shared_memory_bytes`` is the size of /dev/shm, which is part of the memory asked for.
+    ``shared_memory_bytes`` is the size of /dev/shm, which is part of the memory asked for; ``timeout_s`` how long an
+    attempt may run.
     """
 
     cpu: float | None = None
@@ -120,6 +123,7 @@ class Request(NamedTuple):
     gpu: float | None = None
     disk_bytes: int | None = None
     shared_memory_bytes: int | None = None
+    timeout_s: float | None = None
 
     def attributes(self) -> dict[str, AttributeValue]:
         """The ``stepsize.request.*`` resource attributes, unknown ones left out."""
@@ -129,6 +133,7 @@ class Request(NamedTuple):
             (Attr.REQUEST_GPU, self.gpu),
             (Attr.REQUEST_DISK, self.disk_bytes),
             (Attr.REQUEST_SHARED_MEMORY, self.shared_memory_bytes),
+            (Attr.REQUEST_TIMEOUT, self.timeout_s),
         )
         return {name: value for name, value in pairs if value is not None}
 

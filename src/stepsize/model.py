@@ -223,6 +223,7 @@ TASK_COLUMNS: tuple[Column, ...] = (
     Column("requested_memory_bytes", "BIGINT", "Memory asked for."),
     Column("requested_gpu", "DOUBLE", "GPUs asked for."),
     Column("requested_disk_bytes", "BIGINT", "Disk asked for."),
+    Column("requested_timeout_s", "DOUBLE", "Time that the attempt was given, where that is known."),
     Column("project", "VARCHAR", "Project."),
     Column("branch", "VARCHAR", "Branch of the project."),
     Column("user", "VARCHAR", "Who ran it."),

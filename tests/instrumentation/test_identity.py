@@ -47,7 +47,7 @@ def test_the_environment_fills_what_an_identity_does_not_say() -> None:
 @pytest.mark.parametrize("said", ["", "service.name=x,team=a"])
 def test_a_request_is_kept_whole(said: str) -> None:
     """Each part of it, whatever else the environment says, and each part is read from there."""
-    whole = Request(cpu=1.0, memory_bytes=2, gpu=3.0, disk_bytes=4, shared_memory_bytes=5)
+    whole = Request(cpu=1.0, memory_bytes=2, gpu=3.0, disk_bytes=4, shared_memory_bytes=5, timeout_s=6.5)
     environ = {"OTEL_RESOURCE_ATTRIBUTES": said, "OTEL_SERVICE_NAME": "shop"}
     known = Identity("f", "r", "s", "t", request=whole)
     assert identity.with_resource_attributes(known, environ).request == whole

@@ -17,6 +17,7 @@ from metaflow.plugins.aws.batch.batch_decorator import BatchDecorator
 from metaflow.plugins.kubernetes.kube_utils import qos_requests_and_limits
 from metaflow.plugins.kubernetes.kubernetes_decorator import KubernetesDecorator
 from metaflow.plugins.resources_decorator import ResourcesDecorator
+from metaflow.plugins.timeout_decorator import TimeoutDecorator
 
 from metaflow_extensions.stepsize.plugins.request import VARIABLE, carried_request, requested
 from stepsize.model import Request
@@ -50,6 +51,10 @@ def merged(decorators: list[Any]) -> list[Any]:
         (
             [(ResourcesDecorator, {"gpu": 2, "disk": 20_000, "shared_memory": 64})],
             Request(cpu=1, memory_bytes=4096 * MB, gpu=2, disk_bytes=20_000 * MB, shared_memory_bytes=64 * MIB),
+        ),
+        (
+            [(TimeoutDecorator, {"hours": "1", "minutes": 30, "seconds": 5})],
+            Request(cpu=1, memory_bytes=4096 * MB, timeout_s=5405.0),
         ),
         # What is no number is not known, which is not the default.
         ([(ResourcesDecorator, {"cpu": "many", "memory": "8GB"})], Request()),
@@ -109,6 +114,20 @@ def test_the_disk_of_a_batch_job_is_fargates() -> None:
     decorators = merged(decorated((BatchDecorator, {"ephemeral_storage": 40}), (ResourcesDecorator, {"disk": 9000})))
     assert requested(decorators, {}).disk_bytes == 40 * GIB
     assert requested(merged(decorated((BatchDecorator, {}))), {}).disk_bytes is None
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={unit: st.integers(0, 400) | st.integers(0, 9).map(str) for unit in ("hours", "minutes", "seconds")},
+    )
+)
+def test_a_timeout_is_what_metaflow_makes_of_it(given: dict[str, Any]) -> None:
+    """On whatever machine the step runs, as Metaflow adds its parts up; a pod is told by its variable."""
+    decorators = decorated((TimeoutDecorator, given), (KubernetesDecorator, {}))
+    seconds = decorators[0].secs
+    assert requested(decorators, {}).timeout_s == (seconds or None)
+    assert requested(decorators, carried_request(decorators)).timeout_s == (seconds or None)
 
 
 def test_a_pod_knows_the_sites_defaults_that_it_cannot_see() -> None:

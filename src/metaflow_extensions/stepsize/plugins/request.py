@@ -22,6 +22,7 @@ VARIABLE = "STEPSIZE_REQUEST"
 """Tells a pod what was asked for it; see `carried_request`."""
 _LOCAL_MB = 10**6
 _MIB, _GIB = 2**20, 2**30
+_SECONDS = {"hours": 3600, "minutes": 60, "seconds": 1}
 
 
 def is_remote(decorators: Sequence[Any], argv: Sequence[str]) -> bool:
@@ -33,8 +34,8 @@ def requested(decorators: Iterable[Any], environ: Mapping[str, str]) -> Request:
     """What the step asks for, as Metaflow merges it.
 
     ``@kubernetes`` and ``@batch`` ask for the larger of their own value and that of ``@resources``; elsewhere
-    ``@resources`` is the request, or Metaflow's defaults. A MB is 10^6 bytes, on Batch 2^20. What is written as
-    something else than a number is not known.
+    ``@resources`` is the request, or Metaflow's defaults. A MB is 10^6 bytes, on Batch 2^20. The timeout is that of
+    ``@timeout``, and none without. What is written as something else than a number is not known.
 
     Sources: the ``step_init`` of both decorators, and what they make of it in ``kube_utils.qos_requests_and_limits``
     and ``batch_client``.
@@ -103,4 +104,14 @@ def _merged(by_name: Mapping[str, Mapping[str, Any]], target: str | None) -> Req
         gpu=devices("gpu"),
         disk_bytes=in_bytes(largest(given(disk[0])), disk[1]),
         shared_memory_bytes=in_bytes(devices("shared_memory"), _MIB),
+        timeout_s=_timeout_s(by_name.get("timeout", {})),
     )
+
+
+def _timeout_s(timeout: Mapping[str, Any]) -> float | None:
+    """The parts of a ``@timeout``, which Metaflow adds up (its ``timeout_decorator.py``)."""
+    try:
+        parts = [int(timeout.get(unit) or 0) * seconds for unit, seconds in _SECONDS.items()]
+    except (TypeError, ValueError):
+        return None
+    return float(sum(parts)) or None
