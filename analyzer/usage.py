@@ -69,6 +69,7 @@ class Attempt:
     requested_memory_bytes: int | None = None
     requested_gpu: float | None = None
     requested_disk_bytes: int | None = None
+    requested_timeout_s: float | None = None
     host_cpus: int | None = None
 
     @property

@@ -68,6 +68,7 @@ attempts AS (
             requested_memory_bytes: requested_memory_bytes,
             requested_gpu: requested_gpu,
             requested_disk_bytes: requested_disk_bytes,
+            requested_timeout_s: requested_timeout_s,
             host_cpus: host_cpus
         } ORDER BY started_at NULLS FIRST, run, owner, task, attempt) AS attempts
     FROM seen
