@@ -143,6 +143,14 @@ def test_tasks_without_a_run_are_runs_of_their_own() -> None:
     assert first_gib([task(number) for number in range(3)], Mode.RUN) == {0: 64, 1: 1.2, 2: 1.2}
 
 
+def test_a_small_run_after_a_large_one_counts_too() -> None:
+    """A hundred tasks of one run say less of the next run than that two runs were alike: the third asks for less."""
+    sizes = [*[0] * 100, 1, 1, 2]
+    tasks = [task(n, run=str(run), peak_gib=10 + 0.1 * (n % 3)) for n, run in enumerate(sizes)]
+    allocated = first_gib(tasks, Mode.RUN, LearnedSizer(4.0, static=True))
+    assert allocated[102] < allocated[101] == allocated[100] < allocated[0]
+
+
 def cpu_s(name: str, tasks: int) -> float:
     """What it takes a rule to replay tasks of one hour and one run, each smaller than the one before and all killed."""
     shrinking = [task(n, run="a", at_s=n / 10, peak_gib=1 + (tasks - n) / tasks, request_gib=0.5) for n in range(tasks)]

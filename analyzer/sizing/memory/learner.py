@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from stepsize.analyzer.sizing.memory.proposal import Proposal
 
 _FIT_ALWAYS_BELOW = 32
-"""So many tasks and more are fitted again when a thirty-second of them is new, or one went above its request."""
+"""After each batch; from so many batches on when a thirty-second of them is new, or a task went above its request."""
 _FLOW_WEIGHT = 10.0
 """As many typical tasks of the workspace stand in for a flow's own while it has few."""
 
@@ -196,12 +196,12 @@ class StepLearner:
         return Sized(task, proposal.request_bytes, (), proposal)
 
     def _fit_where_due(self) -> None:
-        count = self.history.count
+        batches = self.history.batches
         due = max(self._fitted_at + 1, self._fitted_at * (1 + 1 / _FIT_ALWAYS_BELOW))
-        if count < due and not self._surprised:
+        if batches < due and not self._surprised:
             return
         evidence = Evidence(self.history, self._own, self._workspace.exceedances, self._workspace.settings.window)
         terms = self._workspace.terms(self._flow)
         for predictor in self._predictors:
             predictor.fit(evidence, terms)
-        self._fitted_at, self._surprised = count, False
+        self._fitted_at, self._surprised = batches, False
