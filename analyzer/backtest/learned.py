@@ -6,8 +6,10 @@ runs, a step has one request for all tasks of a run, as ``@resources`` can carry
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from stepsize.analyzer.sizing.memory.exceedances import Exceedances, Prior
 from stepsize.analyzer.sizing.memory.learner import Settings, Sized, StepLearner, Workspace
 from stepsize.analyzer.sizing.memory.static import static_settings
 
@@ -19,15 +21,32 @@ if TYPE_CHECKING:
 
 
 class LearnedSizer:
-    """The policy with a failure price, over the steps of one file."""
+    """The policy with a failure price, over the steps of one file.
+
+    ``preference`` (:class:`Settings`) and ``prior`` are for who tries other constants than the policy's.
+    """
 
     def __init__(
-        self, failure_price: float, time_to_failure: float = 1.0, *, static: bool = False, cold_start: bool = True
+        self,
+        failure_price: float,
+        time_to_failure: float = 1.0,
+        *,
+        static: bool = False,
+        cold_start: bool = True,
+        preference: float | None = None,
+        prior: Prior = Prior(),  # noqa: B008 -- frozen
     ) -> None:
         self.by_task = not static
-        settings = static_settings if static else Settings
-        self._workspace = Workspace(settings=settings(failure_price, time_to_failure, cold_start=cold_start))
+        settings = (static_settings if static else Settings)(failure_price, time_to_failure, cold_start=cold_start)
+        if preference is not None:
+            settings = replace(settings, preference=preference)
+        self._workspace = Workspace(settings=settings, exceedances=Exceedances(prior))
         self._steps: dict[StepKey, StepLearner] = {}
+
+    @property
+    def failure_price(self) -> float:
+        """What a failed attempt costs here, in typical tasks: more where it fails a run."""
+        return self._workspace.settings.failure_price
 
     def size(self, step: StepKey, task: Task) -> Sized:
         """The first request for ``task``."""

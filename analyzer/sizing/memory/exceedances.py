@@ -12,6 +12,7 @@ counts added to its own. A step of which two tasks are known is thus sized with 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 _LEVELS = (1, 2, 3, 4, 8, 16, 64)
 """Steps with up to so many batches of evidence are counted together; those with more are the last level."""
-_PRIOR_BATCHES = 8.0
-_OWN_WEIGHT = 3.0
-"""What a step did itself counts as much as three other steps."""
 _PRIOR_EXCESSES = 4.0
 _FIRST_EXCESS, _LATER_EXCESS = 0.12, 0.03
 """Median excess in the logarithm after one task, and after more."""
@@ -39,12 +37,22 @@ _NODES = np.array([-1.5, -0.7, 0.0, 0.6, 1.1, 1.6, 2.1])
 _NODE_MASSES = np.array([0.13, 0.20, 0.23, 0.16, 0.12, 0.09, 0.07])
 
 
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What counts are added to: 1/(n + 1) weighs as much as so many ``batches``, and what a step did itself as much as
+    ``own_weight`` other steps."""
+
+    batches: float = 8.0
+    own_weight: float = 3.0
+
+
 class Exceedances:
     """Counts of batches whose tasks were compared with what was known before them, by how much that was."""
 
     LEVELS = len(_LEVELS) + 1
 
-    def __init__(self) -> None:
+    def __init__(self, prior: Prior = Prior()) -> None:
+        self.prior = prior
         self._batches = np.zeros(self.LEVELS)
         self._above = np.zeros(self.LEVELS)
         self._excess = np.zeros((self.LEVELS, CELLS))
@@ -80,11 +88,13 @@ class Exceedances:
 
 def tail(log_ratios: Floats, known_batches: int, siblings: Exceedances | None, own: Exceedances | None) -> Tail:
     """The tail above the largest of the peaks seen, from the prior and, where given, from what happened so far."""
-    prior = 1.0 / (known_batches + 1.0)
+    alike = 1.0 / (known_batches + 1.0)
+    counts = siblings or own
+    prior = counts.prior if counts else Prior()
     batches, above, excess = siblings.at(known_batches) if siblings else (0.0, 0.0, None)
     own_batches, own_above = own.total if own else (0.0, 0.0)
-    counted = _PRIOR_BATCHES + batches + _OWN_WEIGHT * own_batches
-    probability = (_PRIOR_BATCHES * prior + above + _OWN_WEIGHT * own_above) / counted
+    counted = prior.batches + batches + prior.own_weight * own_batches
+    probability = (prior.batches * alike + above + prior.own_weight * own_above) / counted
     shape = _prior_excess(log_ratios)
     if excess is not None and above > 0:
         shape = (_PRIOR_EXCESSES * shape + excess) / (_PRIOR_EXCESSES + above)

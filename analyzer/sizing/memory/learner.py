@@ -148,7 +148,7 @@ class StepLearner:
         self.history = History()
         self._workspace = workspace
         self._flow = flow
-        self._own = Exceedances()
+        self._own = Exceedances(workspace.exceedances.prior)
         self._predictors = tuple(workspace.settings.predictors())
         self._competition = Competition(len(self._predictors), workspace.settings.preference)
         self._fitted_at = 0
