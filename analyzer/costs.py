@@ -60,10 +60,14 @@ class Amounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """Money in ``currency``; None where it cannot be known, and then ``reasons`` say why."""
+    """Money in ``currency``; None where it cannot be known, and then ``reasons`` say why.
+
+    ``now`` and ``recommended`` are of a run, ``failure`` of one attempt that runs out of memory as recommended.
+    """
 
     now: float | None = None
     recommended: float | None = None
+    failure: float | None = None
     saving_per_month: float | None = None
     currency: str | None = None
     servers: tuple[Offer, ...] = ()
@@ -84,8 +88,17 @@ class Quotes:
         return self._known[need]
 
 
-def price(evidence: StepEvidence, requested: Amounts, recommended: Amounts, quotes: Quotes) -> Costs:
-    """What the step's runs cost on the servers that fit the request, and on those that fit the recommendation."""
+def price(
+    evidence: StepEvidence,
+    requested: Amounts,
+    recommended: Amounts,
+    quotes: Quotes,
+    failures_expected_per_1000: float | None = None,
+) -> Costs:
+    """What the step's runs cost on the servers that fit the request, and on those that fit the recommendation.
+
+    ``failures_expected_per_1000`` is of tasks as recommended; with it, the reasons say what failures cost.
+    """
     wanted = need(recommended, recommended.vram_mb)
     if wanted is None:
         return Costs(reasons=("No servers: what to ask for in cpu and memory is not known.",))
@@ -97,27 +110,29 @@ def price(evidence: StepEvidence, requested: Amounts, recommended: Amounts, quot
     if hours is None:
         return Costs(currency=best.currency, servers=offers, reasons=("No cost: no attempt's duration is known.",))
     then = hours * stretch(telling(evidence), wanted.cpu) * best.price_hourly
-    basis = _basis(evidence, hours, best)
+    rate, pace = _runs_per_month(evidence)
+    failure = then / _attempts_per_run(evidence)
+    basis = (_basis(evidence, hours, best), *_risk(evidence, failure, best, rate, failures_expected_per_1000))
     # A server whose VRAM is too small could not have run the step, so that both needs carry what it used.
     asked = need(requested, recommended.vram_mb)
     present = quotes.offers(asked)[:1] if asked else ()
     if asked is None or not present:
         missing = "what it asked for is not known" if asked is None else "no server of the catalogue fits the request"
-        reasons = (basis, f"No cost as it is: {missing}.")
-        return Costs(recommended=then, currency=best.currency, servers=offers, reasons=reasons)
+        reasons = (*basis, f"No cost as it is: {missing}.")
+        return Costs(recommended=then, failure=failure, currency=best.currency, servers=offers, reasons=reasons)
     if present[0].currency != best.currency:
-        reasons = (basis, f"No saving: prices are in {present[0].currency} and {best.currency}.")
-        return Costs(recommended=then, currency=best.currency, servers=offers, reasons=reasons)
+        reasons = (*basis, f"No saving: prices are in {present[0].currency} and {best.currency}.")
+        return Costs(recommended=then, failure=failure, currency=best.currency, servers=offers, reasons=reasons)
     longer = stretch(telling(evidence), asked.cpu)
     now = hours * longer * present[0].price_hourly
-    rate, pace = _runs_per_month(evidence)
     return Costs(
         now=now,
         recommended=then,
+        failure=failure,
         saving_per_month=None if rate is None else (now - then) * rate,
         currency=best.currency,
         servers=offers,
-        reasons=(basis, *_caveats(asked, longer, same_server=_key(present[0]) == _key(best)), pace),
+        reasons=(*basis, *_caveats(asked, longer, same_server=_key(present[0]) == _key(best)), pace),
     )
 
 
@@ -156,6 +171,30 @@ def _hours_per_run(evidence: StepEvidence) -> float | None:
     known = [attempt for attempt in evidence.ended if attempt.duration_s is not None]
     runs = {attempt.run_key for attempt in known}
     return math.fsum(a.duration_s or 0.0 for a in known) / _SECONDS_PER_HOUR / len(runs) if runs else None
+
+
+def _attempts_per_run(evidence: StepEvidence) -> float:
+    known = [attempt.run_key for attempt in evidence.ended if attempt.duration_s is not None]
+    return len(known) / len(set(known))
+
+
+def _risk(
+    evidence: StepEvidence, failure: float, best: Offer, rate: float | None, failures_expected_per_1000: float | None
+) -> tuple[str, ...]:
+    """What running out of memory costs: one attempt, and those to expect of a month."""
+    if failures_expected_per_1000 is None:
+        return ()
+    hours = failure / best.price_hourly
+    one = f"One attempt that runs out of memory costs {_spent(failure, best.currency)} and {_took(hours)}"
+    if rate is None:
+        return (f"{one}, and its run.",)
+    tasks = len({attempt.task_key for attempt in evidence.ended}) / len({a.run_key for a in evidence.ended})
+    month = failures_expected_per_1000 / 1000 * tasks * rate
+    return (f"{one}, and its run; {month:.2g} of them are to be expected a month.",)
+
+
+def _spent(amount: float, currency: str) -> str:
+    return f"{amount:,.2f} {currency}" if amount >= 0.1 else f"{float(f'{amount:.2g}'):f}".rstrip("0") + f" {currency}"
 
 
 def _basis(evidence: StepEvidence, hours: float, best: Offer) -> str:

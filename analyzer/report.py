@@ -14,21 +14,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.costs import Amounts, Costs, PriceList, Quotes, price
+from stepsize.analyzer.lessons import lessons
 from stepsize.analyzer.sizing.cores import cores_used
+from stepsize.analyzer.sizing.lessons import ALONE
+from stepsize.analyzer.sizing.replays import newest
 from stepsize.analyzer.spread import Spread, cpu_spread, memory_spread
 from stepsize.analyzer.usage import histories, known
 from stepsize.errors import LakeError, UsageError
 from stepsize.model import BYTES_PER_MB, Outcome
+from stepsize.sizes import GIB
 
 if TYPE_CHECKING:
     import duckdb
 
+    from stepsize.analyzer.sizing.lessons import Lessons
+    from stepsize.analyzer.sizing.memory.static import Replayed
     from stepsize.analyzer.sizing.policy import Policy, Recommendation
     from stepsize.analyzer.usage import Query, StepEvidence
 
 CPU_QUANTILE_SHOWN = 0.95
 """``used.cpu``: the cores that were enough for this share of the time."""
-_BYTES_PER_GB = 2**30
 _SECONDS_PER_HOUR = 3600
 
 
@@ -37,6 +42,7 @@ class StepReport:
     """One step of one history (project, production or not). ``recommended`` holds the request where it is to be kept.
 
     ``reasons`` are about the sizes, ``costs.reasons`` about the money; both are sentences to check against the data.
+    ``replayed`` are the newest of its own runs, each under the memory that would have been asked for before it.
     ``held`` are those of ``reasons`` that say why a request is kept which use alone does not justify.
     """
 
@@ -56,6 +62,8 @@ class StepReport:
     failures_expected_per_1000: float | None
     wasted_gb_h: float | None
     costs: Costs
+    failures_range_per_1000: tuple[float, float] | None = None
+    replayed: tuple[Replayed, ...] = ()
     outcomes: tuple[tuple[str, int], ...] = ()
     memory_spread: Spread | None = None
     cpu_spread: Spread | None = field(default=None)
@@ -76,15 +84,16 @@ def build(connection: duckdb.DuckDBPyConnection, catalog: PriceList, policy: Pol
         UsageError: it holds none that the query asks for; the message names what there is.
     """
     quotes = Quotes(catalog)
-    reports = [report_step(evidence, policy, quotes) for evidence in histories(connection, query)]
+    taught = lessons(connection, query)
+    reports = [report_step(evidence, policy, quotes, taught) for evidence in histories(connection, query)]
     if not reports:
         raise _nothing(known(connection), query)
     return reports
 
 
-def report_step(evidence: StepEvidence, policy: Policy, quotes: Quotes) -> StepReport:
-    """The report of one step."""
-    recommendation = policy.recommend(evidence)
+def report_step(evidence: StepEvidence, policy: Policy, quotes: Quotes, taught: Lessons = ALONE) -> StepReport:
+    """The report of one step; ``taught`` is what other steps teach."""
+    recommendation = policy.recommend(evidence, taught)
     requested = _requested(evidence)
     recommended = _recommended(recommendation, requested)
     return StepReport(
@@ -102,8 +111,10 @@ def report_step(evidence: StepEvidence, policy: Policy, quotes: Quotes) -> StepR
         held=recommendation.held,
         confidence=recommendation.confidence.value,
         failures_expected_per_1000=recommendation.failures_expected_per_1000,
+        failures_range_per_1000=recommendation.failures_range_per_1000,
+        replayed=newest(recommendation.replayed),
         wasted_gb_h=_wasted_gb_h(evidence),
-        costs=price(evidence, requested, recommended, quotes),
+        costs=price(evidence, requested, recommended, quotes, recommendation.failures_expected_per_1000),
         outcomes=tuple(Counter(_outcome_name(attempt.outcome) for attempt in evidence.attempts).most_common()),
         memory_spread=memory_spread(evidence, requested.memory_mb, recommended.memory_mb),
         cpu_spread=cpu_spread(evidence, requested.cpu, recommended.cpu),
@@ -158,7 +169,7 @@ def _wasted_gb_h(evidence: StepEvidence) -> float | None:
             continue
         used = attempt.memory_peak_bytes if attempt.outcome is Outcome.OK else 0
         byte_seconds.append(max(0, held - used) * seconds)
-    return math.fsum(byte_seconds) / _BYTES_PER_GB / _SECONDS_PER_HOUR if byte_seconds else None
+    return math.fsum(byte_seconds) / GIB / _SECONDS_PER_HOUR if byte_seconds else None
 
 
 def _unknown_request(requested: Amounts) -> tuple[str, ...]:

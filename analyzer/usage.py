@@ -43,7 +43,8 @@ class Query:
 class Attempt:
     """One attempt of a task. ``outcome`` is None while it runs; whatever could not be read is None, never zero.
 
-    ``owner`` is the branch and user of its run: run numbers repeat between deployments.
+    ``owner`` is the branch and user of its run: run numbers repeat between deployments. ``annotations`` are a JSON
+    object.
     """
 
     run: str
@@ -57,6 +58,8 @@ class Attempt:
     cpu_mean: float | None = None
     cpu_max: float | None = None
     throttled_s: float | None = None
+    cpu_limit: float | None = None
+    thread_limits: str | None = None
     memory_peak_bytes: int | None = None
     memory_source: str | None = None
     memory_limit_bytes: int | None = None
@@ -71,6 +74,9 @@ class Attempt:
     requested_disk_bytes: int | None = None
     requested_timeout_s: float | None = None
     host_cpus: int | None = None
+    item: str | None = None
+    code_version: str | None = None
+    annotations: str | None = None
 
     @property
     def run_key(self) -> tuple[str, str]:

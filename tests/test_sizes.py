@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepsize.errors import UsageError
-from stepsize.sizes import MIB, format_mib, parse_size
+from stepsize.sizes import MIB, format_mib, gb_hours, parse_size
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,12 @@ def test_whole_numbers_are_exact(number: int, unit: tuple[str, int]) -> None:
 def test_formatted_sizes_are_read_back(memory_mib: float) -> None:
     """What is printed reads back as the same size to two decimals of its unit."""
     assert parse_size(format_mib(memory_mib)) / MIB == pytest.approx(memory_mib, rel=0.0051, abs=0.0051)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.0, "0 GB·h"), (0.0253, "0.0253 GB·h"), (1e-5, "under 0.001 GB·h"), (12345.6, "12,346 GB·h")],
+)
+def test_waste_is_never_an_exponent(value: float, expected: str) -> None:
+    """Three digits."""
+    assert gb_hours(value) == expected

@@ -20,8 +20,11 @@ _AMOUNTS = ("cpu", "memory_mb", "gpu", "vram_mb", "disk_mb")
 COLUMNS: tuple[str, ...] = (
     *("flow", "step", "project", "production", "runs", "tasks", "policy"),
     *(f"{part}_{name}" for part in ("requested", "used", "recommended") for name in _AMOUNTS),
-    *("confidence", "failures_expected_per_1000", "wasted_gb_h", "cost_per_run_now", "cost_per_run_recommended"),
+    *("confidence", "failures_expected_per_1000", "failures_low_per_1000", "failures_high_per_1000", "wasted_gb_h"),
     *(
+        "cost_per_run_now",
+        "cost_per_run_recommended",
+        "cost_of_failure",
         "saving_per_month",
         "currency",
         "server_vendor_id",
@@ -53,6 +56,7 @@ def _row(found: dict[str, Any]) -> dict[str, Any]:
     for part in ("requested", "used", "recommended"):
         row |= {f"{part}_{name}": found[part][name] for name in _AMOUNTS}
     row |= {f"cost_per_run_{name}": cost for name, cost in found["cost_per_run"].items()}
+    row["failures_low_per_1000"], row["failures_high_per_1000"] = found["failures_range_per_1000"] or (None, None)
     row["reasons"] = " ".join(found["reasons"])
     if found["servers"]:
         server = found["servers"][0]

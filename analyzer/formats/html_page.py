@@ -13,6 +13,7 @@ import jinja2
 
 from stepsize.analyzer.formats import words
 from stepsize.analyzer.formats.ranking import changes, ranked
+from stepsize.sizes import gb_hours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,6 +83,7 @@ def render(reports: Sequence[StepReport]) -> str:
         keep_trailing_newline=True,
     )
     environment.globals["words"] = words
+    environment.globals["gb_hours"] = gb_hours
     sections = [_section(report, f"step-{number}") for number, report in enumerate(ranked(reports), start=1)]
     return environment.get_template("report.html.j2").render(
         sections=sections,

@@ -8,12 +8,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from stepsize.model import BYTES_PER_MB
+from stepsize.sizes import GIB
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from stepsize.analyzer.costs import Amounts
     from stepsize.analyzer.matching import Offer
     from stepsize.analyzer.report import StepReport
+    from stepsize.analyzer.sizing.memory.static import Replayed
 
 
 def render(reports: Sequence[StepReport]) -> str:
@@ -28,7 +32,7 @@ def as_json(records: Iterable[dict[str, Any]]) -> str:
 
 def record(report: StepReport) -> dict[str, Any]:
     """One report as JSON's own types."""
-    costs = report.costs
+    costs, spread = report.costs, report.failures_range_per_1000
     return {
         "flow": report.flow,
         "step": report.step,
@@ -44,8 +48,11 @@ def record(report: StepReport) -> dict[str, Any]:
         "reasons": [*report.reasons, *costs.reasons],
         "confidence": report.confidence,
         "failures_expected_per_1000": report.failures_expected_per_1000,
+        "failures_range_per_1000": None if spread is None else list(spread),
+        "history": [_replayed(run) for run in report.replayed],
         "wasted_gb_h": _rounded(report.wasted_gb_h, 6),
         "cost_per_run": {"now": _rounded(costs.now, 6), "recommended": _rounded(costs.recommended, 6)},
+        "cost_of_failure": _rounded(costs.failure, 6),
         "saving_per_month": _rounded(costs.saving_per_month, 4),
         "currency": costs.currency,
         "servers": [_server(offer) for offer in costs.servers],
@@ -59,6 +66,20 @@ def _amounts(amounts: Amounts) -> dict[str, float | None]:
         "gpu": _rounded(amounts.gpu, 3),
         "vram_mb": _rounded(amounts.vram_mb, 3),
         "disk_mb": _rounded(amounts.disk_mb, 3),
+    }
+
+
+def _replayed(run: Replayed) -> dict[str, Any]:
+    """A past run under the memory that would have been asked for before it."""
+    requested = run.requested_byte_hours
+    return {
+        "run": run.run,
+        "memory_mb": _rounded(run.request_bytes / BYTES_PER_MB, 3),
+        "tasks": run.tasks,
+        "too_small": run.too_small,
+        "allocated_gb_h": _rounded(run.allocated_byte_hours / GIB, 6),
+        "requested_gb_h": None if requested is None else _rounded(requested / GIB, 6),
+        "used_gb_h": _rounded(run.used_byte_hours / GIB, 6),
     }
 
 

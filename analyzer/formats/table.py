@@ -20,6 +20,7 @@ from rich.text import Text
 
 from stepsize.analyzer.formats import words
 from stepsize.analyzer.formats.ranking import changes, ranked
+from stepsize.sizes import gb_hours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,7 +139,7 @@ def _money(report: StepReport) -> list[tuple[str, Text]]:
     if report.failures_expected_per_1000 is not None:
         lines.append(("risk", Text(f"{words.failures(report)} tasks expected to run out of memory")))
     if report.wasted_gb_h is not None:
-        wasted = f"{words.gb_hours(report.wasted_gb_h)} of memory held and not used over the tasks seen"
+        wasted = f"{gb_hours(report.wasted_gb_h)} of memory held and not used over the tasks seen"
         lines.append(("waste", Text(wasted)))
     if costs.now is not None:
         now, then = words.money(costs.now, costs.currency), words.money(costs.recommended, costs.currency)
@@ -162,7 +163,7 @@ def _servers(report: StepReport) -> list[str]:
 def _total(reports: Sequence[StepReport]) -> RenderableType:
     wasted = sum(report.wasted_gb_h or 0.0 for report in reports)
     saved = words.savings(reports)
-    text = f"In all: {words.gb_hours(wasted)} of memory held and not used" + (
+    text = f"In all: {gb_hours(wasted)} of memory held and not used" + (
         f"; saving {' and '.join(saved)} a month" if saved else ""
     )
     basis = "Servers are on demand, x86_64, without burstable cores; prices are list prices without discounts."

@@ -47,14 +47,6 @@ def money(value: float | None, currency: str | None) -> str:
     return f"{float(f'{value:.2g}'):.6f}".rstrip("0") + f" {currency}"
 
 
-def gb_hours(value: float) -> str:
-    """Three digits, never an exponent: ``0.0253 GB·h``, ``12,345 GB·h``."""
-    if 0 < value < 0.001:
-        return "under 0.001 GB·h"
-    text = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-    return f"{text} GB·h"
-
-
 def plural(count: int, noun: str) -> str:
     """``1 task``, ``1,200 tasks``."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
@@ -66,9 +58,16 @@ def seen(report: StepReport) -> str:
 
 
 def failures(report: StepReport) -> str:
-    """The failures to expect, or that they are not known."""
-    expected = report.failures_expected_per_1000
-    return "not known" if expected is None else f"{amount(round(expected, 1))} in 1,000"
+    """The failures to expect with their interval, or that they are not known."""
+    expected, spread = report.failures_expected_per_1000, report.failures_range_per_1000
+    if expected is None:
+        return "not known"
+    likely = "" if spread is None else f" ({_rate(spread[0])} to {_rate(spread[1])})"
+    return f"{_rate(expected)} in 1,000{likely}"
+
+
+def _rate(per_1000: float) -> str:
+    return amount(round(per_1000, 1))
 
 
 def saving(costs: Costs) -> str:

@@ -22,21 +22,34 @@ class FlowKey(NamedTuple):
     production: bool
     flow: str
 
+    @property
+    def text(self) -> str:
+        """The key as a workspace takes it."""
+        return repr(tuple(self))
+
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
     """How tasks went above what was known of their steps, and what a typical task of each flow holds.
 
-    Without an argument: nothing is known of other steps.
+    Without an argument: nothing is known of other steps, and a step is sized from its own tasks alone.
     """
 
     exceedances: Exceedances = field(default_factory=Exceedances)
     flows: Mapping[FlowKey, Mean] = field(default_factory=dict)
 
+    def batches(self, known_batches: int) -> float:
+        """How many runs of all steps were compared with as many runs before them as ``known_batches``, or about."""
+        return self.exceedances.at(known_batches)[0]
+
     def workspace(self, settings: Settings) -> Workspace:
         """A workspace that knows these lessons; steps sized in it add nothing to them."""
+        if not self.flows:
+            return Workspace(settings=settings)
         total = Mean(sum(mean.byte_hours for mean in self.flows.values()), sum(m.tasks for m in self.flows.values()))
-        flows = {"/".join(map(str, key)): mean for key, mean in self.flows.items()}
-        return Workspace(
-            settings=settings, exceedances=self.exceedances, all_flows=total, flows=flows, is_taught=bool(self.flows)
-        )
+        flows = {key.text: mean for key, mean in self.flows.items()}
+        return Workspace(settings=settings, exceedances=self.exceedances, all_flows=total, flows=flows, is_taught=True)
+
+
+ALONE = Lessons()
+"""Nothing is known of other steps."""

@@ -12,13 +12,16 @@ from enum import Enum
 from importlib import metadata
 from typing import TYPE_CHECKING, Protocol
 
+from stepsize.analyzer.sizing.lessons import ALONE
 from stepsize.errors import UsageError
 
 if TYPE_CHECKING:
+    from stepsize.analyzer.sizing.lessons import Lessons
+    from stepsize.analyzer.sizing.memory.static import Replayed
     from stepsize.analyzer.usage import StepEvidence
 
 ENTRY_POINTS = "stepsize.policies"
-DEFAULT_POLICY = "headroom"
+DEFAULT_POLICY = "safe"
 
 
 class Confidence(Enum):
@@ -47,7 +50,9 @@ class Recommendation:
     """A policy's answer, in the units that ``@resources`` takes: whole cores and devices, whole MB (10^6 bytes).
 
     ``reasons`` are those about the step as a whole; each resource's own are in its :class:`Advice`.
-    ``failures_expected_per_1000`` is of tasks that would run out of memory; None where nothing can be said.
+    ``failures_expected_per_1000`` is of tasks that would run out of memory, ``failures_range_per_1000`` its 90 %
+    interval; None where nothing can be said. ``replayed`` are the step's own runs, each under the memory that would
+    have been asked for before it.
     """
 
     cpu: Advice
@@ -58,6 +63,8 @@ class Recommendation:
     reasons: tuple[str, ...] = ()
     confidence: Confidence = Confidence.NONE
     failures_expected_per_1000: float | None = None
+    failures_range_per_1000: tuple[float, float] | None = None
+    replayed: tuple[Replayed, ...] = ()
 
     @property
     def all_reasons(self) -> tuple[str, ...]:
@@ -82,8 +89,8 @@ class Policy(Protocol):
         """The name that ``--policy`` takes."""
         ...
 
-    def recommend(self, evidence: StepEvidence) -> Recommendation:
-        """What the step should ask for, and why."""
+    def recommend(self, evidence: StepEvidence, lessons: Lessons = ALONE) -> Recommendation:
+        """What the step should ask for, and why. ``lessons``: what other steps of the lake teach."""
         ...
 
 

@@ -15,15 +15,19 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stepsize.analyzer.sizing.certainty import confidence, failures_per_1000
-from stepsize.analyzer.sizing.peaks import memory_peaks
-from stepsize.analyzer.sizing.policy import Advice, Recommendation
+from stepsize.analyzer.sizing.certainty import confidence
+from stepsize.analyzer.sizing.lessons import ALONE
+from stepsize.analyzer.sizing.levels import MEMORY, Sized, learned
+from stepsize.analyzer.sizing.memory.static import static_settings
+from stepsize.analyzer.sizing.policy import DEFAULT_POLICY, Advice, Recommendation
+from stepsize.analyzer.sizing.presets import PRESETS
 from stepsize.model import BYTES_PER_MB
 from stepsize.sizes import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from stepsize.analyzer.sizing.lessons import Lessons
     from stepsize.analyzer.usage import StepEvidence
 
 _BUFFER = 1.2
@@ -36,14 +40,18 @@ class ResourceTrackerPolicy:
 
     name: str = "resource-tracker"
 
-    def recommend(self, evidence: StepEvidence) -> Recommendation:
-        """What resource-tracker's rules ask for; a resource that was not measured is kept."""
+    def recommend(self, evidence: StepEvidence, lessons: Lessons = ALONE) -> Recommendation:
+        """What resource-tracker's rules ask for; a resource that was not measured is kept.
+
+        Failures are expected by what the default policy knows: these rules have no opinion on them.
+        """
         attempts = evidence.ended
-        peaks = memory_peaks(evidence)
         memory = _memory([a.memory_peak_bytes for a in attempts])
         newest = evidence.newest
         requested_bytes = newest.requested_memory_bytes if newest else None
-        allocated = requested_bytes if memory.value is None else memory.value * BYTES_PER_MB
+        asked = requested_bytes if memory.value is None else memory.value * BYTES_PER_MB
+        static = learned(evidence, lessons, static_settings(PRESETS[DEFAULT_POLICY]), MEMORY)
+        sized = Sized(advice=memory, asked_bytes=asked, static=static)
         return Recommendation(
             cpu=_cpu([a.cpu_mean for a in attempts]),
             memory_mb=memory,
@@ -51,8 +59,9 @@ class ResourceTrackerPolicy:
             vram_mb=_vram([a.gpu_memory_peak_bytes for a in attempts]),
             disk_mb=Advice(None),
             reasons=() if attempts else ("No attempt has ended: everything stays as it is.",),
-            confidence=confidence(peaks, len({attempt.run_key for attempt in evidence.succeeded})),
-            failures_expected_per_1000=failures_per_1000(allocated, peaks),
+            confidence=confidence(evidence),
+            failures_expected_per_1000=sized.failures_per_1000,
+            failures_range_per_1000=sized.failures_range_per_1000,
         )
 
 

@@ -4,13 +4,16 @@ What comes in: evidence, and which level to read (memory, VRAM, disk). What goes
 order in which the runs began. Pure.
 
 An attempt of a task is one observation of what the task takes, if it ended well; a task that never did says what was
-too little. Attempts that were overtaken by a success of their task say nothing more.
+too little. Of a task that went well in the end, an attempt that ran out of memory still counts where its limit is above
+what the task then took: it may take as much again.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.sizing.memory.history import Finished, Task
@@ -18,17 +21,24 @@ from stepsize.analyzer.sizing.memory.static import Run, need_bytes
 from stepsize.model import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from stepsize.analyzer.usage import Attempt, StepEvidence
 
 _SECONDS_PER_HOUR = 3600
 _SHORTEST_S = 1e-3
-_TASK = Task(requested_bytes=math.inf)
 
 
-def runs_of(evidence: StepEvidence, read: Callable[[Attempt], int | None], *, oom: bool = False) -> list[Run]:
-    """The runs of a step by the level that ``read`` takes from an attempt; ``oom``: whether its limit kills."""
+Reader = Callable[["Attempt"], "int | None"]
+"""Takes a level in bytes from an attempt; None where it was not read."""
+
+
+def runs_of(evidence: StepEvidence, read: Reader, requested: Reader, *, kills: bool = False) -> list[Run]:
+    """The runs of a step, by the level that ``read`` takes from an attempt.
+
+    ``requested`` takes what it asked for of that level; ``kills`` says whether too little of it kills a task.
+    """
+    level = _Level(read, requested, kills=kills)
     runs: dict[tuple[str, str], dict[tuple[str, str, str], list[Attempt]]] = defaultdict(lambda: defaultdict(list))
     began: dict[tuple[str, str], float] = {}
     for attempt in evidence.ended:
@@ -36,25 +46,43 @@ def runs_of(evidence: StepEvidence, read: Callable[[Attempt], int | None], *, oo
         started = -math.inf if attempt.started_at_s is None else attempt.started_at_s
         began[attempt.run_key] = min(started, began.get(attempt.run_key, math.inf))
     in_order = sorted(runs, key=lambda run: (began[run], run))
-    return [_run(run[0], [runs[run][task] for task in sorted(runs[run])], read, oom=oom) for run in in_order]
+    return [level.run(run[0], [runs[run][task] for task in sorted(runs[run])]) for run in in_order]
 
 
-def _run(run: str, tasks: Sequence[Sequence[Attempt]], read: Callable[[Attempt], int | None], *, oom: bool) -> Run:
-    finished, needs = [], []
-    for attempts in tasks:
-        ended_well = [attempt for attempt in attempts if attempt.outcome is Outcome.OK]
-        peaks = [peak for attempt in ended_well if (peak := read(attempt))]
-        if peaks:
-            seconds = max((attempt.duration_s or 0.0 for attempt in ended_well), default=0.0)
-            finished.append(Finished(_TASK, float(max(peaks)), max(seconds, _SHORTEST_S) / _SECONDS_PER_HOUR))
-        elif not ended_well:
-            needs.append(max(_need(attempt, read, oom=oom) for attempt in attempts))
-    return Run(run=run, finished=tuple(finished), needs_bytes=tuple(need for need in needs if need > 0))
+@dataclass(frozen=True, slots=True)
+class _Level:
+    read: Reader
+    requested: Reader
+    kills: bool
 
+    def run(self, run: str, tasks: Sequence[Sequence[Attempt]]) -> Run:
+        finished, needs = [], []
+        for attempts in tasks:
+            ended_well = [attempt for attempt in attempts if attempt.outcome is Outcome.OK]
+            of_task = self._finished(ended_well)
+            finished += of_task
+            known = max((one.peak_bytes for one in of_task), default=0.0)
+            unmet = [attempt for attempt in attempts if not ended_well or self._ran_out(attempt)]
+            needs.append(max((need for attempt in unmet if (need := self._need(attempt)) > known), default=0.0))
+        return Run(run=run, finished=tuple(finished), needs_bytes=tuple(need for need in needs if need > 0))
 
-def _need(attempt: Attempt, read: Callable[[Attempt], int | None], *, oom: bool) -> float:
-    reached = float(read(attempt) or 0)
-    if not oom or attempt.outcome is not Outcome.OOM:
-        return reached
-    limit = attempt.memory_limit_bytes or attempt.requested_memory_bytes
-    return need_bytes(reached, max(float(limit or 0), reached))
+    def _finished(self, attempts: Sequence[Attempt]) -> list[Finished]:
+        """One task that ended well; nothing where its peak was not read or is zero, of which a size has no ratio."""
+        peak = max((self.read(attempt) or 0.0 for attempt in attempts), default=0.0)
+        if peak <= 0:
+            return []
+        newest = max(attempts, key=lambda attempt: attempt.attempt)
+        asked = self.requested(newest)
+        seconds = max(attempt.duration_s or 0.0 for attempt in attempts)
+        task = Task(requested_bytes=math.inf if asked is None else float(asked), item=newest.item, run=newest.run)
+        return [Finished(task, float(peak), max(seconds, _SHORTEST_S) / _SECONDS_PER_HOUR)]
+
+    def _ran_out(self, attempt: Attempt) -> bool:
+        return self.kills and attempt.outcome is Outcome.OOM
+
+    def _need(self, attempt: Attempt) -> float:
+        reached = float(self.read(attempt) or 0)
+        if not self._ran_out(attempt):
+            return reached
+        limit = attempt.memory_limit_bytes or self.requested(attempt)
+        return need_bytes(reached, max(float(limit or 0), reached))

@@ -56,6 +56,8 @@ attempts AS (
             cpu_mean: cpu_mean,
             cpu_max: cpu_max,
             throttled_s: throttled_s,
+            cpu_limit: cpu_limit,
+            thread_limits: thread_limits::VARCHAR,
             memory_peak_bytes: memory_peak_bytes,
             memory_source: memory_source,
             memory_limit_bytes: memory_limit_bytes,
@@ -69,7 +71,10 @@ attempts AS (
             requested_gpu: requested_gpu,
             requested_disk_bytes: requested_disk_bytes,
             requested_timeout_s: requested_timeout_s,
-            host_cpus: host_cpus
+            host_cpus: host_cpus,
+            item: item,
+            code_version: code_version,
+            annotations: annotations::VARCHAR
         } ORDER BY started_at NULLS FIRST, run, owner, task, attempt) AS attempts
     FROM seen
     GROUP BY ALL

@@ -1,6 +1,6 @@
 -- What the steps of a lake teach each other: how often and how far the tasks of a run went above the largest peak of the
 -- runs before it, by how many runs those were, and what a typical task of each flow holds.
--- Parameters, NULL where there is no such filter: $branch (a glob), $origin, $since_s (epoch).
+-- Parameters, NULL where there is no such filter: $branch (a glob), $origin, $since_s (epoch). $step: the width of a cell.
 WITH finished AS (
     SELECT
         project,
@@ -31,29 +31,47 @@ runs AS (
         run,
         owner,
         count(*) AS tasks,
-        row_number() OVER earlier - 1 AS known,
-        max(max(peak_bytes)) OVER (earlier ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS largest_bytes
+        min(started_at) AS began_at,
+        max(peak_bytes) AS peak_bytes
     FROM finished
     GROUP BY ALL
-    WINDOW earlier AS (PARTITION BY project, production, flow, step ORDER BY min(started_at), run, owner)
+),
+known_before AS (
+    SELECT
+        * EXCLUDE (peak_bytes),
+        row_number() OVER earlier - 1 AS known,
+        max(peak_bytes) OVER (earlier ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS largest_bytes
+    FROM runs
+    WINDOW earlier AS (PARTITION BY project, production, flow, step ORDER BY began_at, run, owner)
 ),
 above AS (
     SELECT
         known,
         -- The cell that covers the peak, as stepsize.analyzer.sizing.memory.grid counts them; NULL where it is not above.
-        CASE WHEN peak_bytes > largest_bytes * (1 + 1e-9) THEN ceil(ln(peak_bytes / largest_bytes) / $step - 1e-9)::INTEGER END AS cells,
-        1.0 / runs.tasks AS weight
+        CASE
+            WHEN peak_bytes > largest_bytes * (1 + 1e-9)
+            THEN ceil(ln(peak_bytes / largest_bytes) / $step - 1e-9)::INTEGER
+        END AS cells,
+        1.0 / known_before.tasks AS weight
     FROM finished
-    JOIN runs
-      ON finished.project IS NOT DISTINCT FROM runs.project
-     AND finished.production = runs.production
-     AND finished.flow = runs.flow
-     AND finished.step = runs.step
-     AND finished.run = runs.run
-     AND finished.owner = runs.owner
+    JOIN known_before
+      ON finished.project IS NOT DISTINCT FROM known_before.project
+     AND finished.production = known_before.production
+     AND finished.flow = known_before.flow
+     AND finished.step = known_before.step
+     AND finished.run = known_before.run
+     AND finished.owner = known_before.owner
     WHERE known > 0
 )
-SELECT 'above' AS kind, NULL AS project, NULL AS production, NULL AS flow, known, cells, sum(weight) AS weight, NULL AS byte_hours
+SELECT
+    'above' AS kind,
+    NULL AS project,
+    NULL AS production,
+    NULL AS flow,
+    known,
+    cells,
+    sum(weight) AS weight,
+    NULL AS byte_hours
 FROM above
 GROUP BY known, cells
 UNION ALL BY NAME

@@ -13,6 +13,8 @@ from stepsize.errors import UsageError
 
 MIB = 1 << 20
 """Bytes of a MiB."""
+GIB = 1 << 30
+"""Bytes of a GiB, which GB·h count in."""
 _MB = 10**6
 _PREFIXES = "KMGTP"
 _PATTERN = re.compile(r"(?P<number>\d+(?:\.\d*)?|\.\d+)(?:e(?P<exponent>[+-]?\d+))?\s*(?P<unit>[a-z]*)", re.IGNORECASE)
@@ -52,3 +54,11 @@ def format_mib(memory_mib: float) -> str:
             break
         value, unit = value / 1024, larger
     return f"{value:.2f}".rstrip("0").rstrip(".") + unit
+
+
+def gb_hours(value: float) -> str:
+    """Three digits, never an exponent: ``0.0253 GB·h``, ``12,345 GB·h``."""
+    if 0 < value < 0.001:
+        return "under 0.001 GB·h"
+    text = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{text} GB·h"

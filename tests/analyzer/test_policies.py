@@ -120,5 +120,5 @@ def test_attempts_that_still_run_change_nothing(name: str) -> None:
 
 def test_an_unknown_policy_is_refused_with_those_known() -> None:
     """Wrong usage, and what would be right."""
-    with pytest.raises(UsageError, match=r"no policy is called 'best'.*headroom.*resource-tracker"):
+    with pytest.raises(UsageError, match=r"no policy is called 'best'.*balanced, cheap.*safe"):
         policies.load("best")

@@ -115,7 +115,7 @@ def test_the_policy_can_be_chosen(measured: Place) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--policy", "best"), "headroom, resource-tracker"),
+        (("--policy", "best"), "balanced, cheap, resource-tracker, safe"),
         (("TrianFlow",), "known are TrainFlow"),
         (("TrainFlow/tarin",), "known are train"),
         (("TrainFlow/",), "neither FLOW nor FLOW/STEP"),

@@ -41,8 +41,8 @@ def test_the_advice_stands_on_every_run_of_the_command(environment: dict[str, st
         assert (finished.returncode, finished.stdout) == (0, "mine\n")
         used, advice = finished.stderr.splitlines()
         assert re.search(r"job/run used .* memory peak 1[01]\d MiB", used)
-        # 120 MB and headroom, above the floor, not under twice the peak after so few runs.
-        assert re.search(rf"ask for cpu 1, memory 2[4-9]\d MB \(from {count} runs?; why: stepsize report job\)", advice)
+        # 120 MB, and as much more as so few runs do not rule out; never under the floor.
+        assert re.search(rf"ask for cpu 1, memory [23]\d\d MB \(from {count} runs?; why: stepsize report job\)", advice)
 
 
 def test_runs_that_say_nothing_of_what_is_needed_make_no_advice(environment: dict[str, str]) -> None:

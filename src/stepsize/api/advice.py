@@ -7,6 +7,7 @@ its history is asked for.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -159,4 +160,7 @@ def _attempt(identity: Identity, seen: Seen) -> Attempt:
         requested_gpu=request.gpu,
         requested_disk_bytes=request.disk_bytes,
         host_cpus=seen.host_cpus,
+        item=identity.item,
+        code_version=identity.code_version,
+        annotations=json.dumps(dict(identity.annotations), default=str) if identity.annotations else None,
     )

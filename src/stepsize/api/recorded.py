@@ -215,7 +215,7 @@ class Recorded:
             host_cpus=_whole(self._host.latest("cpus")),
         )
 
-    def recommend(self, history: History = False, *, policy: str = "headroom") -> Recommendation:
+    def recommend(self, history: History = False, *, policy: str = "safe") -> Recommendation:
         """What the step should ask for, and why.
 
         Args:
@@ -235,7 +235,7 @@ class Recorded:
         self,
         history: History = False,
         *,
-        policy: str = "headroom",
+        policy: str = "safe",
         limit: int = 5,
         vendors: tuple[str, ...] = (),
         regions: tuple[str, ...] = (),
@@ -270,7 +270,7 @@ class Recorded:
         self,
         history: History = False,
         *,
-        policy: str = "headroom",
+        policy: str = "safe",
         format: Literal["html", "markdown", "json", "csv", "table"] = "html",  # noqa: A002 - as the command has it
     ) -> Page:
         """The right-sizing report of this step: a text that can be saved and shown in a browser.

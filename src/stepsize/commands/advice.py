@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stepsize.analyzer.lessons import lessons
 from stepsize.analyzer.sizing import policy as policies
 from stepsize.analyzer.usage import Query, histories
 from stepsize.commands.settle import settle
@@ -15,6 +16,7 @@ from stepsize.errors import LakeError
 from stepsize.store.lake import Lake
 
 if TYPE_CHECKING:
+    from stepsize.analyzer.sizing.lessons import Lessons
     from stepsize.analyzer.sizing.policy import Recommendation
     from stepsize.analyzer.usage import StepEvidence
     from stepsize.model import Identity
@@ -34,18 +36,20 @@ def advise(identity: Identity, settings: Settings) -> str | None:
     late = settle(settings, SETTLE_S)
     try:
         with Lake(settings.data).reading() as connection:
-            evidence = next(iter(histories(connection, Query(flow=identity.flow, step=identity.step))), None)
+            query = Query(flow=identity.flow, step=identity.step)
+            taught = lessons(connection, query)
+            evidence = next(iter(histories(connection, query)), None)
     except LakeError:
         if late:
             return late[0]  # why nothing has arrived says more than that nothing has
         raise
     if evidence is None or not evidence.ended:
         return late[0] if late else None
-    return "\n".join([_advice(evidence, identity.flow), *late])
+    return "\n".join([_advice(evidence, taught, identity.flow), *late])
 
 
-def _advice(evidence: StepEvidence, flow: str) -> str:
-    recommendation = policies.load().recommend(evidence)
+def _advice(evidence: StepEvidence, taught: Lessons, flow: str) -> str:
+    recommendation = policies.load().recommend(evidence, taught)
     seen = len(evidence.ended)
     grounds = f"(from {seen} {'run' if seen == 1 else 'runs'}; why: stepsize report {flow})"
     if recommendation.confidence is policies.Confidence.NONE:

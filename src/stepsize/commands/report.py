@@ -43,7 +43,7 @@ _WIDEST = 120
     metavar="NAME",
     default=policies.DEFAULT_POLICY,
     show_default=True,
-    help="How to size: headroom, resource-tracker, or an installed plug-in.",
+    help="How to size: cheap, balanced, safe, resource-tracker, or an installed plug-in.",
 )
 @click.option("--branch", metavar="GLOB", help="Only this branch of a project (prod, user.ann, test.*).")
 @click.option("--origin", metavar="NAME", help="Only runs of this origin: adhoc, schedule, event, upstream run.")

@@ -1,0 +1,121 @@
+"""The default policies: one request for all tasks of a step, that of the least expected cost.
+
+What comes in: the evidence of a step, and what other steps teach. What goes out: a :class:`Recommendation`. Pure. What
+a failure costs is the one knob: ``cheap``, ``balanced`` and ``safe`` are three settings of it (``presets``). How memory
+is sized, and what it was tried on, is told in ``docs/sizing.md``; the other resources in ``docs/policies.md``.
+
+Metaflow gives a retry no more memory than the attempt that ran out of it, so that the answer covers every task that the
+size stands on, and ``safe`` is the default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stepsize.analyzer.sizing import cores, gpu
+from stepsize.analyzer.sizing.certainty import confidence
+from stepsize.analyzer.sizing.lessons import ALONE
+from stepsize.analyzer.sizing.levels import MEMORY, Level, Sized, size
+from stepsize.analyzer.sizing.memory.static import static_settings
+from stepsize.analyzer.sizing.outcomes import nothing_ended, outcomes
+from stepsize.analyzer.sizing.outliers import outliers
+from stepsize.analyzer.sizing.peaks import level_peaks, memory_peaks
+from stepsize.analyzer.sizing.policy import DEFAULT_POLICY, Advice, Recommendation
+from stepsize.analyzer.sizing.presets import PRESETS
+from stepsize.analyzer.sizing.replays import replays
+
+if TYPE_CHECKING:
+    from stepsize.analyzer.sizing.lessons import Lessons
+    from stepsize.analyzer.sizing.memory.learner import Settings
+    from stepsize.analyzer.usage import StepEvidence
+
+KUBERNETES_DEFAULT_DISK_MB = 10_240
+"""What a step without ``disk`` gets (metaflow/plugins/kubernetes/kubernetes_decorator.py)."""
+
+_VRAM = Level(what="VRAM", read=lambda attempt: attempt.gpu_memory_peak_bytes, requested=lambda _: None)
+_DISK = Level(
+    what="Disk",
+    read=lambda attempt: attempt.disk_peak_bytes,
+    requested=lambda attempt: attempt.requested_disk_bytes,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeastCostPolicy:
+    """Memory, VRAM and disk at the least expected cost. CPU: the ``cpu_quantile`` of use over time.
+
+    ``failure_price``: what a failed attempt costs, in typical tasks of the flow.
+    """
+
+    name: str = DEFAULT_POLICY
+    failure_price: float = PRESETS[DEFAULT_POLICY]
+    cpu_quantile: float = 0.95
+
+    def recommend(self, evidence: StepEvidence, lessons: Lessons = ALONE) -> Recommendation:
+        """What the step should ask for, and why."""
+        if not evidence.ended:
+            return nothing_ended(evidence)
+        settings = static_settings(self.failure_price)
+        memory = _memory(evidence, lessons, settings)
+        return Recommendation(
+            memory_mb=memory.advice,
+            cpu=cores.advise(evidence, self.cpu_quantile),
+            gpu=gpu.advise(evidence),
+            vram_mb=_vram(evidence, settings),
+            disk_mb=_disk(evidence, settings),
+            reasons=outcomes(evidence),
+            confidence=confidence(evidence),
+            failures_expected_per_1000=memory.failures_per_1000,
+            failures_range_per_1000=memory.failures_range_per_1000,
+            replayed=memory.replayed,
+        )
+
+
+def cheap() -> LeastCostPolicy:
+    """The preset for work that may fail now and then."""
+    return _preset("cheap")
+
+
+def balanced() -> LeastCostPolicy:
+    """The preset between the other two."""
+    return _preset("balanced")
+
+
+def safe() -> LeastCostPolicy:
+    """The preset for flows that nobody watches."""
+    return _preset("safe")
+
+
+def _preset(name: str) -> LeastCostPolicy:
+    return LeastCostPolicy(name=name, failure_price=PRESETS[name])
+
+
+def _memory(evidence: StepEvidence, lessons: Lessons, settings: Settings) -> Sized:
+    peaks = memory_peaks(evidence)
+    if peaks is None:
+        unread = "Memory stays as it is: no attempt's peak could be read."
+        return Sized(advice=Advice(None, (unread,), held=unread))
+    sized = size(evidence, lessons, settings, MEMORY, peaks)
+    more = [*outliers(evidence), *replays(sized.replayed)]
+    if peaks.sampled_only:
+        more.append("The peak comes from samples alone: a short spike between two may have been missed.")
+    return sized.because(*more)
+
+
+def _vram(evidence: StepEvidence, settings: Settings) -> Advice:
+    peaks = level_peaks(evidence, _VRAM.read)
+    if peaks is None or peaks.highest_bytes == 0:
+        return Advice(None)
+    return size(evidence, ALONE, settings, _VRAM, peaks).advice
+
+
+def _disk(evidence: StepEvidence, settings: Settings) -> Advice:
+    peaks = level_peaks(evidence, _DISK.read)
+    newest = evidence.newest
+    if peaks is None or newest is None:
+        return Advice(None)
+    sized = size(evidence, ALONE, settings, _DISK, peaks)
+    if newest.requested_disk_bytes is None and (sized.advice.value or 0) <= KUBERNETES_DEFAULT_DISK_MB:
+        return Advice(None)  # the platform's default covers it: nothing to write into the flow
+    return sized.advice if sized.advice.value is not None or sized.advice.held else Advice(None)

@@ -1,0 +1,40 @@
+"""A step's own history in words: what would have been asked for before each of its runs, and what came of it. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from stepsize.model import BYTES_PER_MB
+from stepsize.sizes import GIB, gb_hours
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stepsize.analyzer.sizing.memory.static import Replayed
+
+NEWEST_RUNS = 20
+"""Runs that are looked at: what came before says little of what comes next."""
+_FEWEST_RUNS = 2
+
+
+def newest(replayed: Sequence[Replayed]) -> tuple[Replayed, ...]:
+    """The newest of them, oldest first."""
+    return tuple(replayed[-NEWEST_RUNS:])
+
+
+def replays(replayed: Sequence[Replayed]) -> tuple[str, ...]:
+    """A sentence on the newest runs, where there are two of them."""
+    runs = newest(replayed)
+    if len(runs) < _FEWEST_RUNS:
+        return ()
+    asked = sorted(run.request_bytes / BYTES_PER_MB for run in runs)
+    sizes = f"{asked[0]:,.0f} MB" if asked[0] == asked[-1] else f"{asked[0]:,.0f} to {asked[-1]:,.0f} MB"
+    tasks, missed = sum(run.tasks for run in runs), sum(run.too_small for run in runs)
+    enough = f"enough for all of {tasks:,} tasks" if not missed else f"too little for {missed:,} of {tasks:,} tasks"
+    held = gb_hours(math.fsum(run.allocated_byte_hours for run in runs) / GIB)
+    used = gb_hours(math.fsum(run.used_byte_hours for run in runs) / GIB)
+    requested = [run.requested_byte_hours for run in runs if run.requested_byte_hours is not None]
+    beside = f", {gb_hours(math.fsum(requested) / GIB)} as requested" if len(requested) == len(runs) else ""
+    when = f"Before each of the last {len(runs)} runs it would have asked for {sizes}"
+    return (f"{when}: {enough}, {held} held ({used} used{beside}).",)
