@@ -1,8 +1,8 @@
 """``receivers: otlp``: OTLP over gRPC and HTTP.
 
 Keys as upstream's otlpreceiver, configgrpc and confighttp. A protocol that is not named is not served. Ours alone are
-``limits``, ``max_connections``, ``max_header_bytes`` and gRPC's ``read_timeout``; times that upstream leaves without a
-bound have one here.
+``limits``, ``max_connections``, ``max_header_bytes``, gRPC's ``read_timeout`` and ``first_call_timeout``; times that
+upstream leaves without a bound have one here.
 """
 
 from __future__ import annotations
@@ -161,14 +161,20 @@ class GrpcConfig:
     read_timeout_s: float = option(
         duration_s, default=30.0, key="read_timeout", says="how long the message of a call may take to arrive"
     )
+    first_call_timeout_s: float = option(
+        duration_s,
+        default=_IDLE_S,
+        key="first_call_timeout",
+        says="a connection on which no call has been let through ends after so long",
+    )
     keepalive: KeepaliveConfig = option(Section(KeepaliveConfig), factory=KeepaliveConfig, says="pings and ages")
 
     def validate(self) -> None:
         """Refuse what cannot work."""
         if not 0 < self.max_recv_msg_size_mib <= _MAX_MESSAGE_MIB:
             raise ValueError(f"max_recv_msg_size_mib must be from 1 to {_MAX_MESSAGE_MIB}")
-        if not self.max_connections or not self.read_timeout_s:
-            raise ValueError("max_connections and read_timeout must be above 0")
+        if not self.max_connections or self.read_timeout_s <= 0 or self.first_call_timeout_s <= 0:
+            raise ValueError("max_connections, read_timeout and first_call_timeout must be above 0")
 
     @property
     def max_message_bytes(self) -> int:

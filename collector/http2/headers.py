@@ -23,8 +23,8 @@ MAX_LIST_BYTES = 16 << 10
 """Of all fields of a request, each counted as 32 bytes more than it is long (RFC 9113, 6.5.2), as clients are told."""
 _MOST_LIST_BYTES = 64 << 10
 """What is decoded nonetheless, so that who sends more than it was told can be answered. Beyond, the connection ends."""
-_REMEMBERED, _REMEMBERED_BYTES = 4, 1024
-"""So many blocks, and none that is larger: a client in order needs one or two, of some hundred bytes."""
+_REMEMBERED, _REMEMBERED_BYTES, _REMEMBERED_LIST_BYTES = 4, 1024, 8192
+"""So many blocks, none that is larger or says more: a client in order needs one or two, of some hundred bytes."""
 _NAME = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9a-z]+")
 _NOT_IN_VALUES = re.compile(rb"[\0\r\n]")
 _PSEUDO = {b":method", b":scheme", b":path", b":authority"}
@@ -72,9 +72,13 @@ class HeaderReader:
         if known is not None:
             return known
         head = _head(self.fields(block))
-        if len(block) <= _REMEMBERED_BYTES and len(self._known) < _REMEMBERED and _leaves_the_table(block):
+        if self._is_to_be_remembered(block, head):
             self._known[block] = head
         return head
+
+    def _is_to_be_remembered(self, block: bytes, head: Head) -> bool:
+        is_small = len(block) <= _REMEMBERED_BYTES and head.size_bytes <= _REMEMBERED_LIST_BYTES
+        return is_small and not head.fault and len(self._known) < _REMEMBERED and _leaves_the_table(block)
 
     def fields(self, block: bytes) -> list[tuple[bytes, bytes]]:
         """The fields of a block, whatever they are; raises as :meth:`head`."""

@@ -1,6 +1,6 @@
 """Streams of a connection (RFC 9113, 5): which are open, and what may be sent and received on each.
 
-What comes in: nothing. What goes out: records that :class:`~stepsize.collector.http2.connection.Connection` keeps.
+What comes in: nothing. What goes out: records that :class:`~stepsize.collector.http2.requests.Requests` keeps.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+FIRST_WINDOW = 65_535
+"""Bytes of content that may be sent on a stream before the other side lets more come (RFC 9113, 6.9.2)."""
 _REMEMBERED = 256
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from stepsize.collector.http2.headers import encoded
 from stepsize.collector.otlp import answer
+from stepsize.errors import DataError
 
 if TYPE_CHECKING:
     from stepsize.collector.http2.headers import Head
@@ -21,6 +22,7 @@ CONTENT_TYPE = "application/grpc"
 ENCODINGS = ("gzip", "deflate", "zstd", "snappy")
 """What messages may be packed with."""
 _PREFIX = struct.Struct(">BL")
+_MAX_ENCODING_CHARACTERS = 32
 _MAX_MESSAGE_CHARACTERS = 1000
 """Of words in a status: clients take 8 KiB of trailers, and the words are there twice."""
 _AS_THEY_ARE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
@@ -66,6 +68,11 @@ def no_grpc(status: int) -> bytes:
     return encoded([(":status", str(status)), ("content-length", "0")])
 
 
+def encoding(head: Head) -> str:
+    """What the client says that its message is packed with, cut to what can be told from what there is."""
+    return head.get("grpc-encoding")[:_MAX_ENCODING_CHARACTERS]
+
+
 def is_grpc(head: Head) -> bool:
     """Whether a request says that it is a call."""
     kind = head.get("content-type")
@@ -76,11 +83,11 @@ def timeout_s(head: Head) -> float | None:
     """How long the client waits for its answer; None where it does not say.
 
     Raises:
-        ValueError: it says nonsense.
+        DataError: it says nonsense.
     """
     text = head.get("grpc-timeout")
     if not text:
         return None
     if not (2 <= len(text) <= 9 and text[:-1].isascii() and text[:-1].isdigit() and text[-1] in _UNITS_S):
-        raise ValueError("grpc-timeout is up to eight digits and one of H, M, S, m, u and n")
+        raise DataError("grpc-timeout is up to eight digits and one of H, M, S, m, u and n")
     return int(text[:-1]) * _UNITS_S[text[-1]]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from stepsize.collector.http2.connection import Limits
+from stepsize.collector.http2.owner import Limits
 from stepsize.collector.otlp import answer
 from stepsize.collector.server.content import unpacked
 from stepsize.collector.server.grpc_calls import GrpcLimits
@@ -22,6 +22,7 @@ from stepsize.errors import StepsizeError
 if TYPE_CHECKING:
     from stepsize.collector.access.authenticator import Authenticator
     from stepsize.collector.components.otlp_receiver import GrpcConfig
+    from stepsize.collector.http2.headers import Head
     from stepsize.collector.server.grpc_calls import Call
     from stepsize.collector.server.reception import Reception
 
@@ -46,9 +47,9 @@ class OtlpGrpc:
         self._max_message_bytes = max_message_bytes
         self._authenticator = authenticator
 
-    def opened(self, call: Call) -> Refusal | None:
+    def opened(self, call: Call, head: Head) -> Refusal | None:
         """As :class:`~stepsize.collector.server.grpc_calls.Service`."""
-        path = call.head.path
+        path = head.path
         if path != _EXPORT:
             signal = path.startswith(_OTLP)
             message = (
@@ -58,17 +59,15 @@ class OtlpGrpc:
             )
             self.refused(SIGNAL if signal else INVALID)
             return Refusal(SIGNAL if signal else INVALID, 404, answer.UNIMPLEMENTED, message)
-        try:
-            self._reception.check()
-        except StepsizeError as error:
-            return self.turn_away(error)
+        self._reception.check()
         if self._authenticator is not None:
-            call.admission = asyncio.ensure_future(self._admit(self._authenticator, call))
+            credentials = head.get(self._authenticator.header)
+            call.admission = asyncio.ensure_future(self._admit(self._authenticator, credentials))
         return None
 
-    async def _admit(self, authenticator: Authenticator, call: Call) -> Refusal | None:
+    async def _admit(self, authenticator: Authenticator, credentials: str) -> Refusal | None:
         try:
-            if await authenticator.admits(call.head.get(authenticator.header)):
+            if await authenticator.admits(credentials):
                 return None
         except StepsizeError as error:  # too many are being checked, or nobody knows who may
             self.refused(CREDENTIALS)
@@ -106,6 +105,7 @@ def grpc_limits(config: GrpcConfig) -> GrpcLimits:
         message_bytes=config.max_message_bytes,
         read_timeout_s=config.read_timeout_s,
         connections=config.max_connections,
+        first_call_s=config.first_call_timeout_s,
         idle_s=parameters.max_connection_idle_s,
         age_s=parameters.max_connection_age_s,
         age_grace_s=parameters.max_connection_age_grace_s,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import hpack
 
-from stepsize.collector.http2.connection import Connection, Limits
+from stepsize.collector.http2.connection import Connection
+from stepsize.collector.http2.owner import Limits
 
 if TYPE_CHECKING:
     from stepsize.collector.http2.headers import Head
@@ -74,6 +75,12 @@ class Heard:
 
     def turned_away(self, bound: str) -> None:
         self.bounds.append(bound)
+
+    def forget(self) -> None:
+        """All that was told."""
+        self.told.clear()
+        self.streams.clear()
+        self.heads.clear()
 
 
 class Talk:

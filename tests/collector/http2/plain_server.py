@@ -7,8 +7,9 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
-from stepsize.collector.http2.connection import Connection, Limits
+from stepsize.collector.http2.connection import Connection
 from stepsize.collector.http2.headers import encoded
+from stepsize.collector.http2.owner import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

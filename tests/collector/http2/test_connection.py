@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from typing import Any
 
 import hpack
@@ -185,7 +186,7 @@ def test_an_early_answer_ends_the_request() -> None:
     talk.connection.answer(talk.owner.streams[1], b"\x88")
     assert reset_codes(talk.heard()) == {1: 0}
     assert talk.say(frame(DATA, 0, 1, b"x") * 3 + frame(DATA, END_STREAM, 1, b"x")) == []
-    assert [told[0] for told in talk.owner.told] == ["began"]
+    assert [told[0] for told in talk.owner.told] == ["began", "gone"]
 
 
 # attacks
@@ -198,9 +199,9 @@ def test_more_requests_than_agreed() -> None:
     assert reset_codes(said) == {5: REFUSED_STREAM}
     assert talk.owner.bounds == ["streams"]
     talk.say(frame(RST_STREAM, 0, 1, number(8)) + frame(RST_STREAM, 0, 3, number(8)))
-    talk.connection.working = 2
+    talk.connection.work_alone(2)
     assert reset_codes(talk.say(talk.request(7, None))) == {7: REFUSED_STREAM}
-    talk.connection.working = 1
+    talk.connection.work_alone(-1)
     assert talk.say(talk.request(9, None)) == []
 
 
@@ -271,6 +272,59 @@ def test_header_blocks_without_end() -> None:
     entry = talk.encoder.encode([*REQUEST, ("x", "y" * 4000)])
     bomb = entry + b"\xbe" * 10_000  # the newest entry of the table, ten thousand times
     assert talk.code(talk.say(frame(HEADERS, END_HEADERS | END_STREAM, 1, bomb))) == ENHANCE_YOUR_CALM
+
+
+def test_headers_that_are_remembered() -> None:
+    """Blocks that a client may say again are remembered only where they mean little, however short they are."""
+    talk = Talk(answers=b"")
+    long = ("x", "y" * 3500)
+    talk.say(talk.request(1, b"", [*REQUEST, long]))
+    block = talk.encoder.encode([*REQUEST, *[long] * 14])
+    assert len(block) < 100
+    tracemalloc.start()
+    try:
+        for place in range(4):
+            talk.say(frame(HEADERS, END_HEADERS | END_STREAM, 3 + 2 * place, block + bytes([0, 1, 97, 1, 48 + place])))
+        talk.owner.forget()
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert left < 20_000
+
+
+def test_windows_of_many_streams() -> None:
+    """Changing the window of all streams again and again costs as many streams as there are."""
+    change = b"".join(setting((4, size)) for size in range(60))
+    few = Talk()
+    assert few.code(few.say(change)) is None
+    talk = Talk()
+    talk.say(b"".join(talk.request(stream, None) for stream in range(1, 2001, 2)))
+    assert talk.code(talk.say(change)) == ENHANCE_YOUR_CALM
+    assert talk.owner.bounds == ["frames"]
+
+
+def test_windows_that_change_several_times_at_once() -> None:
+    """Of the settings of one frame the last counts, and each has to be possible."""
+    talk = Talk(answers=bytes(100))
+    talk.say(setting((4, 20), (4, 0x7FFFFFFF), (4, 10)))
+    talk.say(talk.request(1, None))
+    assert content_of(talk.say(frame(DATA, END_STREAM, 1, b"x")), 1) == bytes(10)
+    assert content_of(talk.say(setting((4, 0), (4, 70), (4, 40))), 1) == bytes(30)
+    talk.say(frame(WINDOW_UPDATE, 0, 1, number(50)))
+    talk.say(talk.request(3, None) + frame(WINDOW_UPDATE, 0, 3, number(1)))
+    assert talk.code(talk.say(setting((4, 0x7FFFFFFF), (4, 10)))) == FLOW_CONTROL_ERROR
+
+
+def test_answers_that_wait_for_all() -> None:
+    """Answers that wait for the connection's window go on in their order as it opens; what is taken back does not."""
+    talk = Talk(answers=bytes(65_535))
+    assert content_of(talk.say(talk.request(1, b"x")), 1) == bytes(65_535)
+    for stream in (3, 5, 7):
+        assert content_of(talk.say(talk.request(stream, b"x")), stream) == b""
+    talk.say(frame(RST_STREAM, 0, 5, number(8)))
+    said = talk.say(frame(WINDOW_UPDATE, 0, 0, number(65_635)))
+    assert [len(content_of(said, stream)) for stream in (3, 5, 7)] == [65_535, 0, 100]
+    assert set(talk.connection.streams) == {7}
 
 
 FRAMES = st.builds(

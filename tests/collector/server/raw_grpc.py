@@ -47,23 +47,29 @@ class Answer:
 
 
 @contextlib.contextmanager
-def connected(address: str) -> Iterator[RawGrpc]:
-    with contextlib.closing(RawGrpc(address)) as client:
+def connected(address: str, **more: int) -> Iterator[RawGrpc]:
+    with contextlib.closing(RawGrpc(address, **more)) as client:
         yield client
 
 
 @dataclass
 class RawGrpc:
-    """One connection."""
+    """One connection, whose system keeps so much that was not read; 0 is as much as it likes."""
 
     address: str
+    receive_bytes: int = 0
     answers: dict[int, Answer] = field(default_factory=dict)
     went_away: list[int] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
     is_closed: bool = False
 
     def __post_init__(self) -> None:
         host, _, port = self.address.rpartition(":")
-        self._socket = socket.create_connection((host, int(port)), DEADLINE_S)
+        self._socket = socket.socket()
+        self._socket.settimeout(DEADLINE_S)
+        if self.receive_bytes:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_bytes)
+        self._socket.connect((host, int(port)))
         self._encoder, self._decoder = hpack.Encoder(), hpack.Decoder()
         self._rest = b""
         self.send(PREFACE + setting())
@@ -73,6 +79,12 @@ class RawGrpc:
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
+
+    def send_until_reset(self, data: bytes) -> None:
+        """Send the same again and again, for as long as the other side is there; reads nothing."""
+        with contextlib.suppress(ConnectionError):
+            while True:
+                self.send(data)
 
     def begin(self, stream: int, *, ends: bool = False, path: str = PATH, method: str = "POST", **more: str) -> None:
         """The headers of a call."""
@@ -120,6 +132,7 @@ class RawGrpc:
                 self.send(frame(SETTINGS, ACK))
             elif kind == GOAWAY:
                 self.went_away.append(struct.unpack(">I", payload[:4])[0])
+                self.reasons.append(payload[8:].decode())
             if kind in (HEADERS, DATA) and flags & END_STREAM:
                 answer.is_whole = True
 

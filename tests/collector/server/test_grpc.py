@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tests.collector.server.raw_grpc import RawGrpc
 
 MIB = 1 << 20
+CALL_BYTES = 1024
+"""What an open call takes, its message apart."""
 OK, INVALID_ARGUMENT, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED = "0", "3", "4", "8", "12"
 
 
@@ -125,9 +127,10 @@ def test_clients_that_leave(place: Place) -> None:
         for stream in (1, 3):
             client.begin(stream)
             client.content(stream, prefixed(bytes(50_000))[:30_000], ends=False)
-        wait_for(lambda: metrics_of(place)["stepsize_in_flight_bytes"] == 60_000, "both take room")
+        both = 2 * (30_000 + CALL_BYTES)
+        wait_for(lambda: metrics_of(place)["stepsize_in_flight_bytes"] == both, "both take room")
         client.cancel(1)
-        wait_for(lambda: metrics_of(place)["stepsize_in_flight_bytes"] == 30_000, "one takes room")
+        wait_for(lambda: metrics_of(place)["stepsize_in_flight_bytes"] == both / 2, "one takes room")
         assert metrics_of(place)['stepsize_receiver_connections{receiver="otlp",transport="grpc"}'] == 1
     wait_for(lambda: metrics_of(place)["stepsize_in_flight_bytes"] == 0, "none takes room")
     assert metrics_of(place)['stepsize_receiver_connections{receiver="otlp",transport="grpc"}'] == 0
@@ -202,7 +205,7 @@ def test_calls_under_way_when_the_collector_ends(place: Place) -> None:
         content = prefixed(points(3))
         client.begin(1)
         client.content(1, content[:20], ends=False)
-        wait_for(lambda: metrics_of(place)["stepsize_in_flight_bytes"] == 20, "it is on its way")
+        wait_for(lambda: metrics_of(place)["stepsize_in_flight_bytes"] == 20 + CALL_BYTES, "it is on its way")
         collector.process.send_signal(signal.SIGTERM)
         while not client.went_away:
             client.hear()
