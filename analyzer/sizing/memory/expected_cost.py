@@ -43,13 +43,13 @@ class Prices:
     time_to_failure: float = 1.0
 
 
-def cheapest(predictive: Predictive, prices: Prices) -> int:
-    """The cell whose request is expected to cost least."""
-    total = _expected_costs(predictive, prices)
+def cheapest(predictive: Predictive, prices: Prices, charged: Floats | float = 0.0) -> int:
+    """The cell whose request is expected to cost least, with what is ``charged`` for each besides."""
+    total = _expected_costs(predictive, prices) + charged
     return CELLS - 1 - int(np.argmin(total[::-1]))
 
 
-def cheapest_retry(predictive: Predictive, prices: Prices, failed: int) -> int:
+def cheapest_retry(predictive: Predictive, prices: Prices, failed: int, charged: Floats | float = 0.0) -> int:
     """The cell to try after the attempt in cell ``failed`` was too small; at least the next one."""
     above = failed + 1
     if above >= CELLS - 1:
@@ -59,20 +59,20 @@ def cheapest_retry(predictive: Predictive, prices: Prices, failed: int) -> int:
     if not tasks.any() or not hours.any():
         return min(failed + DOUBLING, CELLS - 1)
     known = type(predictive)(tasks=tasks, hours=hours)
-    total = _expected_costs(known, prices)[above:]
+    total = (_expected_costs(known, prices) + charged)[above:]
     return CELLS - 1 - int(np.argmin(total[::-1]))
 
 
 def _expected_costs(predictive: Predictive, prices: Prices) -> Floats:
     """Expected cost of a first request in each cell, shape (CELLS,)."""
     allocated = MULTIPLIERS * prices.reference_cost
-    tasks_above, hours_above = _above(predictive.tasks), _above(predictive.hours)
+    tasks_above, hours_above = mass_above(predictive.tasks), mass_above(predictive.hours)
     first = allocated * _charged(hours_above[:], hours_above[0] + predictive.hours[0], prices.time_to_failure)
     after = np.minimum(np.arange(CELLS) + DOUBLING, CELLS - 1)
     again = allocated[after] * _charged(hours_above[after], hours_above, prices.time_to_failure)
     again += tasks_above * prices.failure
     again[-1] = 0.0
-    total: Floats = first + _summed_over_doublings(again)
+    total: Floats = first + summed_over_doublings(again)
     return total
 
 
@@ -82,14 +82,14 @@ def _charged(hours_failing: Floats, hours_trying: Floats | float, time_to_failur
     return charged
 
 
-def _above(mass: Floats) -> Floats:
+def mass_above(mass: Floats) -> Floats:
     """The mass in the cells above each cell."""
     above = np.zeros(CELLS)
     above[:-1] = np.cumsum(mass[:0:-1])[::-1]
     return above
 
 
-def _summed_over_doublings(term: Floats) -> Floats:
+def summed_over_doublings(term: Floats) -> Floats:
     """``term[i] + term[i + DOUBLING] + term[i + 2 * DOUBLING] + …`` for every cell."""
     padded = np.zeros(_ROUNDS * DOUBLING)
     padded[:CELLS] = term

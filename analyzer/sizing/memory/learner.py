@@ -22,28 +22,36 @@ from stepsize.analyzer.sizing.memory.competition import Competition
 from stepsize.analyzer.sizing.memory.exceedances import Exceedances
 from stepsize.analyzer.sizing.memory.history import History
 from stepsize.analyzer.sizing.memory.predictors.base import WINDOW, Evidence
-from stepsize.analyzer.sizing.memory.predictors.by_input import LinearInInput, Neighbours, PowerOfInput
+from stepsize.analyzer.sizing.memory.predictors.by_input import AlongCurve, Neighbours, line_in, power_of
 from stepsize.analyzer.sizing.memory.predictors.constant import Constant, Recent, RecentRuns
 from stepsize.analyzer.sizing.memory.predictors.same_item import SameItem
+from stepsize.analyzer.sizing.memory.predictors.same_word import SameWord
 from stepsize.analyzer.sizing.memory.proposal import Terms
+from stepsize.analyzer.sizing.memory.regime import Regime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from stepsize.analyzer.sizing.memory.arrays import Floats
-    from stepsize.analyzer.sizing.memory.history import Finished, Task
+    from stepsize.analyzer.sizing.memory.history import Finished, Stopped, Task
     from stepsize.analyzer.sizing.memory.predictors.base import Predictor
     from stepsize.analyzer.sizing.memory.proposal import Proposal
 
-_FIT_ALWAYS_BELOW = 32
-"""After each batch; from so many batches on when a thirty-second of them is new, or a task went above its request."""
 _FLOW_WEIGHT = 10.0
 """As many typical tasks of the workspace stand in for a flow's own while it has few."""
 
 
 def every_predictor() -> tuple[Predictor, ...]:
     """The predictors that compete where tasks are sized one by one; the first always has something to say."""
-    return (Constant(), Recent(), SameItem(), LinearInInput(), PowerOfInput(), Neighbours())
+    return (
+        Constant(),
+        Recent(),
+        SameItem(),
+        AlongCurve(line_in),
+        AlongCurve(power_of),
+        Neighbours(),
+        SameWord(),
+    )
 
 
 def static_predictors() -> tuple[Predictor, ...]:
@@ -62,6 +70,11 @@ class Settings:
         predictors: makes those that compete on a step; the first always has something to say.
         preference: how much of the first one's cost another may have before it is followed.
         window: how many tasks predictors look back.
+        new_share: predictors are fitted again when so large a share of the batches is new, or a task went above its
+            request; 0 is at every batch.
+        chance_of_change: so unlikely have the newest tasks to be to count as a change of the step that nobody
+            announced; 0 looks for changes at new versions of the code only (:mod:`.regime`).
+        fewest_below: so many batches have to lie below all others to show that less is needed now.
     """
 
     failure_price: float
@@ -70,6 +83,9 @@ class Settings:
     predictors: Callable[[], Sequence[Predictor]] = every_predictor
     preference: float = 0.97
     window: int = WINDOW
+    new_share: float = 1 / 32
+    chance_of_change: float = 0.0
+    fewest_below: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +131,20 @@ class Workspace:
     flows: dict[str, Mean] = field(default_factory=dict)
     is_taught: bool = False
 
-    def step(self, flow: str) -> StepLearner:
-        """A step of ``flow`` of which nothing is known yet."""
-        return StepLearner(self, flow)
+    def step(self, flow: str, *, lost_share: float = 1.0) -> StepLearner:
+        """A step of ``flow`` of which nothing is known yet.
 
-    def terms(self, flow: str) -> Terms:
-        """What a failure costs in ``flow``."""
+        ``lost_share``: of what a failed attempt did, the share that has to be done again; less than all of it where
+        checkpoints save the rest.
+        """
+        return StepLearner(self, flow, lost_share)
+
+    def terms(self, flow: str, lost_share: float = 1.0) -> Terms:
+        """What a failure costs in ``flow`` that loses so large a share of what was done."""
         typical = self.all_flows.byte_hours / self.all_flows.tasks if self.all_flows.tasks else 0.0
         own = self.flows.get(flow, Mean())
         mean = (own.byte_hours + _FLOW_WEIGHT * typical) / (own.tasks + _FLOW_WEIGHT)
-        return Terms(self.settings.failure_price * mean, self.settings.time_to_failure)
+        return Terms(self.settings.failure_price * mean * lost_share, self.settings.time_to_failure * lost_share)
 
     def learn(self, flow: str, known_batches: int, log_ratios: Floats | None, batch: Sequence[Finished]) -> None:
         """Tasks of a step of ``flow``, known at once, and their peaks over the largest before; None where they are the
@@ -144,10 +164,12 @@ class Workspace:
 class StepLearner:
     """One step of a workspace."""
 
-    def __init__(self, workspace: Workspace, flow: str) -> None:
-        self.history = History()
+    def __init__(self, workspace: Workspace, flow: str, lost_share: float) -> None:
+        settings = workspace.settings
+        self.history = History(Regime(settings.chance_of_change, settings.fewest_below))
         self._workspace = workspace
         self._flow = flow
+        self._lost_share = lost_share
         self._own = Exceedances(workspace.exceedances.prior)
         self._predictors = tuple(workspace.settings.predictors())
         self._competition = Competition(len(self._predictors), workspace.settings.preference)
@@ -174,7 +196,7 @@ class StepLearner:
     def learn(self, batch: Sequence[tuple[Sized, Finished]]) -> None:
         """Tasks that ended well, known at the same time, each with what had been asked for it."""
         tasks = [finished for _, finished in batch]
-        history, terms = self.history, self._workspace.terms(self._flow)
+        history, terms = self.history, self._terms()
         above = None
         if history.count:
             above = np.log(np.array([finished.peak_bytes for finished in tasks])) - math.log(history.largest_bytes)
@@ -186,22 +208,39 @@ class StepLearner:
             self._surprised = self._surprised or finished.peak_bytes > sized.request_bytes
         history.add(tasks)
 
+    def learn_stopped(self, batch: Sequence[Stopped]) -> None:
+        """Tasks that never ended well; a request is not lower for any of them."""
+        for stopped in batch:
+            self.history.add_stopped(stopped)
+        self._surprised = self._surprised or bool(batch)
+
     def _first(self, task: Task) -> Sized:
         workspace = self._workspace
-        if not workspace.settings.cold_start:
-            return Sized(task, task.requested_bytes)
-        proposal = first_request(workspace.first, workspace.terms(self._flow))
-        if proposal is None or proposal.request_bytes >= task.requested_bytes:
-            return Sized(task, task.requested_bytes)
+        asked = max([task.requested_bytes, *(_enough_after(stopped) for _, stopped in self.history.stopped)])
+        if not workspace.settings.cold_start or self.history.stopped:
+            return Sized(task, asked)
+        proposal = first_request(workspace.first, self._terms())
+        if proposal is None or proposal.request_bytes >= asked:
+            return Sized(task, asked)
         return Sized(task, proposal.request_bytes, (), proposal)
 
     def _fit_where_due(self) -> None:
-        batches = self.history.batches
-        due = max(self._fitted_at + 1, self._fitted_at * (1 + 1 / _FIT_ALWAYS_BELOW))
-        if batches < due and not self._surprised:
+        known, settings = self.history.batches, self._workspace.settings
+        due = max(self._fitted_at + 1, self._fitted_at * (1 + settings.new_share))
+        if known < due and not self._surprised:
             return
-        evidence = Evidence(self.history, self._own, self._workspace.exceedances, self._workspace.settings.window)
-        terms = self._workspace.terms(self._flow)
+        batches = self.history.alike_batches
+        window = min(settings.window, self.history.tasks_in(batches))
+        evidence = Evidence(self.history, self._own, self._workspace.exceedances, window, batches)
+        terms = self._terms()
         for predictor in self._predictors:
             predictor.fit(evidence, terms)
-        self._fitted_at, self._surprised = batches, False
+        self._fitted_at, self._surprised = known, False
+
+    def _terms(self) -> Terms:
+        return self._workspace.terms(self._flow, self._lost_share)
+
+
+def _enough_after(stopped: Stopped) -> float:
+    """What to give a step of which no task ended well: twice what ran out of memory, as much as others reached."""
+    return 2 * stopped.at_least_bytes if stopped.ran_out else stopped.at_least_bytes

@@ -15,6 +15,7 @@ import numpy as np
 from stepsize.analyzer.sizing.memory.expected_cost import Prices, cheapest, cheapest_retry
 from stepsize.analyzer.sizing.memory.grid import CELLS, MULTIPLIERS, STEP, ZERO, cells
 from stepsize.analyzer.sizing.memory.predictive import Predictive, Tail, predict
+from stepsize.analyzer.sizing.memory.stopped import NONE, charge
 
 if TYPE_CHECKING:
     from stepsize.analyzer.sizing.memory.arrays import Floats
@@ -36,6 +37,8 @@ class Proposal:
     predictive: Predictive
     prices: Prices
     cell: int
+    charged: Floats | float = 0.0
+    """What tasks that never ended well add to the cost of each cell."""
 
     @property
     def request_bytes(self) -> float:
@@ -52,7 +55,8 @@ class Proposal:
         failed = int(cells(np.array([math.log(failed_bytes / self.reference_bytes)]))[0])
         if failed >= CELLS - 2:
             return 2 * failed_bytes
-        retry = self.reference_bytes * float(MULTIPLIERS[cheapest_retry(self.predictive, self.prices, failed)])
+        cell = cheapest_retry(self.predictive, self.prices, failed, self.charged)
+        retry = self.reference_bytes * float(MULTIPLIERS[cell])
         return retry if retry > failed_bytes else 2 * failed_bytes
 
 
@@ -63,11 +67,13 @@ def propose(
     tail: Tail,
     terms: Terms,
     *,
+    stopped: Floats = NONE,
     covers_seen: bool = False,
 ) -> Proposal:
     """The cheapest request for a task expected at ``location_bytes``.
 
     ``log_ratios``: peaks seen, as logarithms over where each was expected; shape (n,). ``hours``: their run times.
+    ``stopped``: the same of tasks that never ended well, of what they reached.
     ``covers_seen``: nothing that would have been too small for the largest of them will do.
     """
     largest = float(log_ratios.max())
@@ -78,5 +84,8 @@ def propose(
         time_to_failure=terms.time_to_failure,
     )
     predictive = predict(log_ratios - largest, hours, tail)
-    cell = cheapest(predictive, prices)
-    return Proposal(reference, predictive, prices, max(cell, ZERO) if covers_seen else cell)
+    charged: Floats | float = 0.0
+    if len(stopped):
+        charged = charge(stopped - largest, predictive, tail.excess, len(log_ratios), prices)
+    cell = cheapest(predictive, prices, charged)
+    return Proposal(reference, predictive, prices, max(cell, ZERO) if covers_seen else cell, charged)

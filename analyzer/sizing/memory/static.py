@@ -37,6 +37,10 @@ _EVERY_TASK = 100_000
 _RUN_LOST = 2.0
 """A failed task fails its run: it costs so many times what it costs where only the task goes again."""
 _PREFERENCE = 0.85
+_CHANCE_OF_CHANGE = 0.002
+"""Runs that lie apart from all those before them so unlikely by chance are of another step, from then on."""
+_FEWEST_BELOW = 5
+"""Less is asked for after so many runs that all needed less: to wait costs memory, to be wrong costs a run."""
 _Z_90 = 1.645
 _BEYOND_SHARE, _BEYOND_INDEX = 0.05, 2.0
 """Of the tasks that went above all before them, the share that went above e times the largest, and how fast it falls
@@ -131,6 +135,9 @@ def static_settings(failure_price: float, time_to_failure: float = 1.0, *, cold_
         predictors=static_predictors,
         preference=_PREFERENCE,
         window=_EVERY_TASK,
+        new_share=0.0,
+        chance_of_change=_CHANCE_OF_CHANGE,
+        fewest_below=_FEWEST_BELOW,
     )
 
 

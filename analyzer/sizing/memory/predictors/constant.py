@@ -25,11 +25,13 @@ class Constant:
 
     def fit(self, evidence: Evidence, terms: Terms) -> None:
         """Take in the history as it is now."""
-        history = evidence.history
-        log_peaks = history.log_peaks(evidence.window)
-        above = tail(log_peaks, history.batches, evidence.siblings, evidence.own)
-        hours = history.hours(evidence.window)
-        self._fitted = propose(log_peaks, hours, 1.0, above, terms, covers_seen=self.covers_seen)
+        history, window = evidence.history, evidence.window
+        log_peaks = history.log_peaks(window)
+        above = tail(log_peaks, evidence.batches, evidence.siblings, evidence.own)
+        stopped = evidence.stopped(window)
+        self._fitted = propose(
+            log_peaks, history.hours(window), 1.0, above, terms, stopped=stopped, covers_seen=self.covers_seen
+        )
 
     def propose(self, task: Task) -> Proposal | None:  # noqa: ARG002 -- the same for every task
         """The request."""
@@ -45,12 +47,14 @@ class Recent:
 
     def fit(self, evidence: Evidence, terms: Terms) -> None:
         """Take in the history as it is now."""
-        history = evidence.history
-        if history.count <= self.newest:
+        history, newest = evidence.history, self.newest
+        self._fitted = None
+        if min(history.count, evidence.window) <= newest:
             return
-        log_peaks = history.log_peaks(self.newest)
-        above = tail(log_peaks, self.newest, None, None)
-        self._fitted = propose(log_peaks, history.hours(self.newest), 1.0, above, terms)
+        log_peaks = history.log_peaks(newest)
+        above = tail(log_peaks, newest, None, None)
+        stopped = evidence.stopped(newest)
+        self._fitted = propose(log_peaks, history.hours(newest), 1.0, above, terms, stopped=stopped)
 
     def propose(self, task: Task) -> Proposal | None:  # noqa: ARG002 -- the same for every task
         """The request, once there are more peaks than these."""
@@ -68,12 +72,16 @@ class RecentRuns:
     def fit(self, evidence: Evidence, terms: Terms) -> None:
         """Take in the history as it is now."""
         history = evidence.history
-        if history.batches <= self.newest:
+        self._fitted = None
+        if evidence.batches <= self.newest:
             return
         count = history.tasks_in(self.newest)
         log_peaks = history.log_peaks(count)
         above = tail(log_peaks, self.newest, evidence.siblings, None)
-        self._fitted = propose(log_peaks, history.hours(count), 1.0, above, terms, covers_seen=self.covers_seen)
+        stopped = evidence.stopped(count)
+        self._fitted = propose(
+            log_peaks, history.hours(count), 1.0, above, terms, stopped=stopped, covers_seen=self.covers_seen
+        )
 
     def propose(self, task: Task) -> Proposal | None:  # noqa: ARG002 -- the same for every task
         """The request, once there are more runs than these."""

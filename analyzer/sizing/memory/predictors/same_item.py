@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +20,7 @@ _FEWEST_CHANGES = 2
 
 @dataclass(slots=True)
 class SameItem:
-    """From the item's last peak, once two items were seen again."""
+    """From the item's last peak, or what it has reached without ending well since; once two items were seen again."""
 
     _history: History | None = field(default=None, init=False)
     _changes: Floats | None = field(default=None, init=False)
@@ -39,8 +39,10 @@ class SameItem:
         """The request for this item."""
         if self._history is None or self._changes is None or self._hours is None or self._terms is None:
             return None
-        last = None if task.item is None else self._history.last_of_item.get(task.item)
+        last = None if task.item is None else self._history.last_of_item(task.item)
         if last is None:
             return None
+        peak, reached = last
         above = tail(self._changes, len(self._changes), None, None)
-        return propose(self._changes, self._hours, last, above, self._terms)
+        proposal = propose(self._changes, self._hours, peak, above, self._terms)
+        return replace(proposal, reference_bytes=proposal.reference_bytes * (reached / peak))
