@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # Attribute → column of `tasks`. Which of them is newest counts: annotations and hosts become known late.
-_TEXTS: Mapping[str, str] = {
+TEXTS: Mapping[str, str] = {
     Attr.ITEM: "item",
     Attr.CODE_VERSION: "code_version",
     Attr.RUN_ORIGIN: "run_origin",
@@ -28,19 +28,19 @@ _TEXTS: Mapping[str, str] = {
     "cloud.region": "cloud_region",
     "host.type": "instance_type",
 }
-_NUMBERS: Mapping[str, str] = {
+NUMBERS: Mapping[str, str] = {
     Attr.REQUEST_CPU: "requested_cpu",
     Attr.REQUEST_MEMORY: "requested_memory_bytes",
     Attr.REQUEST_GPU: "requested_gpu",
     Attr.REQUEST_DISK: "requested_disk_bytes",
     Attr.REQUEST_TIMEOUT: "requested_timeout_s",
 }
-_FLAGS: Mapping[str, str] = {
+FLAGS: Mapping[str, str] = {
     Attr.HOST_SPOT: "instance_spot",
     Attr.HOST_DEDICATED: "instance_dedicated",
 }
 _THREADS: Mapping[str, str] = {Attr.ENVIRONMENT_PREFIX + name: name for name in THREAD_VARIABLES}
-_NAMES = frozenset((*_TEXTS, *_NUMBERS, *_FLAGS))
+_NAMES = frozenset((*TEXTS, *NUMBERS, *FLAGS))
 
 
 def describes(attributes: Mapping[str, Any]) -> bool:
@@ -50,15 +50,15 @@ def describes(attributes: Mapping[str, Any]) -> bool:
 
 def describe(described: dict[str, Any], attributes: Mapping[str, Any]) -> None:
     """Add what ``attributes`` say to the columns that are known."""
-    for name, column in _TEXTS.items():
+    for name, column in TEXTS.items():
         if (text := attributes.get(name)) is not None:
             described[column] = str(text)
     if "cloud_vendor" in described:  # as the catalogue has it, so that prices can be found
         described["cloud_vendor"] = model.CLOUD_VENDORS.get(described["cloud_vendor"], described["cloud_vendor"])
-    for name, column in _NUMBERS.items():
+    for name, column in NUMBERS.items():
         if (number := figure(name, attributes.get(name))) is not None:
             described[column] = round(number) if column.endswith("_bytes") else number
-    for name, column in _FLAGS.items():
+    for name, column in FLAGS.items():
         if isinstance(flag := attributes.get(name), bool):
             described[column] = flag
     threads = {column: str(attributes[name]) for name, column in _THREADS.items() if name in attributes}

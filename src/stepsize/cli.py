@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "match": "stepsize.commands.match",
     "backtest": "stepsize.commands.backtest",
     "compact": "stepsize.commands.compact",
+    "rollup": "stepsize.commands.rollup",
     "erase": "stepsize.commands.erase",
     "doctor": "stepsize.commands.doctor",
     "demo": "stepsize.commands.demo",

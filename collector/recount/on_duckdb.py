@@ -1,0 +1,56 @@
+"""The roll-up on this machine, by DuckDB.
+
+What comes in and goes out: see :mod:`stepsize.collector.recount.engine`. Holds as much in memory as it is told, and
+what lies between the stages in a directory of its own beside it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from stepsize.collector.recount.engine import BATCH_ROWS, sql_of
+from stepsize.collector.recount.rows import plan
+from stepsize.collector.recount.stored import POINTS
+from stepsize.errors import LakeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+
+    from stepsize.collector.recount.rows import Rules
+
+# Spark's `$['name']` as DuckDB's `$."name"`: a name may hold dots.
+_JSON_MACRO = """
+CREATE MACRO get_json_object(text, path) AS json_extract_string(text, '$."' || path[4:-3] || '"')
+"""
+
+
+class DuckDBEngine:
+    """DuckDB in this process; what does not fit in ``memory_bytes`` goes to disk, below ``TMPDIR``."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        self._memory_bytes = memory_bytes
+
+    def task_rows(self, files: Sequence[str], rules: Rules) -> Iterator[pa.RecordBatch]:
+        """See :class:`~stepsize.collector.recount.engine.Engine`."""
+        with tempfile.TemporaryDirectory(prefix="stepsize-rollup-") as directory, duckdb.connect() as connection:
+            connection.execute(f"SET memory_limit = '{self._memory_bytes}B'")
+            connection.execute("SET temp_directory = $1", [directory])
+            connection.execute("SET preserve_insertion_order = false")  # which takes memory, and nobody asks for order
+            try:
+                yield from _evaluated(connection, files, rules)
+            except duckdb.Error as error:
+                raise LakeError(f"the roll-up ended: {str(error).splitlines()[0]}") from None
+
+
+def _evaluated(connection: duckdb.DuckDBPyConnection, files: Sequence[str], rules: Rules) -> Iterator[pa.RecordBatch]:
+    connection.execute(_JSON_MACRO)
+    connection.read_parquet(list(files), hive_partitioning=False, union_by_name=True).create_view(POINTS)
+    planned = plan(rules)
+    for stage in planned.stages:
+        connection.execute(f"CREATE TEMP TABLE {stage.name} AS {sql_of(stage.rows, 'duckdb')}")
+    yield from connection.sql(sql_of(planned.rows, "duckdb")).to_arrow_reader(BATCH_ROWS)

@@ -1,0 +1,72 @@
+"""The roll-up on a Spark cluster.
+
+What comes in and goes out: see :mod:`stepsize.collector.recount.engine`. Which cluster that is, and how much it may
+take, is Spark's own configuration (``spark-defaults.conf``, ``SPARK_CONF_DIR``, ``spark-submit``): nothing of it is set
+here. The workers need neither this package nor Python.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from stepsize.collector.recount.engine import BATCH_ROWS, sql_of
+from stepsize.collector.recount.rows import plan
+from stepsize.collector.recount.stored import COLUMNS, POINTS
+from stepsize.collector.recount.stored_rows import MADE
+from stepsize.errors import LakeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from stepsize.collector.recount.rows import Rules
+
+_TYPES = {"string": "string", "int32": "int", "int64": "bigint", "float64": "double"}
+
+
+class SparkEngine:
+    """Spark, through a session of its own that ends with the roll-up."""
+
+    def task_rows(self, files: Sequence[str], rules: Rules) -> Iterator[pa.RecordBatch]:
+        """See :class:`~stepsize.collector.recount.engine.Engine`."""
+        from pyspark.errors import PySparkException  # noqa: PLC0415 - heavy, and an extra
+        from pyspark.sql import SparkSession  # noqa: PLC0415 - as above
+
+        try:
+            session = SparkSession.builder.appName("stepsize rollup").getOrCreate()
+        except (PySparkException, OSError) as error:
+            raise LakeError(f"Spark does not start: {_first_line(error)}; see its own lines above") from None
+        try:
+            yield from _evaluated(session, files, rules)
+        except PySparkException as error:
+            raise LakeError(f"the roll-up ended: {_first_line(error)}") from None
+        finally:
+            session.stop()
+
+
+def _evaluated(session: SparkSession, files: Sequence[str], rules: Rules) -> Iterator[pa.RecordBatch]:
+    schema = ", ".join(f"`{name}` {_TYPES[kind]}" for name, kind in COLUMNS.items())
+    session.read.schema(schema).parquet(*files).createOrReplaceTempView(POINTS)
+    planned = plan(rules)
+    for stage in planned.stages:
+        session.sql(sql_of(stage.rows, "pyspark")).persist().createOrReplaceTempView(stage.name)
+    yield from _batches(session.sql(sql_of(planned.rows, "pyspark")))
+
+
+def _batches(rows: DataFrame) -> Iterator[pa.RecordBatch]:
+    """The rows as they come from the cluster, a part at a time."""
+    taken = []
+    for row in rows.toLocalIterator():
+        taken.append(row.asDict(recursive=True))
+        if len(taken) == BATCH_ROWS:
+            yield pa.RecordBatch.from_pylist(taken, MADE)
+            taken = []
+    if taken:
+        yield pa.RecordBatch.from_pylist(taken, MADE)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
