@@ -45,6 +45,7 @@ _WINDOW = 600
 _KEPT_FROM, _KEPT_TO = 0.8, 4.0
 """A timeout between these shares of what would be advised stays: the edit would change little."""
 _SETUP_SHARE = 0.1
+_TOLERANCE_S = 1.0
 _SHORTEST_S = 1.0
 
 
@@ -153,15 +154,17 @@ def decorator(timeout_s: int) -> str:
 
 
 def _ran_into(evidence: StepEvidence) -> list[Attempt]:
-    """The attempts that a timeout ended: it is known, and they did not end well about when it was over.
+    """The attempts that a timeout ended: it is known, and they did not end well when it was over.
 
-    A pod or job is ended by a clock that began before the attempt's own.
+    In the task it raises an error, which fails the attempt. A pod or job is killed instead, by a clock that began before
+    the attempt's own, so that the attempt's time is a little short of it.
     """
     ended = []
     for attempt in evidence.ended:
         limit_s = attempt.requested_timeout_s
         if limit_s and attempt.outcome not in (Outcome.OK, Outcome.OOM) and attempt.duration_s is not None:
-            earlier_s = min(SETUP_S, _SETUP_SHARE * limit_s)
+            killed = attempt.outcome is not Outcome.FAILED
+            earlier_s = min(SETUP_S, _SETUP_SHARE * limit_s) if killed else _TOLERANCE_S
             if attempt.duration_s >= limit_s - earlier_s:
                 ended.append(attempt)
     return ended

@@ -125,6 +125,25 @@ def test_attempts_that_hung_do_not_raise_it() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("outcome", "minutes", "by_timeout"),
+    [
+        (Outcome.FAILED, 60, True),  # an error in the task, when the time is over
+        (Outcome.FAILED, 58, False),  # an error of its own
+        (Outcome.KILLED, 58, True),  # a pod, whose time began before the task's
+        (Outcome.LOST, 56, True),
+        (Outcome.KILLED, 50, False),
+        (Outcome.OOM, 60, False),
+        (Outcome.OK, 60, False),
+    ],
+)
+def test_attempts_that_a_timeout_ended_are_told_from_others(outcome: Outcome, minutes: float, by_timeout: bool) -> None:
+    """By how they ended, and how long they ran."""
+    other = attempt(task="x", outcome=outcome, duration_s=minutes * MINUTE_S, requested_timeout_s=HOUR_S)
+    said_so = [reason for reason in advise(evidence(*with_timeout(60), other)).reasons if "was ended by" in reason]
+    assert bool(said_so) == by_timeout
+
+
 def test_where_none_ended_well_nothing_is_advised() -> None:
     """Whether they hung or needed longer cannot be told."""
     ended = attempt(outcome=Outcome.LOST, duration_s=HOUR_S, requested_timeout_s=HOUR_S)
