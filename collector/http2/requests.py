@@ -212,5 +212,6 @@ class Requests:
     def _forget(self, stream: Stream, *, overlooked: bool) -> None:
         del self.open[stream.number]
         self._ended.add(stream.number, overlooked=overlooked)
-        self._sender.forget(stream)
+        if stream.last:
+            self._sender.forget(stream)
         self._owner.gone(stream)

@@ -181,19 +181,19 @@ class Calls:
 
     async def _work(self, call: Call) -> None:
         """Answer a call whose message is there."""
-        service, stream = self._service, call.stream
+        told: tuple[bytes, ...] = ()  # nothing after a defect
         try:
             refusal = await call.admission if call.admission is not None else None
             if refusal is None:
                 encoding = _encoding_of(call)
-                response = await service.answer(self._message_of(call), encoding)
-                self.http2.answer(stream, grpc_messages.HEAD, grpc_messages.prefixed(response), grpc_messages.TRAILERS)
+                response = await self._service.answer(self._message_of(call), encoding)
+                told = grpc_messages.HEAD, grpc_messages.prefixed(response), grpc_messages.TRAILERS
             else:
-                self._tell(call, refusal)
+                told = (_status_of(refusal),)
         except StepsizeError as error:
-            self._turn_away(call, error)
+            told = (_status_of(self._service.turn_away(error)),)
         finally:
-            self._done(call)
+            self._done(call, told)
 
     def _message_of(self, call: Call) -> bytes:
         """The message, which is kept in place of what came: it is there once."""
@@ -201,24 +201,26 @@ class Calls:
         self._in_flight.give(PREFIX_BYTES)
         return message
 
-    def _done(self, call: Call) -> None:
+    def _done(self, call: Call, told: tuple[bytes, ...]) -> None:
         call.is_worked_on = False
         self.busy_s = self._clock_s()
         call.deadline_s = self.busy_s + WRITE_S
         if call.is_gone:
             self.http2.work_alone(-1)
-        elif not call.stream.is_answered:  # a defect: asyncio logs it, the client must not wait
+        elif told:
+            self.http2.answer(call.stream, *told)
+        else:  # asyncio logs a defect, the client must not wait
             self.http2.drop(call.stream, frames.INTERNAL_ERROR)
-        self._release(call)
+        if call.held_bytes:  # it is not over, or was before it was done
+            self._release(call)
         self._flush()
 
     def _turn_away(self, call: Call, error: StepsizeError) -> None:
         self._tell(call, self._service.turn_away(error))
 
     def _tell(self, call: Call, refusal: Refusal) -> None:
-        """Answer a call with why it is turned away."""
-        block = grpc_messages.failure(refusal.grpc, refusal.message, refusal.retry_after_s)
-        self.http2.answer(call.stream, block)
+        """Answer a call with why it is turned away; then it is over."""
+        self.http2.answer(call.stream, _status_of(refusal))
 
     def _release(self, call: Call) -> None:
         """The message of a call takes no more room; what else it held is given back when it is over."""
@@ -243,6 +245,10 @@ class Calls:
             else:
                 self._service.refused(_TOO_SLOW.bound)
                 self._tell(call, _TOO_SLOW)
+
+
+def _status_of(refusal: Refusal) -> bytes:
+    return grpc_messages.failure(refusal.grpc, refusal.message, refusal.retry_after_s)
 
 
 def _encoding_of(call: Call) -> str:
