@@ -156,8 +156,8 @@ def decorator(timeout_s: int) -> str:
 def _ran_into(evidence: StepEvidence) -> list[Attempt]:
     """The attempts that a timeout ended: it is known, and they did not end well when it was over.
 
-    In the task it raises an error, which fails the attempt. A pod or job is killed instead, by a clock that began before
-    the attempt's own, so that the attempt's time is a little short of it.
+    In the task it raises an error, which fails the attempt. A pod or job is killed instead, by a clock that began
+    before the attempt's own, so that the attempt's time is a little short of it.
     """
     ended = []
     for attempt in evidence.ended:
