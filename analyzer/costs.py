@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from stepsize.analyzer.matching import Need
-from stepsize.analyzer.sizing.cores import telling
+from stepsize.analyzer.sizing.cpu import telling
 from stepsize.analyzer.sizing.rounding import stretch
 from stepsize.model import BYTES_PER_MB
 from stepsize.sizes import MIB

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from stepsize.analyzer.costs import Amounts, Costs, PriceList, Quotes, price
 from stepsize.analyzer.lessons import lessons
-from stepsize.analyzer.sizing.cores import cores_used
+from stepsize.analyzer.sizing.cpu import cores_used
 from stepsize.analyzer.sizing.lessons import ALONE
 from stepsize.analyzer.sizing.replays import newest
 from stepsize.analyzer.spread import Spread, cpu_spread, memory_spread

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stepsize.analyzer.sizing import cores, gpu
+from stepsize.analyzer.sizing import cpu, gpu
 from stepsize.analyzer.sizing.certainty import confidence
 from stepsize.analyzer.sizing.lessons import ALONE
 from stepsize.analyzer.sizing.levels import MEMORY, Level, Sized, size
@@ -43,14 +43,15 @@ _DISK = Level(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeastCostPolicy:
-    """Memory, VRAM and disk at the least expected cost. CPU: the ``cpu_quantile`` of use over time.
+    """Memory, VRAM and disk at the least expected cost; cores at the least cost of holding them and of waiting.
 
-    ``failure_price``: what a failed attempt costs, in typical tasks of the flow.
+    ``failure_price``: what a failed attempt costs, in typical tasks of the flow. ``waiting``: what being short of cores
+    does.
     """
 
     name: str = DEFAULT_POLICY
     failure_price: float = PRESETS[DEFAULT_POLICY]
-    cpu_quantile: float = 0.95
+    waiting: cpu.CpuSettings = cpu.SAFE
 
     def recommend(self, evidence: StepEvidence, lessons: Lessons = ALONE) -> Recommendation:
         """What the step should ask for, and why."""
@@ -60,7 +61,7 @@ class LeastCostPolicy:
         memory = _memory(evidence, lessons, settings)
         return Recommendation(
             memory_mb=memory.advice,
-            cpu=cores.advise(evidence, self.cpu_quantile),
+            cpu=cpu.advise(evidence, self.waiting),
             gpu=gpu.advise(evidence),
             vram_mb=_vram(evidence, settings),
             disk_mb=_disk(evidence, settings),
@@ -88,7 +89,7 @@ def safe() -> LeastCostPolicy:
 
 
 def _preset(name: str) -> LeastCostPolicy:
-    return LeastCostPolicy(name=name, failure_price=PRESETS[name])
+    return LeastCostPolicy(name=name, failure_price=PRESETS[name], waiting=cpu.preset(name))
 
 
 def _memory(evidence: StepEvidence, lessons: Lessons, settings: Settings) -> Sized:

@@ -1,0 +1,54 @@
+"""The number of cores that costs least, or is fastest within a budget.
+
+What comes in: how long a task takes at n cores, numbers of cores to choose from, and settings. What goes out: one of
+the numbers. Pure.
+
+A task on n cores costs n for each second that it takes, and the price of waiting for each of these seconds in which it
+has fewer cores than it could use. Both are in core seconds, so that prices of clouds cancel. This is the newsvendor's
+problem (Arrow, Harris and Marschak, "Optimal Inventory Policy", Econometrica 19, 1951), whose answer is a quantile of
+use. Which one it is follows from what a core costs beside a second of waiting: a step of one core gets nearly all that
+it ever uses, for next to nothing; one of ninety-six gets what it keeps busy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stepsize.analyzer.sizing.cpu.run_time import RunTime
+    from stepsize.analyzer.sizing.cpu.settings import CpuSettings
+
+_TIE = 1 - 1e-9
+"""More cores have to be better by more than rounding."""
+
+
+def core_time(run_time: RunTime, cores: float) -> float:
+    """Core seconds held, in multiples of the run time that was measured."""
+    return cores * run_time.stretch(cores)
+
+
+def cost(run_time: RunTime, cores: float, settings: CpuSettings) -> float:
+    """Core seconds held, and what waiting costs, in multiples of the run time that was measured."""
+    return core_time(run_time, cores) + settings.waiting_cores * run_time.held_back(cores)
+
+
+def choose(run_time: RunTime, candidates: Iterable[float], settings: CpuSettings) -> float:
+    """The best of ``candidates``, of which there is at least one; of equals the fewest cores."""
+    numbers = sorted(candidates)
+    if settings.budget is None:
+        return _lowest(numbers, [cost(run_time, cores, settings) for cores in numbers])
+    held = [core_time(run_time, cores) for cores in numbers]
+    affordable = settings.budget * min(held) / _TIE
+    numbers = [cores for cores, core_s in zip(numbers, held, strict=True) if core_s <= affordable]
+    return _lowest(numbers, [run_time.stretch(cores) for cores in numbers])
+
+
+def _lowest(numbers: list[float], values: list[float]) -> float:
+    """The number with the lowest value: an ascending one is taken only for less than its forerunners' value."""
+    best = 0
+    for index, value in enumerate(values):
+        if value < values[best] * _TIE:
+            best = index
+    return numbers[best]
