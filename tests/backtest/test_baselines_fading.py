@@ -52,6 +52,31 @@ def test_the_smallest_and_the_largest_bucket() -> None:
     assert 1e12 <= large.percentile(0.9) <= 1.05e12
 
 
+def test_samples_fade_as_in_kubernetes_own_test() -> None:
+    """TestDecayingHistogramPercentiles: 1, 2, 3, 4 as often as they say, a half-life apart, weigh 1/8, 2/4, 3/2 and 4:
+    up to 2 %, 10 %, 34 % and all."""
+    histogram = DecayingHistogram(3600.0)
+    for value in (1, 2, 3, 4):
+        for _ in range(value):
+            histogram.add(value * 1e9, 1234567890 + value * 3600.0)
+    ends = [histogram.percentile(fraction) for fraction in (0.0, 0.02, 0.03, 0.10, 0.11, 0.34, 0.35, 1.0)]
+    assert ends == pytest.approx([1e9, 1e9, 2e9, 2e9, 3e9, 3e9, 4e9, 4e9], rel=0.05)
+
+
+def test_a_large_weight_fades_as_in_kubernetes_own_test() -> None:
+    """TestSimpleDecay: a thousand of 2, and one of 1 twenty half-lives later, which weighs a thousand times as much as
+    they do. TestLongtermDecay: after a hundred and one half-lives nothing is left of the first."""
+    histogram = DecayingHistogram(3600.0)
+    for _ in range(1000):
+        histogram.add(2e9, 0.0)
+    histogram.add(1e9, 20 * 3600.0)
+    assert [histogram.percentile(f) for f in (0.999, 1.0)] == pytest.approx([1e9, 2e9], rel=0.05)
+    later = DecayingHistogram(3600.0)
+    later.add(2e9, 0.0)
+    later.add(1e9, 101 * 3600.0)
+    assert later.percentile(1.0) == pytest.approx(1e9, rel=0.05)
+
+
 def test_samples_fade() -> None:
     """Ten of 1e9 outweigh one of 3e9 at the same time; ten half-lives later it weighs 1024 of theirs."""
     together, later = DecayingHistogram(DAY_S), DecayingHistogram(DAY_S)

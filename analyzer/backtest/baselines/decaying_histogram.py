@@ -74,8 +74,8 @@ class DecayingHistogram:
 
     def _end(self, fraction: float, weights: Floats) -> float:
         so_far = np.cumsum(weights)
-        highest = int(np.flatnonzero(self._weights)[-1])
-        bucket = min(int(np.searchsorted(so_far, fraction * so_far[-1])), highest)
+        held = np.flatnonzero(self._weights)
+        bucket = min(max(int(np.searchsorted(so_far, fraction * so_far[-1])), int(held[0])), int(held[-1]))
         return float(self._ends[bucket])
 
     def _weight(self, seen_at_s: float | None) -> float:
