@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.costs import Amounts, Costs, PriceList, Quotes, price
@@ -18,6 +18,7 @@ from stepsize.analyzer.lessons import lessons
 from stepsize.analyzer.sizing.cpu import cores_used
 from stepsize.analyzer.sizing.lessons import ALONE
 from stepsize.analyzer.sizing.replays import newest
+from stepsize.analyzer.sizing.targets import round_to, why_more, why_none
 from stepsize.analyzer.spread import Spread, cpu_spread, memory_spread
 from stepsize.analyzer.usage import histories, known
 from stepsize.errors import LakeError, UsageError
@@ -30,11 +31,21 @@ if TYPE_CHECKING:
     from stepsize.analyzer.sizing.lessons import Lessons
     from stepsize.analyzer.sizing.memory.static import Replayed
     from stepsize.analyzer.sizing.policy import Policy, Recommendation
+    from stepsize.analyzer.sizing.targets import Target
     from stepsize.analyzer.usage import Query, StepEvidence
 
 CPU_QUANTILE_SHOWN = 0.95
 """``used.cpu``: the cores that were enough for this share of the time."""
 _SECONDS_PER_HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeout:
+    """How long an attempt may run, in seconds: what the step asks for and what it should; ``reasons`` say why."""
+
+    requested_s: float | None = None
+    recommended_s: float | None = None
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +77,8 @@ class StepReport:
     replayed: tuple[Replayed, ...] = ()
     outcomes: tuple[tuple[str, int], ...] = ()
     memory_spread: Spread | None = None
-    cpu_spread: Spread | None = field(default=None)
+    cpu_spread: Spread | None = None
+    timeout: Timeout = Timeout()
 
     @property
     def title(self) -> str:
@@ -76,8 +88,14 @@ class StepReport:
         return f"{self.flow}/{self.step}" + (f" ({', '.join(history)})" if history else "")
 
 
-def build(connection: duckdb.DuckDBPyConnection, catalog: PriceList, policy: Policy, query: Query) -> list[StepReport]:
-    """A report for every step that ``query`` asks for.
+def build(
+    connection: duckdb.DuckDBPyConnection,
+    catalog: PriceList,
+    policy: Policy,
+    query: Query,
+    target: Target | None = None,
+) -> list[StepReport]:
+    """A report for every step that ``query`` asks for; with what to write for ``target``, where one is given.
 
     Raises:
         LakeError: the lake holds no attempt at all.
@@ -85,14 +103,16 @@ def build(connection: duckdb.DuckDBPyConnection, catalog: PriceList, policy: Pol
     """
     quotes = Quotes(catalog)
     taught = lessons(connection, query)
-    reports = [report_step(evidence, policy, quotes, taught) for evidence in histories(connection, query)]
+    reports = [report_step(evidence, policy, quotes, taught, target) for evidence in histories(connection, query)]
     if not reports:
         raise _nothing(known(connection), query)
     return reports
 
 
-def report_step(evidence: StepEvidence, policy: Policy, quotes: Quotes, taught: Lessons = ALONE) -> StepReport:
-    """The report of one step; ``taught`` is what other steps teach."""
+def report_step(
+    evidence: StepEvidence, policy: Policy, quotes: Quotes, taught: Lessons = ALONE, target: Target | None = None
+) -> StepReport:
+    """The report of one step; ``taught`` is what other steps teach, ``target`` what runs it."""
     recommendation = policy.recommend(evidence, taught)
     requested = _requested(evidence)
     recommended = _recommended(recommendation, requested)
@@ -107,7 +127,7 @@ def report_step(evidence: StepEvidence, policy: Policy, quotes: Quotes, taught: 
         requested=requested,
         recommended=recommended,
         used=_used(evidence),
-        reasons=(*recommendation.all_reasons, *_unknown_request(requested)),
+        reasons=(*recommendation.all_reasons, *_unknown_request(requested), *_on_target(target, recommended)),
         held=recommendation.held,
         confidence=recommendation.confidence.value,
         failures_expected_per_1000=recommendation.failures_expected_per_1000,
@@ -118,6 +138,17 @@ def report_step(evidence: StepEvidence, policy: Policy, quotes: Quotes, taught: 
         outcomes=tuple(Counter(_outcome_name(attempt.outcome) for attempt in evidence.attempts).most_common()),
         memory_spread=memory_spread(evidence, requested.memory_mb, recommended.memory_mb),
         cpu_spread=cpu_spread(evidence, requested.cpu, recommended.cpu),
+        timeout=_timeout(evidence, recommendation),
+    )
+
+
+def _timeout(evidence: StepEvidence, recommendation: Recommendation) -> Timeout:
+    newest_attempt = evidence.newest
+    advised = recommendation.timeout_s
+    return Timeout(
+        requested_s=newest_attempt.requested_timeout_s if newest_attempt else None,
+        recommended_s=advised.value,
+        reasons=advised.reasons,
     )
 
 
@@ -176,6 +207,19 @@ def _unknown_request(requested: Amounts) -> tuple[str, ...]:
     if requested.memory_mb is not None and requested.cpu is not None:
         return ()
     return ("What the step asked for is not known, so neither are its waste and saving.",)
+
+
+def _on_target(target: Target | None, recommended: Amounts) -> tuple[str, ...]:
+    """The numbers to write for the platform that runs the step, where they are not those of the report."""
+    if target is None or recommended.cpu is None or recommended.memory_mb is None:
+        return ()
+    memory_bytes = recommended.memory_mb * BYTES_PER_MB
+    sizes = round_to(target, recommended.cpu, memory_bytes)
+    if sizes is None:
+        return (why_none(target, recommended.cpu, memory_bytes),)
+    written = f"On {target.title} write cpu={sizes.cpu:g}, memory={sizes.memory} ({target.memory_unit})."
+    more = why_more(target, recommended.cpu, memory_bytes)
+    return (written, *((more,) if more else ()))
 
 
 def _outcome_name(outcome: Outcome | None) -> str:

@@ -60,7 +60,7 @@ def _change(report: StepReport, name: str) -> str:
 
 def _details(report: StepReport) -> list[str]:
     lines = [f"<details><summary>{_plain(report.title)}: {words.seen(report)}</summary>", ""]
-    lines += [f"- {escaped(reason)}" for reason in (*report.reasons, *report.costs.reasons)]
+    lines += [f"- {escaped(reason)}" for reason in (*report.reasons, *words.timeout(report), *report.costs.reasons)]
     lines.append(f"- Failures for memory expected: {words.failures(report)}.")
     for offer in report.costs.servers:
         name = escaped(f"{offer.vendor_id} {offer.server_id}, {offer.region}")

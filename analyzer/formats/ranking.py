@@ -25,8 +25,10 @@ def ranked(reports: Iterable[StepReport]) -> list[StepReport]:
 
 
 def changes(report: StepReport) -> bool:
-    """Whether the report asks for anything else than the step does."""
-    return any(_differs(report, name) for name in _NAMES)
+    """Whether the report asks for anything else than the step does; a timeout where there is none is no urgent one."""
+    timeout = report.timeout
+    other_timeout = timeout.requested_s is not None and timeout.recommended_s not in (None, timeout.requested_s)
+    return other_timeout or any(_differs(report, name) for name in _NAMES)
 
 
 def raises(report: StepReport) -> bool:

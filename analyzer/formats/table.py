@@ -112,6 +112,8 @@ def _block(report: StepReport) -> RenderableType:
         grid.add_row(label, _asked_used_advised(report, name))
     if report.reasons:
         grid.add_row("why", _paragraph(report.reasons))
+    if report.timeout.recommended_s is not None:
+        grid.add_row("timeout", _paragraph(words.timeout(report)))
     for label, text in _money(report):
         grid.add_row(label, text)
     if report.costs.servers:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stepsize.analyzer.sizing.timeout import decorator
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -68,6 +70,13 @@ def failures(report: StepReport) -> str:
 
 def _rate(per_1000: float) -> str:
     return amount(round(per_1000, 1))
+
+
+def timeout(report: StepReport) -> list[str]:
+    """What to write into the flow for its timeout, where anything, and why; sentences."""
+    advised = report.timeout.recommended_s
+    written = [] if advised is None else [f"{decorator(round(advised))}."]
+    return [*written, *report.timeout.reasons]
 
 
 def saving(costs: Costs) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stepsize.analyzer.sizing import cpu, gpu
+from stepsize.analyzer.sizing import cpu, gpu, timeout
 from stepsize.analyzer.sizing.certainty import confidence
 from stepsize.analyzer.sizing.lessons import ALONE
 from stepsize.analyzer.sizing.levels import MEMORY, Level, Sized, size
@@ -65,6 +65,7 @@ class LeastCostPolicy:
             gpu=gpu.advise(evidence),
             vram_mb=_vram(evidence, settings),
             disk_mb=_disk(evidence, settings),
+            timeout_s=timeout.advise(evidence),
             reasons=outcomes(evidence),
             confidence=confidence(evidence),
             failures_expected_per_1000=memory.failures_per_1000,

@@ -22,11 +22,6 @@ class FlowKey(NamedTuple):
     production: bool
     flow: str
 
-    @property
-    def text(self) -> str:
-        """The key as a workspace takes it."""
-        return repr(tuple(self))
-
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
@@ -42,13 +37,18 @@ class Lessons:
         """How many runs of all steps were compared with as many runs before them as ``known_batches``, or about."""
         return self.exceedances.at(known_batches)[0]
 
-    def workspace(self, settings: Settings) -> Workspace:
-        """A workspace that knows these lessons; steps sized in it add nothing to them."""
-        if not self.flows:
+    def workspace(self, settings: Settings, flow: FlowKey) -> Workspace:
+        """A workspace for steps of ``flow`` that knows these lessons; steps sized in it add nothing to them.
+
+        What a failure costs is said in typical tasks of this flow alone: others of the lake may be a thousand times as
+        large or small.
+        """
+        mean = self.flows.get(flow)
+        if mean is None:
             return Workspace(settings=settings)
-        total = Mean(sum(mean.byte_hours for mean in self.flows.values()), sum(m.tasks for m in self.flows.values()))
-        flows = {key.text: mean for key, mean in self.flows.items()}
-        return Workspace(settings=settings, exceedances=self.exceedances, all_flows=total, flows=flows, is_taught=True)
+        return Workspace(
+            settings=settings, exceedances=self.exceedances, all_flows=mean, flows={flow.flow: mean}, is_taught=True
+        )
 
 
 ALONE = Lessons()

@@ -94,7 +94,7 @@ class Sized:
 def learned(evidence: StepEvidence, lessons: Lessons, settings: Settings, level: Level) -> Static | None:
     """What the step's tasks say of a level; None where none ended well with it read."""
     key = FlowKey(evidence.project, evidence.production, evidence.flow)
-    step = lessons.workspace(settings).step(key.text)
+    step = lessons.workspace(settings, key).step(evidence.flow)
     return size_step(
         step,
         runs_of(evidence, level.read, level.requested, kills=level.kills),

@@ -49,6 +49,7 @@ class Advice:
 class Recommendation:
     """A policy's answer, in the units that ``@resources`` takes: whole cores and devices, whole MB (10^6 bytes).
 
+    ``timeout_s`` is apart: how long an attempt may run is no resource, and its reasons are not among the others.
     ``reasons`` are those about the step as a whole; each resource's own are in its :class:`Advice`.
     ``failures_expected_per_1000`` is of tasks that would run out of memory, ``failures_range_per_1000`` its 90 %
     interval; None where nothing can be said. ``replayed`` are the step's own runs, each under the memory that would
@@ -60,6 +61,7 @@ class Recommendation:
     gpu: Advice
     vram_mb: Advice
     disk_mb: Advice
+    timeout_s: Advice = Advice(None)
     reasons: tuple[str, ...] = ()
     confidence: Confidence = Confidence.NONE
     failures_expected_per_1000: float | None = None

@@ -31,10 +31,13 @@ def replays(replayed: Sequence[Replayed]) -> tuple[str, ...]:
     asked = sorted(run.request_bytes / BYTES_PER_MB for run in runs)
     sizes = f"{asked[0]:,.0f} MB" if asked[0] == asked[-1] else f"{asked[0]:,.0f} to {asked[-1]:,.0f} MB"
     tasks, missed = sum(run.tasks for run in runs), sum(run.too_small for run in runs)
-    enough = f"enough for all of {tasks:,} tasks" if not missed else f"too little for {missed:,} of {tasks:,} tasks"
+    enough = (
+        f"too little for none of {tasks:,} tasks" if not missed else f"too little for {missed:,} of {tasks:,} tasks"
+    )
+    likely = math.fsum(run.expected_too_small for run in runs)
     held = gb_hours(math.fsum(run.allocated_byte_hours for run in runs) / GIB)
     used = gb_hours(math.fsum(run.used_byte_hours for run in runs) / GIB)
     requested = [run.requested_byte_hours for run in runs if run.requested_byte_hours is not None]
     beside = f", {gb_hours(math.fsum(requested) / GIB)} as requested" if len(requested) == len(runs) else ""
     when = f"Before each of the last {len(runs)} runs it would have asked for {sizes}"
-    return (f"{when}: {enough}, {held} held ({used} used{beside}).",)
+    return (f"{when}: {enough} ({likely:.2g} to be expected), {held} held ({used} used{beside}).",)

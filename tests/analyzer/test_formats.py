@@ -104,6 +104,8 @@ def test_json_has_the_shape_of_the_contract(reports: list[StepReport]) -> None:
     assert low <= by_step["train"]["failures_expected_per_1000"] <= high
     assert [run["run"] for run in by_step["train"]["history"]] == [str(day) for day in range(3, 10)]
     assert by_step["train"]["cost_of_failure"] > 0
+    assert by_step["train"]["timeout_s"]["requested"] is None
+    assert by_step["train"]["timeout_s"]["recommended"] > 120
     assert by_step["train"]["saving_per_month"] is not None
     assert by_step["job"]["requested"]["memory_mb"] is None
     assert by_step["job"]["cost_per_run"]["now"] is None
@@ -138,6 +140,7 @@ def test_the_table_shows_the_change_and_why(reports: list[StepReport]) -> None:
     assert "4,096 → 650" in text
     assert "The highest memory peak was 600 MB" in text
     assert "asked 4,096, used 600: ask for 650" in text
+    assert "@timeout(minutes=" in text
     assert "USD/h" in text
 
 

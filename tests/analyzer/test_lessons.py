@@ -96,8 +96,18 @@ def test_a_step_sized_with_lessons_adds_nothing_to_them(tmp_path: Path) -> None:
     """The next step is taught the same, whatever order steps are sized in."""
     found = taught(tmp_path, history(flows=2, steps=2, runs=5))
     before = [found.batches(level) for level in LEVELS]
-    workspace = found.workspace(static_settings(16.0))
+    workspace = found.workspace(static_settings(16.0), FlowKey(None, production=False, flow="F0"))
     terms = workspace.terms("F0")
     workspace.learn("F0", 1, np.array([0.5]), [])
     assert [found.batches(level) for level in LEVELS] == before
     assert workspace.terms("F0") == terms
+
+
+def test_what_a_failure_costs_is_told_by_the_flow_alone(tmp_path: Path) -> None:
+    """A flow of small tasks beside one whose tasks are ten thousand times as large."""
+    rows = history(flows=1, steps=2, runs=5)
+    large = [{**one, "flow": "Large", "memory_peak_bytes": 10_000 * one["memory_peak_bytes"]} for one in rows]
+    key, settings = FlowKey(None, production=False, flow="F0"), static_settings(16.0)
+    beside = taught(tmp_path / "beside", [*rows, *large]).workspace(settings, key).terms("F0")
+    apart = taught(tmp_path / "apart", rows).workspace(settings, key).terms("F0")
+    assert beside.failure_byte_hours == pytest.approx(apart.failure_byte_hours)

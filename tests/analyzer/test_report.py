@@ -10,6 +10,7 @@ import pytest
 from stepsize.analyzer.matching import Catalog
 from stepsize.analyzer.report import StepReport, build
 from stepsize.analyzer.sizing import policy as policies
+from stepsize.analyzer.sizing import targets
 from stepsize.analyzer.usage import Query
 from stepsize.errors import LakeError, UsageError
 from stepsize.testing import write_tasks
@@ -90,6 +91,27 @@ def test_the_policy_decides(tmp_path: Path) -> None:
     """resource-tracker's rules lower from one task on."""
     (step,) = report(tmp_path, [row(memory_peak_bytes=550 * 2**20)], policy="resource-tracker")
     assert (step.policy, step.recommended.memory_mb) == ("resource-tracker", 1024)
+
+
+@pytest.mark.parametrize(
+    ("name", "peak_mb", "expected"),
+    [
+        ("kubernetes", 600, "On Kubernetes write cpu=1, memory="),
+        ("batch", 600, "(MiB)."),
+        ("fargate", 600, "On AWS Batch on Fargate write cpu=1, memory=2048 (MiB)."),
+        ("fargate", 900_000, "are more than AWS Batch on Fargate has"),
+    ],
+)
+def test_a_target_is_told_in_its_own_sizes(tmp_path: Path, name: str, peak_mb: int, expected: str) -> None:
+    """What the platform takes, or that it has nothing so large."""
+    rows = [row(run=str(n), memory_peak_bytes=peak_mb * MB, requested_memory_bytes=None) for n in range(10)]
+    connection = write_tasks(tmp_path, rows).connect()
+    try:
+        with Catalog.open() as catalog:
+            (step,) = build(connection, catalog, policies.load(), Query(), targets.named(name))
+    finally:
+        connection.close()
+    assert any(expected in reason for reason in step.reasons)
 
 
 def test_an_empty_lake_says_how_to_fill_it(tmp_path: Path) -> None:

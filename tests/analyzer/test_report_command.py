@@ -116,6 +116,7 @@ def test_the_policy_can_be_chosen(measured: Place) -> None:
     ("arguments", "said"),
     [
         (("--policy", "best"), "balanced, cheap, resource-tracker, safe"),
+        (("--target", "moon"), "kubernetes, batch, fargate"),
         (("TrianFlow",), "known are TrainFlow"),
         (("TrainFlow/tarin",), "known are train"),
         (("TrainFlow/",), "neither FLOW nor FLOW/STEP"),

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.sizing.memory.history import Task
-from stepsize.analyzer.sizing.memory.learner import Settings, Sized, static_predictors
+from stepsize.analyzer.sizing.memory.learner import Settings, static_predictors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from stepsize.analyzer.sizing.memory.history import Finished
     from stepsize.analyzer.sizing.memory.learner import StepLearner
@@ -48,8 +48,7 @@ from there (a Pareto index). Of 42,361 records 3 to 7 % did, after whatever numb
 _ALIKE = 0.5
 """How alike tasks of one run are, as a correlation: a hundred of them say as much as two runs."""
 _ANY = Task(requested_bytes=math.inf)
-_UNSIZED = Sized(_ANY, math.inf)
-"""A first run is learned from without having been sized."""
+"""A static request knows nothing of the task; before the first run there is none, however much siblings would say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +69,7 @@ class Replayed:
         request_bytes: what would have been asked for.
         tasks: those that ended, and those that never ended well.
         too_small: for how many of them it would not have been enough.
+        expected_too_small: how many of them were to be expected.
         allocated_byte_hours: it, held for the run time of each task that ended well; those it was too small for are
             counted with what they used.
         requested_byte_hours: the same of what had been asked for; None where that is not known of all of them.
@@ -80,6 +80,7 @@ class Replayed:
     request_bytes: float
     tasks: int
     too_small: int
+    expected_too_small: float
     allocated_byte_hours: float
     requested_byte_hours: float | None
     used_byte_hours: float
@@ -91,19 +92,17 @@ class Static:
 
     Attributes:
         request_bytes: what to ask for.
-        expected_bytes: the part of it that tasks which ended well stand behind; less where needs raised it.
         tasks, runs: what it stands on.
         needs_bytes: of the tasks that never ended well, the largest of each of the newest runs.
         replayed: the runs but the first, each under the request that would have stood before it.
     """
 
     request_bytes: float
-    expected_bytes: float
     tasks: int
     runs: int
     needs_bytes: tuple[float, ...]
-    replayed: tuple[Replayed, ...]
     proposal: Proposal
+    replayed: tuple[Replayed, ...] = ()
 
     def failure_share(self, request_bytes: float) -> float:
         """Of next tasks, those expected to need more than ``request_bytes``; tasks that never ended well count in."""
@@ -160,29 +159,28 @@ def size_step(
     replayed = []
     needs: deque[float] = deque(maxlen=_NEEDS_KEPT_RUNS)
     for run in runs:
-        before = step.size(_ANY) if run.finished and step.history.count else None
-        if before is not None and step.history.count >= fewest_tasks:
-            replayed.append(_replay(run, round_up(max([before.request_bytes, *needs]))))
         if run.finished:
-            step.learn([(before or _UNSIZED, finished) for finished in run.finished])
+            before = step.size(_ANY)
+            if before.proposal is not None and step.history.count >= fewest_tasks:
+                static = _static(step, before.proposal, needs)
+                replayed.append(_replay(run, static, round_up(static.request_bytes)))
+            step.learn([(before, finished) for finished in run.finished])
         needs.append(max(run.needs_bytes, default=0.0))
-    if not step.history.count:
-        return None
-    now = step.size(_ANY)
-    if now.proposal is None:
-        raise AssertionError("a step with a history is sized from it")
+    now = step.size(_ANY).proposal
+    return None if now is None else replace(_static(step, now, needs), replayed=tuple(replayed))
+
+
+def _static(step: StepLearner, proposal: Proposal, needs: Iterable[float]) -> Static:
     return Static(
-        request_bytes=max([now.request_bytes, *needs]),
-        expected_bytes=now.request_bytes,
+        request_bytes=max([proposal.request_bytes, *needs]),
         tasks=step.history.count,
         runs=step.history.batches,
         needs_bytes=tuple(need for need in needs if need),
-        replayed=tuple(replayed),
-        proposal=now.proposal,
+        proposal=proposal,
     )
 
 
-def _replay(run: Run, request_bytes: float) -> Replayed:
+def _replay(run: Run, before: Static, request_bytes: float) -> Replayed:
     """The run, under a request that knew nothing of it."""
     needed = [*(finished.peak_bytes for finished in run.finished), *run.needs_bytes]
     requested = math.fsum(finished.task.requested_bytes * finished.hours for finished in run.finished)
@@ -191,6 +189,7 @@ def _replay(run: Run, request_bytes: float) -> Replayed:
         request_bytes=request_bytes,
         tasks=len(needed),
         too_small=sum(need > request_bytes for need in needed),
+        expected_too_small=len(needed) * before.failure_share(request_bytes),
         allocated_byte_hours=math.fsum(max(request_bytes, f.peak_bytes) * f.hours for f in run.finished),
         requested_byte_hours=requested if math.isfinite(requested) else None,
         used_byte_hours=math.fsum(finished.used_byte_hours for finished in run.finished),

@@ -19,6 +19,7 @@ from stepsize import discovery
 from stepsize.analyzer import formats, report
 from stepsize.analyzer.matching import Catalog
 from stepsize.analyzer.sizing import policy as policies
+from stepsize.analyzer.sizing import targets
 from stepsize.analyzer.usage import Query
 from stepsize.commands.settle import settle
 from stepsize.errors import UsageError
@@ -45,6 +46,12 @@ _WIDEST = 120
     show_default=True,
     help="How to size: cheap, balanced, safe, resource-tracker, or an installed plug-in.",
 )
+@click.option(
+    "--target",
+    "target_name",
+    metavar="NAME",
+    help=f"Also say what to write for the platform that runs the steps: {', '.join(targets.TARGETS)}.",
+)
 @click.option("--branch", metavar="GLOB", help="Only this branch of a project (prod, user.ann, test.*).")
 @click.option("--origin", metavar="NAME", help="Only runs of this origin: adhoc, schedule, event, upstream run.")
 @click.option(
@@ -70,6 +77,7 @@ def command(
     since: str | None,
     runs: int | None,
     policy_name: str,
+    target_name: str | None,
     branch: str | None,
     origin: str | None,
     data: str | None,
@@ -84,12 +92,13 @@ def command(
         raise UsageError("--since and --runs exclude each other; give one")
     query = _query(target, since, runs, branch, origin)
     policy = policies.load(policy_name)
+    platform = None if target_name is None else targets.named(target_name)
     chosen = format_name or (formats.format_of(out) if out else formats.DEFAULT_FORMAT)
     settings = Settings.load(data=data)
     for line in settle(settings, remote=True):
         click.echo(f"stepsize: {line}", err=True)
     with Lake(settings.data).reading() as connection, Catalog.open() as catalog:
-        reports = report.build(connection, catalog, policy, query)
+        reports = report.build(connection, catalog, policy, query, platform)
     if out is None:
         click.echo(_on_terminal(reports, chosen), nl=False)
     else:
