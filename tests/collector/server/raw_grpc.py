@@ -27,6 +27,7 @@ from tests.collector.http2.client import (
 from tests.collector.running import DEADLINE_S
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterable, Iterator
 
 PATH = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
@@ -47,8 +48,8 @@ class Answer:
 
 
 @contextlib.contextmanager
-def connected(address: str, **more: int) -> Iterator[RawGrpc]:
-    with contextlib.closing(RawGrpc(address, **more)) as client:
+def connected(address: str, receive_bytes: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[RawGrpc]:
+    with contextlib.closing(RawGrpc(address, receive_bytes, tls)) as client:
         yield client
 
 
@@ -58,6 +59,7 @@ class RawGrpc:
 
     address: str
     receive_bytes: int = 0
+    tls: ssl.SSLContext | None = None
     answers: dict[int, Answer] = field(default_factory=dict)
     went_away: list[int] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
@@ -70,6 +72,8 @@ class RawGrpc:
         if self.receive_bytes:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_bytes)
         self._socket.connect((host, int(port)))
+        if self.tls is not None:
+            self._socket = self.tls.wrap_socket(self._socket, server_hostname=host)
         self._encoder, self._decoder = hpack.Encoder(), hpack.Decoder()
         self._rest = b""
         self.send(PREFACE + setting())

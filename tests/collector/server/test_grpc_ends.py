@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
+import ssl
 import time
 from queue import Queue
 from typing import TYPE_CHECKING
@@ -14,11 +15,13 @@ import grpc
 from tests.collector.http2.client import ACK, PING, PREFACE, frame, setting
 from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import DEADLINE_S, wait_for
+from tests.collector.server.certificates import Authority, needs_openssl
 from tests.collector.server.raw_grpc import PATH, connected, prefixed
 from tests.collector.server.shown import metrics_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.collector.running import Place, RunningCollector
     from tests.collector.server.raw_grpc import RawGrpc
@@ -60,11 +63,11 @@ def heard_to_the_end(connection: socket.socket) -> bytes:
 
 
 @contextlib.contextmanager
-def unread_answers(place: Place, collector: RunningCollector) -> Iterator[RawGrpc]:
+def unread_answers(place: Place, collector: RunningCollector, tls: ssl.SSLContext | None = None) -> Iterator[RawGrpc]:
     """A client to which :data:`STREAMS` were answered, which has not read it, nor has its system."""
     message = prefixed(points())
     taken = 'otelcol_receiver_accepted_metric_points{receiver="otlp",transport="grpc"}'
-    with connected(collector.grpc, receive_bytes=2048) as client:
+    with connected(collector.grpc, 2048, tls) as client:
         for stream in STREAMS:
             client.begin(stream)
             client.content(stream, message)
@@ -103,6 +106,21 @@ def test_why_a_connection_ends_is_heard(place: Place) -> None:
     """A client that is sent away for what it does, and goes on with it, reads its answers and why."""
     collector = place.collect(config())
     with unread_answers(place, collector) as client:
+        client.send(frame(PING, 0, 0, bytes(8)) * 4)
+        go_on_sending(client)
+        assert statuses(client) == {OK}
+        assert client.reasons == ["too_many_pings"]
+
+
+@needs_openssl
+def test_ends_over_tls(place: Place, tmp_path: Path) -> None:
+    """Where half of a connection cannot be closed the last answers, and why it ends, are heard all the same."""
+    authority = Authority.make(tmp_path)
+    pair = authority.sign("server")
+    collector = place.collect(config(f", tls: {{cert_file: {pair.certificate}, key_file: {pair.key}}}"))
+    tls = ssl.create_default_context(cafile=str(authority.certificate))
+    tls.set_alpn_protocols(["h2"])
+    with unread_answers(place, collector, tls) as client:
         client.send(frame(PING, 0, 0, bytes(8)) * 4)
         go_on_sending(client)
         assert statuses(client) == {OK}
