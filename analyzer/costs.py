@@ -35,6 +35,8 @@ LEAST_DAYS_FOR_A_RATE = 0.5
 """Runs within less than half a day say how long somebody tried things out, not how often a month runs them."""
 WORTH_SAYING = 1.1
 """From a tenth longer on, the report says that the request would have slowed the step down."""
+LEAST_FAILURE = 0.001
+"""What a failure costs is said from a tenth of a cent on."""
 _SECONDS_PER_HOUR = 3600
 _SECONDS_PER_DAY = 86_400
 
@@ -182,19 +184,20 @@ def _risk(
     evidence: StepEvidence, failure: float, best: Offer, rate: float | None, failures_expected_per_1000: float | None
 ) -> tuple[str, ...]:
     """What running out of memory costs: one attempt, and those to expect of a month."""
-    if failures_expected_per_1000 is None:
+    if failures_expected_per_1000 is None or failure < LEAST_FAILURE:
         return ()
     hours = failure / best.price_hourly
-    one = f"One attempt that runs out of memory costs {_spent(failure, best.currency)} and {_took(hours)}"
+    one = f"One attempt that runs out of memory costs {_two_digits(failure)} {best.currency} and {_took(hours)}"
     if rate is None:
         return (f"{one}, and its run.",)
     tasks = len({attempt.task_key for attempt in evidence.ended}) / len({a.run_key for a in evidence.ended})
     month = failures_expected_per_1000 / 1000 * tasks * rate
-    return (f"{one}, and its run; {month:.2g} of them are to be expected a month.",)
+    return (f"{one}, and its run; {_two_digits(month)} of them are to be expected a month.",)
 
 
-def _spent(amount: float, currency: str) -> str:
-    return f"{amount:,.2f} {currency}" if amount >= 0.1 else f"{float(f'{amount:.2g}'):f}".rstrip("0") + f" {currency}"
+def _two_digits(value: float) -> str:
+    """At least two, and never an exponent: ``0.012``, ``3.4``, ``120``."""
+    return f"{value:,.0f}" if value >= 10 else f"{float(f'{value:.2g}'):.4f}".rstrip("0").rstrip(".")
 
 
 def _basis(evidence: StepEvidence, hours: float, best: Offer) -> str:

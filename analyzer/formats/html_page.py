@@ -87,6 +87,7 @@ def render(reports: Sequence[StepReport]) -> str:
     sections = [_section(report, f"step-{number}") for number, report in enumerate(ranked(reports), start=1)]
     return environment.get_template("report.html.j2").render(
         sections=sections,
+        covered=words.covered(reports),
         policies=sorted({report.policy for report in reports}),
         tasks=sum(report.tasks for report in reports),
         wasted_gb_h=sum(report.wasted_gb_h or 0.0 for report in reports),

@@ -31,6 +31,8 @@ def render(reports: Sequence[StepReport]) -> str:
     lines += as_markdown(_HEAD, map(_row, reports))
     for report in reports:
         lines += ["", *_details(report)]
+    if covered := words.covered(reports):
+        lines += ["", covered]
     return "\n".join(lines) + "\n"
 
 

@@ -169,4 +169,4 @@ def _total(reports: Sequence[StepReport]) -> RenderableType:
         f"; saving {' and '.join(saved)} a month" if saved else ""
     )
     basis = "Servers are on demand, x86_64, without burstable cores; prices are list prices without discounts."
-    return Group(Text(), Text(text + "."), Text(basis, style="dim"))
+    return Group(Text(), Text(text + "."), Text(f"{words.covered(reports)} {basis}".strip(), style="dim"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stepsize.analyzer.sizing.presets import PRESETS
 from stepsize.analyzer.sizing.timeout import decorator
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from stepsize.analyzer.report import StepReport
 
 UNKNOWN = "\N{EN DASH}"
+_COVERED = "Metaflow gives a retry no more memory: what is asked for covers the largest task seen."
 LEAST_MONEY = 0.0001
 """Less than this is not shown as a number: a step of some milliseconds."""
 
@@ -66,6 +68,11 @@ def failures(report: StepReport) -> str:
         return "not known"
     likely = "" if spread is None else f" ({_rate(spread[0])} to {_rate(spread[1])})"
     return f"{_rate(expected)} in 1,000{likely}"
+
+
+def covered(reports: Iterable[StepReport]) -> str:
+    """Why no size is so small that it loses a task now and then; empty where a policy has other rules."""
+    return _COVERED if any(report.policy in PRESETS for report in reports) else ""
 
 
 def _rate(per_1000: float) -> str:

@@ -124,6 +124,8 @@ def size(evidence: StepEvidence, lessons: Lessons, settings: Settings, level: Le
     reasons = [*_peak_reasons(level.what, peaks), *_oom_reasons(peaks)]
     if enough > needed:
         reasons.append(f"That is under the {mb(level.floor_bytes)} that starting a task takes.")
+    elif static and value is not None and static.request_bytes == static.proposal.request_bytes:
+        reasons.append(f"At {target:,} MB, what is held and what failures cost are least together.")
     if held:
         reasons.append(held)
     elif value is None:

@@ -81,6 +81,21 @@ def test_saving_per_month_takes_the_pace_of_the_runs_seen(catalog: Catalog) -> N
     assert any("11 runs in 10.0 days" in reason for reason in found.reasons)
 
 
+def test_what_an_error_costs_is_said_with_how_many_are_to_be_expected(catalog: Catalog) -> None:
+    """An hour on the server advised; at 100 in 1,000, one task a day makes three a month."""
+    found = price(evidence(*each_day(11)), ASKED, ADVISED, Quotes(catalog), failures_expected_per_1000=100.0)
+    assert found.failure == pytest.approx(hourly(catalog, 2, 4000))
+    (told,) = [reason for reason in found.reasons if "runs out of memory" in reason]
+    assert "and 1.00 hours, and its run; 3 of them are to be expected a month." in told
+
+
+def test_what_hardly_costs_anything_is_not_said(catalog: Catalog) -> None:
+    """A failed attempt of a second."""
+    seen = evidence(attempt(duration_s=1.0))
+    found = price(seen, ASKED, ADVISED, Quotes(catalog), failures_expected_per_1000=100.0)
+    assert not any("runs out of memory" in reason for reason in found.reasons)
+
+
 def test_one_run_shows_no_pace(catalog: Catalog) -> None:
     """What a run costs is known, what a month does is not, and the reason says so."""
     found = cost(catalog, *each_day(1))
