@@ -62,7 +62,10 @@ bench-lake: $(STAMP) ## Measure what a point takes on disk, beside VictoriaMetri
 	$(BIN)/python benchmarks/lake_size.py --json benchmarks/results/lake_size.json
 
 bench-sizing: $(STAMP) ## Replay policies on the recorded tasks in TRACES=DIR (docs/backtest.md says what is in a file)
-	$(BIN)/python benchmarks/sizing.py $(or $(TRACES),$(error name a directory: make bench-sizing TRACES=DIR)) --json benchmarks/results/sizing.json
+	$(BIN)/python benchmarks/sizing.py $(or $(TRACES),$(error name a directory: make bench-sizing TRACES=DIR)) --results benchmarks/results
+	$(BIN)/python benchmarks/sizing_validation.py $(TRACES) --results benchmarks/results
+	$(BIN)/python benchmarks/sizing_speed.py --results benchmarks/results
+	$(BIN)/python benchmarks/plots.py
 
 bench-truth: $(STAMP) ## Hold what is measured of odd workloads, kills and kills for memory against the truth (Linux, root)
 	$(BIN)/python benchmarks/truth/__main__.py

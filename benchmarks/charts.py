@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT = 640, 340
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 40, 84
+_NARROWEST_TOLD = 20
+"""Of narrower bars the numbers would lie on each other."""
+_LETTER = 6.2
+"""How wide a letter is, about."""
 _COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa3377")
 """Of Paul Tol's bright scheme, which colour-blind readers can tell apart."""
 _STYLE = (
@@ -71,7 +75,8 @@ def bars(title: str, below: str, groups: Mapping[str, Mapping[str, float]], goal
                 drawn.append(
                     f'<rect x="{x:.1f}" y="{y:.1f}" width="{wide * 0.9:.1f}" height="{height:.1f}" fill="{colour}"/>'
                 )
-                drawn.append(_text(x + wide * 0.45, y - 4, f"{values[name]:.3g}", "middle"))
+                if wide >= _NARROWEST_TOLD:
+                    drawn.append(_text(x + wide * 0.45, y - 4, f"{values[name]:.3g}", "middle"))
     return _chart(title, below, top, names, goal, drawn)
 
 
@@ -87,13 +92,32 @@ def trade_off(
     for y in _round_numbers([y for _, y in everything]):
         drawn.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{up(y):.1f}" y2="{up(y):.1f}" class="grid"/>')
         drawn.append(_text(_LEFT - 6, up(y) + 4, f"{y:g}", "end"))
-    for place, (x, y) in points.items():
+    placed = [(across(x) - 3, up(y) - 3, across(x) + 3, up(y) + 3) for x, y in everything]
+    for place, (x, y) in sorted(points.items(), key=lambda point: point[1]):
         drawn.append(f'<circle cx="{across(x):.1f}" cy="{up(y):.1f}" r="3" fill="{_COLOURS[1]}"/>')
-        drawn.append(_text(across(x) + 6, up(y) + 4, place))
+        drawn.append(_beside(across(x), up(y), place, placed))
     path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in curve)
     drawn.append(f'<polyline points="{path}" fill="none" stroke="{_COLOURS[0]}" stroke-width="2"/>')
     drawn += [f'<circle cx="{across(x):.1f}" cy="{up(y):.1f}" r="3" fill="{_COLOURS[0]}"/>' for x, y in curve]
     return _framed(title, below, [name, "published rules"], drawn)
+
+
+def _beside(x: float, y: float, name: str, placed: list[tuple[float, float, float, float]]) -> str:
+    """A name beside its point, where it lies on nothing that is ``placed`` (left, top, right, bottom) if there is such
+    a place; it is placed then."""
+    wide = _LETTER * len(name)
+    places = [(left, y + down) for down in (4, -8, 16, -20, 28, -32) for left in (x + 6, x - 6 - wide)]
+    inside = [(left, base) for left, base in places if left > _LEFT and left + wide < _WIDTH]
+    free = [
+        at for at in inside if not any(_overlap((at[0], at[1] - 10, at[0] + wide, at[1] + 2), box) for box in placed)
+    ]
+    left, base = (free or inside or places)[0]
+    placed.append((left, base - 10, left + wide, base + 2))
+    return _text(left, base, name)
+
+
+def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _logarithmic(values: Sequence[float], first: float, last: float) -> Callable[[float], float]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _RESULTS = Path(__file__).resolve().parent / "results"
 _COST = "CPU µs a point: receiving"
-_PRESETS = ("cheap", "balanced", "safe", "balanced, no cold start")
+_ALONE = ", no cold start"
 _FAR_OFF = "requested"
 """What users asked for is ten times what was used: beside it nothing else could be told apart."""
 _A_CPU_S = "M points per CPU-s (receiving, storing)"
@@ -76,17 +76,22 @@ def _of_lake(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _of_sizing(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for mode, rows in found.items():
-        at = {row["who"]: (max(row["warm_failures"], 0.1), row["warm"]) for row in rows}
-        prices = sorted((name for name in at if name.startswith("price ")), key=lambda name: float(name.split()[1]))
-        rules = {name: point for name, point in at.items() if name not in (*prices, *_PRESETS, _FAR_OFF)}
+    for mode, of_mode in found.items():
+        at = {row["who"]: (max(row["warm_failures"], 0.1), row["warm"]) for row in of_mode["rows"]}
+        ours = [name for name in at if name.endswith(_ALONE)] + of_mode["prices"]
+        rules = {name: point for name, point in at.items() if name not in (*ours, _FAR_OFF)}
         title = f"GB·h allocated over GB·h used, mode {mode}"
+        curve = [at[name] for name in of_mode["prices"]]
         yield (
             f"sizing_{mode}",
-            trade_off(
-                title, "failed attempts per 1,000 tasks", "stepsize, by failure price", [at[n] for n in prices], rules
-            ),
+            trade_off(title, "failed attempts per 1,000 tasks", "stepsize, by failure price", curve, rules),
         )
+    beside: dict[str, dict[str, float]] = {}
+    for mode, of_mode in found.items():
+        for file, ratio in of_mode["hindsight"].items():
+            beside.setdefault(file.rpartition("_")[2], {})[mode] = ratio
+    aim = Goal(1.1, "aim: 1.1")
+    yield "sizing_hindsight", bars("Cost of balanced over that of the best rule of each file", "file", beside, aim)
 
 
 if __name__ == "__main__":

@@ -2,21 +2,28 @@
 
 Replays every CSV file of a directory (`docs/backtest.md` says what is in one) with stepsize's policy at a row of
 failure prices, and with every published rule, in the modes ``online``, ``causal`` (files with times) and ``run`` (files
-with several runs; one request a step and run). Prints, as Markdown, geometric means over the files of GB·h allocated
-over GB·h used and means of failed attempts per 1,000 tasks, and for each preset every file; ``--json`` leaves them to
-be drawn (`make plots`). Deterministic: the machine changes nothing but the time it takes.
+with several runs; one request a step and run), where attempts that are too small fail at the end of the run time, and
+halfway. Prints the tables of ``sizing_tables.py`` as Markdown; ``--results`` leaves them in a directory, with the
+figures to be drawn (`plots.py`). Deterministic: the machine changes nothing but the time it takes.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
-import math
+import os
+import platform
+import resource
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from sizing_tables import NO_COLD_START, Scored, as_data, told
 
 from stepsize.analyzer.backtest import baselines
 from stepsize.analyzer.backtest.feedback import Mode
@@ -27,46 +34,63 @@ from stepsize.analyzer.backtest.score import Score, Scorer
 from stepsize.analyzer.sizing.presets import PRESETS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from stepsize.analyzer.backtest.sizer import Sizer
 
-PRICES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+PRICES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0)
 """What one failed attempt costs, in typical tasks."""
-_NO_COLD_START = "balanced, no cold start"
+AT_ONCE, HALFWAY = 1.0, 0.5
+"""Shares of the run time after which an attempt that is too small fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One replay of one file: a price, or a rule; ``cold_start`` concerns prices."""
+    """One replay of one file: a price, or a rule. A rule knows nothing of when attempts fail: one replay does for both
+    shares."""
 
     path: Path
     mode: Mode
     who: str
     price: float | None = None
     cold_start: bool = True
-    time_to_failure: float = 1.0
+    time_to_failure: float | None = None
+
+    def sizer(self) -> Sizer:
+        """What sizes the tasks."""
+        if self.price is None:
+            return baselines.RULES[self.who].sizer()
+        return LearnedSizer(
+            self.price, self.time_to_failure or AT_ONCE, static=self.mode is Mode.RUN, cold_start=self.cold_start
+        )
 
 
 def main() -> None:
     """Replay everything, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("traces", type=Path, help="a directory of CSV files")
-    parser.add_argument("--time-to-failure", type=float, default=1.0)
-    parser.add_argument("--json", type=Path, help="where to leave the tables")
+    parser.add_argument("--results", type=Path, help="where to leave sizing.md and sizing.json")
     arguments = parser.parse_args()
-    paths = sorted(arguments.traces.glob("*.csv"))
     began_s = time.monotonic()
-    left: dict[str, list[dict[str, object]]] = {}
+    scored = replayed(sorted(arguments.traces.glob("*.csv")))
+    text = f"{_head(time.monotonic() - began_s)}\n{told(scored)}"
+    print(text)
+    if arguments.results:
+        (arguments.results / "sizing.md").write_text(text, "utf-8")
+        (arguments.results / "sizing.json").write_text(json.dumps(as_data(scored), indent=1) + "\n", "utf-8")
+
+
+def replayed(paths: list[Path]) -> list[Scored]:
+    """Every job of every file, longest ones first."""
     with ProcessPoolExecutor() as pool:
-        for mode in Mode:
-            taken = [path for path in paths if _is_of_use(read(path), mode)]
-            jobs = [job for path in taken for job in _jobs(path, mode, arguments.time_to_failure)]
-            scores: dict[str, list[tuple[Path, Score]]] = {}
-            for job, score in zip(jobs, pool.map(_score, jobs), strict=True):
-                scores.setdefault(job.who, []).append((job.path, score))
-            left[mode.value] = _print(mode, scores)
-    print(f"\n{time.monotonic() - began_s:.0f} s in all.")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(left, indent=1) + "\n", "utf-8")
+        taken = [job for found in pool.map(_jobs, paths) for job in found]
+        taken.sort(key=lambda job: job.path.stat().st_size * (job.price is not None), reverse=True)
+        return [each for found in pool.map(_scored, taken) for each in found]
+
+
+def _jobs(path: Path) -> list[Job]:
+    records = _read(path)
+    return [job for mode in Mode if _is_of_use(records, mode) for job in _of_mode(path, mode)]
 
 
 def _is_of_use(records: Records, mode: Mode) -> bool:
@@ -75,59 +99,66 @@ def _is_of_use(records: Records, mode: Mode) -> bool:
     return mode is Mode.ONLINE or len({task.run for task in records.tasks}) > 1
 
 
-def _jobs(path: Path, mode: Mode, time_to_failure: float) -> list[Job]:
-    prices = {f"price {price:g}": price for price in PRICES} | PRESETS
-    ours = [Job(path, mode, who, price, time_to_failure=time_to_failure) for who, price in prices.items()]
-    ours.append(Job(path, mode, _NO_COLD_START, PRESETS["balanced"], cold_start=False, time_to_failure=time_to_failure))
-    return [*ours, *(Job(path, mode, name, time_to_failure=time_to_failure) for name in baselines.RULES)]
+def _of_mode(path: Path, mode: Mode) -> Iterator[Job]:
+    names = {price: name for name, price in PRESETS.items()}
+    for price in PRICES:
+        yield Job(path, mode, names.get(price, f"price {price:g}"), price, time_to_failure=AT_ONCE)
+    for name, price in PRESETS.items():
+        yield Job(path, mode, name, price, time_to_failure=HALFWAY)
+        yield Job(path, mode, name + NO_COLD_START, price, cold_start=False, time_to_failure=AT_ONCE)
+    yield from (Job(path, mode, name) for name in baselines.RULES)
 
 
-def _score(job: Job) -> Score:
-    scorer = Scorer(job.time_to_failure)
-    for attempt in replay(read(job.path), _sizer(job), job.mode):
-        scorer.add(attempt)
-    return scorer.score()
+def _scored(job: Job) -> list[Scored]:
+    shares = (AT_ONCE, HALFWAY) if job.time_to_failure is None else (job.time_to_failure,)
+    scorers = [Scorer(share) for share in shares]
+    sizer = job.sizer()
+    for attempt in replay(_read(job.path), sizer, job.mode):
+        for scorer in scorers:
+            scorer.add(attempt)
+    price = sizer.failure_price if isinstance(sizer, LearnedSizer) else None
+    return [_row(job, share, price, scorer.score()) for share, scorer in zip(shares, scorers, strict=True)]
 
 
-def _sizer(job: Job) -> Sizer:
-    if job.price is None:
-        return baselines.RULES[job.who].sizer()
-    return LearnedSizer(job.price, job.time_to_failure, static=job.mode is Mode.RUN, cold_start=job.cold_start)
+def _row(job: Job, share: float, price: float | None, score: Score) -> Scored:
+    return Scored(
+        file=job.path.stem, mode=job.mode.value, who=job.who, time_to_failure=share, failure_price=price, score=score
+    )
 
 
-def _print(mode: Mode, scores: dict[str, list[tuple[Path, Score]]]) -> list[dict[str, object]]:
-    rows = sorted((_means(who, [score for _, score in listed]) for who, listed in scores.items()), key=_by_ratio)
-    files = len(next(iter(scores.values())))
-    print(f"\n## Mode {mode.value}, {files} files\n")
-    print("| policy | warm ratio | warm failures per 1,000 | ratio | failures per 1,000 |")
-    print("| --- | --- | --- | --- | --- |")
-    for row in rows:
-        print("| {who} | {warm:.3f} | {warm_failures:.1f} | {ratio:.3f} | {failures:.1f} |".format(**row))
-    print(f"\n| file | {' | '.join(PRESETS)} | max-1.2-all |\n| --- |{' --- |' * (len(PRESETS) + 1)}")
-    for number in range(files):
-        told = [scores[who][number][1].warm for who in (*PRESETS, "max-1.2-all")]
-        name = scores["max-1.2-all"][number][0].stem
-        print(f"| {name} | {' | '.join(f'{t.ratio:.3f} at {t.failures_per_1000:.1f}' for t in told)} |")
-    return rows
+@functools.lru_cache(maxsize=16)
+def _read(path: Path) -> Records:
+    """A file is replayed with many policies."""
+    return read(path)
 
 
-def _by_ratio(row: dict[str, object]) -> float:
-    return float(str(row["warm"]))
+def _head(seconds: float) -> str:
+    cpu = sum(resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return f"""# Sizing policies on recorded tasks
+
+{time.strftime("%Y-%m-%d")}, Python {platform.python_version()}, numpy {np.__version__}, {os.cpu_count()} CPUs.
+Command: `make bench-sizing TRACES=DIR`, the data sets that [docs/sizing.md](../../docs/sizing.md) names. Nothing here
+is measured by a clock: the same files give the same figures on any machine. The whole took {seconds:.0f} s,
+{cpu:.0f} s of CPU.
+
+*Warm* leaves out the first task of each step; ratios are GB·h allocated over GB·h used, geometric means over files;
+failures are failed attempts per 1,000 tasks, means over files. `price N` is the policy at a failure price of N typical
+tasks; {_presets()}. Attempts that are too small fail at the end of the run time, but
+where it says otherwise. In mode `run` the warm figures still hold the first run, of which nothing can be known, but for
+its first task of each step.
+
+What users asked for is not drawn.
+
+![online](sizing_online.svg)
+![causal](sizing_causal.svg)
+![run](sizing_run.svg)
+![beside the best rule](sizing_hindsight.svg)
+"""
 
 
-def _means(who: str, scores: list[Score]) -> dict[str, object]:
-    return {
-        "who": who,
-        "warm": _geometric([score.warm.ratio for score in scores]),
-        "warm_failures": math.fsum(score.warm.failures_per_1000 for score in scores) / len(scores),
-        "ratio": _geometric([score.total.ratio for score in scores]),
-        "failures": math.fsum(score.total.failures_per_1000 for score in scores) / len(scores),
-    }
-
-
-def _geometric(ratios: list[float]) -> float:
-    return math.exp(math.fsum(map(math.log, ratios)) / len(ratios))
+def _presets() -> str:
+    return ", ".join(f"`{name}` is {price:g}" for name, price in PRESETS.items())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
