@@ -8,13 +8,15 @@ its history is asked for.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from stepsize.analyzer import costs, formats
+from stepsize.analyzer.lessons import lessons
 from stepsize.analyzer.matching import Catalog
 from stepsize.analyzer.report import report_step
 from stepsize.analyzer.sizing import policy as policies
+from stepsize.analyzer.sizing.lessons import ALONE
 from stepsize.analyzer.usage import Attempt, CpuBucket, Query, StepEvidence, histories
 from stepsize.api.page import Page
 from stepsize.model import Outcome
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from stepsize.analyzer.matching import Need, Offer
     from stepsize.analyzer.report import StepReport
+    from stepsize.analyzer.sizing.lessons import Lessons
     from stepsize.analyzer.sizing.policy import Recommendation
     from stepsize.api.facts import Seen
     from stepsize.api.recorded import History, Recorded
@@ -35,7 +38,8 @@ if TYPE_CHECKING:
 
 def recommend(recorded: Recorded, history: History, policy: str) -> Recommendation:
     """What the step should ask for."""
-    found = policies.load(policy).recommend(evidence(recorded, history))
+    seen = known(recorded, history)
+    found = policies.load(policy).recommend(seen.step, seen.lessons)
     return replace(found, reasons=(*found.reasons, *_so_far(recorded)))
 
 
@@ -60,7 +64,8 @@ def report(recorded: Recorded, history: History, policy: str, format: str) -> Pa
 
 
 def _report(recorded: Recorded, history: History, policy: str, catalog: Catalog) -> StepReport:
-    return report_step(evidence(recorded, history), policies.load(policy), costs.Quotes(catalog))
+    seen = known(recorded, history)
+    return report_step(seen.step, policies.load(policy), costs.Quotes(catalog), seen.lessons)
 
 
 def _so_far(recorded: Recorded) -> tuple[str, ...]:
@@ -69,8 +74,16 @@ def _so_far(recorded: Recorded) -> tuple[str, ...]:
     return (f"It still runs: this is what its first {recorded.duration_s:.0f} s say.",)
 
 
-def evidence(recorded: Recorded, history: History) -> StepEvidence:
-    """What is known of the recording's step: its own attempt, and the history that counts beside it.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a recording's step, and what other steps of the lake teach."""
+
+    step: StepEvidence
+    lessons: Lessons = ALONE
+
+
+def known(recorded: Recorded, history: History) -> Known:
+    """The recording's own attempt, and the history that counts beside it.
 
     Raises:
         LakeError: the lake cannot be read.
@@ -79,8 +92,9 @@ def evidence(recorded: Recorded, history: History) -> StepEvidence:
     own = _attempt(identity, seen)
     earlier: Sequence[Attempt] = ()
     seconds: dict[int, float] = {}
+    taught = ALONE
     if isinstance(history, int):  # a bool is one
-        past = _of_lake(recorded.settings, identity, None if history is True else history) if history else None
+        past, taught = _of_lake(recorded.settings, identity, history) if history else (None, ALONE)
         if past is not None:
             earlier = [attempt for attempt in past.attempts if not _is_same(attempt, own)]
             seconds = {bucket.bucket: bucket.seconds for bucket in past.cpu_histogram}
@@ -90,7 +104,7 @@ def evidence(recorded: Recorded, history: History) -> StepEvidence:
         earlier, seconds = _of_others(history, own)
     for bucket, more in seen.cpu_histogram.items():
         seconds[bucket] = seconds.get(bucket, 0.0) + more
-    return StepEvidence(
+    step = StepEvidence(
         flow=identity.flow,
         step=identity.step,
         project=identity.project,
@@ -98,17 +112,23 @@ def evidence(recorded: Recorded, history: History) -> StepEvidence:
         attempts=tuple(sorted((*earlier, own), key=lambda attempt: attempt.started_at_s or 0.0)),
         cpu_histogram=tuple(CpuBucket(bucket, spent) for bucket, spent in sorted(seconds.items())),
     )
+    return Known(step, taught)
 
 
-def _of_lake(settings: Settings, identity: Identity, runs: int | None) -> StepEvidence | None:
-    """The step's history in the lake; ``None`` where there is no lake yet or it has not seen the step."""
+def _of_lake(settings: Settings, identity: Identity, history: bool | int) -> tuple[StepEvidence | None, Lessons]:
+    """The step's history in the lake, and what other steps teach; ``None`` where the lake has not seen the step.
+
+    ``history``: all of it, or of how many newest runs.
+    """
     if not (settings.data / DATABASE).is_file():
-        return None
+        return None, ALONE
+    query = Query(flow=identity.flow, step=identity.step, runs=None if history is True else history)
     with Lake(settings.data).reading() as connection:
-        for found in histories(connection, Query(flow=identity.flow, step=identity.step, runs=runs)):
+        taught = lessons(connection, query)
+        for found in histories(connection, query):
             if (found.project, found.production) == (identity.project, _is_production(identity)):
-                return found
-    return None
+                return found, taught
+    return None, taught
 
 
 def _of_others(others: Iterable[Recorded], own: Attempt) -> tuple[list[Attempt], dict[int, float]]:

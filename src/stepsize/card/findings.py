@@ -15,14 +15,14 @@ from stepsize.analyzer.formats import words
 from stepsize.analyzer.matching import Catalog
 from stepsize.analyzer.report import report_step
 from stepsize.analyzer.sizing import policy as policies
-from stepsize.api.advice import evidence
+from stepsize.api.advice import known
 from stepsize.card.history import of_step
 from stepsize.errors import StepsizeError
 
 if TYPE_CHECKING:
     from stepsize.analyzer.matching import Offer
     from stepsize.analyzer.report import StepReport
-    from stepsize.analyzer.usage import StepEvidence
+    from stepsize.api.advice import Known
     from stepsize.card.history import History
     from stepsize.card.watching import Watched
 
@@ -61,12 +61,12 @@ def findings(watched: Watched) -> Findings:
     """What is known now; the attempt itself counts, as if it had ended well where it still runs."""
     unread = None
     try:
-        known = evidence(watched, history=True)
-        history = of_step(watched.settings, watched.identity, production=known.production)
+        seen = known(watched, history=True)
+        history = of_step(watched.settings, watched.identity, production=seen.step.production)
     except StepsizeError as error:
-        known, history, unread = evidence(watched, history=False), None, f"The lake cannot be read: {error}."
+        seen, history, unread = known(watched, history=False), None, f"The lake cannot be read: {error}."
     try:
-        report = _report(known)
+        report = _report(seen)
     except StepsizeError as error:
         return Findings(history, unread or _said(history), reasons=(f"No advice: {error}.",))
     so_far = ("It still runs: this is what it has used so far.",) if watched.running else ()
@@ -90,9 +90,9 @@ def line(amounts: Amounts) -> str | None:
     return f"@resources({', '.join(said)})" if said else None
 
 
-def _report(known: StepEvidence) -> StepReport:
+def _report(seen: Known) -> StepReport:
     with Catalog.open() as catalog:
-        return report_step(known, policies.load(), Quotes(catalog))
+        return report_step(seen.step, policies.load(), Quotes(catalog), seen.lessons)
 
 
 def _said(history: History | None) -> str:
