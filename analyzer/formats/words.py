@@ -82,8 +82,9 @@ def _rate(per_1000: float) -> str:
 def timeout(report: StepReport) -> list[str]:
     """What to write into the flow for its timeout, where anything, and why; sentences."""
     advised = report.timeout.recommended_s
-    written = [] if advised is None else [f"{decorator(round(advised))}."]
-    return [*written, *report.timeout.reasons]
+    if advised is None:
+        return list(report.timeout.reasons) if report.timeout.requested_s is not None else []
+    return [f"{decorator(round(advised))}.", *report.timeout.reasons]
 
 
 def saving(costs: Costs) -> str:
