@@ -43,9 +43,10 @@ class Prices:
     time_to_failure: float = 1.0
 
 
-def cheapest(predictive: Predictive, prices: Prices, charged: Floats | float = 0.0) -> int:
-    """The cell whose request is expected to cost least, with what is ``charged`` for each besides."""
-    total = _expected_costs(predictive, prices) + charged
+def cheapest(predictive: Predictive, prices: Prices, charged: Floats | float = 0.0, least: int = 0) -> int:
+    """The cell, ``least`` or above, whose request is expected to cost least, with what is ``charged`` for each
+    besides."""
+    total = (_expected_costs(predictive, prices) + charged)[least:]
     return CELLS - 1 - int(np.argmin(total[::-1]))
 
 

@@ -87,5 +87,5 @@ def propose(
     charged: Floats | float = 0.0
     if len(stopped):
         charged = charge(stopped - largest, predictive, tail.excess, len(log_ratios), prices)
-    cell = cheapest(predictive, prices, charged)
-    return Proposal(reference, predictive, prices, max(cell, ZERO) if covers_seen else cell, charged)
+    cell = cheapest(predictive, prices, charged, ZERO if covers_seen else 0)
+    return Proposal(reference, predictive, prices, cell, charged)
