@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stepsize.analyzer.sizing.memory.cold_start import first_request
+from stepsize.analyzer.sizing.memory.cold_start import below_request, from_siblings
 from stepsize.analyzer.sizing.memory.competition import Competition
 from stepsize.analyzer.sizing.memory.exceedances import Exceedances
 from stepsize.analyzer.sizing.memory.history import History
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from stepsize.analyzer.sizing.memory.predictors.base import Predictor
     from stepsize.analyzer.sizing.memory.proposal import Proposal
 
+_ROUNDING = 1e-9
 _FLOW_WEIGHT = 10.0
 """As many typical tasks of the workspace stand in for a flow's own while it has few."""
 
@@ -67,6 +68,7 @@ class Settings:
         failure_price: what a failed attempt costs, in typical tasks of the flow.
         time_to_failure: the share of the run time after which an attempt that is too small fails.
         cold_start: whether siblings help a step that has not run yet.
+        below_request: whether a step that has not run yet may get less than was asked for it before any sibling ran.
         predictors: makes those that compete on a step; the first always has something to say.
         preference: how much of the first one's cost another may have before it is followed.
         window: how many tasks predictors look back.
@@ -80,6 +82,7 @@ class Settings:
     failure_price: float
     time_to_failure: float = 1.0
     cold_start: bool = True
+    below_request: bool = True
     predictors: Callable[[], Sequence[Predictor]] = every_predictor
     preference: float = 0.97
     window: int = WINDOW
@@ -139,9 +142,13 @@ class Workspace:
         """
         return StepLearner(self, flow, lost_share)
 
-    def terms(self, flow: str, lost_share: float = 1.0) -> Terms:
-        """What a failure costs in ``flow`` that loses so large a share of what was done."""
-        typical = self.all_flows.byte_hours / self.all_flows.tasks if self.all_flows.tasks else 0.0
+    def terms(self, flow: str, lost_share: float = 1.0, typical: float = 0.0) -> Terms:
+        """What a failure costs in ``flow`` that loses so large a share of what was done.
+
+        ``typical`` byte hours are what a task holds, as long as none is known.
+        """
+        if self.all_flows.tasks:
+            typical = self.all_flows.byte_hours / self.all_flows.tasks
         own = self.flows.get(flow, Mean())
         mean = (own.byte_hours + _FLOW_WEIGHT * typical) / (own.tasks + _FLOW_WEIGHT)
         return Terms(self.settings.failure_price * mean * lost_share, self.settings.time_to_failure * lost_share)
@@ -219,8 +226,11 @@ class StepLearner:
         asked = max([task.requested_bytes, *(_enough_after(stopped) for _, stopped in self.history.stopped)])
         if not workspace.settings.cold_start or self.history.stopped:
             return Sized(task, asked)
-        proposal = first_request(workspace.first, self._terms())
-        if proposal is None or proposal.request_bytes >= asked:
+        if task.request_known and workspace.settings.below_request:
+            proposal: Proposal | None = below_request(workspace.first, task, self._terms)
+        else:
+            proposal = from_siblings(workspace.first, self._terms())
+        if proposal is None or proposal.request_bytes >= asked * (1 - _ROUNDING):
             return Sized(task, asked)
         return Sized(task, proposal.request_bytes, (), proposal)
 
@@ -237,8 +247,8 @@ class StepLearner:
             predictor.fit(evidence, terms)
         self._fitted_at, self._surprised = known, False
 
-    def _terms(self) -> Terms:
-        return self._workspace.terms(self._flow, self._lost_share)
+    def _terms(self, typical_byte_hours: float = 0.0) -> Terms:
+        return self._workspace.terms(self._flow, self._lost_share, typical_byte_hours)
 
 
 def _enough_after(stopped: Stopped) -> float:

@@ -131,6 +131,7 @@ def static_settings(failure_price: float, time_to_failure: float = 1.0, *, cold_
         _RUN_LOST * failure_price,
         time_to_failure,
         cold_start,
+        below_request=False,
         predictors=static_predictors,
         preference=_PREFERENCE,
         window=_EVERY_TASK,
