@@ -327,7 +327,7 @@ def test_moments_add_up() -> None:
 def test_cores_beyond_those_asked_for_are_explained() -> None:
     """1.04 cores were enough and 1 is kept, or asked for: a reader wonders."""
     for requested in (1.0, 4.0):
-        seen = tasks([600] * 3, requested_cpu=requested, cpu_seconds=61.0, cpu_max=1.04)
+        seen = tasks([600] * 3, requested_cpu=requested, cpu_seconds=60.5, cpu_max=1.04)
         reasons = POLICY.recommend(evidence(*seen, cores={1.04: 180})).cpu.reasons
         assert any("1.04 cores were enough" in reason for reason in reasons)
         assert any("above 1 is no more than measuring may add" in reason for reason in reasons)

@@ -106,8 +106,8 @@ def run_time_of(evidence: StepEvidence) -> RunTime | None:
     if held.is_throttled:  # what CPU time shows is what the quota left of it
         source = by_samples or by_time
         measured_s = math.fsum(level.seconds for level in source)
-        return ByUse(Profile.of(sorted(unthrottled(source, held)), measured_s), None)
-    return ByUse(*(Profile.of(levels) if levels else None for levels in (by_samples, by_time)))
+        return ByUse(Profile.of(sorted(unthrottled(source, held)), measured_s))
+    return ByUse.of(by_samples, by_time)
 
 
 def _candidates(run_time: RunTime, requested: float | None) -> list[float]:

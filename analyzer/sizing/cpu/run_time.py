@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 
     from stepsize.analyzer.sizing.cpu.use import Level
 
-EXACT_SLACK = 1.02
+EXACT_SLACK = 1.01
 """A mean of CPU time so many times the cores is not worth one more: threads that write logs take a little too."""
+
+ODD_SHARE = 0.01
+"""Of the run time, so much may lie in tasks whose mean does not fit in: clocks are odd now and then."""
+MISSED = 1.05
+"""Where CPU time shows so many times what samples do, samples missed a part of it."""
 
 
 class RunTime(Protocol):
@@ -80,10 +85,29 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class ByUse:
-    """The run time by what was used: by samples and by CPU time, whichever of the two says more; None where none is."""
+    """The run time by what was used.
+
+    Attributes:
+        sampled: use by samples; None where there are none.
+        timed: use by CPU time; None where there is none, or samples saw all of it.
+        busiest: the mean by CPU time that nearly no task is above: what is above a number of cores that it fits in is
+            what sampling may add; 0 where it is not known.
+    """
 
     sampled: Profile | None
-    timed: Profile | None
+    timed: Profile | None = None
+    busiest: float = 0.0
+
+    @classmethod
+    def of(cls, sampled: Sequence[Level], timed: Sequence[Level]) -> ByUse:
+        """From levels in ascending order, by samples and by CPU time; not both are empty.
+
+        CPU time decides where samples missed a part of it; else it says only how far samples can be believed.
+        """
+        if not sampled:
+            return cls(None, Profile.of(timed))
+        missed = bool(timed) and _mean(timed) > MISSED * _mean(sampled)
+        return cls(Profile.of(sampled), Profile.of(timed) if missed else None, _busiest(timed))
 
     @property
     def most(self) -> int:
@@ -100,12 +124,26 @@ class ByUse:
         return max((profile.waiting(cores, enough) for profile, enough in self._seen(cores)), default=0.0)
 
     def _seen(self, cores: float) -> Iterator[tuple[Profile, float]]:
+        exact = cores * EXACT_SLACK
+        one_more = math.floor(cores + 1) - 1e-9  # measuring may add a fraction of a core, never a whole one
         if self.sampled:
-            yield self.sampled, min((cores + CORE_SLACK * min(1.0, cores)) * BUCKET_WIDTH, _one_more(cores))
+            by_measuring = (cores + CORE_SLACK * min(1.0, cores)) * BUCKET_WIDTH
+            yield self.sampled, min(by_measuring if self.busiest <= exact else cores * (1 + 1e-9), one_more)
         if self.timed:
-            yield self.timed, min(cores * EXACT_SLACK, _one_more(cores))
+            yield self.timed, min(exact, one_more)
 
 
-def _one_more(cores: float) -> float:
-    """Just below the next whole number of cores: measuring may add a fraction of a core, never a whole one."""
-    return math.floor(cores + 1) - 1e-9
+def _mean(levels: Sequence[Level]) -> float:
+    work_s = math.fsum(level.cores * level.seconds for level in levels)
+    return work_s / math.fsum(level.seconds for level in levels)
+
+
+def _busiest(levels: Sequence[Level]) -> float:
+    """The lowest level that no more than :data:`ODD_SHARE` of the time is above."""
+    total_s = math.fsum(level.seconds for level in levels)
+    below_s = 0.0
+    for level in levels:
+        below_s += level.seconds
+        if below_s >= (1 - ODD_SHARE) * total_s:
+            return level.cores
+    return 0.0

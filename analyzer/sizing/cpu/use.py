@@ -4,7 +4,7 @@ What comes in: the evidence of a step. What goes out: levels of use with their s
 
 The two see different things. Samples see how use varies within a task, in buckets that are 4.4 % wide, by clocks that
 are read a little too early or late. CPU time by run time is exact, and holds what lived and died between two samples,
-but is one number a task. Neither says less than was used, so the larger of what they say counts.
+but is one number a task.
 """
 
 from __future__ import annotations

@@ -1,0 +1,124 @@
+"""What is said of cores, and when a request stays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepsize.analyzer.sizing.cpu import advise, cores_used, size
+from stepsize.analyzer.usage import Query, StepEvidence, histories
+from stepsize.testing import write_tasks
+from tests.analyzer.cpu.steps import step
+from tests.analyzer.rows import attempt, evidence, row
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+FEW = '{"OMP_NUM_THREADS":"4"}'
+MANY = '{"OMP_NUM_THREADS":"16","MKL_NUM_THREADS":"16"}'
+
+
+def said(found: StepEvidence) -> str:
+    return " ".join(advise(found).reasons)
+
+
+def test_cores_fall_from_three_tasks_on() -> None:
+    """With fewer, the reason says how many there are."""
+    assert advise(step({1.0: 60}, count=3)).value == 1
+    kept = size(step({1.0: 60}, count=2))
+    assert (kept.advice.value, kept.cores) == (None, 8)
+    assert kept.advice.held == "CPU stays at 8 until 3 tasks have finished (2 so far)."
+
+
+def test_a_request_for_less_than_a_core_is_kept_where_it_is_enough() -> None:
+    """Kubernetes takes fractions."""
+    assert size(step({0.3: 60}, 0.5)).cores == 0.5
+    assert advise(step({0.8: 60}, 0.5)).value == 1
+
+
+def test_more_than_the_quantile_shows_is_explained() -> None:
+    """A hundredth of the time at four cores: two are asked for where one was enough for 95 %."""
+    assert "With 1 core it would be short of cores for 4% of the time." in said(step({0.1: 99, 4.0: 1}))
+
+
+def test_all_cores_in_use_leave_open_whether_more_would_help() -> None:
+    """Of the host, of a quota, of the request where nothing else ended its use; not of a single core."""
+    assert "50% of the time it used all of the host's 8 cores" in said(step({1.0: 30, 8.0: 30}, host_cpus=8))
+    quota = step({1.0: 30, 4.0: 30}, 4.0, cpu_limit=4.0, host_cpus=16)
+    assert "50% of the time it used all of the 4 cores of its quota" in said(quota)
+    assert "50% of the time it used all of the 8 cores asked for" in said(step({1.0: 30, 8.0: 30}, 8.0))
+    assert "used all of" not in said(step({1.0: 60}, 1.0, host_cpus=1))
+    assert "used all of" not in said(step({1.0: 59, 8.0: 1}, host_cpus=8))
+
+
+def test_more_than_the_request_is_said_to_be_so() -> None:
+    """Where nothing enforced it."""
+    assert "more than the 1 asked for: where it ran, the request was no limit" in said(step({4.0: 60}, 1.0))
+
+
+def test_more_threads_than_cores_are_pointed_out() -> None:
+    """By the variable's name, where the step used more than it will have or a quota threw it out."""
+    crowded = step({2.0: 60}, 2.0, throttled_s=30.0, cpu_limit=2.0, host_cpus=16, thread_limits=MANY)
+    assert "MKL_NUM_THREADS=16, OMP_NUM_THREADS=16 start more threads than 4: set them to 4." in said(crowded)
+    assert "NUM_THREADS" not in said(step({1.0: 60}, 2.0, thread_limits=MANY))
+
+
+def test_threads_that_leave_cores_idle_are_pointed_out() -> None:
+    """Four threads of eight cores asked for."""
+    expected = "OMP_NUM_THREADS=4 has it so: ask for 4, or set it to 8."
+    assert expected in said(step({4.0: 60, 0.5: 40}, 8.0, thread_limits=FEW))
+    assert "NUM_THREADS" not in said(step({4.0: 60, 0.5: 40}, 4.0, thread_limits=FEW))
+
+
+def test_no_setting_where_the_host_is_larger_is_pointed_out() -> None:
+    """Libraries start a thread for each of the host's cores, whatever the container was given."""
+    crowded = step({2.0: 60}, 2.0, throttled_s=30.0, cpu_limit=2.0, host_cpus=16)
+    assert "one for each of the host's 16 cores. OMP_NUM_THREADS=4 has them" in said(crowded)
+    assert "NUM_THREADS" not in said(step({1.0: 60}, 2.0, host_cpus=16))
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", '{"A":"x"}', '{"A":"0"}', '{"A":"9999999999"}', '{"A":null}'])
+def test_settings_that_are_no_counts_say_nothing(text: str) -> None:
+    """Any OpenTelemetry SDK may send them."""
+    crowded = step({2.0: 60}, 2.0, throttled_s=30.0, cpu_limit=2.0, host_cpus=16, thread_limits=text)
+    assert "Nothing was seen that says how many threads" in said(crowded)
+
+
+def test_of_several_attempts_the_newest_setting_counts() -> None:
+    """What was set last is what will be set."""
+    old = attempt(task="old", started_at_s=1.0, cpu_max=4.0, thread_limits='{"OMP_NUM_THREADS":"2"}', requested_cpu=8.0)
+    new = attempt(
+        task="new", started_at_s=2.0, cpu_max=4.0, thread_limits='{"OMP_NUM_THREADS":"4,2"}', requested_cpu=8.0
+    )
+    assert "OMP_NUM_THREADS=4 has it so" in said(evidence(new, old, cores={4.0: 120}))
+
+
+@given(st.floats(0.01, 64), st.floats(0.5, 1))
+def test_cores_used_are_at_most_the_highest_sample(cores: float, quantile: float) -> None:
+    """A bucket's upper edge lies above what is in it."""
+    used = cores_used(step({cores: 60}), quantile)
+    assert used == pytest.approx(cores, rel=1e-6)
+
+
+def test_nothing_read_and_moments_say_nothing_of_cores() -> None:
+    """The request stays; without one it is one core for what is over in a moment."""
+    unread = evidence(attempt(cpu_seconds=None, cpu_max=None, requested_cpu=4.0), cores={})
+    assert size(unread).advice.held == "CPU stays as it is: no use could be read."
+    moment = {"duration_s": 0.004, "cpu_seconds": 0.012, "cpu_max": 3.0}
+    assert size(evidence(attempt(requested_cpu=4.0, **moment), cores={3.0: 0.004})).cores == 4
+    assert advise(evidence(attempt(requested_cpu=None, **moment), cores={3.0: 0.004})).value == 1
+
+
+def test_quota_and_threads_come_from_the_lake(tmp_path: Path) -> None:
+    """Columns of `tasks` that older lakes lack."""
+    rows = [row(task="1", cpu_limit=2.0, thread_limits='{"GOMAXPROCS":"3"}'), row(task="2")]
+    connection = write_tasks(tmp_path, rows).connect()
+    try:
+        (found,) = histories(connection, Query())
+    finally:
+        connection.close()
+    assert [(a.cpu_limit, a.thread_limits) for a in found.attempts] == [(2.0, '{"GOMAXPROCS":"3"}'), (None, None)]
