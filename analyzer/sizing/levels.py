@@ -31,6 +31,10 @@ MEMORY_FLOOR_MB = 250
 that takes with pip peaks at 93 MB (pip 23, boto3 and requests), none of which is in the step's process tree."""
 
 
+RUNS_LEARNED = 365
+"""The newest runs that are learned from, a year of a daily flow: what came before says little of what comes next."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
     """What is sized.
@@ -97,7 +101,7 @@ def learned(evidence: StepEvidence, lessons: Lessons, settings: Settings, level:
     step = lessons.workspace(settings, key).step(evidence.flow)
     return size_step(
         step,
-        runs_of(evidence, level.read, level.requested, kills=level.kills),
+        runs_of(evidence, level.read, level.requested, kills=level.kills)[-RUNS_LEARNED:],
         fewest_tasks=tasks_to_fall(lessons, 1),
         round_up=lambda size_bytes: round_up_mb(max(size_bytes, level.floor_bytes)) * float(BYTES_PER_MB),
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stepsize.analyzer.sizing.least_cost import LeastCostPolicy, balanced, cheap, safe
 from stepsize.analyzer.sizing.lessons import ALONE, FlowKey, Lessons
-from stepsize.analyzer.sizing.levels import MEMORY_FLOOR_MB
+from stepsize.analyzer.sizing.levels import MEMORY_FLOOR_MB, RUNS_LEARNED
 from stepsize.analyzer.sizing.memory.exceedances import Exceedances
 from stepsize.analyzer.sizing.memory.learner import Mean
 from stepsize.analyzer.sizing.policy import Confidence
@@ -237,6 +237,14 @@ def test_its_own_runs_are_replayed() -> None:
     (told,) = [reason for reason in answer.all_reasons if reason.startswith("Before each of the last")]
     assert "too little for 1 of" in told
     assert "as requested" in told
+
+
+def test_what_was_long_ago_is_forgotten() -> None:
+    """A year of daily runs is learned from, however many there were: work that does not grow for ever."""
+    answer = POLICY.recommend(evidence(*in_runs([600.0] * (RUNS_LEARNED + 30), RUNS_LEARNED + 30)))
+    learned = [one.run for one in sorted(answer.replayed, key=lambda one: int(one.run))]
+    assert learned[-1] == str(RUNS_LEARNED + 29)
+    assert int(learned[0]) > 30
 
 
 def test_tasks_that_stand_out_are_explained_by_what_was_said_of_them() -> None:
