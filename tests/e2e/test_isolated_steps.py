@@ -78,7 +78,8 @@ def test_a_step_whose_python_has_nothing_of_ours_is_tracked(workplace: Workplace
     rows = workplace.query("SELECT step, outcome, cpu_seconds > 0.1 FROM tasks WHERE step = 'alone'")
     assert rows == [("alone", "ok", True)]
     assert workplace.query("SELECT count(*) FROM tasks") == [(3,)]
-    assert len(list((workplace.directory / "run").glob("agent-*.sock"))) == 1
+    agents = list((workplace.directory / "run").glob("agent-*.sock"))
+    assert len(agents) <= 1  # none where the one has left meanwhile, for want of tasks
 
 
 def test_a_step_whose_python_is_too_old_is_left_alone(workplace: Workplace) -> None:
