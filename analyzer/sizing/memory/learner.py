@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from stepsize.analyzer.sizing.memory.proposal import Proposal
 
 _ROUNDING = 1e-9
+_FEW_BATCHES = 256
+"""A step with no more is fitted whenever it is due; with more, so that its tasks pay the same each, however many."""
 _FLOW_WEIGHT = 10.0
 """As many typical tasks of the workspace stand in for a flow's own while it has few."""
 
@@ -181,6 +183,7 @@ class StepLearner:
         self._predictors = tuple(workspace.settings.predictors())
         self._competition = Competition(len(self._predictors), workspace.settings.preference)
         self._fitted_at = 0
+        self._fitted_tasks = 0
         self._surprised = False
 
     def size(self, task: Task) -> Sized:
@@ -237,7 +240,7 @@ class StepLearner:
     def _fit_where_due(self) -> None:
         known, settings = self.history.batches, self._workspace.settings
         due = max(self._fitted_at + 1, self._fitted_at * (1 + settings.new_share))
-        if known < due and not self._surprised:
+        if (known < due and not self._surprised) or self._fits_too_often():
             return
         batches = self.history.alike_batches
         window = min(settings.window, self.history.tasks_in(batches))
@@ -246,6 +249,13 @@ class StepLearner:
         for predictor in self._predictors:
             predictor.fit(evidence, terms)
         self._fitted_at, self._surprised = known, False
+        self._fitted_tasks = self.history.count
+
+    def _fits_too_often(self) -> bool:
+        """Whether so few tasks of many are new that each would pay for too much of a fit, which goes through all."""
+        history = self.history
+        looked_at = min(history.count, self._workspace.settings.window)
+        return history.batches > _FEW_BATCHES and (history.count - self._fitted_tasks) * WINDOW < looked_at
 
     def _terms(self, typical_byte_hours: float = 0.0) -> Terms:
         return self._workspace.terms(self._flow, self._lost_share, typical_byte_hours)
