@@ -4,7 +4,7 @@ What comes in: evidence, the amounts asked for, and a catalogue. What goes out: 
 from what, or why a figure is missing. Never invents a price, a duration or a rate of runs.
 
 Each attempt is charged for its duration (longer where it used more cores than it would have, see
-``sizing.rounding.stretch``), alone on the cheapest on-demand server that fits. Servers with burstable cores
+``sizing.cpu.stretch``), alone on the cheapest on-demand server that fits. Servers with burstable cores
 are left out: they sustain a fraction of a core once their credits are spent, so that a task on one takes longer than
 the durations measured. So are other architectures than x86_64, since a container image or a wheel built for one does
 not run on the other. Disk is not matched: clouds attach it apart.
@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from stepsize.analyzer.matching import Need
-from stepsize.analyzer.sizing.cpu import telling
-from stepsize.analyzer.sizing.rounding import stretch
+from stepsize.analyzer.sizing.cpu import stretch
 from stepsize.model import BYTES_PER_MB
 from stepsize.sizes import MIB
 
@@ -111,7 +110,7 @@ def price(
     hours = _hours_per_run(evidence)
     if hours is None:
         return Costs(currency=best.currency, servers=offers, reasons=("No cost: no attempt's duration is known.",))
-    then = hours * stretch(telling(evidence), wanted.cpu) * best.price_hourly
+    then = hours * stretch(evidence, wanted.cpu) * best.price_hourly
     rate, pace = _runs_per_month(evidence)
     failure = then / _attempts_per_run(evidence)
     basis = (_basis(evidence, hours, best), *_risk(evidence, failure, best, rate, failures_expected_per_1000))
@@ -125,7 +124,7 @@ def price(
     if present[0].currency != best.currency:
         reasons = (*basis, f"No saving: prices are in {present[0].currency} and {best.currency}.")
         return Costs(recommended=then, failure=failure, currency=best.currency, servers=offers, reasons=reasons)
-    longer = stretch(telling(evidence), asked.cpu)
+    longer = stretch(evidence, asked.cpu)
     now = hours * longer * present[0].price_hourly
     return Costs(
         now=now,

@@ -151,7 +151,7 @@ def test_the_same_server_for_both_is_said_to_be_so(catalog: Catalog) -> None:
 
 def test_a_step_that_used_more_cores_than_it_asked_for_is_charged_for_the_longer_run(catalog: Catalog) -> None:
     """Its durations were those of eight cores; on the two it asked for it would take four times as long."""
-    step = evidence(attempt(duration_s=3600.0), cores={8.0: 3600.0})
+    step = evidence(attempt(duration_s=3600.0, cpu_max=8.0), cores={8.0: 3600.0})
     found = price(step, Amounts(cpu=2, memory_mb=4000), Amounts(cpu=8, memory_mb=4000), Quotes(catalog))
     assert found.now == pytest.approx(4 * hourly(catalog, 2, 4000))
     assert found.recommended == pytest.approx(hourly(catalog, 8, 4000))
@@ -160,7 +160,7 @@ def test_a_step_that_used_more_cores_than_it_asked_for_is_charged_for_the_longer
 
 def test_the_time_that_fewer_cores_take_is_charged_to_the_recommendation_too(catalog: Catalog) -> None:
     """Half of the time at eight cores, held to four: half as long again."""
-    step = evidence(attempt(duration_s=3600.0), cores={8.0: 1800.0, 1.0: 1800.0})
+    step = evidence(attempt(duration_s=3600.0, cpu_max=8.0), cores={8.0: 1800.0, 1.0: 1800.0})
     found = price(step, Amounts(cpu=8, memory_mb=4000), Amounts(cpu=4, memory_mb=4000), Quotes(catalog))
     assert found.recommended == pytest.approx(1.5 * hourly(catalog, 4, 4000))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from stepsize.analyzer.sizing.cpu.advice import CpuSizing as CpuSizing
 from stepsize.analyzer.sizing.cpu.advice import advise as advise
 from stepsize.analyzer.sizing.cpu.advice import size as size
+from stepsize.analyzer.sizing.cpu.advice import stretch as stretch
 from stepsize.analyzer.sizing.cpu.settings import BALANCED as BALANCED
 from stepsize.analyzer.sizing.cpu.settings import CHEAP as CHEAP
 from stepsize.analyzer.sizing.cpu.settings import PRESETS as PRESETS

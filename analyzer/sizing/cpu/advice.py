@@ -79,14 +79,14 @@ def size(evidence: StepEvidence, settings: CpuSettings = SAFE) -> CpuSizing:
         *(reasons.expected(run_time, worked, requested, typical_s, settings) if why_held or worked == cores else ()),
         *thread_reasons(evidence, held, cores, requested),
     )
-    stretch = run_time.stretch(worked)
+    times = run_time.stretch(worked)
     asked = worked if cores == requested else requested
     return CpuSizing(
         advice=Advice(None if cores == requested else math.ceil(cores), said, held=why_held),
         cores=cores,
-        run_time_s=None if typical_s is None else typical_s * stretch,
+        run_time_s=None if typical_s is None else typical_s * times,
         requested_run_time_s=None if typical_s is None or not asked else typical_s * run_time.stretch(asked),
-        held_back_share=run_time.held_back(worked) / stretch if stretch > 0 else 0.0,
+        held_back_share=run_time.held_back(worked) / times if times > 0 else 0.0,
         throttled_share=held.throttled_share,
     )
 
@@ -108,6 +108,12 @@ def run_time_of(evidence: StepEvidence) -> RunTime | None:
         measured_s = math.fsum(level.seconds for level in source)
         return ByUse(Profile.of(sorted(unthrottled(source, held)), measured_s))
     return ByUse.of(by_samples, by_time)
+
+
+def stretch(evidence: StepEvidence, cores: float) -> float:
+    """How many times as long as it took a task takes on ``cores``; one where nothing is known of its use."""
+    run_time = run_time_of(evidence)
+    return 1.0 if run_time is None else run_time.stretch(cores)
 
 
 def _candidates(run_time: RunTime, requested: float | None) -> list[float]:

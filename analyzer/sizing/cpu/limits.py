@@ -41,8 +41,10 @@ class Limits:
     """What a step had, and how far it was at its end.
 
     Attributes:
-        throttled_s: seconds throttled, added up over cores and attempts; None where it could not be read.
+        throttled_s: seconds throttled with the cores that are asked for now, added up over cores and attempts; None
+            where it could not be read.
         run_s: the run time of the attempts for which it could.
+        quota: the lowest quota that is known of these attempts, in cores; None where none is.
         had_cores: the most cores that any attempt could have used; None where that is not known.
         end: what they are, in words: ``quota``, ``host`` or ``request``.
         host_cpus: cores of the largest host; None where that is not known.
@@ -51,6 +53,7 @@ class Limits:
 
     throttled_s: float | None
     run_s: float
+    quota: float | None
     had_cores: float | None
     end: str
     host_cpus: int | None
@@ -75,12 +78,15 @@ class Limits:
 
 
 def limits(evidence: StepEvidence) -> Limits:
-    """What held the step back, over all attempts that ended."""
-    read = [a for a in evidence.ended if a.throttled_s is not None and a.duration_s]
+    """What held the step back, over all attempts that ended; a quota counts only where it is the one of today."""
+    newest = evidence.newest
+    asked = newest.requested_cpu if newest else None
+    read = [a for a in evidence.ended if a.throttled_s is not None and a.duration_s and a.requested_cpu == asked]
     had, end = max(filter(None, map(available, evidence.ended)), default=(None, ""))
     return Limits(
         throttled_s=math.fsum(a.throttled_s or 0.0 for a in read) if read else None,
         run_s=math.fsum(a.duration_s or 0.0 for a in read),
+        quota=min((a.cpu_limit for a in read if a.cpu_limit), default=None),
         had_cores=had,
         end=end,
         host_cpus=max((a.host_cpus for a in evidence.ended if a.host_cpus), default=None),
@@ -106,13 +112,12 @@ def unthrottled(levels: Sequence[Level], held: Limits) -> tuple[Level, ...]:
     if not held.is_throttled or not levels:
         return tuple(levels)
     assert held.throttled_s is not None
-    quota = held.had_cores if held.end == "quota" and held.had_cores else max(level.cores for level in levels)
+    quota = held.quota or max(level.cores for level in levels)
     near = [level for level in levels if level.cores >= NEAR_QUOTA * quota]
     work_s = math.fsum(level.cores * level.seconds for level in near)
     if work_s <= 0:
         return tuple(levels)
-    share = math.fsum(level.seconds for level in levels) / held.run_s
-    more = min(RAISED_AT_ONCE, 1 + held.throttled_s * share / work_s)
+    more = min(RAISED_AT_ONCE, 1 + held.throttled_s / work_s)
     if held.host_cpus:
         more = max(1.0, min(more, held.host_cpus / quota))
     return tuple(

@@ -91,6 +91,19 @@ def test_throttling_alone_never_asks_for_more_than_twice_the_quota() -> None:
     assert size(step({2.0: 60}, 2.0, throttled_s=1200.0, cpu_limit=2.0, host_cpus=3)).cores == 3
 
 
+def test_a_quota_of_yesterday_raises_nothing_any_more() -> None:
+    """Three tasks were throttled at two cores; since eight are asked for, the step uses four of them."""
+    before = step({2.0: 60}, 2.0, throttled_s=40.0, cpu_limit=2.0, host_cpus=16)
+    since = step({4.0: 30}, 8.0, throttled_s=0.0, cpu_limit=8.0, host_cpus=16)
+    later = [replace(one, task=f"later {one.task}", started_at_s=2e9) for one in since.attempts]
+    both = replace(
+        before,
+        attempts=(*before.attempts, *later),
+        cpu_histogram=(*before.cpu_histogram, *since.cpu_histogram),
+    )
+    assert size(both).cores == 4
+
+
 def test_a_quota_that_held_nothing_back_changes_nothing() -> None:
     """A hundredth of the time: less than anybody would notice."""
     assert size(step({1.0: 60}, throttled_s=0.2)).cores == 1
