@@ -12,6 +12,7 @@ counts added to its own. A step of which two tasks are known is thus sized with 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -119,4 +120,4 @@ def _prior_excess(log_ratios: Floats) -> Floats:
 
 
 def _level(known_batches: int) -> int:
-    return int(np.searchsorted(_LEVELS, known_batches))
+    return bisect_left(_LEVELS, known_batches)

@@ -23,10 +23,12 @@ import numpy as np
 from stepsize.analyzer.sizing.memory.grid import CELLS, DOUBLING, MULTIPLIERS
 
 if TYPE_CHECKING:
-    from stepsize.analyzer.sizing.memory.arrays import Floats
+    from stepsize.analyzer.sizing.memory.arrays import Floats, Integers
     from stepsize.analyzer.sizing.memory.predictive import Predictive
 
 _ROUNDS = -(-CELLS // DOUBLING)
+_DOUBLED: Integers = np.minimum(np.arange(CELLS) + DOUBLING, CELLS - 1)
+"""The cell of twice as much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +70,8 @@ def _expected_costs(predictive: Predictive, prices: Prices) -> Floats:
     """Expected cost of a first request in each cell, shape (CELLS,)."""
     allocated = MULTIPLIERS * prices.reference_cost
     tasks_above, hours_above = mass_above(predictive.tasks), mass_above(predictive.hours)
-    first = allocated * _charged(hours_above[:], hours_above[0] + predictive.hours[0], prices.time_to_failure)
-    after = np.minimum(np.arange(CELLS) + DOUBLING, CELLS - 1)
-    again = allocated[after] * _charged(hours_above[after], hours_above, prices.time_to_failure)
+    first = allocated * _charged(hours_above, hours_above[0] + predictive.hours[0], prices.time_to_failure)
+    again = allocated[_DOUBLED] * _charged(hours_above[_DOUBLED], hours_above, prices.time_to_failure)
     again += tasks_above * prices.failure
     again[-1] = 0.0
     total: Floats = first + summed_over_doublings(again)

@@ -27,5 +27,6 @@ DOUBLING = int(np.ceil(np.log(2.0) / STEP))
 def cells(log_ratios: Floats) -> Integers:
     """The cells that cover these peaks, given as logarithms over the reference; those outside go to the edges."""
     upper = np.ceil(log_ratios / STEP - 1e-9) + ZERO
-    clipped: Integers = np.clip(upper, 0, CELLS - 1).astype(np.int64)
-    return clipped
+    # Half the time that np.clip takes of so few: this is what sizing spends most of its time in.
+    within: Integers = np.minimum(np.maximum(upper, 0), CELLS - 1).astype(np.int64)
+    return within

@@ -55,7 +55,7 @@ def predict(log_ratios: Floats, hours: Floats, tail: Tail) -> Predictive:
     order = np.argsort(log_ratios, kind="stable")
     seen, weights = log_ratios[order], hours[order] / hours.sum()
     spread = _ROOT_3 * _bandwidths(seen)
-    where = np.concatenate([cells(seen - spread), cells(seen), cells(seen + spread)])
+    where = cells(np.concatenate([seen - spread, seen, seen + spread]))
     kept = 1.0 - tail.probability
     each = kept / len(seen)
     sixth = np.full(len(seen), each / 6)
@@ -71,8 +71,9 @@ def _bandwidths(seen: Floats) -> Floats:
     count = len(seen)
     distances = _near_neighbours(seen)
     shrunk = (_NEIGHBOUR_SHARE * distances) ** 2 * count + _PRIOR_BANDWIDTH**2 * _PRIOR_TASKS
-    widths: Floats = np.clip(np.sqrt(shrunk / (count + _PRIOR_TASKS)), _NARROWEST, _WIDEST)
-    return widths
+    widths = np.sqrt(shrunk / (count + _PRIOR_TASKS))
+    bounded: Floats = np.minimum(np.maximum(widths, _NARROWEST), _WIDEST)
+    return bounded
 
 
 def _near_neighbours(seen: Floats) -> Floats:
