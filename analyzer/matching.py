@@ -10,9 +10,10 @@ regions are one choice, not five. To compare regions, ask for each.
 
 from __future__ import annotations
 
+import bisect
 import math
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
@@ -110,6 +111,10 @@ class Catalog:
         self._known: dict[str, list[str]] = {
             column: sorted(set(found)) for column, found in zip(columns, names, strict=False)
         }
+        sizes = self._query("SELECT DISTINCT vcpus, memory_mib FROM offers WHERE vcpus + memory_mib IS NOT NULL")
+        self._cores = sorted({cores for cores, _ in sizes})
+        self._memory_mib = sorted({memory_mib for _, memory_mib in sizes})
+        self._cheapest: dict[tuple[Need, int], tuple[Offer, ...]] = {}
 
     @classmethod
     def open(cls, directory: Path | None = None) -> Catalog:
@@ -151,7 +156,12 @@ class Catalog:
         """
         if limit < 1:
             raise UsageError(f"limit {limit}: ask for at least one offer")
-        return [Offer(*row) for row in self._run("match_cheapest", need, limit=limit)]
+        _check_sizes(need)
+        # No server lies between a size and the next that there is: steps that differ by less ask the same.
+        asked = replace(need, cpu=_next(self._cores, need.cpu), memory_mib=_next(self._memory_mib, need.memory_mib))
+        if (asked, limit) not in self._cheapest:
+            self._cheapest[asked, limit] = tuple(Offer(*row) for row in self._run("match_cheapest", asked, limit=limit))
+        return list(self._cheapest[asked, limit])
 
     def relaxations(self, need: Need) -> list[Relaxation]:
         """What has to give for anything to fit ``need``, the fewest constraints; empty where something fits.
@@ -211,6 +221,12 @@ class Catalog:
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"no {what} is named {name!r}: known are {', '.join(known)}")
+
+
+def _next(sizes: Sequence[float], least: float) -> float:
+    """The smallest of the sorted ``sizes`` that is no smaller than ``least``; that itself where there is none."""
+    place = bisect.bisect_left(sizes, least)
+    return sizes[place] if place < len(sizes) else least
 
 
 def _check_sizes(need: Need) -> None:

@@ -7,21 +7,24 @@ one after another. Never reads samples, so that its work grows with the number o
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stepsize.analyzer.sql import query_text
 from stepsize.model import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     import duckdb
+    import pyarrow as pa
 
-_ROWS_AT_ONCE = 64
-"""Steps taken from the engine in one go: enough to hide its overhead, few enough to bound memory."""
+_ROWS_AT_ONCE = 10_000
+"""Attempts taken from the engine in one go: enough to hide its overhead, few enough to bound memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +142,8 @@ def _age_key(attempt: Attempt) -> tuple[float, str, str, str, int]:
 def histories(connection: duckdb.DuckDBPyConnection, query: Query) -> Iterator[StepEvidence]:
     """The evidence of every step that ``query`` asks for, in the order of projects, flows and first appearance.
 
-    The connection is in use until the last one is taken: another query on it would end the iteration.
+    In memory are the attempts of one step, the names and histograms of all, and what ``connection`` may take to put the
+    attempts in order. The connection is in use until the last one is taken: another query on it ends the iteration.
     """
     parameters = {
         "flow": query.flow,
@@ -149,17 +153,19 @@ def histories(connection: duckdb.DuckDBPyConnection, query: Query) -> Iterator[S
         "since_s": None if query.since is None else query.since.timestamp(),
         "runs": query.runs,
     }
-    connection.execute(query_text("evidence"), parameters)
-    while rows := connection.fetchmany(_ROWS_AT_ONCE):
-        for project, production, flow, step, attempts, histogram in rows:
-            yield StepEvidence(
-                flow=flow,
-                step=step,
-                project=project,
-                production=production,
-                attempts=tuple(_attempt(row) for row in attempts),
-                cpu_histogram=tuple(CpuBucket(**row) for row in histogram),
-            )
+    seen = query_text("seen")
+    steps = connection.sql(seen + query_text("steps"), params=parameters).to_arrow_table()
+    rows = connection.sql(seen + query_text("evidence"), params=parameters).to_arrow_reader(_ROWS_AT_ONCE)
+    for number, attempts in itertools.groupby(_attempts(rows), key=operator.itemgetter(0)):
+        (step,) = steps.slice(number - 1, 1).to_pylist()
+        yield StepEvidence(
+            flow=step["flow"],
+            step=step["step"],
+            project=step["project"],
+            production=step["production"],
+            attempts=tuple(attempt for _, attempt in attempts),
+            cpu_histogram=tuple(CpuBucket(**bucket) for bucket in step["cpu_histogram"]),
+        )
 
 
 def known(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, ...]]:
@@ -170,6 +176,15 @@ def known(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, ...]]:
     return {flow: tuple(names) for flow, names in steps.items()}
 
 
-def _attempt(row: dict[str, Any]) -> Attempt:
-    outcome = row.pop("outcome")
-    return Attempt(outcome=None if outcome is None else Outcome(outcome), **row)
+def _attempts(rows: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, Attempt]]:
+    """The number of its step and each attempt, read by column: a million of them take seconds so."""
+    for batch in rows:
+        columns = {name: batch.column(name).to_pylist() for name in batch.schema.names}
+        numbers = columns.pop("number")
+        columns["outcome"] = [_OUTCOMES[outcome] for outcome in columns["outcome"]]
+        names = tuple(columns)
+        for number, *values in zip(numbers, *columns.values(), strict=True):
+            yield number, Attempt(**dict(zip(names, values, strict=True)))
+
+
+_OUTCOMES: dict[str | None, Outcome | None] = {None: None, **{outcome.value: outcome for outcome in Outcome}}

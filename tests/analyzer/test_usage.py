@@ -149,3 +149,16 @@ def test_runs_of_the_same_number_of_different_owners_are_different_runs(tmp_path
     assert len({attempt.task_key for attempt in step.attempts}) == 3
     (newest,) = read(tmp_path / "other", rows, runs=1)
     assert [attempt.owner for attempt in newest.attempts] == ["c"]
+
+
+def test_steps_larger_than_what_is_read_in_one_go_are_whole(tmp_path: Path) -> None:
+    """Attempts of a step lie between others of as many: each step has its own, in the order in which they began."""
+    count = 10_050
+    rows = [
+        row(step=step, task=str(n), started_at=NOON + timedelta(seconds=n), memory_peak_bytes=n)
+        for n in range(count)
+        for step in ("one", "two")
+    ]
+    steps = read(tmp_path, [*rows, row(step="three", task="1", started_at=NOON - timedelta(hours=1))])
+    assert [(step.step, len(step.attempts)) for step in steps] == [("three", 1), ("one", count), ("two", count)]
+    assert all([a.memory_peak_bytes for a in step.attempts] == list(range(count)) for step in steps[1:])

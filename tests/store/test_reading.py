@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -70,3 +71,20 @@ def test_an_attempt_that_several_collectors_saw_is_one_row(
     with Lake(tmp_path).reading() as connection:
         rows = connection.execute('SELECT attempt, "user", outcome FROM tasks ORDER BY ALL').fetchall()
     assert sorted(rows, key=str) == sorted([(0, None, expected), (0, "somebody else", "ok"), (1, None, "ok")], key=str)
+
+
+def test_what_a_query_cannot_hold_lies_on_disk_for_as_long_as_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is bounded sorts more than its memory, and leaves nothing behind."""
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(beside))
+    lake = write_tasks(tmp_path / "lake", [{"flow": "F"}])
+    query = "SELECT md5(range::VARCHAR) AS text, range FROM range(1_500_000) ORDER BY text"
+    with lake.reading(memory_bytes=48 << 20) as connection:
+        rows = connection.sql(query).to_arrow_reader(50_000)
+        first = next(iter(rows))
+        assert any(beside.rglob("*"))
+        assert first.num_rows + sum(batch.num_rows for batch in rows) == 1_500_000
+    assert list(beside.iterdir()) == []

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _AGO = re.compile(r"(\d+(?:\.\d+)?)([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _WIDEST = 120
+_MEMORY_BYTES = 1 << 30
+"""What the lake's queries hold at once; reports of millions of tasks need more, and have it on disk."""
 
 
 @click.command(epilog="Exit code: 0 well, 1 nothing measured or a lake that cannot be read, 2 wrong usage.")
@@ -97,7 +99,7 @@ def command(
     settings = Settings.load(data=data)
     for line in settle(settings, remote=True):
         click.echo(f"stepsize: {line}", err=True)
-    with Lake(settings.data).reading() as connection, Catalog.open() as catalog:
+    with Lake(settings.data).reading(_MEMORY_BYTES) as connection, Catalog.open() as catalog:
         reports = report.build(connection, catalog, policy, query, platform)
     if out is None:
         click.echo(_on_terminal(reports, chosen), nl=False)

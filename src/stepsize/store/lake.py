@@ -7,6 +7,10 @@ What comes in: the data directory. What goes out: connections on its current gen
 from __future__ import annotations
 
 import contextlib
+import os
+import tempfile
+import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -19,7 +23,9 @@ from stepsize.store.sql import literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+_MOST_THREADS = 8
+"""Of a connection whose memory is bounded: each thread holds its share."""
 
 
 class Lake:
@@ -76,14 +82,22 @@ class Lake:
         return connection
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def reading(self, memory_bytes: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection as :meth:`connect` gives it, for as long as the block lasts.
+
+        ``memory_bytes`` bounds what its queries hold at once; the rest lies on disk, below ``TMPDIR``, while they run.
 
         Raises:
             LakeError: as `connect`, and where a file of the lake turns out to be damaged, missing or closed to us.
         """
         connection = self.connect()
         try:
+            if memory_bytes is not None:
+                connection.execute(f"SET memory_limit = '{memory_bytes}B'")
+                connection.execute(f"SET threads = {min(os.cpu_count() or 1, _MOST_THREADS)}")
+                # DuckDB makes the directory when it needs it, and takes it away at the end.
+                place = Path(tempfile.gettempdir(), f"stepsize-{os.getpid()}-{uuid.uuid4().hex}")
+                connection.execute("SET temp_directory = $1", [str(place)])
             yield connection
         except (duckdb.IOException, duckdb.InvalidInputException) as error:
             said = str(error).splitlines()[0]
