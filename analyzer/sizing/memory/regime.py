@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 _CHANCE_AT_NEW_VERSION = 0.05
 _MOST_NEWEST = 8
@@ -38,6 +39,9 @@ class Regime:
     start: int = 0
     _lows: list[float] = field(default_factory=list)
     _highs: list[float] = field(default_factory=list)
+    _bottoms: list[float] = field(default_factory=list)
+    _tops: list[float] = field(default_factory=list)
+    """The lowest and the highest of the batches that count, up to each."""
     _version: str | None = None
     _version_began: int = 0
 
@@ -48,12 +52,16 @@ class Regime:
             self._version = code_version
         self._lows.append(lowest)
         self._highs.append(highest)
+        self._bottoms.append(min(lowest, self._bottoms[-1]) if self._bottoms else lowest)
+        self._tops.append(max(highest, self._tops[-1]) if self._tops else highest)
         count = len(self._lows)
         low, high = math.inf, -math.inf
         for split in range(count - 1, max(self.start + _FEWEST_BEFORE, count - _MOST_NEWEST) - 1, -1):
             low, high = min(low, self._lows[split]), max(high, self._highs[split])
             if self._changed_at(split, low, high):
                 self.start = split
+                self._bottoms[split:] = accumulate(self._lows[split:], min)
+                self._tops[split:] = accumulate(self._highs[split:], max)
                 return
 
     def _changed_at(self, split: int, low: float, high: float) -> bool:
@@ -62,19 +70,17 @@ class Regime:
         newest = len(self._lows) - split
         if allowed <= 0:
             return False
-        if low > self._highs[split - 1]:
+        if low > self._tops[split - 1]:
             return _chance(low, self._highs[self.start : split], newest) < allowed
-        if high < self._lows[split - 1] and newest >= self.fewest_below:
+        if high < self._bottoms[split - 1] and newest >= self.fewest_below:
             return _chance(-high, [-low for low in self._lows[self.start : split]], newest) < allowed
         return False
 
 
 def _chance(beyond: float, others: list[float], newest: int) -> float:
-    """How likely so many newest values all are at least ``beyond``, where they are like the others; 1 where some of
-    those are."""
+    """How likely so many newest values all are at least ``beyond``, which is above the others, where they are like
+    those."""
     gap = beyond - max(others)
-    if gap <= 0:
-        return 1.0
     far = (1 + gap / (2 * _scale(others))) ** (-2 * newest)
     return far / math.comb(newest + len(others), newest)
 
