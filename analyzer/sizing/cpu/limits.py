@@ -5,8 +5,8 @@ without the quota. Pure.
 
 A quota stops a thread that wants to run until the next period begins, and the kernel counts that time for each core on
 which it stops one (``throttled_time`` of a control group's ``cpu.stat``). Cores in use and seconds throttled a second
-therefore add up to the cores that would have been in use: a thread under a quota of half a core runs for half of the
-time and is throttled for the other.
+therefore add up to the cores that would have been in use, or more where others wanted the host's cores too: a thread
+under a quota of half a core runs for half of the time and is throttled for the other.
 """
 
 from __future__ import annotations
