@@ -13,6 +13,7 @@ import platform
 import random
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,10 @@ def _told(directory: Path) -> Iterator[str]:
         cpu_s.setdefault("reading the file", []).append(time.process_time() - began)
         for mode in Mode:
             cpu_s.setdefault(f"{_OURS}, mode {mode.value}", []).append(_replay(records, _ours(mode), mode))
+        alone = Records(records.name, tuple(replace(task, run=None) for task in records.tasks), records.largest_bytes)
+        cpu_s.setdefault(f"{_OURS}, mode run, each task a run of its own", []).append(
+            _replay(alone, _ours(Mode.RUN), Mode.RUN)
+        )
         for name, rule in RULES.items():
             cpu_s.setdefault(name, []).append(_replay(records, rule.sizer(), Mode.ONLINE))
     online = [taken[1] for who, taken in cpu_s.items() if "mode" not in who or who.endswith("online")]

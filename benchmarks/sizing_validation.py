@@ -185,8 +185,11 @@ def _prices(found: Found) -> Iterator[str]:
     families = {mode: _families(job.path for job in found if job.mode is mode) for mode in MODES}
 
     def failures(mode: Mode, who: str | float, names: Iterable[str]) -> float:
-        outcomes = [found[Job(path, mode, who)] for name in names for path in families[mode].get(name, ())]
-        return math.fsum(outcome.failures for outcome in outcomes) / len(outcomes) if outcomes else 0.0
+        """Means of means: each family counts alike."""
+        means = [
+            _mean([found[Job(path, mode, who)] for path in families[mode][n]]) for n in names if n in families[mode]
+        ]
+        return math.fsum(mean.failures for mean in means) / len(means) if means else 0.0
 
     def chosen(bound: str, names: Sequence[str]) -> float:
         kept = [
@@ -206,14 +209,19 @@ def _prices(found: Found) -> Iterator[str]:
         yield f"\n### `{preset}` (shipped: {PRESETS[preset]:g})\n"
         yield _line("held out", "mode", "chosen", "there", "shipped price there", f"`{bound}` there")
         yield _line(*["---"] * 6)
+        held_out: dict[Mode, list[tuple[Outcome, ...]]] = {mode: [] for mode in MODES}
         for name in families[Mode.ONLINE]:
             price = chosen(bound, [other for other in families[Mode.ONLINE] if other != name])
+            whose = (price, PRESETS[preset], bound)
             for mode in MODES:
                 paths = families[mode].get(name, ())
                 if paths:
-                    whose = (price, PRESETS[preset], bound)
-                    cells = (_told([found[Job(path, mode, who)] for path in paths]) for who in whose)
-                    yield _line(name, mode.value, f"{price:g}", *cells)
+                    cells = [[found[Job(path, mode, who)] for path in paths] for who in whose]
+                    held_out[mode].append(tuple(_mean(outcomes) for outcomes in cells))
+                    yield _line(name, mode.value, f"{price:g}", *map(_told, cells))
+        for mode in MODES:
+            together = (_told(outcomes) for outcomes in zip(*held_out[mode], strict=True))
+            yield _line("**all, each family alike**", mode.value, "", *together)
 
 
 def _families(paths: Iterable[Path]) -> dict[str, list[Path]]:
@@ -228,9 +236,17 @@ def _of_families(names: Iterable[str], families: Mapping[str, list[Path]], cost:
     return _geometric([_geometric([cost(path) for path in families[name]]) for name in names])
 
 
+def _mean(outcomes: Sequence[Outcome]) -> Outcome:
+    return Outcome(
+        ratio=_geometric([outcome.ratio for outcome in outcomes]),
+        failures=math.fsum(outcome.failures for outcome in outcomes) / len(outcomes),
+        cost=_geometric([outcome.cost for outcome in outcomes]),
+    )
+
+
 def _told(outcomes: Sequence[Outcome]) -> str:
-    mean = math.fsum(outcome.failures for outcome in outcomes) / len(outcomes)
-    return f"{_geometric([outcome.ratio for outcome in outcomes]):.3f} at {mean:.1f}"
+    mean = _mean(outcomes)
+    return f"{mean.ratio:.3f} at {mean.failures:.1f}"
 
 
 def _head(seconds: float) -> Iterator[str]:
