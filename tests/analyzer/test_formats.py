@@ -316,3 +316,11 @@ def test_the_table_spends_three_lines_on_a_step_that_stays(tmp_path: Path) -> No
 def test_a_saving_is_a_month_where_the_pace_is_known_else_a_run(costs: Costs, long: str, short: str) -> None:
     """And none where nothing changes, which is not the same as not known."""
     assert (words.saving(costs), words.saving_short(costs)) == (long, short)
+
+
+def test_html_shows_what_the_last_runs_would_have_been(reports: list[StepReport]) -> None:
+    """A row a run, folded: only steps that were seen for long enough have them."""
+    page = render(reports, "html")
+    assert page.count("<details>") == 1
+    assert "Its last 7 runs" in page
+    assert len(re.findall(r"<tr><td>\d</td><td>\d{3}</td><td>1</td><td>0</td>", page)) == 7
