@@ -99,15 +99,14 @@ def run_time_of(evidence: StepEvidence) -> RunTime | None:
     by_samples, by_time = sampled(evidence), timed(evidence)
     if not by_samples and not by_time:
         return None
-    law = fit(evidence)
-    if law is not None:
-        return law
     held = limits(evidence)
     if held.is_throttled:  # what CPU time shows is what the quota left of it
         source = by_samples or by_time
         measured_s = math.fsum(level.seconds for level in source)
-        return ByUse(Profile.of(sorted(unthrottled(source, held)), measured_s))
-    return ByUse.of(by_samples, by_time)
+        by_use = ByUse(Profile.of(sorted(unthrottled(source, held)), measured_s))
+    else:
+        by_use = ByUse.of(by_samples, by_time)
+    return fit(evidence, by_use) or by_use
 
 
 def stretch(evidence: StepEvidence, cores: float) -> float:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stepsize.analyzer.sizing.cpu import SAFE, CpuSettings, size
 from stepsize.analyzer.sizing.cpu.advice import run_time_of
-from stepsize.analyzer.sizing.cpu.amdahl import Amdahl, fit
+from stepsize.analyzer.sizing.cpu.amdahl import Amdahl
 from stepsize.analyzer.sizing.cpu.run_time import RunTime
 from stepsize.analyzer.usage import Attempt, StepEvidence
 from stepsize.model import Outcome
@@ -133,12 +133,11 @@ def tried(*attempts: Attempt) -> StepEvidence:
 def test_attempts_on_different_cores_give_the_law() -> None:
     """20 s that no core shortens and 160 s on one core, as run times on 2, 4 and 8 cores show."""
     attempts = [*on(2, [99, 100, 101]), *on(4, [59, 60, 61]), *on(8, [39, 40, 41])]
-    law = fit(tried(*attempts))
-    assert law is not None
+    law = run_time(tried(*attempts))
+    assert isinstance(law, Amdahl)
     assert (law.serial_s, law.parallel_s) == (pytest.approx(20, rel=0.02), pytest.approx(160, rel=0.02))
     assert law.tried == (2, 4, 8)
     sized = size(tried(*attempts))
-    assert isinstance(run_time_of(tried(*attempts)), Amdahl)
     assert sized.run_time_s == pytest.approx(20 + 160 / (sized.cores or 1), rel=0.02)
     assert sized.requested_run_time_s == pytest.approx(60, rel=0.02)
     assert "no core shortens 11% of what it takes on one" in " ".join(sized.advice.reasons)
@@ -157,16 +156,24 @@ def test_attempts_on_different_cores_give_the_law() -> None:
 )
 def test_no_law_where_the_data_do_not_allow_one(attempts: list[Attempt]) -> None:
     """The use over time has to do then."""
-    assert fit(tried(*attempts)) is None
-    assert not isinstance(run_time_of(tried(*attempts)), Amdahl)
+    assert not isinstance(run_time(tried(*attempts)), Amdahl)
 
 
 def test_faster_than_the_law_allows_is_all_parallel() -> None:
     """No part of a run time is negative."""
-    law = fit(tried(*on(2, [100, 101, 102]), *on(4, [30, 31, 32])))
-    assert law is not None
+    law = run_time(tried(*on(2, [100, 101, 102]), *on(4, [30, 31, 32])))
+    assert isinstance(law, Amdahl)
     assert law.serial_s == 0
     assert law.stretch(3) > 0
+
+
+def test_below_the_cores_that_were_tried_the_use_decides() -> None:
+    """Sixteen cores are hardly faster than eight. One would be eight times as slow, where the law says a third."""
+    law = run_time(evidence(*on(8, [99, 100, 101]), *on(16, [94, 95, 96]), cores={8.0: 300}))
+    assert isinstance(law, Amdahl)
+    assert law.stretch(1) == pytest.approx(8 * law.stretch(8))
+    assert law.held_back(1) >= law.held_back(2) >= law.held_back(8) >= law.held_back(16)
+    assert law.stretch(7.9) == pytest.approx(law.stretch(8), rel=0.03)
 
 
 def test_cores_beyond_those_tried_are_not_advised() -> None:
