@@ -6,14 +6,8 @@ What one platform takes and another does not is in ``targets``.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from stepsize.model import BYTES_PER_MB, CPU_BUCKETS_PER_OCTAVE, cpu_bucket_upper
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from stepsize.analyzer.usage import CpuBucket
+from stepsize.model import BYTES_PER_MB, CPU_BUCKETS_PER_OCTAVE
 
 CORE_SLACK = 0.1
 """Cores that sampling may add: when a sample was taken is known less well than what CPU time passed until then."""
@@ -85,16 +79,3 @@ def covers(requested: float, cores: float) -> bool:
     """
     slack = CORE_SLACK * min(1.0, requested)
     return cores <= (requested + slack) * BUCKET_WIDTH * (1 + 1e-9)
-
-
-def stretch(histogram: Sequence[CpuBucket], cores: float) -> float:
-    """How many times as long the same work takes where no more than ``cores`` can be used; at least one.
-
-    Work above the limit is spread over it: a second at eight cores becomes four at two. Waiting and the order of the
-    work are not modelled, so that a step which would have waited anyway is a little overestimated.
-    """
-    total_s = math.fsum(bucket.seconds for bucket in histogram)
-    if total_s <= 0 or cores <= 0:
-        return 1.0
-    stretched = (bucket.seconds * max(1.0, cpu_bucket_upper(bucket.bucket) / cores) for bucket in histogram)
-    return math.fsum(stretched) / total_s

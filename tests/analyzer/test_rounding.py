@@ -11,11 +11,9 @@ from stepsize.analyzer.sizing.rounding import (
     round_up_binary,
     round_up_mb,
     round_up_s,
-    stretch,
     whole_cores,
 )
-from stepsize.analyzer.usage import CpuBucket
-from stepsize.model import cpu_bucket, cpu_bucket_upper
+from stepsize.model import cpu_bucket_upper
 from tests.analyzer.rows import MB
 
 
@@ -88,15 +86,6 @@ def test_what_a_request_covers_is_at_most_what_measuring_may_add(requested: floa
         assert cores <= (requested + 0.1 * min(1, requested)) * 1.045
     elif requested >= 1:
         assert whole_cores(cores) > requested
-
-
-def test_work_above_a_limit_takes_longer_in_proportion() -> None:
-    """A second at eight cores is four at two; what fits takes as long as before."""
-    at_eight, at_one = CpuBucket(cpu_bucket(8.0), 1.0), CpuBucket(cpu_bucket(1.0), 1.0)
-    assert stretch([at_eight], 2) == pytest.approx(4)
-    assert stretch([at_eight, at_one], 2) == pytest.approx(2.5)
-    assert stretch([at_one], 2) == 1
-    assert stretch([], 2) == 1
 
 
 @given(st.floats(0, 10**12), st.floats(0, 10**12))
