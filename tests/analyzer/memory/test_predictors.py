@@ -126,3 +126,14 @@ def test_the_order_of_tasks_of_a_run_does_not_matter(
     assert (plain is None) == (other is None)
     if plain is not None and other is not None:
         assert other == pytest.approx(plain, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["line", "power"])
+@given(runs=RUNS, price=PRICES, rows=st.floats(1.0, 1e12))
+def test_nothing_is_extrapolated_to_more_than_seven_times_what_was_seen(
+    name: str, runs: list[list[Finished]], price: float, rows: float
+) -> None:
+    """However large the input, and however few tasks a curve was drawn through: by e squared, retries do the rest."""
+    asked = learned(name, runs, price).size(Task(100 * GIB, annotations={"rows": rows})).requests[1]
+    largest = max(finished.peak_bytes for run in runs for finished in run)
+    assert asked is None or asked <= 7.39 * largest

@@ -3,8 +3,8 @@ with numbers most like it.
 
 Each fits the newest tasks of which the number is known. Residuals are those of leaving the task itself out (from the
 hat matrix), so that a line through two points is not taken for certain; where a task lies far from the numbers seen,
-the margin grows with its leverage. Extrapolation is bounded: 7 times the largest peak seen; below the smallest, an
-e-fold and a half for a power, five times for a line.
+residuals grow with its leverage. Extrapolation is bounded: no request is above 7 times the largest peak seen, and none
+stands on less than a fifth of the smallest.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _LARGEST_HAT = 0.95
 _SMALLEST_LEFT = 0.05
 _LARGEST_LOG = 80.0
 _LOCATIONS_PER_E = 20
+_LEVERAGES_PER_DOUBLING = 4
 
 
 class Line(NamedTuple):
@@ -111,14 +112,14 @@ def line_in(tasks: Seen, history: History) -> Curve | None:
 
 @dataclass(slots=True)
 class AlongCurve:
-    """The request that a curve has at a task's number, in the margin that its residuals take."""
+    """The cheapest request where a curve has the task, given how far tasks were from it."""
 
     curve_through: Callable[[Seen, History], Curve | None]
     _tasks: Seen | None = field(default=None, init=False)
     _curve: Curve | None = field(default=None, init=False)
     _terms: Terms | None = field(default=None, init=False)
     _stopped: Floats | None = field(default=None, init=False)
-    _at_location: dict[int, Proposal] = field(default_factory=dict, init=False)
+    _at_location: dict[tuple[int, int], Proposal] = field(default_factory=dict, init=False)
 
     def fit(self, evidence: Evidence, terms: Terms) -> None:
         """Take in the history as it is now."""
@@ -137,17 +138,23 @@ class AlongCurve:
         location, highest = float(self._curve.expected(np.array([number]))[0]), self._curve.highest_bytes
         near = round(math.log(location / highest) * _LOCATIONS_PER_E)
         near_bytes = highest * math.exp(near / _LOCATIONS_PER_E)
-        proposal = self._at_location.get(near)
+        wider = round(math.log2(self._curve.leverage(number)) * _LEVERAGES_PER_DOUBLING)
+        proposal = self._at_location.get((near, wider))
         if proposal is None:
-            proposal = self._at_location[near] = self._at(near_bytes)
-        return _widened(proposal, location / near_bytes, location, self._curve.leverage(number))
+            proposal = self._at(near_bytes, 2 ** (wider / _LEVERAGES_PER_DOUBLING))
+            self._at_location[near, wider] = proposal
+        asked = proposal.request_bytes * (location / near_bytes)
+        return replace(
+            proposal, reference_bytes=proposal.reference_bytes * min(asked, highest) / proposal.request_bytes
+        )
 
-    def _at(self, location: float) -> Proposal:
+    def _at(self, location: float, leverage: float) -> Proposal:
         tasks, curve, terms, stopped = self._tasks, self._curve, self._terms, self._stopped
         if tasks is None or curve is None or terms is None or stopped is None:
             raise AssertionError("a curve is asked after it was fitted")
-        above = tail(curve.residuals, len(curve.residuals), None, None)
-        return propose(curve.residuals, tasks.hours, location, above, terms, stopped=stopped)
+        residuals = leverage * curve.residuals
+        above = tail(residuals, len(residuals), None, None)
+        return propose(residuals, tasks.hours, location, above, terms, stopped=stopped)
 
 
 @dataclass(slots=True)
@@ -202,12 +209,3 @@ def _left_out(line: Line) -> Floats:
     """What a residual is divided by to be that of a line which was fitted without its task."""
     left: Floats = np.maximum(1 - line.hat, _SMALLEST_LEFT)
     return left
-
-
-def _widened(proposal: Proposal, moved: float, location: float, leverage: float) -> Proposal:
-    """The proposal at its exact location, its margin over it multiplied by ``leverage``."""
-    proposal = replace(proposal, reference_bytes=proposal.reference_bytes * moved)
-    margin = math.log(proposal.request_bytes / location)
-    if margin <= 0 or leverage <= 1:
-        return proposal
-    return replace(proposal, reference_bytes=proposal.reference_bytes * math.exp(margin * (leverage - 1)))
