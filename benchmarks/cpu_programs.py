@@ -90,9 +90,8 @@ def programs_part(repeats: int) -> Part:
     """Run them all, and the table; on a machine that has other work to do, only that it has."""
     busy, cpus = os.getloadavg()[0], os.cpu_count() or 1
     if busy > _BUSY * cpus:
-        return Part(
-            f"## Programs\n\nNot run: {busy:.1f} others wanted the {cpus} cores, so that no run time would hold.", {}
-        )
+        left_out = f"Not run: the load was {busy:.1f} on {cpus} cores, so that no run time would hold."
+        return Part(f"## Programs\n\n{left_out}", {})
     with tempfile.TemporaryDirectory(prefix="ss-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
         _write_inputs(directory)

@@ -15,6 +15,7 @@ Prints Markdown and, with ``--results DIR``, leaves ``cpu.md`` and its charts th
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import os
 import platform
 from pathlib import Path
@@ -37,8 +38,10 @@ def main() -> None:
         *([programs_part(options.repeats)] if options.repeats else []),
         profiles_part(),
     ]
-    machine = f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
-    text = "\n\n".join(["# Cores: sizing by what waiting costs", f"{machine}.", *(part.text for part in parts)])
+    today = dt.datetime.now(dt.timezone.utc).date().isoformat()
+    where = f"{today}, {platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}."
+    where += " Command: `make bench-cpu TRACES=DIR`. What it says is told in [docs/cpu.md](../../docs/cpu.md)."
+    text = "\n\n".join(["# Cores: sizing by what waiting costs", where, *(part.text for part in parts)])
     print(text)
     if options.results:
         (options.results / "cpu.md").write_text(text + "\n", "utf-8")
