@@ -78,9 +78,8 @@ class Profile:
 
     def stretch(self, cores: float, enough_for: float) -> float:
         """All run time, what is above ``enough_for`` being spread over ``cores``."""
-        return self.seconds_below[bisect_right(self.cores, enough_for)] / self.measured_s + self.waiting(
-            cores, enough_for
-        )
+        below_s = self.seconds_below[bisect_right(self.cores, enough_for)]
+        return below_s / self.measured_s + self.waiting(cores, enough_for)
 
 
 @dataclass(frozen=True, slots=True)

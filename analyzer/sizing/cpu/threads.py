@@ -9,6 +9,7 @@ a variable says otherwise. More threads than cores wait for each other; fewer le
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.sizing.cpu.limits import NEAR
@@ -30,21 +31,22 @@ def thread_reasons(evidence: StepEvidence, held: Limits, cores: float, requested
     """What to set so that threads fit ``cores``; empty where they do, or where the step uses no pool to speak of."""
     used = max((a.cpu_max for a in evidence.ended if a.cpu_max is not None), default=0.0)
     pools = newest_pools(evidence)
+    threads = max(1, math.ceil(cores))
     reasons = []
     crowded = held.is_throttled or not covers(cores, used)
-    if crowded and (large := {name: count for name, count in pools.items() if count > cores}):
+    if crowded and (large := {name: count for name, count in pools.items() if count > threads}):
         starts = "starts" if len(large) == 1 else "start"
-        reasons.append(f"{_listed(large)} {starts} more threads than {cores:g}: set {_them(large)} to {cores:g}.")
+        reasons.append(f"{_listed(large)} {starts} more threads than {threads}: set {_them(large)} to {threads}.")
     small = {name: count for name, count in pools.items() if NEAR * count <= used <= count / NEAR}
     if requested and small and (most := max(small.values())) < requested:
         reasons.append(
             f"No more than {most} of the {requested:g} cores asked for were used, and {_listed(small)} has it so: "
-            f"ask for {most}, or set {_them(small)} to {requested:g}."
+            f"ask for {most}, or set {_them(small)} to {math.ceil(requested)}."
         )
-    if crowded and not pools and held.host_cpus and held.host_cpus > cores:
+    if crowded and not pools and held.host_cpus and held.host_cpus > threads:
         reasons.append(
             "Nothing was seen that says how many threads to start: numeric libraries then start one for each of the "
-            f"host's {held.host_cpus} cores. {FIRST}={cores:g} has them start as many as there are to be."
+            f"host's {held.host_cpus} cores. {FIRST}={threads} has them start as many as there are to be."
         )
     return tuple(reasons)
 

@@ -81,9 +81,9 @@ def _with_times(evidence: StepEvidence) -> list[Attempt]:
 
 
 def _mean(attempts: Sequence[Attempt]) -> float:
-    """Cores in use by CPU time, to the nearest of the levels that are told apart; no more than the host has."""
+    """Cores in use by CPU time, to the nearest of the levels that are told apart; no more than any host has."""
     cores = math.fsum(a.cpu_seconds or 0.0 for a in attempts) / math.fsum(a.duration_s or 0.0 for a in attempts)
-    cores = min([cores, MOST_CORES, *(float(a.host_cpus) for a in attempts[:1] if a.host_cpus)])
+    cores = min(cores, max(float(a.host_cpus or MOST_CORES) for a in attempts))
     return float(2 ** (round(math.log2(cores) * _STEPS_PER_OCTAVE) / _STEPS_PER_OCTAVE)) if cores > 0 else 0.0
 
 

@@ -67,6 +67,12 @@ def test_more_threads_than_cores_are_pointed_out() -> None:
     assert "NUM_THREADS" not in said(step({1.0: 60}, 2.0, thread_limits=MANY))
 
 
+def test_threads_are_whole_where_cores_are_not() -> None:
+    """Half a core under a quota runs one thread."""
+    crowded = step({0.5: 60}, 0.5, count=1, throttled_s=5.0, cpu_limit=0.5, host_cpus=16, thread_limits=MANY)
+    assert "start more threads than 1: set them to 1." in said(crowded)
+
+
 def test_threads_that_leave_cores_idle_are_pointed_out() -> None:
     """Four threads of eight cores asked for."""
     expected = "OMP_NUM_THREADS=4 has it so: ask for 4, or set it to 8."
