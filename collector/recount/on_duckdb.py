@@ -6,7 +6,6 @@ what lies between the stages in a directory of its own beside it.
 
 from __future__ import annotations
 
-import tempfile
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -15,6 +14,7 @@ from stepsize.collector.recount.engine import BATCH_ROWS, sql_of
 from stepsize.collector.recount.rows import plan
 from stepsize.collector.recount.stored import POINTS
 from stepsize.errors import LakeError
+from stepsize.store.bounds import bound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,9 +37,8 @@ class DuckDBEngine:
 
     def task_rows(self, files: Sequence[str], rules: Rules) -> Iterator[pa.RecordBatch]:
         """See :class:`~stepsize.collector.recount.engine.Engine`."""
-        with tempfile.TemporaryDirectory(prefix="stepsize-rollup-") as directory, duckdb.connect() as connection:
-            connection.execute(f"SET memory_limit = '{self._memory_bytes}B'")
-            connection.execute("SET temp_directory = $1", [directory])
+        with duckdb.connect() as connection:
+            bound(connection, self._memory_bytes)
             connection.execute("SET preserve_insertion_order = false")  # which takes memory, and nobody asks for order
             try:
                 yield from _evaluated(connection, files, rules)

@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "backtest": "stepsize.commands.backtest",
     "compact": "stepsize.commands.compact",
     "rollup": "stepsize.commands.rollup",
+    "upload": "stepsize.commands.upload",
     "erase": "stepsize.commands.erase",
     "doctor": "stepsize.commands.doctor",
     "demo": "stepsize.commands.demo",

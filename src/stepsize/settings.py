@@ -86,7 +86,7 @@ def _data_directory(text: str) -> Path:
     if not text:
         raise ValueError("give a directory")
     if "://" in text:
-        raise ValueError("object stores are not read yet; give a local directory")
+        raise ValueError("give a local directory, which `stepsize upload` brings to an object store")
     return _path(text)
 
 

@@ -28,6 +28,9 @@ from stepsize.store.lake import Lake
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    import duckdb
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -96,16 +99,25 @@ def command(
     policy = policies.load(policy_name)
     platform = None if target_name is None else targets.named(target_name)
     chosen = format_name or (formats.format_of(out) if out else formats.DEFAULT_FORMAT)
-    settings = Settings.load(data=data)
-    for line in settle(settings, remote=True):
-        click.echo(f"stepsize: {line}", err=True)
-    with Lake(settings.data).reading(_MEMORY_BYTES) as connection, Catalog.open() as catalog:
+    with _lake(data) as connection, Catalog.open() as catalog:
         reports = report.build(connection, catalog, policy, query, platform)
     if out is None:
         click.echo(_on_terminal(reports, chosen), nl=False)
     else:
         _write(out, formats.render(reports, chosen))
         click.echo(f"Report written to {out}", err=True)
+
+
+def _lake(data: str | None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+    """The lake to read: of this machine, once all that was measured is in it, or as it lies in an object store."""
+    if data is not None and "://" in data:
+        from stepsize.store.objects import ObjectLake  # noqa: PLC0415 - heavy, and hardly ever needed
+
+        return ObjectLake(data).reading(_MEMORY_BYTES)
+    settings = Settings.load(data=data)
+    for line in settle(settings, remote=True):
+        click.echo(f"stepsize: {line}", err=True)
+    return Lake(settings.data).reading(_MEMORY_BYTES)
 
 
 def _query(target: str | None, since: str | None, runs: int | None, branch: str | None, origin: str | None) -> Query:

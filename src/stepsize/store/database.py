@@ -29,7 +29,7 @@ from stepsize.store.schema import POINT_TABLES, SCHEMAS, TASKS
 from stepsize.store.sql import literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _LOCK_TIMEOUT_S = 60.0
 _PREFIX = ".views-"
@@ -102,7 +102,7 @@ def view_statements(data: Path, complete: set[str] | None = None) -> list[str]:
     complete_files = len(known) == len(files["tasks"])
     # The first file has every column of the version that made the lake, so only one before a column was added asks all.
     named = set(TASKS.names) if files["tasks"][0] in known else set().union(*map(_columns, files["tasks"]))
-    return _statements(files, named, is_complete=complete_files, is_shared=rolling_up > 1)
+    return statements_over(_parquet(files, is_complete=complete_files), named, is_shared=rolling_up > 1)
 
 
 def _is_complete(path: str) -> bool:
@@ -145,25 +145,26 @@ def _task_columns(known: set[str]) -> str:
     return ",\n    ".join(f'CAST({sources[c.name]} AS {c.type}) AS "{c.name}"' for c in TASK_COLUMNS)
 
 
-def _statements(files: dict[str, list[str]], named: set[str], *, is_complete: bool, is_shared: bool) -> list[str]:
-    """The statements over ``files``.
+def _parquet(files: dict[str, list[str]], *, is_complete: bool) -> dict[str, str]:
+    """The rows in ``files``, as SQL; ``is_complete``: every file of `tasks` has every column."""
+    days = "hive_partitioning = true, hive_types = {'day': DATE}"
+    # Telling which columns each file has costs opening all of them, here and at each query: so only where needed.
+    by_name = f"hive_partitioning = false, union_by_name = {str(not is_complete).lower()}"
+    lists = {table: "[" + ", ".join(map(literal, paths)) + "]" for table, paths in files.items()}
+    return {table: f"read_parquet({lists[table]}, {by_name if table == 'tasks' else days})" for table in files}
 
-    ``named``: columns that a file of `tasks` has. ``is_complete``: every one of these files has every column.
-    ``is_shared``: several writers have rows of `tasks`.
+
+def statements_over(rows: Mapping[str, str], named: set[str], *, is_shared: bool) -> list[str]:
+    """The statements that make the views over the ``rows`` of each table: what SQL has after FROM.
+
+    ``named``: columns that the rows of `tasks` have. ``is_shared``: several writers have rows of `tasks`.
     """
     folder = resources.files("stepsize.store") / "views"
     tasks, points, exact = ((folder / f"{name}.sql").read_text("utf-8") for name in ("tasks", "points", "exact"))
     one_row = (folder / "one_row.sql").read_text("utf-8")
-    lists = {table: "[" + ", ".join(map(literal, paths)) + "]" for table, paths in files.items()}
     return [
         # One writer keeps one row an attempt; telling apart what several have costs a sort, so only then.
-        # Telling which columns each file has costs opening all of them, here and at each query: so only where needed.
-        tasks.format(
-            columns=_task_columns(named),
-            files=lists["tasks"],
-            by_name=str(not is_complete).lower(),
-            one_row=one_row if is_shared else "",
-        ),
-        points.format(files=lists["points"]),
-        *(exact.format(view=view, files=lists[table]) for view, table in _EXACT_VIEWS.items()),
+        tasks.format(columns=_task_columns(named), rows=rows["tasks"], one_row=one_row if is_shared else ""),
+        points.format(rows=rows["points"]),
+        *(exact.format(view=view, rows=rows[table]) for view, table in _EXACT_VIEWS.items()),
     ]

@@ -7,15 +7,12 @@ What comes in: the data directory. What goes out: connections on its current gen
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
-import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from stepsize.errors import LakeError
+from stepsize.store.bounds import bound
 from stepsize.store.database import empty_file, lacking_columns, rebuild, view_statements, write_empty_files
 from stepsize.store.layout import DATABASE, SCHEMA_VERSION, check_directory, check_version, remove_temporaries
 from stepsize.store.migrate import migrate
@@ -23,9 +20,7 @@ from stepsize.store.sql import literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_MOST_THREADS = 8
-"""Of a connection whose memory is bounded: each thread holds its share."""
+    from pathlib import Path
 
 
 class Lake:
@@ -92,12 +87,7 @@ class Lake:
         """
         connection = self.connect()
         try:
-            if memory_bytes is not None:
-                connection.execute(f"SET memory_limit = '{memory_bytes}B'")
-                connection.execute(f"SET threads = {min(os.cpu_count() or 1, _MOST_THREADS)}")
-                # DuckDB makes the directory when it needs it, and takes it away at the end.
-                place = Path(tempfile.gettempdir(), f"stepsize-{os.getpid()}-{uuid.uuid4().hex}")
-                connection.execute("SET temp_directory = $1", [str(place)])
+            bound(connection, memory_bytes)
             yield connection
         except (duckdb.IOException, duckdb.InvalidInputException) as error:
             said = str(error).splitlines()[0]

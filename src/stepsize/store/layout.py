@@ -65,10 +65,20 @@ def check_version(data: Path) -> int | None:
     """
     path = data / SCHEMA_FILE
     try:
-        found = json.loads(path.read_bytes())["schema_version"]
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except OSError:
+        raise LakeError(f"{path} cannot be read; restore it or give another data directory") from None
+    return parse_version(content, str(data))
+
+
+def parse_version(content: bytes, data: str) -> int:
+    """The schema version of the lake in ``data``, by the content of its file; errors as for :func:`check_version`."""
+    path = f"{data}/{SCHEMA_FILE}"
+    try:
+        found: object = json.loads(content)["schema_version"]
+    except (ValueError, KeyError, TypeError):
         raise LakeError(f"{path} cannot be read; restore it or give another data directory") from None
     if isinstance(found, bool) or not isinstance(found, int) or found < 1:
         raise LakeError(f"{path} names no version; restore it or give another data directory")

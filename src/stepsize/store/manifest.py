@@ -150,16 +150,27 @@ def read_manifest(data: Path, writer: str) -> Manifest:
 
 def _read(path: Path, writer: str) -> Manifest:
     try:
-        content = json.loads(_checked(path.read_bytes()))
-        if content.pop("version") not in _READ:
-            raise LakeError(f"{path} was written by a newer stepsize; update stepsize")
-        return _manifest(content, writer)
+        content = path.read_bytes()
     except FileNotFoundError:
         raise
     except OSError as error:
         raise LakeError(f"cannot read {path}: {error.strerror}") from None
+    return parse_manifest(content, writer, str(path))
+
+
+def parse_manifest(whole: bytes, writer: str, place: str) -> Manifest:
+    """The manifest of ``writer`` that lies at ``place``.
+
+    Raises:
+        LakeError: it is damaged, or of a newer stepsize.
+    """
+    try:
+        content = json.loads(_checked(whole))
+        if content.pop("version") not in _READ:
+            raise LakeError(f"{place} was written by a newer stepsize; update stepsize")
+        return _manifest(content, writer)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise LakeError(f"{path} is damaged; restore it from a backup of the data directory") from None
+        raise LakeError(f"{place} is damaged; restore it from a backup of the data directory") from None
 
 
 def _manifest(content: dict[str, Any], writer: str) -> Manifest:

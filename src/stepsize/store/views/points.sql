@@ -20,4 +20,4 @@ SELECT
     attributes::JSON AS attributes,
     resource::JSON AS resource,
     make_timestamptz(received_at_unix_nano // 1000) AS received_at
-FROM read_parquet({files}, hive_partitioning = true, hive_types = {{'day': DATE}});
+FROM {rows};

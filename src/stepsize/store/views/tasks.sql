@@ -2,5 +2,5 @@
 -- By name where needed: files written before a column was added have none of it, and the empty file has them all.
 CREATE VIEW lake.tasks AS
 SELECT {columns}
-FROM read_parquet({files}, hive_partitioning = false, union_by_name = {by_name})
+FROM {rows}
 {one_row};

@@ -1,0 +1,29 @@
+"""How much memory a DuckDB connection takes, and where the rest lies.
+
+What comes in: a connection. What goes out: the same, bounded. The place on disk is there while a query needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
+
+_MOST_THREADS = 8
+"""Of a connection whose memory is bounded: each thread holds its share."""
+
+
+def bound(connection: duckdb.DuckDBPyConnection, memory_bytes: int | None) -> None:
+    """Have queries hold at most ``memory_bytes``, and the rest below ``TMPDIR``; with None it is DuckDB's own bound."""
+    if memory_bytes is None:
+        return
+    connection.execute(f"SET memory_limit = '{memory_bytes}B'")
+    connection.execute(f"SET threads = {min(os.cpu_count() or 1, _MOST_THREADS)}")
+    # DuckDB makes the directory when it needs it, and takes it away at the end.
+    place = Path(tempfile.gettempdir(), f"stepsize-{os.getpid()}-{uuid.uuid4().hex}")
+    connection.execute("SET temp_directory = $1", [str(place)])

@@ -1,0 +1,208 @@
+"""Lakes in an object store: a real S3 server (moto's) on loopback, what is brought there, and what is read of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stepsize.errors import LakeError, UnavailableError, UsageError
+from stepsize.store.manifest import read_manifests, write_manifest
+from stepsize.store.objects import ObjectLake, Place
+from stepsize.testing import write_tasks
+from tests.collector.otlp import SECOND, cpu_samples
+from tests.collector.rollup_log import T0, Log, attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+moto: Any = pytest.importorskip("moto.server", reason="no S3 server here: pip install 'moto[server]'")
+boto3: Any = pytest.importorskip("boto3", reason="no boto3 here: pip install 'stepsize[s3]'")
+uploads: Any = pytest.importorskip("stepsize.store.upload")
+
+pytestmark = pytest.mark.peers
+URL = "s3://bucket/team/lake"
+NOW = dt.datetime.now(dt.timezone.utc)
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A bucket, its address and credentials in the environment."""
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, text in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, text)
+    client = boto3.client("s3", endpoint_url=f"http://{host}:{port}")
+    client.create_bucket(Bucket="bucket")
+    try:
+        yield client
+    finally:
+        for name in names(client):  # moto's stores outlive its servers
+            client.delete_object(Bucket="bucket", Key=name)
+        server.stop()
+
+
+def names(client: Any) -> list[str]:
+    return [one["Key"] for one in client.list_objects_v2(Bucket="bucket").get("Contents", ())]
+
+
+def bring(data: Path, client: Any, now: dt.datetime = NOW) -> Any:
+    return uploads.upload(data, Place.of(URL), client, now)
+
+
+def read(query: str) -> list[tuple[Any, ...]]:
+    with ObjectLake(URL).reading() as connection:
+        return connection.execute(query).fetchall()
+
+
+def measured(path: Path) -> Log:
+    log = Log(path)
+    log.fold(attempt("1").gauge("stepsize.task.cpu.usage", cpu_samples(T0, [1.0, 3.0]), unit="{cpu}").end(T0, "ok"))
+    return log
+
+
+def test_the_views_are_those_of_the_lake(tmp_path: Path, store: Any) -> None:
+    """Every column of tasks and points says in the store what it says here, a filter by day included."""
+    log = measured(tmp_path / "one")
+    log.fold(attempt("2", **{"stepsize.annotation.rows": 7}).gauge("stepsize.task.memory.usage", [(T0 + SECOND, 5)]))
+    bring(log.lake.data, store)
+    queries = [
+        "SELECT * FROM tasks ORDER BY task",
+        "SELECT * FROM points ORDER BY ALL",
+        "SELECT * FROM exact_points ORDER BY ALL",
+        "SELECT count(*) FROM points WHERE day = (SELECT max(day) FROM points)",
+        "SELECT count(*) FROM points WHERE day < DATE '2000-01-01'",
+        "SELECT count(*) FROM histograms",
+    ]
+    with log.lake.connect() as here:
+        for query in queries:
+            assert read(query) == here.execute(query).fetchall(), query
+
+
+def test_only_what_is_new_is_sent(tmp_path: Path, store: Any) -> None:
+    """A second upload of the same lake sends nothing; one of a lake that went on what was added."""
+    log = measured(tmp_path / "one")
+    first, second = bring(log.lake.data, store), bring(log.lake.data, store)
+    assert first.sent > 0
+    assert (second.sent, second.there) == (0, first.sent)
+    log.fold(attempt("2").end(T0, "failed"))
+    assert bring(log.lake.data, store).sent >= 1
+    assert read("SELECT task, outcome FROM tasks ORDER BY task") == [("1", "ok"), ("2", "failed")]
+
+
+def test_several_machines_bring_their_lakes_to_one_place(tmp_path: Path, store: Any) -> None:
+    """Each writer's files are its own; rows that both have of an attempt are one in the view."""
+    for name in ("a", "b"):
+        lake = write_tasks(tmp_path / name, [_row(task="shared", ended_at=NOW), _row(task=name, ended_at=NOW)])
+        bring(lake.data, store)
+    assert read("SELECT task FROM tasks ORDER BY task") == [("a",), ("b",), ("shared",)]
+
+
+def test_files_that_were_replaced_go_when_nobody_reads_them_any_more(tmp_path: Path, store: Any) -> None:
+    """Not with the upload that replaces them, nor within ten minutes of it; then with the next. Others' stay."""
+    log = measured(tmp_path / "one")
+    bring(log.lake.data, store)
+    foreign = "team/lake/tasks/open/55555555-0000-4000-8000-000000000000-000000000001.parquet"
+    store.put_object(Bucket="bucket", Key=foreign, Body=b"")
+    log.fold(attempt("2").end(T0, "ok"))  # which replaces the snapshot of attempts that may change
+    assert bring(log.lake.data, store).deleted == 0
+    before = set(names(store))
+    assert bring(log.lake.data, store, NOW + dt.timedelta(minutes=9)).deleted == 0
+    assert bring(log.lake.data, store, NOW + dt.timedelta(minutes=12)).deleted >= 1
+    left = set(names(store))
+    assert foreign in left
+    named = {f"team/lake/{one.path}" for manifest in read_manifests(log.lake.data) for one in manifest.files}
+    assert named <= left < before
+    assert read("SELECT count(*) FROM tasks") == [(2,)]
+
+
+def test_a_reader_sees_a_generation_whole_or_the_one_before(tmp_path: Path, store: Any) -> None:
+    """An upload that fails before its manifest is put leaves the store as it was for readers."""
+    log = measured(tmp_path / "one")
+    bring(log.lake.data, store)
+    log.fold(attempt("2").end(T0, "ok"))
+    (manifest,) = read_manifests(log.lake.data)
+    gone = replace(manifest.files[0], name=manifest.files[0].name.replace(".parquet", "0.parquet"))
+    write_manifest(log.lake.data, replace(manifest, files=(*manifest.files, gone), generation=manifest.generation + 1))
+    with pytest.raises(UnavailableError, match="upload again"):
+        bring(log.lake.data, store)
+    assert read("SELECT task FROM tasks") == [("1",)]
+
+
+def test_of_two_uploads_at_once_one_is_told(tmp_path: Path, store: Any) -> None:
+    """The store takes a manifest only in place of the one that was looked at."""
+    log = measured(tmp_path / "one")
+    bring(log.lake.data, store)
+    log.fold(attempt("2").end(T0, "ok"))
+
+    class Meanwhile:
+        """A client during whose upload somebody else puts a manifest."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def upload_file(self, *arguments: str) -> None:
+            store.upload_file(*arguments)
+            (manifest,) = [key for key in names(store) if "/manifests/" in key]
+            store.put_object(Bucket="bucket", Key=manifest, Body=b"{}")
+
+    with pytest.raises(UnavailableError, match="somebody else"):
+        bring(log.lake.data, Meanwhile())
+
+
+def test_what_is_wrong_is_one_line(tmp_path: Path, store: Any) -> None:
+    """No lake, no bucket, a newer lake, no such address: each says so."""
+    with pytest.raises(LakeError, match="no data in s3://bucket/team/lake"):
+        read("SELECT 1")
+    with pytest.raises(LakeError, match=r"no data in .* yet"):
+        bring(tmp_path / "none", store)
+    store.put_object(Bucket="bucket", Key="team/lake/schema.json", Body=json.dumps({"schema_version": 999}).encode())
+    with pytest.raises(LakeError, match="newer stepsize"):
+        read("SELECT 1")
+    for url in ("gs://bucket/x", "s3://", "bucket"):
+        with pytest.raises(UsageError, match="is not s3://"):
+            Place.of(url)
+    log = measured(tmp_path / "one")
+    with pytest.raises(LakeError, match="refuses"):
+        uploads.upload(log.lake.data, Place.of("s3://nobodys/lake"), store, NOW)
+
+
+def test_report_reads_what_upload_brought(tmp_path: Path, store: Any) -> None:
+    """Two commands, as a user calls them, and the report is that of the lake here."""
+    write_tasks(tmp_path / "lake", [_row(task=str(n), ended_at=NOW, memory_peak_bytes=10**9) for n in range(3)])
+    sent = command(tmp_path, "upload", URL, "--data", str(tmp_path / "lake"))
+    assert sent.returncode == 0, sent.stderr
+    assert sent.stdout.startswith("1 files sent")
+    there = command(tmp_path, "report", "--data", URL, "--format", "json")
+    here = command(tmp_path, "report", "--data", str(tmp_path / "lake"), "--format", "json")
+    assert there.returncode == 0, there.stderr
+    assert json.loads(there.stdout) == json.loads(here.stdout)
+    assert json.loads(there.stdout)[0]["tasks"] == 3
+
+
+def command(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: text for name, text in os.environ.items() if name.startswith("AWS_") or name == "PATH"}
+    environment |= {"HOME": str(home), "STEPSIZE_RUNTIME": str(home / "run")}
+    command = [sys.executable, "-m", "stepsize", *arguments]
+    return subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, check=False, timeout=120)
+
+
+def _row(**more: Any) -> dict[str, Any]:
+    return {"flow": "F", "run": "1", "step": "s", "attempt": 0, "started_at": NOW, "outcome": "ok", **more}
