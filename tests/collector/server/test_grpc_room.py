@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import random
 import time
 from typing import TYPE_CHECKING
 
 import psutil
+import pytest
 from google.rpc import status_pb2
 
 from stepsize.collector.http2.headers import encoded
@@ -19,6 +22,7 @@ from tests.collector.server.test_grpc import CALL_BYTES, MIB, OK, config
 
 if TYPE_CHECKING:
     from tests.collector.running import Place
+    from tests.collector.server.raw_grpc import RawGrpc
 
 UNAVAILABLE = "14"
 INITIAL_WINDOW_SIZE = 4
@@ -77,6 +81,45 @@ def test_more_open_calls_than_there_is_room_for(place: Place) -> None:
         second.begin(late + 2)
         second.content(late + 2, prefixed(points()))
         assert second.answer(late + 2).fields["grpc-status"] == OK
+
+
+@pytest.mark.parametrize("auth", ["", ", auth: {authenticator: bearertokenauth}"])
+def test_room_is_given_back_whatever_happens(place: Place, auth: str) -> None:
+    """Calls that are cut, wrong, too large, taken back, left alone, not let in or not read leave no room taken."""
+    file = config(f", max_recv_msg_size_mib: 1, read_timeout: 200ms{auth}", "max_in_flight_mib: 1")
+    collector = place.collect(
+        f"extensions: {{bearertokenauth: {{token: s3cret}}}}{file}".replace(
+            "service: {", "service: {extensions: [bearertokenauth], "
+        )
+    )
+    chance = random.Random(7)
+    for _ in range(80):
+        with connected(collector.grpc, chance.choice([0, 2048])) as client, contextlib.suppress(OSError):
+            client.send(setting((INITIAL_WINDOW_SIZE, chance.choice([0, 3, 65_535]))))
+            for stream in range(1, chance.randrange(3, 60), 2):
+                say_something(client, stream, chance)
+            if chance.random() < 0.5:
+                client.hear()
+    wait_for(lambda: in_flight_bytes(place) == 0, "all is given back")
+    with connected(collector.grpc) as client:
+        client.begin(1, authorization="Bearer s3cret")
+        client.content(1, prefixed(points()))
+        assert client.answer(1).fields["grpc-status"] == OK
+
+
+def say_something(client: RawGrpc, stream: int, chance: random.Random) -> None:
+    """A call, whole or not, and what may happen to it and to those before it."""
+    more = {"grpc_encoding": chance.choice(["", "gzip", "br"]), "grpc_timeout": chance.choice(["1n", "5m", "1S", "x"])}
+    fields = {name: text for name, text in more.items() if chance.random() < 0.2}
+    token = chance.choice(["s3cret", "s3cret", "wrong"])
+    client.begin(stream, ends=chance.random() < 0.1, authorization=f"Bearer {token}", **fields)
+    message = prefixed(points() * chance.choice([1, 1, 300]), is_packed=chance.random() < 0.1)
+    size = chance.choice([len(message), len(message), 3, len(message) // 2, len(message) + 1])
+    client.content(stream, (message + b"z")[:size], ends=chance.random() < 0.8)
+    if chance.random() < 0.2:
+        client.cancel(chance.randrange(1, stream + 2, 2))
+    if chance.random() < 0.1:
+        client.send(frame(WINDOW_UPDATE, 0, chance.choice([0, stream]), number(chance.choice([0, 5, 2**31 - 1]))))
 
 
 def status_details(fields: dict[str, str]) -> status_pb2.Status:
