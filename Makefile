@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format test-peers soak bench-agent bench-api bench-card bench-cpu bench-collector bench-flow bench-lake bench-sizing bench-truth plots docs catalog lock clean
+.PHONY: help run test lint format test-peers soak bench-agent bench-api bench-card bench-cpu bench-collector bench-flow bench-lake bench-scale bench-sizing bench-truth plots docs catalog lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,9 @@ bench-flow: $(STAMP) ## Measure what tracking costs a flow
 
 bench-lake: $(STAMP) ## Measure what a point takes on disk, beside VictoriaMetrics and Prometheus, and what compaction costs
 	$(BIN)/python benchmarks/lake_size.py --json benchmarks/results/lake_size.json
+
+bench-scale: $(STAMP) ## Measure what reports and roll-ups take of lakes of more and more tasks
+	$(BIN)/python benchmarks/scale.py
 
 bench-sizing: $(STAMP) ## Replay policies on the recorded tasks in TRACES=DIR (docs/backtest.md says what is in a file)
 	$(BIN)/python benchmarks/sizing.py $(or $(TRACES),$(error name a directory: make bench-sizing TRACES=DIR)) --results benchmarks/results
