@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cpu_rules import CURVE, HEAD, KRR, PUBLISHED, Judged, Means, Part, Seen, named, row
 
 from stepsize.analyzer.backtest.records import Record, read
+from stepsize.analyzer.sizing.cpu.settings import PRESETS
 from stepsize.analyzer.sizing.cpu.use import Level
 from stepsize.errors import UsageError
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 ASKED = "what users asked for"
 _FEWEST = 100
 """Tasks with a CPU use that a file has to hold."""
+
+_SAFE = f"{PRESETS['safe'].waiting_cores:g}"
+_AGAINST = """| what | allocated / used | KRR | tasks short, % | KRR | time short, % | KRR | run time added, % | KRR |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
 
 Figures = dict[str, dict[str, Judged]]
 """By file, then by rule."""
@@ -56,6 +61,8 @@ def records_part(paths: Sequence[Path]) -> Part:
         _table(by_run),
         f"### Beside what users asked for: the {len(asked)} files that say",
         _table(asked, ASKED),
+        "### By file, `safe` beside KRR",
+        _by_file(online),
         "### Chosen on some records, confirmed on the rest",
         _validated(online),
     ]
@@ -97,6 +104,11 @@ def _table(figures: Figures, *more: str) -> str:
     return "\n".join([HEAD, *curve, *(row(name, _means(figures, name)) for _, name in published)])
 
 
+def _by_file(figures: Figures) -> str:
+    rows = (_against(name, _means({name: one}, _SAFE), _means({name: one}, KRR)) for name, one in figures.items())
+    return "\n".join([_AGAINST, *rows])
+
+
 def _tasks(figures: Figures) -> int:
     return sum(next(iter(judged.values())).tasks for judged in figures.values())
 
@@ -108,30 +120,23 @@ def _family(name: str) -> str:
 
 def _validated(figures: Figures) -> str:
     """What a price that was chosen on all other families does on each."""
-    lines = [
-        _RULE,
-        "",
-        "| family left out | price | allocated / used | KRR | tasks short, % | KRR | time short, % | KRR |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = [_RULE, "", _AGAINST]
     held_out: dict[str, list[Judged]] = {"ours": [], "KRR": []}
     for family in sorted({_family(name) for name in figures}):
         train = {name: judged for name, judged in figures.items() if _family(name) != family}
         test = {name: judged for name, judged in figures.items() if _family(name) == family}
         price = _lowest_as_safe(train)
-        ours, krr = _means(test, price), _means(test, KRR)
         held_out["ours"] += [judged[price] for judged in test.values()]
         held_out["KRR"] += [judged[KRR] for judged in test.values()]
-        lines.append(_against(family, price, ours, krr))
-    lines.append(_against("all, each as left out", "", Means.of(held_out["ours"]), Means.of(held_out["KRR"])))
+        lines.append(_against(f"without {family}: {price}", _means(test, price), _means(test, KRR)))
+    lines.append(_against("all, each as left out", Means.of(held_out["ours"]), Means.of(held_out["KRR"])))
     return "\n".join(lines)
 
 
-def _against(family: str, price: str, ours: Means, krr: Means) -> str:
-    return (
-        f"| {family} | {price} | {ours.ratio:.3f} | {krr.ratio:.3f} | {ours.short:.2f} | {krr.short:.2f} "
-        f"| {ours.held_back:.2f} | {krr.held_back:.2f} |"
-    )
+def _against(what: str, ours: Means, krr: Means) -> str:
+    pairs = ((ours.short, krr.short), (ours.held_back, krr.held_back), (ours.longer, krr.longer))
+    cells = [f"{ours.ratio:.3f} | {krr.ratio:.3f}", *(f"{one:.2f} | {other:.2f}" for one, other in pairs)]
+    return f"| {what} | " + " | ".join(cells) + " |"
 
 
 def _lowest_as_safe(figures: Figures) -> str:
