@@ -30,7 +30,7 @@ from stepsize.analyzer.backtest.feedback import Mode
 from stepsize.analyzer.backtest.learned import LearnedSizer
 from stepsize.analyzer.backtest.records import Records, read
 from stepsize.analyzer.backtest.replay import replay
-from stepsize.analyzer.backtest.score import Score, Scorer
+from stepsize.analyzer.backtest.score import Scorer
 from stepsize.analyzer.sizing.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -111,19 +111,29 @@ def _of_mode(path: Path, mode: Mode) -> Iterator[Job]:
 
 def _scored(job: Job) -> list[Scored]:
     shares = (AT_ONCE, HALFWAY) if job.time_to_failure is None else (job.time_to_failure,)
-    scorers = [Scorer(share) for share in shares]
+    scorers = [(share, Scorer(share), Scorer(share)) for share in shares]
     sizer = job.sizer()
+    first_runs: dict[tuple[str, str], str | None] = {}
     for attempt in replay(_read(job.path), sizer, job.mode):
-        for scorer in scorers:
-            scorer.add(attempt)
+        record = attempt.record
+        is_later = first_runs.setdefault(record.step, record.run) != record.run
+        for _, everything, later in scorers:
+            everything.add(attempt)
+            if is_later:
+                later.add(attempt)
     price = sizer.failure_price if isinstance(sizer, LearnedSizer) else None
-    return [_row(job, share, price, scorer.score()) for share, scorer in zip(shares, scorers, strict=True)]
-
-
-def _row(job: Job, share: float, price: float | None, score: Score) -> Scored:
-    return Scored(
-        file=job.path.stem, mode=job.mode.value, who=job.who, time_to_failure=share, failure_price=price, score=score
-    )
+    return [
+        Scored(
+            file=job.path.stem,
+            mode=job.mode.value,
+            who=job.who,
+            time_to_failure=share,
+            failure_price=price,
+            score=everything.score(),
+            later=later.score().total,
+        )
+        for share, everything, later in scorers
+    ]
 
 
 @functools.lru_cache(maxsize=16)
@@ -145,7 +155,7 @@ is measured by a clock: the same files give the same figures on any machine. The
 failures are failed attempts per 1,000 tasks, means over files. `price N` is the policy at a failure price of N typical
 tasks; {_presets()}. Attempts that are too small fail at the end of the run time, but
 where it says otherwise. In mode `run` the warm figures still hold the first run, of which nothing can be known, but for
-its first task of each step.
+its first task of each step; *later runs* are those of a step but its first.
 
 What users asked for is not drawn.
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NO_COLD_START = ", no cold start"
 MODES = ("online", "causal", "run")
+_OF_RUNS = "run"
 _JUDGED = "balanced"
 _AIM = 1.10
 
@@ -23,7 +24,7 @@ _AIM = 1.10
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
     """One replay: which file, how, by whom, and what came of it. ``failure_price``: in typical tasks, of a policy of
-    ours; None of a rule."""
+    ours; None of a rule. ``later``: of the tasks that were not of their step's first run."""
 
     file: str
     mode: str
@@ -31,17 +32,21 @@ class Scored:
     time_to_failure: float
     failure_price: float | None
     score: Score
+    later: Totals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One policy over all files of a mode: geometric means of ratios, means of failures per 1,000 tasks."""
+    """One policy over all files of a mode: geometric means of ratios, means of failures per 1,000 tasks. ``later``: of
+    runs but the first; NaN where files have no other."""
 
     who: str
     warm: float
     warm_failures: float
     ratio: float
     failures: float
+    later: float
+    later_failures: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +55,8 @@ class Hindsight:
 
     ``cost_gb_h``, ``best_gb_h``: without the first task of each step. ``warm``, ``total``: ours over the best, without
     those tasks and with them (the best may be another). ``ours_at``,
-    ``best_at``: what each allocated over what was used, and how often it failed.
+    ``best_at``: what each allocated over what was used, and how often it failed. ``later``: as ``warm``, of runs but
+    the first; NaN where there is no other.
     """
 
     file: str
@@ -59,6 +65,7 @@ class Hindsight:
     best_gb_h: float
     warm: float
     total: float
+    later: float
     ours_at: str
     best_at: str
 
@@ -80,7 +87,9 @@ def as_data(scored: Sequence[Scored]) -> dict[str, Any]:
         of_mode = [each for each in scored if each.mode == mode]
         if of_mode:
             found[mode] = {
-                "rows": [{name: getattr(row, name) for name in Row.__slots__} for row in rows(of_mode)],
+                "rows": [
+                    {name: getattr(row, name) for name in ("who", "warm", "warm_failures")} for row in rows(of_mode)
+                ],
                 "prices": list(_curve(of_mode)),
                 "hindsight": {each.file: round(each.warm, 4) for each in hindsight(of_mode)},
             }
@@ -89,11 +98,11 @@ def as_data(scored: Sequence[Scored]) -> dict[str, Any]:
 
 def rows(scored: Iterable[Scored], time_to_failure: float = 1.0) -> list[Row]:
     """Everybody of one mode, the least allocated first."""
-    by_who: dict[str, list[Score]] = {}
+    by_who: dict[str, list[Scored]] = {}
     for each in scored:
         if each.time_to_failure == time_to_failure:
-            by_who.setdefault(each.who, []).append(each.score)
-    return sorted((_row(who, scores) for who, scores in by_who.items()), key=lambda row: row.warm)
+            by_who.setdefault(each.who, []).append(each)
+    return sorted((_row(who, found) for who, found in by_who.items()), key=lambda row: row.warm)
 
 
 def hindsight(scored: Sequence[Scored]) -> list[Hindsight]:
@@ -116,13 +125,18 @@ def not_above(everybody: Sequence[Row], curve: Iterable[str]) -> list[Row]:
     ]
 
 
-def _row(who: str, scores: Sequence[Score]) -> Row:
+def _row(who: str, found: Sequence[Scored]) -> Row:
+    def failures(totals: Iterable[Totals]) -> float:
+        return math.fsum(each.failures_per_1000 for each in totals) / len(found)
+
     return Row(
         who=who,
-        warm=_geometric([score.warm.ratio for score in scores]),
-        warm_failures=math.fsum(score.warm.failures_per_1000 for score in scores) / len(scores),
-        ratio=_geometric([score.total.ratio for score in scores]),
-        failures=math.fsum(score.total.failures_per_1000 for score in scores) / len(scores),
+        warm=_geometric([each.score.warm.ratio for each in found]),
+        warm_failures=failures(each.score.warm for each in found),
+        ratio=_geometric([each.score.total.ratio for each in found]),
+        failures=failures(each.score.total for each in found),
+        later=_geometric([each.later.ratio for each in found]),
+        later_failures=failures(each.later for each in found),
     )
 
 
@@ -136,6 +150,7 @@ def _beside(file: str, who: dict[str, Scored]) -> Hindsight:
 
     rules = [who[name] for name in baselines.RULES]
     best = min(rules, key=lambda each: cost(each.score.warm))
+    least_later = min(cost(each.later) for each in rules)
     return Hindsight(
         file=file,
         cost_gb_h=cost(ours.score.warm),
@@ -143,6 +158,7 @@ def _beside(file: str, who: dict[str, Scored]) -> Hindsight:
         best_gb_h=cost(best.score.warm),
         warm=cost(ours.score.warm) / cost(best.score.warm),
         total=cost(total) / min(cost(each.score.total) for each in rules),
+        later=cost(ours.later) / least_later if least_later else math.nan,
         ours_at=_at(ours.score.warm),
         best_at=_at(best.score.warm),
     )
@@ -166,10 +182,13 @@ def _mode(mode: str, scored: Sequence[Scored]) -> Iterator[str]:
     files = sorted({each.file for each in scored})
     everybody = rows(scored)
     yield f"\n## Mode {mode}, {len(files)} files\n"
-    yield _line("policy", "warm ratio", "warm failures per 1,000", "ratio", "failures per 1,000")
-    yield _line(*["---"] * 5)
+    of_runs = mode == _OF_RUNS
+    head = ("policy", "warm ratio", "warm failures per 1,000", "ratio", "failures per 1,000")
+    yield _line(*head, *(("later runs: ratio", "failures per 1,000") if of_runs else ()))
+    yield _line(*["---"] * (7 if of_runs else 5))
     for row in everybody:
-        yield _line(row.who, f"{row.warm:.3f}", f"{row.warm_failures:.1f}", f"{row.ratio:.3f}", f"{row.failures:.1f}")
+        cells = (f"{row.warm:.3f}", f"{row.warm_failures:.1f}", f"{row.ratio:.3f}", f"{row.failures:.1f}")
+        yield _line(row.who, *cells, *((f"{row.later:.3f}", f"{row.later_failures:.1f}") if of_runs else ()))
     beside = [
         f"`{row.who}` ({row.warm:.3f} at {row.warm_failures:.1f})" for row in not_above(everybody, _curve(scored))
     ]
@@ -191,21 +210,25 @@ def _hindsight(scored: Sequence[Scored]) -> Iterator[str]:
         "By GB·h allocated and its own price for each failed attempt, warm. The best rule is another for each file, "
         f"known only afterwards. Aim: at most {_AIM:.2f}.\n"
     )
-    yield _line(
-        "file", f"`{_JUDGED}`: cost in GB·h", "best rule", "its cost", "warm", "all tasks", "memory and failures"
-    )
-    yield _line(*["---"] * 7)
+    of_runs = scored[0].mode == _OF_RUNS
+    head = ("file", f"`{_JUDGED}`: cost in GB·h", "best rule", "its cost", "warm", "all tasks", "memory and failures")
+    yield _line(*head, *(("later runs",) if of_runs else ()))
+    yield _line(*["---"] * (8 if of_runs else 7))
     for each in hindsight(scored):
-        cell = f"{each.warm:.3f}" if each.warm <= _AIM else f"**{each.warm:.3f}**"
         yield _line(
             each.file,
             f"{each.cost_gb_h:,.2f}",
             each.best,
             f"{each.best_gb_h:,.2f}",
-            cell,
+            _aimed(each.warm),
             f"{each.total:.3f}",
             f"{each.ours_at} beside {each.best_at}",
+            *((_aimed(each.later),) if of_runs else ()),
         )
+
+
+def _aimed(ratio: float) -> str:
+    return f"{ratio:.3f}" if ratio <= _AIM else f"**{ratio:.3f}**"
 
 
 def _halfway(scored: Sequence[Scored]) -> Iterator[str]:
