@@ -1,6 +1,6 @@
 """What an engine is that evaluates the roll-up, and the SQL that it is given.
 
-What comes in: Parquet files of stored points, and :class:`~stepsize.collector.recount.rows.Rules`. What goes out:
+What comes in: stored points, and :class:`~stepsize.collector.recount.rows.Rules`. What goes out:
 batches of rows, few of which are in memory at once. Engines never write to the lake; what they keep between stages is
 theirs, and goes with them.
 """
@@ -13,11 +13,12 @@ import ibis
 from ibis.config import Config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import pyarrow as pa
 
     from stepsize.collector.recount.rows import Rules
+    from stepsize.collector.recount.sources import StoredPoints
 
 BATCH_ROWS = 20_000
 
@@ -25,8 +26,8 @@ BATCH_ROWS = 20_000
 class Engine(Protocol):
     """Evaluates the roll-up."""
 
-    def task_rows(self, files: Sequence[str], rules: Rules) -> Iterator[pa.RecordBatch]:
-        """The rows of a :class:`~stepsize.collector.recount.rows.Plan` over the points in ``files``, in any order.
+    def task_rows(self, points: StoredPoints, rules: Rules) -> Iterator[pa.RecordBatch]:
+        """The rows of a :class:`~stepsize.collector.recount.rows.Plan` over ``points``, in any order.
 
         Raises:
             LakeError: a file cannot be read, or there is no room for what lies between the stages.

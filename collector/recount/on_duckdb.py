@@ -17,11 +17,12 @@ from stepsize.errors import LakeError
 from stepsize.store.bounds import bound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import pyarrow as pa
 
     from stepsize.collector.recount.rows import Rules
+    from stepsize.collector.recount.sources import StoredPoints
 
 # Spark's `$['name']` as DuckDB's `$."name"`: a name may hold dots.
 _JSON_MACRO = """
@@ -35,20 +36,24 @@ class DuckDBEngine:
     def __init__(self, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
 
-    def task_rows(self, files: Sequence[str], rules: Rules) -> Iterator[pa.RecordBatch]:
+    def task_rows(self, points: StoredPoints, rules: Rules) -> Iterator[pa.RecordBatch]:
         """See :class:`~stepsize.collector.recount.engine.Engine`."""
         with duckdb.connect() as connection:
             bound(connection, self._memory_bytes)
             connection.execute("SET preserve_insertion_order = false")  # which takes memory, and nobody asks for order
             try:
-                yield from _evaluated(connection, files, rules)
+                yield from _evaluated(connection, points, rules)
             except duckdb.Error as error:
                 raise LakeError(f"the roll-up ended: {str(error).splitlines()[0]}") from None
 
 
-def _evaluated(connection: duckdb.DuckDBPyConnection, files: Sequence[str], rules: Rules) -> Iterator[pa.RecordBatch]:
+def _evaluated(connection: duckdb.DuckDBPyConnection, points: StoredPoints, rules: Rules) -> Iterator[pa.RecordBatch]:
     connection.execute(_JSON_MACRO)
-    connection.read_parquet(list(files), hive_partitioning=False, union_by_name=True).create_view(POINTS)
+    if points.rows is not None:
+        connection.register(POINTS, points.rows)
+    else:
+        files = list(points.files)
+        connection.read_parquet(files, hive_partitioning=False, union_by_name=True).create_view(POINTS)
     planned = plan(rules)
     for stage in planned.stages:
         connection.execute(f"CREATE TEMP TABLE {stage.name} AS {sql_of(stage.rows, 'duckdb')}")

@@ -2,7 +2,8 @@
 
 What comes in and goes out: see :mod:`stepsize.collector.recount.engine`. Which cluster that is, and how much it may
 take, is Spark's own configuration (``spark-defaults.conf``, ``SPARK_CONF_DIR``, ``spark-submit``): nothing of it is set
-here. The workers need neither this package nor Python.
+here. The workers need neither this package nor Python. Points in an object store are read by the cluster's own
+connector (``s3a://``, hadoop-aws), which is not part of PySpark.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from stepsize.collector.recount.stored_rows import MADE
 from stepsize.errors import LakeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from pyspark.sql import DataFrame, SparkSession
 
     from stepsize.collector.recount.rows import Rules
+    from stepsize.collector.recount.sources import StoredPoints
 
 _TYPES = {"string": "string", "int32": "int", "int64": "bigint", "float64": "double"}
 
@@ -30,7 +32,7 @@ _TYPES = {"string": "string", "int32": "int", "int64": "bigint", "float64": "dou
 class SparkEngine:
     """Spark, through a session of its own that ends with the roll-up."""
 
-    def task_rows(self, files: Sequence[str], rules: Rules) -> Iterator[pa.RecordBatch]:
+    def task_rows(self, points: StoredPoints, rules: Rules) -> Iterator[pa.RecordBatch]:
         """See :class:`~stepsize.collector.recount.engine.Engine`."""
         from pyspark.errors import PySparkException  # noqa: PLC0415 - heavy, and an extra
         from pyspark.sql import SparkSession  # noqa: PLC0415 - as above
@@ -40,16 +42,16 @@ class SparkEngine:
         except (PySparkException, OSError) as error:
             raise LakeError(f"Spark does not start: {_first_line(error)}; see its own lines above") from None
         try:
-            yield from _evaluated(session, files, rules)
+            yield from _evaluated(session, points, rules)
         except PySparkException as error:
             raise LakeError(f"the roll-up ended: {_first_line(error)}") from None
         finally:
             session.stop()
 
 
-def _evaluated(session: SparkSession, files: Sequence[str], rules: Rules) -> Iterator[pa.RecordBatch]:
+def _evaluated(session: SparkSession, points: StoredPoints, rules: Rules) -> Iterator[pa.RecordBatch]:
     schema = ", ".join(f"`{name}` {_TYPES[kind]}" for name, kind in COLUMNS.items())
-    session.read.schema(schema).parquet(*files).createOrReplaceTempView(POINTS)
+    session.read.schema(schema).parquet(*points.files).createOrReplaceTempView(POINTS)
     planned = plan(rules)
     for stage in planned.stages:
         session.sql(sql_of(stage.rows, "pyspark")).persist().createOrReplaceTempView(stage.name)

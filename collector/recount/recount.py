@@ -10,25 +10,26 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from stepsize.collector.recount.rows import Rules
+from stepsize.collector.recount.sources import points_here, points_in
 from stepsize.collector.recount.stored_rows import by_month, stored
-from stepsize.errors import LakeError, UsageError
+from stepsize.errors import UsageError
 from stepsize.store.lake import Lake
-from stepsize.store.layout import check_version
 from stepsize.store.manifest import manifest_path, read_manifests
 from stepsize.store.order import in_order
 from stepsize.store.writer import GRACE_S, LakeWriter, writer_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
     from stepsize.collector.recount.engine import Engine
     from stepsize.store.manifest import StoredFile
+    from stepsize.store.objects import ObjectLake
 
 WRITER = str(uuid.uuid5(uuid.NAMESPACE_URL, "https://stepsize.dev/rollup"))
 _MERGED = 1
@@ -45,39 +46,31 @@ class Recounted:
     files: int
 
 
-def recount(data: Path, out: Path, engine: Engine, now_ns: int) -> Recounted:
-    """Have the lake in ``out`` hold the attempts of the lake in ``data``, as its points tell them at ``now_ns``.
+def recount(source: Path | ObjectLake, out: Path, engine: Engine, now_ns: int) -> Recounted:
+    """Have the lake in ``out`` hold the attempts of the lake in ``source``, as its points tell them at ``now_ns``.
 
     Raises:
         LakeError: there is no lake, or it cannot be read.
         UsageError: ``out`` is somebody else's lake.
         UnavailableError: somebody else rolls up to it just now.
     """
-    files = _points(data)
-    _check_own(data, out)
+    points = points_here(source) if isinstance(source, Path) else points_in(source)
+    _check_own(source, out)
     Lake(out).create()
     with writer_lock(out, WRITER).held(_LOCK_TIMEOUT_S):
         writer = LakeWriter(out, WRITER)
         _forget(writer)
-        rows = engine.task_rows([str(data / one.path) for one in files], Rules(until_ns=now_ns))
+        rows = engine.task_rows(points, Rules(until_ns=now_ns))
         written = tuple(_written(writer, rows))
         writer.commit(replace(writer.manifest, files=written))
-    return Recounted(sum(one.rows for one in written), sum(one.rows for one in files), len(files))
+    return Recounted(sum(one.rows for one in written), points.count, len(points.files))
 
 
-def _points(data: Path) -> Sequence[StoredFile]:
-    if check_version(data) is None:
-        raise LakeError(f"no data in {data} yet; run a flow with STEPSIZE=1, or give another --data")
-    files = [one for manifest in read_manifests(data) for one in manifest.files if one.table == "points"]
-    if not files:
-        raise LakeError(f"no points in {data}: there is nothing to roll up")
-    return files
-
-
-def _check_own(data: Path, out: Path) -> None:
+def _check_own(source: Path | ObjectLake, out: Path) -> None:
     if not out.is_dir():
         return
-    if out.resolve() == data.resolve() or any(one.writer != WRITER for one in read_manifests(out)):
+    is_same = isinstance(source, Path) and out.resolve() == source.resolve()
+    if is_same or any(one.writer != WRITER for one in read_manifests(out)):
         raise UsageError(f"{out} holds what collectors have written; give --out a directory of its own")
 
 

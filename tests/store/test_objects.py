@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from stepsize.collector.recount.on_duckdb import DuckDBEngine
+from stepsize.collector.recount.recount import recount
 from stepsize.errors import LakeError, UnavailableError, UsageError
 from stepsize.store.manifest import read_manifests, write_manifest
 from stepsize.store.objects import ObjectLake, Place
 from stepsize.testing import write_tasks
 from tests.collector.otlp import SECOND, cpu_samples
 from tests.collector.rollup_log import T0, Log, attempt
+from tests.recount import lakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,6 +198,14 @@ def test_report_reads_what_upload_brought(tmp_path: Path, store: Any) -> None:
     assert there.returncode == 0, there.stderr
     assert json.loads(there.stdout) == json.loads(here.stdout)
     assert json.loads(there.stdout)[0]["tasks"] == 3
+
+
+def test_a_roll_up_of_points_in_the_store_is_that_of_points_here(tmp_path: Path, store: Any) -> None:
+    """DuckDB here reads them where they lie; the result is a lake on this machine."""
+    log, until_ns = lakes.write(tmp_path / "from")
+    bring(log.lake.data, store)
+    recount(ObjectLake(URL), tmp_path / "out", DuckDBEngine(1 << 30), until_ns)
+    assert lakes.differences(lakes.rows(log.lake.data), lakes.rows(tmp_path / "out")) == []
 
 
 def command(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

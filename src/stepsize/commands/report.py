@@ -62,7 +62,7 @@ _MEMORY_BYTES = 1 << 30
 @click.option(
     "--data",
     metavar="DIR",
-    help="The lake's directory. [STEPSIZE_DATA, default ~/.stepsize]",
+    help="The lake's directory, or s3://BUCKET/PREFIX. [STEPSIZE_DATA, default ~/.stepsize]",
 )
 @click.option(
     "--format",

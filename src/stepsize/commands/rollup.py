@@ -19,12 +19,13 @@ from stepsize.sizes import parse_size
 
 if TYPE_CHECKING:
     from stepsize.collector.recount.engine import Engine
+    from stepsize.store.objects import ObjectLake
 
 _NEEDS = {"duckdb": ("ibis", "rollup"), "spark": ("pyspark", "spark")}
 
 
 @click.command("rollup")
-@click.option("--data", metavar="DIR", help="The lake's directory. [STEPSIZE_DATA, default ~/.stepsize]")
+@click.option("--data", metavar="DIR", help="The lake's directory, or s3://BUCKET/PREFIX. [STEPSIZE_DATA]")
 @click.option("--out", metavar="DIR", required=True, help="Where the result goes: a lake of its own, of tasks alone.")
 @click.option("--engine", type=click.Choice(list(_NEEDS)), default="duckdb", show_default=True, help="What counts.")
 @click.option("--memory", metavar="SIZE", default="2GiB", show_default=True, help="What DuckDB holds; more is on disk.")
@@ -39,9 +40,16 @@ def command(data: str | None, out: str, engine: str, memory: str) -> None:
     chosen = _engine(engine, parse_size(memory))
     from stepsize.collector.recount.recount import recount  # noqa: PLC0415 - after what it needs was looked for
 
-    settings = Settings.load(data=data)
-    done = recount(settings.data, Path(out).absolute(), chosen, time.time_ns())
+    done = recount(_source(data), Path(out).absolute(), chosen, time.time_ns())
     click.echo(f"{done.attempts} attempts from {done.points} points in {done.files} files")
+
+
+def _source(data: str | None) -> Path | ObjectLake:
+    if data is not None and "://" in data:
+        from stepsize.store.objects import ObjectLake  # noqa: PLC0415 - heavy, and hardly ever needed
+
+        return ObjectLake(data)
+    return Settings.load(data=data).data
 
 
 def _engine(name: str, memory_bytes: int) -> Engine:

@@ -27,7 +27,7 @@ from stepsize.store.schema import POINT_TABLES, SCHEMAS, TASKS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from stepsize.store.manifest import Manifest
+    from stepsize.store.manifest import Manifest, StoredFile
 
 SCHEME = "s3://"
 _DAY = pa.schema([("day", pa.date32())])
@@ -70,7 +70,7 @@ class ObjectLake:
     """The lake at ``url``; nothing is asked of the store before a method is called."""
 
     def __init__(self, url: str) -> None:
-        self._place = Place.of(url)
+        self.place = Place.of(url)
 
     @contextlib.contextmanager
     def reading(self, memory_bytes: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -92,53 +92,65 @@ class ObjectLake:
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         address = endpoint(os.environ)
         if address is None and region is None:
-            region = fs.resolve_s3_region(self._place.bucket)
+            region = fs.resolve_s3_region(self.place.bucket)
         return fs.S3FileSystem(region=region, endpoint_override=address)
 
     def _manifests(self, store: fs.FileSystem) -> list[Manifest]:
         try:
-            version = store.open_input_stream(self._place.path(SCHEMA_FILE)).read()
+            version = store.open_input_stream(self.place.path(SCHEMA_FILE)).read()
         except FileNotFoundError:
-            raise LakeError(f"no data in {self._place}: stepsize upload brings a lake there") from None
-        parse_version(version, str(self._place))
-        directory = self._place.path(MANIFESTS)
+            raise LakeError(f"no data in {self.place}: stepsize upload brings a lake there") from None
+        parse_version(version, str(self.place))
+        directory = self.place.path(MANIFESTS)
         found = store.get_file_info(fs.FileSelector(directory, allow_not_found=True))
         names = sorted(one.base_name for one in found if one.base_name.endswith(".json"))
         return [
             parse_manifest(
                 store.open_input_stream(f"{directory}/{name}").read(),
                 name.removesuffix(".json"),
-                f"{self._place}/{MANIFESTS}/{name}",
+                f"{self.place}/{MANIFESTS}/{name}",
             )
             for name in names
         ]
+
+    def stored(self, table: str) -> tuple[tuple[StoredFile, ...], ds.Dataset]:
+        """The files of a table that the manifests name now, and their rows.
+
+        Raises:
+            LakeError: as for :meth:`reading`.
+        """
+        with self._told():
+            store = self._store()
+            files = _files_of(table, self._manifests(store))
+            return files, self._rows(table, files, store)
 
     def _make_views(
         self, connection: duckdb.DuckDBPyConnection, store: fs.FileSystem, manifests: list[Manifest]
     ) -> None:
         for table in SCHEMAS:
-            files = [
-                self._place.path(one.path) for manifest in manifests for one in manifest.files if one.table == table
-            ]
-            connection.register(f"stored_{table}", _rows(table, files, store))
+            connection.register(f"stored_{table}", self._rows(table, _files_of(table, manifests), store))
         rolling_up = sum(any(one.table == "tasks" for one in manifest.files) for manifest in manifests)
         rows = {table: f"stored_{table}" for table in SCHEMAS}
         for statement in statements_over(rows, set(TASKS.names), is_shared=rolling_up > 1):
             connection.execute(statement.replace("CREATE VIEW lake.", "CREATE TEMP VIEW "))
+
+    def _rows(self, table: str, files: tuple[StoredFile, ...], store: fs.FileSystem) -> ds.Dataset:
+        """The rows in ``files``, to be read when they are asked for; columns that files lack are NULL."""
+        is_by_day = table in POINT_TABLES
+        schema = pa.unify_schemas([SCHEMAS[table], _DAY]) if is_by_day else SCHEMAS[table]
+        if not files:
+            return ds.dataset(schema.empty_table())
+        partitioning = ds.partitioning(_DAY, flavor="hive") if is_by_day else None
+        paths = [self.place.path(one.path) for one in files]
+        return ds.dataset(paths, schema=schema, filesystem=store, format="parquet", partitioning=partitioning)
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
         except (OSError, duckdb.IOException, duckdb.InvalidInputException, pa.ArrowException) as error:
-            raise LakeError(f"cannot read {self._place}: {str(error).splitlines()[0]}") from None
+            raise LakeError(f"cannot read {self.place}: {str(error).splitlines()[0]}") from None
 
 
-def _rows(table: str, files: list[str], store: fs.FileSystem) -> ds.Dataset | pa.Table:
-    """The rows in ``files``, to be read when they are asked for; columns that files lack are NULL."""
-    is_by_day = table in POINT_TABLES
-    schema = pa.unify_schemas([SCHEMAS[table], _DAY]) if is_by_day else SCHEMAS[table]
-    if not files:
-        return schema.empty_table()
-    partitioning = ds.partitioning(_DAY, flavor="hive") if is_by_day else None
-    return ds.dataset(files, schema=schema, filesystem=store, format="parquet", partitioning=partitioning)
+def _files_of(table: str, manifests: list[Manifest]) -> tuple[StoredFile, ...]:
+    return tuple(one for manifest in manifests for one in manifest.files if one.table == table)
