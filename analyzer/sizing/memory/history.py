@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 INPUT_BYTES = "input_bytes"
 """The number by which an input's size goes among the annotations of a task."""
+ITEM = "item"
+"""The word by which its foreach item goes."""
 _SHORTEST_HOURS = 1e-7
 
 
@@ -50,8 +52,8 @@ class Task:
         return value
 
     def word(self, name: str) -> str | None:
-        """What was said in a word; None where nothing was."""
-        value = self.annotations.get(name)
+        """What was said in a word, its item among others; None where nothing was."""
+        value = self.item if name == ITEM else self.annotations.get(name)
         return str(value) if isinstance(value, (str, bool)) else None
 
 
@@ -175,12 +177,12 @@ class History:
         if task.item is not None:
             self._last_of_item[task.item] = finished.peak_bytes
             self._reached_since.pop(task.item, None)
-        if task.input_bytes is not None or task.annotations:
-            self._add_annotations(task)
+        if task.input_bytes is not None or task.item is not None or task.annotations:
+            self._add_said(task)
         self.count += 1
 
-    def _add_annotations(self, task: Task) -> None:
-        for name in {INPUT_BYTES: None, **task.annotations}:
+    def _add_said(self, task: Task) -> None:
+        for name in {INPUT_BYTES: None, ITEM: None, **task.annotations}:
             number, word = task.number(name), task.word(name)
             if number is not None:
                 column = self.numbers.setdefault(name, Column())

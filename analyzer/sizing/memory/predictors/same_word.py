@@ -1,4 +1,4 @@
-"""What tasks needed of which the same was said in a word, such as the name of a model or a data set.
+"""What tasks needed of which the same was said in a word, such as the name of a model, or their foreach item.
 
 Several words may be said of a task: one a name. Followed is the name whose words tell the peaks apart best, by the
 variance that is left within them; whether following it pays is for the competition to say.
