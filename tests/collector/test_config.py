@@ -146,6 +146,7 @@ BASE = {
         ("receivers", '{otlp: {protocols: {http: {endpoint: "a:99999"}}}}', "endpoint: expected HOST:PORT"),
         ("receivers", "{otlp: {protocols: {grpc: {max_recv_msg_size_mib: -1}}}}", "expected a whole number"),
         ("receivers", "{otlp: {protocols: {http: {read_timeout: 3 days}}}}", "read_timeout: expected a duration"),
+        ("receivers", "{otlp: {protocols: {grpc: {first_call_timeout: 0s}}}}", "first_call_timeout must be above 0"),
         ("processors", "{attributes: {}}", "processors.attributes: actions is needed"),
         ("processors", "{memory_limiter: {}}", "processors.memory_limiter: limit_mib or limit_percentage is needed"),
         ("processors", "{batch: {timeout: 60s}}", "processors.batch: timeout must be from 50ms to 4s"),
