@@ -179,6 +179,7 @@ def _attempt(identity: Identity, seen: Seen) -> Attempt:
         requested_memory_bytes=request.memory_bytes,
         requested_gpu=request.gpu,
         requested_disk_bytes=request.disk_bytes,
+        requested_timeout_s=request.timeout_s,
         host_cpus=seen.host_cpus,
         item=identity.item,
         code_version=identity.code_version,
