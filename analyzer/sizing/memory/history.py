@@ -114,7 +114,9 @@ class History:
         self._regime.add(math.log(lowest), math.log(highest), batch[-1].task.code_version)
 
     def add_stopped(self, stopped: Stopped) -> None:
-        """A task that never ended well."""
+        """A task that never ended well; one of which nothing was read tells nothing."""
+        if stopped.at_least_bytes <= 0:
+            return
         self.stopped.append((self.count, stopped))
         item = stopped.task.item
         if item is not None:

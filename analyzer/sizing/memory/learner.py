@@ -229,7 +229,7 @@ class StepLearner:
         asked = max([task.requested_bytes, *(_enough_after(stopped) for _, stopped in self.history.stopped)])
         if not workspace.settings.cold_start or self.history.stopped:
             return Sized(task, asked)
-        if task.request_known and workspace.settings.below_request:
+        if task.request_known and math.isfinite(asked) and workspace.settings.below_request:
             proposal: Proposal | None = below_request(workspace.first, task, self._terms)
         else:
             proposal = from_siblings(workspace.first, self._terms())

@@ -102,6 +102,7 @@ def test_tasks_that_ran_out_of_memory_raise_the_request_and_lost_ones_less() -> 
     assert after([Stopped(ANY, 6 * GIB)] * 3) > 6
     assert after([Stopped(ANY, 6 * GIB, ran_out=False)] * 3) > 6
     assert after([Stopped(ANY, 1 * GIB, ran_out=False)] * 3) == pytest.approx(after([]), rel=0.02)
+    assert after([Stopped(ANY, 0.0, ran_out=False)] * 3) == after([])
 
 
 def test_an_item_that_ran_out_of_memory_is_not_given_its_last_peak_again() -> None:

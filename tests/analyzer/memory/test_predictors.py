@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from stepsize.analyzer.sizing.memory.predictors.base import Predictor
 
 GIB = 2.0**30
-ONE_CELL = 1.0101
 PREDICTORS: dict[str, Callable[[], Predictor]] = {
     "all tasks": Constant,
     "all tasks, the largest covered": lambda: Constant(covers_seen=True),
@@ -98,6 +97,21 @@ def test_one_more_task_that_ran_out_of_memory_never_lowers_a_request(
     assert (without is None) == (with_it is None)
     if without is not None and with_it is not None:
         assert without <= with_it * (1 + 1e-9)
+
+
+@given(runs=RUNS, stopped=st.lists(STOPPED, max_size=4), price=PRICES, added=STOPPED)
+def test_nor_the_request_of_all_predictors_that_compete(
+    runs: list[list[Finished]], stopped: list[Stopped], price: float, added: Stopped
+) -> None:
+    """Which one is followed is decided by tasks that ended well."""
+    asked = []
+    for those in (stopped, [*stopped, added]):
+        step = Workspace(settings=Settings(price)).step("flow")
+        for run in runs:
+            step.learn([(step.size(finished.task), finished) for finished in run])
+        step.learn_stopped(those)
+        asked.append(step.size(NEXT).request_bytes)
+    assert asked[0] <= asked[1] * (1 + 1e-9)
 
 
 @settings(max_examples=30)

@@ -29,7 +29,8 @@ WINDOW = 600
 class Evidence:
     """What a predictor may know: the step's history, and how far new tasks went above old ones, its own and all.
 
-    ``window``: how many tasks to look back; ``batches``: in how many batches of evidence they came, at most.
+    ``window``: how many tasks to look back; ``batches``: in how many batches of evidence they came, at most. It has no
+    slots so that what is found once is kept.
     """
 
     history: History
