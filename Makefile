@@ -90,7 +90,7 @@ catalog: $(STAMP) ## Build the catalogue's Parquet files again from installable 
 
 lock: $(STAMP) ## Pin the versions that `make` installs
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-annotate --no-header --no-emit-package stepsize --extra dev --extra catalog pyproject.toml -o constraints.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-annotate --no-header --no-emit-package stepsize --extra dev --extra catalog --extra s3 --extra spark pyproject.toml -o constraints.txt
 
 clean: ## Remove what make made
 	rm -rf $(VENV) build dist *.egg-info src/*.egg-info
