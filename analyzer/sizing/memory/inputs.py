@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stepsize.analyzer.sizing.memory.history import History
 
 _FEWEST_TASKS = 4
+_DIGITS = 9
 _LEAST_SPREAD = 0.02
 """Numbers that differ by less of their mean than this say nothing."""
 
@@ -48,7 +49,7 @@ def seen(history: History, window: int) -> Seen | None:
     """The newest tasks with the number to follow; None where too few are known or they are too much alike."""
     log_peaks = history.log_peaks(window)
     best, best_score = None, -1.0
-    for name in history.numbers:
+    for name in sorted(history.numbers):
         numbers = history.number(name, window)
         known = ~np.isnan(numbers)
         if not _tells(numbers[known]):
@@ -78,7 +79,7 @@ def _tells(numbers: Floats) -> bool:
 
 
 def _score(x: Floats, y: Floats) -> float:
-    """How well they go together, from 0 to 1."""
+    """How well they go together, from 0 to 1, but for the last digits, which the order of tasks decides."""
     x, y = x - x.mean(), y - y.mean()
     squares = float((x @ x) * (y @ y))
-    return abs(float(x @ y)) / squares**0.5 if squares > 0 else 0.0
+    return round(abs(float(x @ y)) / squares**0.5, _DIGITS) if squares > 0 else 0.0

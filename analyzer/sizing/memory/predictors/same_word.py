@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _FEWEST_TASKS = 2
 _FEWEST_LEFT = 2
+_DIGITS = 9
 
 
 @dataclass(slots=True)
@@ -67,16 +68,16 @@ def _telling(evidence: Evidence) -> str | None:
     """The name whose words leave the least variance within them; None where each task has a word of its own."""
     history, window = evidence.history, evidence.window
     log_peaks = history.log_peaks(window)
-    left = {name: _left(history.word(name, window), log_peaks) for name in history.words}
-    best = min(left, key=lambda name: left[name])
-    return best if left[best] < np.inf else None
+    left, best = min((_left(history.word(name, window), log_peaks), name) for name in history.words)
+    return best if left < np.inf else None
 
 
 def _left(words: Floats, log_peaks: Floats) -> float:
-    """The variance within the words; tasks without any are a group of their own."""
+    """The variance within the words, but for the last digits, which the order of tasks decides; tasks without any are a
+    group of their own."""
     _, groups, sizes = np.unique(np.nan_to_num(words, nan=-1.0), return_inverse=True, return_counts=True)
     freedom = len(log_peaks) - len(sizes)
     if freedom < _FEWEST_LEFT:
         return float(np.inf)
     means = np.bincount(groups, log_peaks) / sizes
-    return float(((log_peaks - means[groups]) ** 2).sum()) / freedom
+    return round(float(((log_peaks - means[groups]) ** 2).sum()) / freedom, _DIGITS)
