@@ -81,7 +81,7 @@ class GrpcConnection(asyncio.Protocol):
         self._http2 = self._calls.http2
         self._transport: Any = None
         self._began_s = self._heard_s = state.clock_s()
-        self._greeting_s = min(_GREETING_S, state.limits.read_timeout_s)
+        self._greeting_s = min(_GREETING_S, state.limits.first_call_s)
         self._age_s = state.limits.age_s * random.uniform(1 - _AGE_SPREAD, 1 + _AGE_SPREAD)  # noqa: S311 - no secret
         self._pinged_s: float | None = None
         self._draining_s: float | None = None

@@ -53,6 +53,15 @@ def connected(address: str, receive_bytes: int = 0, tls: ssl.SSLContext | None =
         yield client
 
 
+def is_served(address: str, message: bytes, **more: str) -> bool:
+    """Whether a call over a connection of its own is taken; a busy machine may be too slow for one."""
+    with contextlib.suppress(ConnectionError), connected(address) as client:
+        client.begin(1, **more)
+        client.content(1, prefixed(message))
+        return client.answer(1).fields.get("grpc-status") == "0"
+    return False
+
+
 @dataclass
 class RawGrpc:
     """One connection, whose system keeps so much that was not read; 0 is as much as it likes."""

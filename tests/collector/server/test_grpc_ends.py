@@ -16,7 +16,7 @@ from tests.collector.http2.client import ACK, PING, PREFACE, frame, setting
 from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import DEADLINE_S, wait_for
 from tests.collector.server.certificates import Authority, needs_openssl
-from tests.collector.server.raw_grpc import PATH, connected, prefixed
+from tests.collector.server.raw_grpc import PATH, connected, is_served, prefixed
 from tests.collector.server.shown import metrics_of
 
 if TYPE_CHECKING:
@@ -142,26 +142,25 @@ def test_clients_that_do_not_close(place: Place) -> None:
 
 
 def test_connections_that_never_say_their_settings(place: Place) -> None:
-    """A client that says half of a greeting, or nothing, is left after the time for a request."""
-    collector = place.collect(config(", read_timeout: 200ms"))
+    """A client that says half of a greeting, or nothing, is left after the time for a first call at the latest."""
+    collector = place.collect(config(", first_call_timeout: 200ms"))
     host, _, port = collector.grpc.rpartition(":")
     for greeting in (b"", PREFACE[:10], PREFACE, PREFACE + setting()[:5]):
         with socket.create_connection((host, int(port)), DEADLINE_S) as silent:
             silent.sendall(greeting)
             heard_to_the_end(silent)
-    with connected(collector.grpc) as client:
-        client.begin(1)
-        client.content(1, prefixed(points()))
-        assert client.answer(1).fields["grpc-status"] == OK
+    wait_for(lambda: is_served(collector.grpc, points()), "others are served")
 
 
 def test_connections_that_are_never_let_in(place: Place) -> None:
     """Who makes no call, or none that is let through, is asked to go; who has made one may be silent for longer."""
-    collector = place.collect(config(", first_call_timeout: 300ms, auth: {authenticator: bearertokenauth}"))
-    with connected(collector.grpc) as known, connected(collector.grpc) as silent, connected(collector.grpc) as stranger:
+    collector = place.collect(config(", first_call_timeout: 1s, auth: {authenticator: bearertokenauth}"))
+    with contextlib.ExitStack() as held:
+        known = held.enter_context(connected(collector.grpc))
         known.begin(1, authorization="Bearer s3cret")
         known.content(1, prefixed(points()))
         assert known.answer(1).fields["grpc-status"] == OK
+        silent, stranger = (held.enter_context(connected(collector.grpc)) for _ in range(2))
         stranger.begin(1, authorization="Bearer wrong")
         assert stranger.answer(1).fields["grpc-status"] == UNAUTHENTICATED
         for client in (silent, stranger):
@@ -177,7 +176,7 @@ def test_connections_that_are_never_let_in(place: Place) -> None:
 
 def test_real_clients_that_connect_long_before_they_call(place: Place) -> None:
     """A client that connects first and calls much later does not notice that it was asked to go meanwhile."""
-    collector = place.collect(config(", first_call_timeout: 200ms"))
+    collector = place.collect(config(", first_call_timeout: 500ms"))
     states: Queue[grpc.ChannelConnectivity] = Queue()
     with grpc.insecure_channel(collector.grpc) as channel:
         channel.subscribe(states.put, try_to_connect=True)
