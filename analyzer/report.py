@@ -17,7 +17,6 @@ from stepsize.analyzer.costs import Amounts, Costs, PriceList, Quotes, price
 from stepsize.analyzer.lessons import lessons
 from stepsize.analyzer.sizing.cpu import cores_used
 from stepsize.analyzer.sizing.lessons import ALONE
-from stepsize.analyzer.sizing.replays import newest
 from stepsize.analyzer.sizing.targets import round_to, why_more, why_none
 from stepsize.analyzer.spread import Spread, cpu_spread, memory_spread
 from stepsize.analyzer.usage import histories, known
@@ -132,7 +131,7 @@ def report_step(
         confidence=recommendation.confidence.value,
         failures_expected_per_1000=recommendation.failures_expected_per_1000,
         failures_range_per_1000=recommendation.failures_range_per_1000,
-        replayed=newest(recommendation.replayed),
+        replayed=recommendation.replayed,
         wasted_gb_h=_wasted_gb_h(evidence),
         costs=price(evidence, requested, recommended, quotes, recommendation.failures_expected_per_1000),
         outcomes=tuple(Counter(_outcome_name(attempt.outcome) for attempt in evidence.attempts).most_common()),

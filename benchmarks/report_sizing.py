@@ -2,7 +2,7 @@
 
 Takes each CSV file of a directory that holds several runs (`docs/backtest.md` says what is in one) as the history of
 its steps, has the policies size them as ``stepsize report`` does, and counts what each step's own runs would have been
-under the request that stood before them: whole MB, never under 250, from three finished tasks on (or two, see
+under the request that stood before them, the newest twenty of each: whole MB, never under 250, from three finished tasks on (or two, see
 `docs/policies.md`). A retry has no more memory, so a run of a step fails with its first task that needs more. With
 *lessons* a policy knows what the steps of all other files taught, else nothing but the step itself.
 
@@ -30,6 +30,7 @@ from stepsize.analyzer.sizing.least_cost import balanced, cheap, safe
 from stepsize.analyzer.sizing.lessons import ALONE, FlowKey, Lessons
 from stepsize.analyzer.sizing.memory.exceedances import Exceedances
 from stepsize.analyzer.sizing.memory.learner import Mean
+from stepsize.analyzer.sizing.replays import NEWEST_RUNS
 from stepsize.analyzer.sizing.rounding import round_up_mb
 from stepsize.analyzer.usage import Attempt, StepEvidence
 from stepsize.model import BYTES_PER_MB
@@ -133,7 +134,7 @@ def of_rule(rule: Callable[[list[list[float]]], float], steps: Steps) -> Iterato
         before: list[list[float]] = []
         for known, run in enumerate(runs):
             peaks = [record.peak_bytes for record in run]
-            if sum(map(len, before)) >= _FEWEST_TASKS:
+            if sum(map(len, before)) >= _FEWEST_TASKS and known >= len(runs) - NEWEST_RUNS:
                 asked = round_up_mb(max(rule(before), 250.0 * BYTES_PER_MB)) * float(BYTES_PER_MB)
                 yield (
                     known,

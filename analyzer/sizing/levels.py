@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from stepsize.analyzer.sizing.lessons import FlowKey
 from stepsize.analyzer.sizing.memory.static import OOM_BUMP, size_step
 from stepsize.analyzer.sizing.policy import Advice
+from stepsize.analyzer.sizing.replays import NEWEST_RUNS
 from stepsize.analyzer.sizing.restraint import Falling, restrain, tasks_to_fall
 from stepsize.analyzer.sizing.rounding import round_up_mb
 from stepsize.analyzer.sizing.step_runs import runs_of
@@ -103,6 +104,7 @@ def learned(evidence: StepEvidence, lessons: Lessons, settings: Settings, level:
         step,
         runs_of(evidence, level.read, level.requested, kills=level.kills)[-RUNS_LEARNED:],
         fewest_tasks=tasks_to_fall(lessons, 1),
+        replays=NEWEST_RUNS,
         round_up=lambda size_bytes: round_up_mb(max(size_bytes, level.floor_bytes)) * float(BYTES_PER_MB),
     )
 

@@ -18,26 +18,20 @@ NEWEST_RUNS = 20
 _FEWEST_RUNS = 2
 
 
-def newest(replayed: Sequence[Replayed]) -> tuple[Replayed, ...]:
-    """The newest of them, oldest first."""
-    return tuple(replayed[-NEWEST_RUNS:])
-
-
 def replays(replayed: Sequence[Replayed]) -> tuple[str, ...]:
-    """A sentence on the newest runs, where there are two of them."""
-    runs = newest(replayed)
-    if len(runs) < _FEWEST_RUNS:
+    """A sentence on these runs, where there are two of them."""
+    if len(replayed) < _FEWEST_RUNS:
         return ()
-    asked = sorted(run.request_bytes / BYTES_PER_MB for run in runs)
+    asked = sorted(run.request_bytes / BYTES_PER_MB for run in replayed)
     sizes = f"{asked[0]:,.0f} MB" if asked[0] == asked[-1] else f"{asked[0]:,.0f} to {asked[-1]:,.0f} MB"
-    tasks, missed = sum(run.tasks for run in runs), sum(run.too_small for run in runs)
+    tasks, missed = sum(run.tasks for run in replayed), sum(run.too_small for run in replayed)
     enough = (
         f"too little for none of {tasks:,} tasks" if not missed else f"too little for {missed:,} of {tasks:,} tasks"
     )
-    likely = math.fsum(run.expected_too_small for run in runs)
-    held = gb_hours(math.fsum(run.allocated_byte_hours for run in runs) / GIB)
-    used = gb_hours(math.fsum(run.used_byte_hours for run in runs) / GIB)
-    requested = [run.requested_byte_hours for run in runs if run.requested_byte_hours is not None]
-    beside = f", {gb_hours(math.fsum(requested) / GIB)} as requested" if len(requested) == len(runs) else ""
-    when = f"Before each of the last {len(runs)} runs it would have asked for {sizes}"
+    likely = math.fsum(run.expected_too_small for run in replayed)
+    held = gb_hours(math.fsum(run.allocated_byte_hours for run in replayed) / GIB)
+    used = gb_hours(math.fsum(run.used_byte_hours for run in replayed) / GIB)
+    requested = [run.requested_byte_hours for run in replayed if run.requested_byte_hours is not None]
+    beside = f", {gb_hours(math.fsum(requested) / GIB)} as requested" if len(requested) == len(replayed) else ""
+    when = f"Before each of the last {len(replayed)} runs it would have asked for {sizes}"
     return (f"{when}: {enough} ({likely:.2g} to be expected), {held} held ({used} used{beside}).",)

@@ -56,15 +56,23 @@ class _Level:
     kills: bool
 
     def run(self, run: str, tasks: Sequence[Sequence[Attempt]]) -> Run:
-        finished, needs = [], []
+        finished: list[Finished] = []
+        needs, again = [], []
         for attempts in tasks:
             ended_well = [attempt for attempt in attempts if attempt.outcome is Outcome.OK]
+            if not ended_well:
+                needs.append(max(self._need(attempt) for attempt in attempts))
+                continue
             of_task = self._finished(ended_well)
             finished += of_task
-            known = max((one.peak_bytes for one in of_task), default=0.0)
-            unmet = [attempt for attempt in attempts if not ended_well or self._ran_out(attempt)]
-            needs.append(max((need for attempt in unmet if (need := self._need(attempt)) > known), default=0.0))
-        return Run(run=run, finished=tuple(finished), needs_bytes=tuple(need for need in needs if need > 0))
+            took = max((one.peak_bytes for one in of_task), default=math.inf)
+            again += [self._need(attempt) for attempt in attempts if self._limit(attempt) > took]
+        return Run(
+            run=run,
+            finished=tuple(finished),
+            needs_bytes=tuple(need for need in needs if need > 0),
+            again_bytes=tuple(again),
+        )
 
     def _finished(self, attempts: Sequence[Attempt]) -> list[Finished]:
         """One task that ended well; nothing where its peak was not read or is zero, of which a size has no ratio."""
@@ -74,15 +82,23 @@ class _Level:
         newest = max(attempts, key=lambda attempt: attempt.attempt)
         asked = self.requested(newest)
         seconds = max(attempt.duration_s or 0.0 for attempt in attempts)
-        task = Task(requested_bytes=math.inf if asked is None else float(asked), item=newest.item, run=newest.run)
+        task = Task(
+            requested_bytes=math.inf if asked is None else float(asked),
+            item=newest.item,
+            run=newest.run,
+            code_version=newest.code_version,
+        )
         return [Finished(task, float(peak), max(seconds, _SHORTEST_S) / _SECONDS_PER_HOUR)]
 
-    def _ran_out(self, attempt: Attempt) -> bool:
-        return self.kills and attempt.outcome is Outcome.OOM
+    def _limit(self, attempt: Attempt) -> float:
+        """What an attempt ran out of; zero where it did not."""
+        if not self.kills or attempt.outcome is not Outcome.OOM:
+            return 0.0
+        return float(attempt.memory_limit_bytes or self.requested(attempt) or 0)
 
     def _need(self, attempt: Attempt) -> float:
         reached = float(self.read(attempt) or 0)
-        if not self._ran_out(attempt):
-            return reached
-        limit = attempt.memory_limit_bytes or self.requested(attempt)
-        return need_bytes(reached, max(float(limit or 0), reached))
+        return need_bytes(reached, max(self._limit(attempt), reached)) if self._ran_out(attempt) else reached
+
+    def _ran_out(self, attempt: Attempt) -> bool:
+        return self.kills and attempt.outcome is Outcome.OOM

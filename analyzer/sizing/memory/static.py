@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.sizing.memory.history import Task
-from stepsize.analyzer.sizing.memory.learner import Settings, static_predictors
+from stepsize.analyzer.sizing.memory.learner import Settings, Sized, static_predictors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -36,7 +36,6 @@ _NEEDS_KEPT_RUNS = 30
 _EVERY_TASK = 100_000
 _RUN_LOST = 2.0
 """A failed task fails its run: it costs so many times what it costs where only the task goes again."""
-_PREFERENCE = 0.85
 _CHANCE_OF_CHANGE = 0.002
 """Runs that lie apart from all those before them so unlikely by chance are of another step, from then on."""
 _FEWEST_BELOW = 5
@@ -45,19 +44,26 @@ _Z_90 = 1.645
 _BEYOND_SHARE, _BEYOND_INDEX = 0.05, 2.0
 """Of the tasks that went above all before them, the share that went above e times the largest, and how fast it falls
 from there (a Pareto index). Of 42,361 records 3 to 7 % did, after whatever number of tasks (``docs/sizing.md``)."""
-_ALIKE = 0.5
-"""How alike tasks of one run are, as a correlation: a hundred of them say as much as two runs."""
 _ANY = Task(requested_bytes=math.inf)
-"""A static request knows nothing of the task; before the first run there is none, however much siblings would say."""
+_UNSIZED = Sized(_ANY, math.inf)
+"""A static request knows nothing of the task, and is no news to the learner: it proposes the same to every task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What one run tells of a step. ``needs_bytes``: of its tasks that never ended well (:func:`need_bytes`)."""
+    """What one run tells of a step.
+
+    Attributes:
+        run: which.
+        finished: its tasks that ended well.
+        needs_bytes: of those that never did (:func:`need_bytes`).
+        again_bytes: what tasks needed that ended well in the end, though an attempt had run out of more than they took.
+    """
 
     run: str
     finished: tuple[Finished, ...] = ()
     needs_bytes: tuple[float, ...] = ()
+    again_bytes: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +98,16 @@ class Static:
 
     Attributes:
         request_bytes: what to ask for.
-        tasks, runs: what it stands on.
-        needs_bytes: of the tasks that never ended well, the largest of each of the newest runs.
+        tasks, runs: what it stands on: those that ended well since the last change of the step.
+        largest_bytes: the largest peak of these.
+        needs_bytes: of attempts that never ended well, the largest of each of the newest runs.
         replayed: the runs but the first, each under the request that would have stood before it.
     """
 
     request_bytes: float
     tasks: int
     runs: int
+    largest_bytes: float
     needs_bytes: tuple[float, ...]
     proposal: Proposal
     replayed: tuple[Replayed, ...] = ()
@@ -112,17 +120,19 @@ class Static:
 
     def _share_beyond(self, request_bytes: float) -> float:
         """The least share above a request however large: the tail of the grid ends at e times the largest peak."""
-        largest = self.proposal.reference_bytes
-        beyond = min(1.0, math.e * largest / request_bytes) ** _BEYOND_INDEX
-        return float(_BEYOND_SHARE * self.proposal.share_above(largest) * beyond)
+        beyond = min(1.0, math.e * self.largest_bytes / request_bytes) ** _BEYOND_INDEX
+        return float(_BEYOND_SHARE * self.proposal.share_above(self.largest_bytes) * beyond)
 
     def failure_range(self, request_bytes: float) -> tuple[float, float]:
-        """The 90 % interval of :meth:`failure_share`.
+        """Between which shares :meth:`failure_share` may well lie: an interval of 90 % if each run were one
+        observation.
 
-        Tasks of a run are alike: they count by Kish's design effect (*Survey Sampling*, 1965, 5.4).
+        Tasks of a run are alike, how much is not known: so they count as one. Where no task that it stands on needed
+        more, none may.
         """
-        design_effect = 1 + _ALIKE * (self.tasks / self.runs - 1)
-        return _wilson(self.failure_share(request_bytes), self.tasks / design_effect + 1)
+        low, high = _wilson(self.failure_share(request_bytes), self.runs + 1)
+        needed_more = max([self.largest_bytes, *self.needs_bytes]) > request_bytes
+        return (low if needed_more else 0.0), high
 
 
 def static_settings(failure_price: float, time_to_failure: float = 1.0, *, cold_start: bool = True) -> Settings:
@@ -133,7 +143,6 @@ def static_settings(failure_price: float, time_to_failure: float = 1.0, *, cold_
         cold_start,
         below_request=False,
         predictors=static_predictors,
-        preference=_PREFERENCE,
         window=_EVERY_TASK,
         new_share=0.0,
         chance_of_change=_CHANCE_OF_CHANGE,
@@ -151,31 +160,37 @@ def size_step(
     runs: Sequence[Run],
     *,
     fewest_tasks: int = 1,
+    replays: int | None = None,
     round_up: Callable[[float], float] = lambda size_bytes: size_bytes,
 ) -> Static | None:
     """One request for the run after these; None where no task ended well.
 
-    A past run is replayed where ``fewest_tasks`` had ended well before it, under a request that was ``round_up``.
+    The newest ``replays`` runs (None: all) are replayed, as far as ``fewest_tasks`` had ended well before them, under a
+    request that was ``round_up``.
     """
     replayed = []
     needs: deque[float] = deque(maxlen=_NEEDS_KEPT_RUNS)
-    for run in runs:
+    for number, run in enumerate(runs):
+        is_replayed = replays is None or number >= len(runs) - replays
+        if is_replayed and run.finished and step.history.count >= max(1, fewest_tasks):
+            before = _static(step, needs)
+            replayed.append(_replay(run, before, round_up(before.request_bytes)))
         if run.finished:
-            before = step.size(_ANY)
-            if before.proposal is not None and step.history.count >= fewest_tasks:
-                static = _static(step, before.proposal, needs)
-                replayed.append(_replay(run, static, round_up(static.request_bytes)))
-            step.learn([(before, finished) for finished in run.finished])
-        needs.append(max(run.needs_bytes, default=0.0))
-    now = step.size(_ANY).proposal
-    return None if now is None else replace(_static(step, now, needs), replayed=tuple(replayed))
+            step.learn([(_UNSIZED, finished) for finished in run.finished])
+        needs.append(max([*run.needs_bytes, *run.again_bytes], default=0.0))
+    return replace(_static(step, needs), replayed=tuple(replayed)) if step.history.count else None
 
 
-def _static(step: StepLearner, proposal: Proposal, needs: Iterable[float]) -> Static:
+def _static(step: StepLearner, needs: Iterable[float]) -> Static:
+    proposal = step.size(_ANY).proposal
+    if proposal is None:
+        raise AssertionError("a step with a history is sized from it")
+    runs = step.history.alike_batches
     return Static(
         request_bytes=max([proposal.request_bytes, *needs]),
-        tasks=step.history.count,
-        runs=step.history.batches,
+        tasks=step.history.tasks_in(runs),
+        runs=runs,
+        largest_bytes=proposal.reference_bytes,
         needs_bytes=tuple(need for need in needs if need),
         proposal=proposal,
     )

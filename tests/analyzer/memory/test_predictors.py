@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stepsize.analyzer.sizing.memory.history import Finished, Stopped, Task
 from stepsize.analyzer.sizing.memory.learner import Settings, StepLearner, Workspace
 from stepsize.analyzer.sizing.memory.predictors.by_input import AlongCurve, Neighbours, line_in, power_of
-from stepsize.analyzer.sizing.memory.predictors.constant import Constant, Recent, RecentRuns
+from stepsize.analyzer.sizing.memory.predictors.constant import Constant, Recent
 from stepsize.analyzer.sizing.memory.predictors.same_item import SameItem
 from stepsize.analyzer.sizing.memory.predictors.same_word import SameWord
 
@@ -26,7 +26,6 @@ PREDICTORS: dict[str, Callable[[], Predictor]] = {
     "all tasks": Constant,
     "all tasks, the largest covered": lambda: Constant(covers_seen=True),
     "newest tasks": lambda: Recent(newest=4),
-    "newest runs": lambda: RecentRuns(newest=2),
     "same item": SameItem,
     "line": lambda: AlongCurve(line_in),
     "power": lambda: AlongCurve(power_of),

@@ -59,30 +59,3 @@ class Recent:
     def propose(self, task: Task) -> Proposal | None:  # noqa: ARG002 -- the same for every task
         """The request, once there are more peaks than these."""
         return self._fitted
-
-
-@dataclass(slots=True)
-class RecentRuns:
-    """From the newest runs alone, where evidence arrives a run at a time."""
-
-    newest: int = 5
-    covers_seen: bool = False
-    _fitted: Proposal | None = field(default=None, init=False)
-
-    def fit(self, evidence: Evidence, terms: Terms) -> None:
-        """Take in the history as it is now."""
-        history = evidence.history
-        self._fitted = None
-        if evidence.batches <= self.newest:
-            return
-        count = history.tasks_in(self.newest)
-        log_peaks = history.log_peaks(count)
-        above = tail(log_peaks, self.newest, evidence.siblings, None)
-        stopped = evidence.stopped(count)
-        self._fitted = propose(
-            log_peaks, history.hours(count), 1.0, above, terms, stopped=stopped, covers_seen=self.covers_seen
-        )
-
-    def propose(self, task: Task) -> Proposal | None:  # noqa: ARG002 -- the same for every task
-        """The request, once there are more runs than these."""
-        return self._fitted
