@@ -14,7 +14,7 @@ from stepsize.collector.recount.engine import BATCH_ROWS, sql_of
 from stepsize.collector.recount.rows import plan
 from stepsize.collector.recount.stored import POINTS
 from stepsize.errors import LakeError
-from stepsize.store.bounds import bound
+from stepsize.store.bounds import bound, quiet_connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ class DuckDBEngine:
 
     def task_rows(self, points: StoredPoints, rules: Rules) -> Iterator[pa.RecordBatch]:
         """See :class:`~stepsize.collector.recount.engine.Engine`."""
-        with duckdb.connect() as connection:
+        with quiet_connection() as connection:
             bound(connection, self._memory_bytes)
             connection.execute("SET preserve_insertion_order = false")  # which takes memory, and nobody asks for order
             try:

@@ -88,3 +88,11 @@ def test_what_a_query_cannot_hold_lies_on_disk_for_as_long_as_it_runs(
         assert any(beside.rglob("*"))
         assert first.num_rows + sum(batch.num_rows for batch in rows) == 1_500_000
     assert list(beside.iterdir()) == []
+
+
+def test_connections_draw_no_bar(tmp_path: Path) -> None:
+    """DuckDB draws one on standard output when a query takes two seconds, in the midst of a report."""
+    lake = write_tasks(tmp_path, [_row()])
+    query = "SELECT current_setting('enable_progress_bar'), current_setting('TimeZone')"
+    with lake.reading() as connection:
+        assert connection.execute(query).fetchall() == [(False, "UTC")]

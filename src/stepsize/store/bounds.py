@@ -1,6 +1,6 @@
-"""How much memory a DuckDB connection takes, and where the rest lies.
+"""DuckDB connections as commands need them: quiet, in UTC, within a bound of memory.
 
-What comes in: a connection. What goes out: the same, bounded. The place on disk is there while a query needs it.
+What comes in: nothing, or a bound. What goes out: connections. What they hold on disk is there while a query needs it.
 """
 
 from __future__ import annotations
@@ -9,13 +9,19 @@ import os
 import tempfile
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import duckdb
+import duckdb
 
 _MOST_THREADS = 8
 """Of a connection whose memory is bounded: each thread holds its share."""
+
+
+def quiet_connection() -> duckdb.DuckDBPyConnection:
+    """A connection to a database of its own, in UTC. DuckDB would draw a bar on standard output after two seconds."""
+    connection = duckdb.connect()
+    connection.execute("SET enable_progress_bar = false")
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
 
 
 def bound(connection: duckdb.DuckDBPyConnection, memory_bytes: int | None) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from stepsize.errors import LakeError
-from stepsize.store.bounds import bound
+from stepsize.store.bounds import bound, quiet_connection
 from stepsize.store.database import empty_file, lacking_columns, rebuild, view_statements, write_empty_files
 from stepsize.store.layout import DATABASE, SCHEMA_VERSION, check_directory, check_version, remove_temporaries
 from stepsize.store.migrate import migrate
@@ -59,9 +59,8 @@ class Lake:
         if not path.is_file():
             raise LakeError(f"no data in {self.data} yet; run a flow with STEPSIZE=1, or give another --data")
         # An instance of its own: DuckDB would hand a second connection of this process the file it has cached by name.
-        connection = duckdb.connect()
+        connection = quiet_connection()
         try:
-            connection.execute("SET TimeZone = 'UTC'")
             connection.execute(f"ATTACH {literal(str(path))} AS stepsize (READ_ONLY)")
             if self._is_elsewhere(connection):
                 connection.execute("ATTACH ':memory:' AS lake")

@@ -18,7 +18,7 @@ import pyarrow.dataset as ds
 from pyarrow import fs
 
 from stepsize.errors import LakeError, UsageError
-from stepsize.store.bounds import bound
+from stepsize.store.bounds import bound, quiet_connection
 from stepsize.store.database import statements_over
 from stepsize.store.layout import MANIFESTS, SCHEMA_FILE, parse_version
 from stepsize.store.manifest import parse_manifest
@@ -82,8 +82,7 @@ class ObjectLake:
         with self._told():
             store = self._store()
             manifests = self._manifests(store)
-            with duckdb.connect() as connection:
-                connection.execute("SET TimeZone = 'UTC'")
+            with quiet_connection() as connection:
                 bound(connection, memory_bytes)
                 self._make_views(connection, store, manifests)
                 yield connection
