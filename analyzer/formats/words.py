@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stepsize.analyzer.report import StepReport
 
 UNKNOWN = "\N{EN DASH}"
-_COVERED = "Metaflow gives a retry no more memory: what is asked for covers the largest task seen."
+_COVERED = "Metaflow gives a retry no more memory: what is asked for covers the largest task that counts."
 LEAST_MONEY = 0.0001
 """Less than this is not shown as a number: a step of some milliseconds."""
 

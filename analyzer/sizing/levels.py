@@ -32,6 +32,8 @@ MEMORY_FLOOR_MB = 250
 that takes with pip peaks at 93 MB (pip 23, boto3 and requests), none of which is in the step's process tree."""
 
 
+_SAME = 1.001
+_LESSONS_TOLD = 8
 RUNS_LEARNED = 365
 """The newest runs that are learned from, a year of a daily flow: what came before says little of what comes next."""
 
@@ -117,6 +119,7 @@ def size(evidence: StepEvidence, lessons: Lessons, settings: Settings, level: Le
     needed = static.request_bytes if static else peaks.needed_bytes(OOM_BUMP)
     enough = max(needed, level.floor_bytes)
     target = round_up_mb(enough)
+    most = max([static.largest_bytes, *static.needs_bytes]) if static else needed
     value, held = restrain(
         Falling(
             target=target,
@@ -124,14 +127,18 @@ def size(evidence: StepEvidence, lessons: Lessons, settings: Settings, level: Le
             requested=None if requested is None else requested / BYTES_PER_MB,
             tasks=peaks.tasks,
             fewest_tasks=tasks_to_fall(lessons, static.runs if static else 0),
+            exceeded=requested is not None and most > requested,
+            failing=static.failure_share(requested) if static and requested else 0.0,
             what=level.what,
         )
     )
-    reasons = [*_peak_reasons(level.what, peaks), *_oom_reasons(peaks)]
+    reasons = [*_peak_reasons(level.what, peaks), *_oom_reasons(peaks, static), *_changed(peaks, static)]
+    if static and value is not None:
+        reasons += _taught(lessons, static.runs)
     if enough > needed:
         reasons.append(f"That is under the {mb(level.floor_bytes)} that starting a task takes.")
     elif static and value is not None and static.request_bytes == static.proposal.request_bytes:
-        reasons.append(f"At {target:,} MB, what is held and what failures cost are least together.")
+        reasons.append(f"At {target:,} MB the cost is least, a failure counted as {settings.failure_price:g} tasks.")
     if held:
         reasons.append(held)
     elif value is None:
@@ -154,11 +161,32 @@ def _peak_reasons(what: str, peaks: Peaks) -> tuple[str, ...]:
     return (f"The highest {level} peak was {mb(peaks.highest_bytes)} (task {peaks.highest_at}; {among}).",)
 
 
-def _oom_reasons(peaks: Peaks) -> tuple[str, ...]:
+def _oom_reasons(peaks: Peaks, static: Static | None) -> tuple[str, ...]:
     count = len(peaks.exceeded_limits_bytes)
     if not count:
         return ()
     limit = peaks.exceeded_limits_bytes[-1]
     ran = "1 attempt ran" if count == 1 else f"{count} attempts ran"
+    if static and OOM_BUMP * limit > static.request_bytes:
+        return (f"{ran} out of memory at up to {mb(limit)}, too long ago or with too little use since to count.",)
     counted = f"counted as {mb(limit * OOM_BUMP)} ({OOM_BUMP:g} times the limit)"
     return (f"{ran} out of memory at up to {mb(limit)}: more was needed, {counted}.",)
+
+
+def _changed(peaks: Peaks, static: Static | None) -> tuple[str, ...]:
+    """That not all of what was seen counts any more, where it would have asked for more."""
+    if static is None or not peaks.finished_bytes or peaks.finished_bytes[-1] <= static.largest_bytes * _SAME:
+        return ()
+    runs = "1 run counts" if static.runs == 1 else f"{static.runs} runs count"
+    return (
+        f"The step has changed since: its last {runs}, in which no task took more than {mb(static.largest_bytes)}.",
+    )
+
+
+def _taught(lessons: Lessons, runs: int) -> tuple[str, ...]:
+    """What the size stands on beside the step itself."""
+    batches, above, _ = lessons.exceedances.at(runs)
+    if batches < _LESSONS_TOLD:
+        return ()
+    seen = f"After about as many runs, {above / batches:.1%} of the tasks of all steps took more than any before"
+    return (f"{seen} ({batches:,.0f} runs seen).",)

@@ -7,6 +7,7 @@ code, their run) the first that divides the two groups exactly is named.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import dataclass
@@ -23,6 +24,11 @@ FEWEST_TASKS = 8
 GAP = 1.25
 """From so many times the next smaller peak on, the larger ones are a group of their own."""
 _NAMED = 3
+_NAMES = 64
+"""So many names are looked at: as many as a program may say."""
+_LARGEST = 1e300
+_BY_CHANCE = 0.05
+"""The likelihood up to which some name may set these tasks apart by chance alone, and is named nevertheless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +96,17 @@ def _apart(step: str, below: Sequence[_Task], above: Sequence[_Task]) -> str:
 
 
 def _by_annotation(below: Sequence[_Task], above: Sequence[_Task]) -> str | None:
-    """A number said of every task that is larger for each of those above; the one with the widest gap."""
+    """A number said of every task that is larger for each of those above; the one with the widest gap.
+
+    None where so many numbers were said that one of them would be larger for so few tasks by chance.
+    """
     theirs = [_numbers(task.attempt) for task in above]
     others = [_numbers(task.attempt) for task in below]
+    names = set.intersection(*(set(numbers) for numbers in (*theirs, *others)))
+    if len(names) > _BY_CHANCE * math.comb(len(below) + len(above), len(above)):
+        return None
     apart = []
-    for name in sorted(set.intersection(*(set(numbers) for numbers in (*theirs, *others)))):
+    for name in sorted(names):
         least, most = min(numbers[name] for numbers in theirs), max(numbers[name] for numbers in others)
         if least > most:
             apart.append((least / most if most > 0 else math.inf, name, most))
@@ -109,14 +121,14 @@ def _numbers(attempt: Attempt) -> dict[str, float]:
         return {}
     try:
         said = json.loads(attempt.annotations)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(said, dict):
         return {}
     return {
         name: float(value)
-        for name, value in said.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        for name, value in itertools.islice(said.items(), _NAMES)
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
     }
 
 

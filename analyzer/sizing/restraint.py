@@ -1,7 +1,8 @@
-"""When a request may fall: how much evidence that takes, and when the edit is worth it. Pure.
+"""When a request may fall or rise: how much evidence that takes, and when the edit is worth it. Pure.
 
-One task that needed more is proof, so raising needs one. A fall needs evidence that no larger task comes: three
-finished tasks, or two where the lake has seen often enough what other steps did next.
+One task that needed more is proof, so raising needs one. Where none did, a request rises only once there is enough
+evidence to say that one of a hundred next tasks will. A fall needs evidence that no larger task comes: three finished
+tasks, or two where the lake has seen often enough what other steps did next.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ TASKS_TO_FALL = 3
 TASKS_TO_FALL_WITH_LESSONS = 2
 """The same where other steps taught what comes after as little."""
 _LESSONS_ENOUGH = 8
+RAISED_FROM = 0.01
+"""The share of next tasks expected to need more than is asked for from which a request is raised that nothing seen
+exceeded."""
 WORTH_AN_EDIT = 0.9
 """A request that would fall to more than this share of itself is kept: the edit would save less than it costs."""
 
@@ -25,7 +29,8 @@ WORTH_AN_EDIT = 0.9
 class Falling:
     """A level's target and what holds it up; ``what`` is its name in the reason. Sizes in MB.
 
-    ``enough`` is the target before it was rounded up: a request between the two is not worth raising.
+    ``enough`` is the target before it was rounded up: a request between the two is not worth raising. ``exceeded`` says
+    whether anything seen needed more than was requested, ``failing`` the share of next tasks that is expected to.
     """
 
     target: int
@@ -33,6 +38,8 @@ class Falling:
     requested: float | None
     tasks: int
     fewest_tasks: int
+    exceeded: bool
+    failing: float
     what: str
 
 
@@ -43,18 +50,30 @@ def tasks_to_fall(lessons: Lessons, runs: int) -> int:
 
 def restrain(fall: Falling) -> tuple[int | None, str]:
     """The value to ask for (None: keep the request), and why a request is kept that use does not justify, if one is."""
-    if fall.requested is None:
+    if fall.requested is None or (fall.exceeded and fall.enough > fall.requested):
         return fall.target, ""
-    if fall.target >= fall.requested:
-        return (None if fall.enough <= fall.requested else fall.target), ""
+    if fall.target >= fall.requested and fall.enough <= fall.requested:
+        return None, ""
+    kept = f"{fall.what} stays at {_size(fall.requested)}"
     if fall.tasks < fall.fewest_tasks:
         missing = fall.fewest_tasks - fall.tasks
-        until = f"until {fall.fewest_tasks} tasks have finished, {missing} more needed"
-        return None, f"{fall.what} stays at {_size(fall.requested)} {until}."
+        return None, f"{kept} until {fall.fewest_tasks} tasks have finished, {missing} more needed."
+    if fall.target >= fall.requested:
+        return _raised_by_expectation(fall, kept)
     if fall.target > fall.requested * WORTH_AN_EDIT:
-        kept = f"{fall.what} stays at {_size(fall.requested)}"
         return None, f"{kept}: {_size(fall.target)} would do, less than a tenth below it."
     return fall.target, ""
+
+
+def _raised_by_expectation(fall: Falling, kept: str) -> tuple[int | None, str]:
+    """Nothing seen needed more than was asked for; the next may."""
+    of_1000 = f"{1000 * fall.failing:.2g} of 1,000 next tasks"
+    if fall.failing < RAISED_FROM:
+        return None, f"{kept}: no task has needed more, and {of_1000} are expected to."
+    return (
+        fall.target,
+        f"No task has needed more than the {_size(fall.requested or 0)} asked for, but {of_1000} are expected to.",
+    )
 
 
 def _size(size_mb: float) -> str:

@@ -17,6 +17,7 @@ WITH finished AS (
     WHERE outcome = 'ok'
       AND memory_peak_bytes > 0
       AND duration_s > 0
+      AND isfinite(duration_s)
       AND ($branch::VARCHAR IS NULL OR branch GLOB $branch)
       AND ($origin::VARCHAR IS NULL OR run_origin = $origin)
       AND ($since_s::DOUBLE IS NULL OR started_at >= to_timestamp($since_s))
@@ -42,7 +43,7 @@ known_before AS (
         row_number() OVER earlier - 1 AS known,
         max(peak_bytes) OVER (earlier ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS largest_bytes
     FROM runs
-    WINDOW earlier AS (PARTITION BY project, production, flow, step ORDER BY began_at, run, owner)
+    WINDOW earlier AS (PARTITION BY project, production, flow, step ORDER BY began_at NULLS FIRST, run, owner)
 ),
 above AS (
     SELECT

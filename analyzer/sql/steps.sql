@@ -6,6 +6,7 @@
         FROM seen
         WHERE outcome IS NOT NULL
     )
+    WHERE isfinite(bucket.value) AND bucket.value >= 0
     GROUP BY ALL
 ),
 histograms AS (
