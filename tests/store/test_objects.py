@@ -16,7 +16,7 @@ import pytest
 from stepsize.collector.recount.on_duckdb import DuckDBEngine
 from stepsize.collector.recount.recount import recount
 from stepsize.errors import LakeError, UnavailableError, UsageError
-from stepsize.store.manifest import read_manifests, write_manifest
+from stepsize.store.manifest import read_manifests, retire, write_manifest
 from stepsize.store.objects import ObjectLake, Place
 from stepsize.testing import write_tasks
 from tests.collector.otlp import SECOND, cpu_samples
@@ -134,6 +134,17 @@ def test_files_that_were_replaced_go_when_nobody_reads_them_any_more(tmp_path: P
     named = {f"team/lake/{one.path}" for manifest in read_manifests(log.lake.data) for one in manifest.files}
     assert named <= left < before
     assert read("SELECT count(*) FROM tasks") == [(2,)]
+
+
+def test_what_a_writer_kept_goes_when_it_is_set_aside(tmp_path: Path, store: Any) -> None:
+    """A writer whose last files were dropped is retired here: its rows are in no view of the store any more."""
+    log = measured(tmp_path / "one")
+    bring(log.lake.data, store)
+    (manifest,) = read_manifests(log.lake.data)
+    write_manifest(log.lake.data, replace(manifest, files=(), generation=manifest.generation + 1))
+    retire(log.lake.data, manifest.writer)
+    bring(log.lake.data, store)
+    assert read("SELECT count(*) FROM tasks") == [(0,)]
 
 
 def test_a_reader_sees_a_generation_whole_or_the_one_before(tmp_path: Path, store: Any) -> None:

@@ -125,15 +125,24 @@ def retire(data: Path, writer: str) -> None:
     sync_directory(directory.parent)
 
 
+def retired_writers(data: Path) -> tuple[str, ...]:
+    """The writers that are retired."""
+    return tuple(path.stem for path in sorted((data / MANIFESTS / _RETIRED).glob("[!.]*.json")))
+
+
 def write_manifest(data: Path, manifest: Manifest) -> None:
     """Make ``manifest`` the writer's current generation; durable when it returns."""
+    write_whole(manifest_path(data, manifest.writer), manifest_bytes(manifest))
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """The content of a manifest's file, which :func:`parse_manifest` reads."""
     content: dict[str, Any] = {"version": _VERSION, **asdict(replace(manifest, files=()))}
     # `asdict` copies deeply, which counts with thousands of files in each commit.
     content["files"] = [{name: getattr(stored, name) for name in _STORED_FIELDS} for stored in manifest.files]
     content["recent"] = base64.b64encode(manifest.recent).decode()
     text = json.dumps(content, separators=(",", ":")).encode()
-    whole = text[:-1] + _CHECKSUM + b"%d}" % zlib.crc32(text)
-    write_whole(manifest_path(data, manifest.writer), whole)
+    return text[:-1] + _CHECKSUM + b"%d}" % zlib.crc32(text)
 
 
 def read_manifest(data: Path, writer: str) -> Manifest:

@@ -16,7 +16,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stepsize.errors import LakeError, UnavailableError
 from stepsize.store.layout import MANIFESTS, SCHEMA_FILE, check_version
-from stepsize.store.manifest import manifest_path, parse_manifest, read_manifests
+from stepsize.store.locks import Lock
+from stepsize.store.manifest import manifest_bytes, parse_manifest, read_manifest, read_manifests, retired_writers
 from stepsize.store.writer import GRACE_S
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from stepsize.store.manifest import Manifest
     from stepsize.store.objects import Place
 
+_LOCK_FILE = ".upload.lock"
+_LOCK_TIMEOUT_S = 5.0
 _CHANGED = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 _ABSENT = frozenset({"NoSuchKey", "404"})
 
@@ -66,12 +69,15 @@ def upload(data: Path, place: Place, client: Any, now: dt.datetime) -> Uploaded:
         raise LakeError(f"no data in {data} yet; run a flow with STEPSIZE=1, or give another --data")
     bucket = _Bucket(client, place)
     try:
-        there = bucket.objects()
-        if SCHEMA_FILE not in there:
-            bucket.send(data / SCHEMA_FILE, SCHEMA_FILE)
-        done = Uploaded()
-        for manifest in read_manifests(data):
-            done += _one(data, manifest, bucket, there, now)
+        with Lock(data / _LOCK_FILE).held(_LOCK_TIMEOUT_S):
+            there = bucket.objects()
+            if SCHEMA_FILE not in there:
+                bucket.send(data / SCHEMA_FILE, SCHEMA_FILE)
+            done = Uploaded()
+            # Writers that keep nothing any more are set aside here: what they kept has to go there too.
+            retired = [writer for writer in retired_writers(data) if f"{MANIFESTS}/{writer}.json" in there]
+            for manifest in (*read_manifests(data), *(read_manifest(data, writer) for writer in retired)):
+                done += _one(data, manifest, bucket, there, now)
     except FileNotFoundError as error:
         raise UnavailableError(f"{error.filename} was replaced while it was sent; upload again") from None
     except (ClientError, BotoCoreError) as error:
@@ -87,15 +93,13 @@ def _one(data: Path, manifest: Manifest, bucket: _Bucket, there: dict[str, _Obje
     for stored in missing:
         bucket.send(data / stored.path, stored.path)
     if before is None or before.generation < manifest.generation:
-        content = manifest_path(data, manifest.writer).read_bytes()
-        if parse_manifest(content, manifest.writer, name).generation != manifest.generation:
-            raise UnavailableError(f"the lake in {data} went on while it was sent; upload again")
-        bucket.replace(name, content, tag)
+        bucket.replace(name, manifest_bytes(manifest), tag)
     deleted = 0
     if before is not None and _age_s(there.get(name), now) >= GRACE_S:
         # Who still reads the generation that was replaced just now needs its files: they go with the next upload.
         named = {one.path for one in (*before.files, *manifest.files)}
-        deleted = bucket.delete([path for path in there if f"/{manifest.writer}-" in path and path not in named])
+        ours = [path for path in there if f"/{manifest.writer}-" in path and path not in named]
+        deleted = bucket.delete([path for path in ours if _age_s(there[path], now) >= GRACE_S])
     sent_bytes = sum(one.size_bytes for one in missing)
     return Uploaded(len(missing), sent_bytes, len(manifest.files) - len(missing), deleted)
 
