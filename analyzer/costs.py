@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from stepsize.analyzer.matching import Need
 from stepsize.analyzer.sizing.cpu import stretch
-from stepsize.model import BYTES_PER_MB
+from stepsize.model import BYTES_PER_MB, Outcome
 from stepsize.sizes import MIB
 
 if TYPE_CHECKING:
@@ -110,10 +110,16 @@ def price(
     hours = _hours_per_run(evidence)
     if hours is None:
         return Costs(currency=best.currency, servers=offers, reasons=("No cost: no attempt's duration is known.",))
-    then = hours * stretch(evidence, wanted.cpu) * best.price_hourly
+    longer_then = stretch(evidence, wanted.cpu)
+    prevented = _hours_prevented(evidence, recommended)
+    then = (hours - prevented) * longer_then * best.price_hourly
     rate, pace = _runs_per_month(evidence)
-    failure = then / _attempts_per_run(evidence)
-    basis = (_basis(evidence, hours, best), *_risk(evidence, failure, best, rate, failures_expected_per_1000))
+    failure = hours / _attempts_per_run(evidence) * longer_then * best.price_hourly
+    basis = (
+        _basis(evidence, hours, best),
+        *_spared(prevented),
+        *_risk(evidence, failure, best, rate, failures_expected_per_1000),
+    )
     # A server whose VRAM is too small could not have run the step, so that both needs carry what it used.
     asked = need(requested, recommended.vram_mb)
     present = quotes.offers(asked)[:1] if asked else ()
@@ -172,6 +178,27 @@ def _hours_per_run(evidence: StepEvidence) -> float | None:
     known = [attempt for attempt in evidence.ended if attempt.duration_s is not None]
     runs = {attempt.run_key for attempt in known}
     return math.fsum(a.duration_s or 0.0 for a in known) / _SECONDS_PER_HOUR / len(runs) if runs else None
+
+
+def _hours_prevented(evidence: StepEvidence, recommended: Amounts) -> float:
+    """Hours a run of attempts that ran out of less memory than is recommended: they would not have failed."""
+    enough = (recommended.memory_mb or 0.0) * BYTES_PER_MB
+    known = [attempt for attempt in evidence.ended if attempt.duration_s is not None]
+    failed = [
+        attempt.duration_s or 0.0
+        for attempt in known
+        if attempt.outcome is Outcome.OOM
+        and 0 < (attempt.memory_limit_bytes or attempt.requested_memory_bytes or 0) < enough
+    ]
+    runs = {attempt.run_key for attempt in known}
+    return math.fsum(failed) / _SECONDS_PER_HOUR / len(runs) if runs else 0.0
+
+
+def _spared(prevented_hours: float) -> tuple[str, ...]:
+    if not prevented_hours:
+        return ()
+    took = _took(prevented_hours)
+    return (f"Of these {took} were attempts that ran out of less memory than is advised: as recommended without them.",)
 
 
 def _attempts_per_run(evidence: StepEvidence) -> float:

@@ -2,9 +2,9 @@
 
 Takes each CSV file of a directory that holds several runs (`docs/backtest.md` says what is in one) as the history of
 its steps, has the policies size them as ``stepsize report`` does, and counts what each step's own runs would have been
-under the request that stood before them, the newest twenty of each: whole MB, never under 250, from three finished tasks on (or two, see
-`docs/policies.md`). A retry has no more memory, so a run of a step fails with its first task that needs more. With
-*lessons* a policy knows what the steps of all other files taught, else nothing but the step itself.
+under the request that stood before them, the newest twenty of each: whole MB, never under 250, from three finished
+tasks on (or two, see `docs/policies.md`). A retry has no more memory, so a run of a step fails with its first task that
+needs more. With *lessons* a policy knows what the steps of all other files taught, else nothing but the step itself.
 
 Prints, as Markdown, for each policy and for the rules that renew one request from all runs before: run of steps with
 a task that needed more, such tasks, GB·h allocated over used (means over files), and beside what came, what had been
@@ -170,12 +170,13 @@ def main() -> None:
     }
     told: dict[str, Told] = {}
     for policy in (cheap(), balanced(), safe()):
-        told[f"`{policy.name}`"] = lambda _, steps, policy=policy: of_policy(policy, ALONE, steps)  # type: ignore[misc] # a default argument is no part of the type
-        told[f"`{policy.name}`, lessons"] = lambda name, steps, policy=policy: of_policy(policy, others[name], steps)  # type: ignore[misc] # as above
+        told[f"`{policy.name}`"] = lambda _, steps, policy=policy: of_policy(policy, ALONE, steps)  # type: ignore[misc]
+        # a default argument is no part of the type told[f"`{policy.name}`, lessons"] = lambda name, steps,
+        policy=policy: of_policy(policy, others[name], steps)  # type: ignore[misc] # as above
     for factor, newest in ((1.0, None), (1.2, None), (1.2, 5), (1.5, None), (2.0, None)):
-        of = "all runs" if newest is None else f"the last {newest} runs"
-        rule = _largest(factor, newest)
-        told[f"{factor:g} times the largest of {of}"] = lambda _, steps, rule=rule: of_rule(rule, steps)  # type: ignore[misc] # as above
+        of = "all runs" if newest is None else f"the last {newest} runs" rule = _largest(factor, newest)
+        told[f"{factor:g} times the largest of {of}"] = lambda _, steps, rule=rule: of_rule(rule, steps)  # type:
+        ignore[misc] # as above
     _print(several, told)
 
 

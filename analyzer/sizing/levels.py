@@ -168,7 +168,8 @@ def _oom_reasons(peaks: Peaks, static: Static | None) -> tuple[str, ...]:
     limit = peaks.exceeded_limits_bytes[-1]
     ran = "1 attempt ran" if count == 1 else f"{count} attempts ran"
     if static and OOM_BUMP * limit > static.request_bytes:
-        return (f"{ran} out of memory at up to {mb(limit)}, too long ago or with too little use since to count.",)
+        since = "since then the task ended well with more, or thirty runs went by"
+        return (f"{ran} out of memory at up to {mb(limit)}: {since}, so that it no longer counts.",)
     counted = f"counted as {mb(limit * OOM_BUMP)} ({OOM_BUMP:g} times the limit)"
     return (f"{ran} out of memory at up to {mb(limit)}: more was needed, {counted}.",)
 

@@ -9,7 +9,8 @@ import pytest
 
 from stepsize.analyzer.costs import DAYS_PER_MONTH, Amounts, Costs, Quotes, price
 from stepsize.analyzer.matching import Catalog, Need
-from tests.analyzer.rows import NOON, attempt, evidence, tasks
+from stepsize.model import Outcome
+from tests.analyzer.rows import MB, NOON, attempt, evidence, tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +88,17 @@ def test_what_an_error_costs_is_said_with_how_many_are_to_be_expected(catalog: C
     assert found.failure == pytest.approx(hourly(catalog, 2, 4000))
     (told,) = [reason for reason in found.reasons if "runs out of memory" in reason]
     assert "and 1.00 hours, and its run; 3 of them are to be expected a month." in told
+
+
+def test_attempts_that_more_memory_spares_are_not_charged_to_the_recommendation(catalog: Catalog) -> None:
+    """Of two hours one was lost to 1,000 MB that were not enough; 4,000 are advised."""
+    killed = attempt(attempt=0, duration_s=3600.0, outcome=Outcome.OOM, memory_limit_bytes=1000 * MB)
+    again = attempt(attempt=1, duration_s=3600.0)
+    asked = Amounts(cpu=2, memory_mb=1000)
+    found = price(evidence(killed, again), asked, ADVISED, Quotes(catalog))
+    assert found.now == pytest.approx(2 * hourly(catalog, 2, 1000))
+    assert found.recommended == pytest.approx(hourly(catalog, 2, 4000))
+    assert any("Of these 1.00 hours were attempts that ran out" in reason for reason in found.reasons)
 
 
 def test_what_hardly_costs_anything_is_not_said(catalog: Catalog) -> None:
