@@ -170,13 +170,12 @@ def main() -> None:
     }
     told: dict[str, Told] = {}
     for policy in (cheap(), balanced(), safe()):
-        told[f"`{policy.name}`"] = lambda _, steps, policy=policy: of_policy(policy, ALONE, steps)  # type: ignore[misc]
-        # a default argument is no part of the type told[f"`{policy.name}`, lessons"] = lambda name, steps,
-        policy=policy: of_policy(policy, others[name], steps)  # type: ignore[misc] # as above
+        told[f"`{policy.name}`"] = lambda _, steps, policy=policy: of_policy(policy, ALONE, steps)  # type: ignore[misc] # a default argument is no part of the type
+        told[f"`{policy.name}`, lessons"] = lambda name, steps, policy=policy: of_policy(policy, others[name], steps)  # type: ignore[misc] # as above
     for factor, newest in ((1.0, None), (1.2, None), (1.2, 5), (1.5, None), (2.0, None)):
-        of = "all runs" if newest is None else f"the last {newest} runs" rule = _largest(factor, newest)
-        told[f"{factor:g} times the largest of {of}"] = lambda _, steps, rule=rule: of_rule(rule, steps)  # type:
-        ignore[misc] # as above
+        of = "all runs" if newest is None else f"the last {newest} runs"
+        rule = _largest(factor, newest)
+        told[f"{factor:g} times the largest of {of}"] = lambda _, steps, rule=rule: of_rule(rule, steps)  # type: ignore[misc] # as above
     _print(several, told)
 
 
