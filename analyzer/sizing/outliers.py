@@ -27,6 +27,8 @@ _NAMED = 3
 _NAMES = 64
 """So many names are looked at: as many as a program may say."""
 _LARGEST = 1e300
+_WAYS_COUNTED = 8
+"""Ways to choose so many of the tasks are more than there are names for, and no large number yet."""
 _BY_CHANCE = 0.05
 """The likelihood up to which some name may set these tasks apart by chance alone, and is named nevertheless."""
 
@@ -103,7 +105,8 @@ def _by_annotation(below: Sequence[_Task], above: Sequence[_Task]) -> str | None
     theirs = [_numbers(task.attempt) for task in above]
     others = [_numbers(task.attempt) for task in below]
     names = set.intersection(*(set(numbers) for numbers in (*theirs, *others)))
-    if len(names) > _BY_CHANCE * math.comb(len(below) + len(above), len(above)):
+    ways = math.comb(len(below) + len(above), min(len(above), _WAYS_COUNTED))
+    if ways * _BY_CHANCE < len(names):
         return None
     apart = []
     for name in sorted(names):

@@ -264,6 +264,27 @@ def test_tasks_that_stand_out_are_explained_by_what_was_said_of_them() -> None:
     assert expected in reasons
 
 
+def test_many_tasks_that_stand_out_are_explained_too() -> None:
+    """Nine hundred of two thousand."""
+    seen = [
+        replace(one, annotations=f'{{"rows": {n}}}')
+        for n, one in enumerate(in_runs([600.0] * 1100 + [2000.0] * 900, 4))
+    ]
+    reasons = POLICY.recommend(evidence(*seen)).all_reasons
+    assert any("the 900 above took up to 2,000 MB and have rows over 1,099." in reason for reason in reasons)
+
+
+def test_one_of_many_numbers_that_is_larger_for_one_task_is_chance() -> None:
+    """Ten tasks with twenty numbers each: for the one large task some number always is the largest."""
+    seen = [
+        replace(one, annotations="{" + ", ".join(f'"m{m}": {(n * 7 + m * 3) % 10}' for m in range(20)) + "}")
+        for n, one in enumerate(in_runs([600.0] * 9 + [2000.0], 2))
+    ]
+    reasons = POLICY.recommend(evidence(*seen)).all_reasons
+    (told,) = [reason for reason in reasons if "stayed under" in reason]
+    assert told.endswith("is 1/train/9.")
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
