@@ -99,7 +99,7 @@ def _memory(evidence: StepEvidence, lessons: Lessons, settings: Settings) -> Siz
         unread = "Memory stays as it is: no attempt's peak could be read."
         return Sized(advice=Advice(None, (unread,), held=unread))
     sized = size(evidence, lessons, settings, MEMORY, peaks)
-    more = [*outliers(evidence), *replays(sized.replayed)]
+    more = [*outliers(evidence), *replays(sized.replayed, taught=bool(lessons.flows))]
     if peaks.sampled_only:
         more.append("The peak comes from samples alone: a short spike between two may have been missed.")
     return sized.because(*more)

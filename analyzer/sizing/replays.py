@@ -18,8 +18,8 @@ NEWEST_RUNS = 20
 _FEWEST_RUNS = 2
 
 
-def replays(replayed: Sequence[Replayed]) -> tuple[str, ...]:
-    """A sentence on these runs, where there are two of them."""
+def replays(replayed: Sequence[Replayed], *, taught: bool) -> tuple[str, ...]:
+    """A sentence on these runs, where there are two of them; ``taught``: other steps, as known today, had a say."""
     if len(replayed) < _FEWEST_RUNS:
         return ()
     asked = sorted(run.request_bytes / BYTES_PER_MB for run in replayed)
@@ -33,5 +33,6 @@ def replays(replayed: Sequence[Replayed]) -> tuple[str, ...]:
     used = gb_hours(math.fsum(run.used_byte_hours for run in replayed) / GIB)
     requested = [run.requested_byte_hours for run in replayed if run.requested_byte_hours is not None]
     beside = f", {gb_hours(math.fsum(requested) / GIB)} as requested" if len(requested) == len(replayed) else ""
-    when = f"Before each of the last {len(replayed)} runs it would have asked for {sizes}"
+    when = f"before each of the last {len(replayed)} runs this would have asked for {sizes}"
+    when = f"With what other steps teach today, {when}" if taught else f"B{when[1:]}"
     return (f"{when}: {enough} ({likely:.2g} to be expected), {held} held ({used} used{beside}).",)

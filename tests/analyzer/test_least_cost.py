@@ -456,6 +456,20 @@ def test_scaling_all_peaks_scales_the_answer(found: list[float], factor: int) ->
     assert large == pytest.approx(small * factor, rel=0.07, abs=10 * factor)
 
 
+@given(peaks, st.integers(1, 5), st.floats(1.001, 20), presets)
+def test_a_task_that_needed_more_than_was_asked_for_never_lowers_it(
+    found: list[float], runs: int, times: float, policy: LeastCostPolicy
+) -> None:
+    """In a run of its own, after all others: what is asked for holds it."""
+    seen = in_runs(found, runs)
+    before = memory(*seen, requested_mb=None, policy=policy)
+    assert before is not None
+    more = replace(attempt(run="more", task="more", memory_peak_bytes=round(before * times * MB)), started_at_s=2e9)
+    after = memory(*seen, more, requested_mb=None, policy=policy)
+    assert after is not None
+    assert after >= before * times * (1 - 1e-9)
+
+
 @given(peaks, st.integers(1, 500_000), st.floats(1, 500_000), st.one_of(st.none(), st.integers(1, 500_000)), presets)
 def test_an_added_oom_never_lowers_the_request(
     found: list[float], requested_mb: int, limit_mb: float, peak_mb: int | None, policy: LeastCostPolicy
