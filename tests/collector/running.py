@@ -60,7 +60,8 @@ class Place:
 
     def environment(self, **more: str) -> dict[str, str]:
         clean = {name: text for name, text in os.environ.items() if not name.startswith(("OTEL_", "STEPSIZE"))}
-        return {**clean, "HOME": str(self.home), "STEPSIZE_RUNTIME": str(self.runtime), **more}
+        stacks = {"PYTHONFAULTHANDLER": "1"}  # see `RunningCollector.terminate`
+        return {**clean, **stacks, "HOME": str(self.home), "STEPSIZE_RUNTIME": str(self.runtime), **more}
 
     def spawn(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
@@ -169,7 +170,20 @@ class RunningCollector:
 
     def terminate(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(DRAINED_S)
+        try:
+            return self.process.wait(DRAINED_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it does not end:\n{self._stacks()}") from None
+
+    def _stacks(self) -> str:
+        """Where each of its processes is; they end by it."""
+        family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+        for member in reversed(family):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.send_signal(signal.SIGABRT)
+        assert self.process.stderr
+        said = self.process.stderr.read().decode(errors="replace")
+        return "\n".join(f"{member.pid}: {member!r}" for member in family) + said[-20_000:]
 
 
 def post_to_socket(settings: Settings, path: str, body: bytes = b"", token: str | None = None) -> tuple[int, bytes]:
