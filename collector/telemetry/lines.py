@@ -8,6 +8,7 @@ many they were is said after those that were there before.
 from __future__ import annotations
 
 import contextlib
+import io
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
@@ -50,12 +51,16 @@ class Lines:
         self._thread = threading.Thread(target=self._run, name="lines", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """Write what waits, if that can be done soon, and no more after it."""
+    def close(self) -> bool:
+        """Write what waits, if that can be done soon, and no more after it; whether it could.
+
+        Where it could not, a line is still being written, and whoever writes to the same place waits for its reader.
+        """
         with self._wake:
             self._is_over = True
             self._wake.notify()
         self._thread.join(self._last_word_s)
+        return not self._thread.is_alive()
 
     def __call__(self, line: str) -> None:
         """Have a line written; never waits."""
@@ -86,3 +91,28 @@ class Lines:
                 lost, self._lost = self._lost, 0
                 self._append(self.left_out(lost))
             return line
+
+
+class LineStream(io.TextIOBase):
+    """A text file whose lines become :class:`Lines`: for what writes to standard error without asking.
+
+    The interpreter and libraries do (a warning, an exception that nobody catches), and would wait for the reader, with
+    the event loop, for ever.
+    """
+
+    def __init__(self, lines: Callable[[str], None]) -> None:
+        self._lines = lines
+        self._begun = ""
+        self._lock = threading.Lock()
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Take text; lines that are whole go on."""
+        with self._lock:
+            *whole, self._begun = (self._begun + text).split("\n")
+        for line in whole:
+            self._lines(line)
+        return len(text)

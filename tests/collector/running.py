@@ -63,12 +63,14 @@ class Place:
         stacks = {"PYTHONFAULTHANDLER": "1"}  # see `RunningCollector.terminate`
         return {**clean, **stacks, "HOME": str(self.home), "STEPSIZE_RUNTIME": str(self.runtime), **more}
 
-    def spawn(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    def spawn(
+        self, *arguments: str, stdin: int = subprocess.DEVNULL, stderr: int = subprocess.PIPE
+    ) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
             [sys.executable, "-m", "stepsize", "collect", *arguments],
             stdin=stdin,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             env=self.environment(),
             cwd=self.home,
         )

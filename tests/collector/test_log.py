@@ -9,7 +9,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepsize.collector.telemetry.lines import Lines
+from stepsize.collector.telemetry.lines import Lines, LineStream
 from stepsize.collector.telemetry.log import Log
 
 NASTY = "x\nstepsize collect: forged \x1b[2J\x00\r\u2028\u202e"
@@ -108,3 +108,15 @@ def test_the_end_does_not_wait_for_ever() -> None:
         for line in ("first", "bad", "last"):
             lines(line)
     assert written == ["first", "last"]
+
+
+def test_what_writes_to_standard_error_itself_waits_for_nobody_either() -> None:
+    """Warnings and the interpreter's own words come a part at a time; whole lines go on, in order."""
+    lines: list[str] = []
+    stream = LineStream(lines.append)
+    print("a warning", "of two\nlines", file=stream)
+    stream.write("and a ")
+    assert lines == ["a warning of two", "lines"]
+    stream.write("third\n")
+    stream.flush()
+    assert lines[2:] == ["and a third"]

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 import click
 
 from stepsize.collector.config.service import CONFIG_FILE, default_text, load, parse
-from stepsize.collector.telemetry.lines import Lines
+from stepsize.collector.telemetry.lines import Lines, LineStream
 from stepsize.collector.telemetry.log import Log
-from stepsize.errors import ConfigError, UsageError
+from stepsize.errors import ConfigError, StepsizeError, UsageError
 from stepsize.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from stepsize.collector.config.service import CollectorConfig
 
 _PATH = click.Path(path_type=Path)
@@ -48,7 +50,8 @@ def command(config_file: Path | None, data: str | None, embedded: bool, validate
 
     logs = config.telemetry.logs
     prefix = "stepsize collect: " if logs.encoding == "console" else ""
-    lines = Lines(lambda line: click.echo(f"{prefix}{line}", err=True))
+    said = sys.stderr
+    lines = Lines(lambda line: click.echo(f"{prefix}{line}", file=said))
     log = Log(lines, level=logs.level, encoding=logs.encoding)
     lines.left_out = log.left_out
 
@@ -75,8 +78,25 @@ def command(config_file: Path | None, data: str | None, embedded: bool, validate
         return changed
 
     source = os.path.abspath(config_file) if config_file else ""  # noqa: PTH100 - `..` goes, links stay
-    with contextlib.closing(lines):
+    with _heard(lines), contextlib.redirect_stderr(LineStream(lines)):
         run(config, settings, embedded=embedded, log=log, ready=ready, read=read, source=source)
+
+
+@contextlib.contextmanager
+def _heard(lines: Lines) -> Iterator[None]:
+    """Close the lines at the end, and end without another word where nobody reads them: it would never be over."""
+    code = 0
+    try:
+        yield
+    except StepsizeError as error:
+        code = error.exit_code
+        raise
+    except BaseException:
+        code = 1
+        raise
+    finally:
+        if not lines.close():
+            os._exit(code)
 
 
 def _in_flight(config: CollectorConfig) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import os
 import socket
 import time
 import zlib
@@ -18,7 +19,7 @@ from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 
 from tests.collector.otlp import RequestBuilder, identity
-from tests.collector.running import DEADLINE_S, wait_for
+from tests.collector.running import DEADLINE_S, DRAINED_S, post_to_socket, wait_for
 from tests.collector.server.shown import metrics_of
 
 if TYPE_CHECKING:
@@ -228,6 +229,27 @@ def test_encodings_that_are_not_taken(place: Place) -> None:
         status, body, headers = collector.post(points(), content_encoding=encoding)
         assert (status, headers["x-from"]) == (415, "here")
         assert "use one of gzip" in status_pb2.Status.FromString(body).message
+
+
+def test_a_collector_whose_first_line_cannot_be_written(place: Place) -> None:
+    """Standard error is a pipe that is full from the start: it serves, drains and ends as any other."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    for size in (4096, 1):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writer, b"x" * size)
+    os.set_blocking(writer, True)
+    file = place.home / "config.yaml"
+    file.write_text(config())
+    process = place.spawn("--config", str(file), "--data", str(place.settings.data), stderr=writer)
+    os.close(writer)
+    try:
+        assert post_to_socket(place.settings, "/v1/metrics", points())[0] == 200
+        process.terminate()
+        assert process.wait(DRAINED_S) == 0
+    finally:
+        os.close(reader)
 
 
 def test_nobody_reads_the_log(place: Place) -> None:
