@@ -202,8 +202,8 @@ def test_workers_that_are_tasks_themselves_are_counted_once(
     for name in ("w1", "w2"):
         assert receiver.cpu_s(name) == pytest.approx(told[name][1], abs=LITTLE_S)
         assert 150 * MIB <= receiver.last("stepsize.task.memory.peak", name) <= 220 * MIB
-    # What the workers used before they were tasks, mostly to import, is nobody else's; nor is what the kernel uses to let
-    # go of their memory once they have said their last.
+    # What the workers used before they were tasks, mostly to import, is nobody else's; nor is what the kernel uses to
+    # let go of their memory once they have said their last.
     own_s = told["control"][1]
     assert own_s - LITTLE_S <= receiver.cpu_s("control") <= own_s + told["w1"][0] + told["w2"][0] + 3 * LITTLE_S
     assert receiver.last("stepsize.task.memory.peak", "control") < 140 * MIB
