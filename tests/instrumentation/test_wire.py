@@ -21,7 +21,12 @@ _IDENTITY = st.builds(
     *[st.text()] * 4,
     attempt=st.integers(0, 9),
     item=st.none() | st.text(),
-    request=st.builds(Request, cpu=st.none() | st.floats(0, 1e3), memory_bytes=st.none() | st.integers(0)),
+    request=st.builds(
+        Request,
+        cpu=st.none() | st.floats(0, 1e3),
+        memory_bytes=st.none() | st.integers(0),
+        timeout_s=st.none() | st.floats(0, 1e9),
+    ),
     annotations=_NAMED,
     resource=_NAMED,
 )
