@@ -43,7 +43,7 @@ _MESSAGE = st.one_of(
     st.builds(wire.Annotate, st.text(), _NAMED),
     st.builds(wire.End, st.text(), st.sampled_from(Outcome), _READING, st.none() | st.integers(0, 255)),
     st.builds(wire.Flush, st.floats(0, 60)),
-    st.builds(wire.Summary, st.floats(0, 1e6), st.floats(0, 1e6)),
+    st.builds(wire.Summary, *[st.floats(0, 1e6)] * 2, st.none() | st.floats(0, 1e3)),
     st.just(wire.Locate()),
     st.builds(wire.Location, _NAMED),
     st.builds(
