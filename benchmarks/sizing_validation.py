@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 PRICES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0)
 MODES = (Mode.ONLINE, Mode.RUN)
 _PRIOR_BATCHES, _OWN_WEIGHTS = (4.0, 8.0, 16.0), (1.0, 3.0, 9.0)
-_PREFERENCES = {Mode.ONLINE: (0.9, 0.97, 1.0), Mode.RUN: (0.7, 0.85, 1.0)}
+_PREFERENCES: dict[Mode, tuple[float | None, ...]] = {Mode.ONLINE: (0.9, None, 1.0), Mode.RUN: (None,)}
+"""None is the shipped one, the only one where one predictor sizes alone."""
 _BOUNDS = {"balanced": "vpa", "safe": "max-1.2-all"}
 """The rule than which the preset is to fail no more often, in either mode."""
 
@@ -100,15 +101,11 @@ def family(path: Path) -> str:
 def grid(mode: Mode) -> list[Constants]:
     """The constants to choose from; the shipped ones are among them."""
     return [
-        Constants(Prior(batches, own), None if preference == _shipped(mode) else preference)
+        Constants(Prior(batches, own), preference)
         for batches in _PRIOR_BATCHES
         for own in _OWN_WEIGHTS
         for preference in _PREFERENCES[mode]
     ]
-
-
-def _shipped(mode: Mode) -> float:
-    return _PREFERENCES[mode][1]
 
 
 def _jobs(path: Path) -> list[Job]:

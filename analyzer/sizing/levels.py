@@ -13,7 +13,7 @@ from stepsize.analyzer.sizing.lessons import FlowKey
 from stepsize.analyzer.sizing.memory.static import OOM_BUMP, size_step
 from stepsize.analyzer.sizing.policy import Advice
 from stepsize.analyzer.sizing.replays import NEWEST_RUNS
-from stepsize.analyzer.sizing.restraint import Falling, restrain, tasks_to_fall
+from stepsize.analyzer.sizing.restraint import LESSONS_ENOUGH, Falling, restrain, tasks_to_fall
 from stepsize.analyzer.sizing.rounding import round_up_mb
 from stepsize.analyzer.sizing.step_runs import runs_of
 from stepsize.model import BYTES_PER_MB
@@ -26,14 +26,11 @@ if TYPE_CHECKING:
     from stepsize.analyzer.sizing.step_runs import Reader
     from stepsize.analyzer.usage import StepEvidence
 
-
 MEMORY_FLOOR_MB = 250
 """Before the step's own process starts, a remote task's container fetches and unpacks the code package; installing what
 that takes with pip peaks at 93 MB (pip 23, boto3 and requests), none of which is in the step's process tree."""
-
-
 _SAME = 1.001
-_LESSONS_TOLD = 8
+"""Two sizes that differ by less are the same: one went through a logarithm."""
 RUNS_LEARNED = 365
 """The newest runs that are learned from, a year of a daily flow: what came before says little of what comes next."""
 
@@ -187,7 +184,7 @@ def _changed(peaks: Peaks, static: Static | None) -> tuple[str, ...]:
 def _taught(lessons: Lessons, runs: int) -> tuple[str, ...]:
     """What the size stands on beside the step itself."""
     batches, above, _ = lessons.exceedances.at(runs)
-    if batches < _LESSONS_TOLD:
+    if batches < LESSONS_ENOUGH:
         return ()
     seen = f"After about as many runs, {above / batches:.1%} of the tasks of all steps took more than any before"
     return (f"{seen} ({batches:,.0f} runs seen).",)

@@ -52,8 +52,8 @@ class Recommendation:
     ``timeout_s`` is apart: how long an attempt may run is no resource, and its reasons are not among the others.
     ``reasons`` are those about the step as a whole; each resource's own are in its :class:`Advice`.
     ``failures_expected_per_1000`` is of tasks that would run out of memory, ``failures_range_per_1000`` its 90 %
-    interval; None where nothing can be said. ``replayed`` are the step's own runs, each under the memory that would
-    have been asked for before it.
+    interval; None where nothing can be said. ``replayed`` are the newest of the step's own runs, each under the memory
+    that would have been asked for before it.
     """
 
     cpu: Advice

@@ -17,7 +17,8 @@ TASKS_TO_FALL = 3
 """Finished tasks before a request may fall."""
 TASKS_TO_FALL_WITH_LESSONS = 2
 """The same where other steps taught what comes after as little."""
-_LESSONS_ENOUGH = 8
+LESSONS_ENOUGH = 8
+"""Runs of other steps, seen at as much evidence, from which on they count."""
 RAISED_FROM = 0.01
 """The share of next tasks expected to need more than is asked for from which a request is raised that nothing seen
 exceeded."""
@@ -45,7 +46,7 @@ class Falling:
 
 def tasks_to_fall(lessons: Lessons, runs: int) -> int:
     """How many finished tasks, seen in so many runs, let a request fall."""
-    return TASKS_TO_FALL_WITH_LESSONS if lessons.batches(max(1, runs)) >= _LESSONS_ENOUGH else TASKS_TO_FALL
+    return TASKS_TO_FALL_WITH_LESSONS if lessons.batches(max(1, runs)) >= LESSONS_ENOUGH else TASKS_TO_FALL
 
 
 def restrain(fall: Falling) -> tuple[int | None, str]:

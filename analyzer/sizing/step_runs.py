@@ -92,9 +92,7 @@ class _Level:
 
     def _limit(self, attempt: Attempt) -> float:
         """What an attempt ran out of; zero where it did not."""
-        if not self.kills or attempt.outcome is not Outcome.OOM:
-            return 0.0
-        return float(attempt.memory_limit_bytes or self.requested(attempt) or 0)
+        return float(attempt.memory_limit_bytes or self.requested(attempt) or 0) if self._ran_out(attempt) else 0.0
 
     def _need(self, attempt: Attempt) -> float:
         reached = float(self.read(attempt) or 0)
