@@ -7,7 +7,6 @@ code, their run) the first that divides the two groups exactly is named.
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from dataclasses import dataclass
@@ -24,8 +23,6 @@ FEWEST_TASKS = 8
 GAP = 1.25
 """From so many times the next smaller peak on, the larger ones are a group of their own."""
 _NAMED = 3
-_NAMES = 64
-"""So many names are looked at: as many as a program may say."""
 _LARGEST = 1e300
 _WAYS_COUNTED = 8
 """Ways to choose so many of the tasks are more than there are names for, and no large number yet."""
@@ -102,21 +99,27 @@ def _by_annotation(below: Sequence[_Task], above: Sequence[_Task]) -> str | None
 
     None where so many numbers were said that one of them would be larger for so few tasks by chance.
     """
-    theirs = [_numbers(task.attempt) for task in above]
-    others = [_numbers(task.attempt) for task in below]
-    names = set.intersection(*(set(numbers) for numbers in (*theirs, *others)))
+    # A task at a time: in memory is what was said of one, and of all only what every task has.
+    least = _numbers(above[0].attempt)
+    for task in above[1:]:
+        numbers = _numbers(task.attempt)
+        least = {name: min(value, numbers[name]) for name, value in least.items() if name in numbers}
+    most = dict.fromkeys(least, -math.inf)
+    for task in below:
+        numbers = _numbers(task.attempt)
+        most = {name: max(value, numbers[name]) for name, value in most.items() if name in numbers}
+        if not any(least[name] > value for name, value in most.items()):
+            return None
     ways = math.comb(len(below) + len(above), min(len(above), _WAYS_COUNTED))
-    if ways * _BY_CHANCE < len(names):
+    if ways * _BY_CHANCE < len(most):
         return None
-    apart = []
-    for name in sorted(names):
-        least, most = min(numbers[name] for numbers in theirs), max(numbers[name] for numbers in others)
-        if least > most:
-            apart.append((least / most if most > 0 else math.inf, name, most))
-    if not apart:
-        return None
-    _, name, most = max(apart)
-    return f"{'has' if len(above) == 1 else 'have'} {_short(name)} over {_number(name, most)}"
+    apart = [
+        (least[name] / value if value > 0 else math.inf, name, value)
+        for name, value in most.items()
+        if least[name] > value
+    ]
+    _, name, value = max(apart)
+    return f"{'has' if len(above) == 1 else 'have'} {_short(name)} over {_number(name, value)}"
 
 
 def _numbers(attempt: Attempt) -> dict[str, float]:
@@ -130,7 +133,7 @@ def _numbers(attempt: Attempt) -> dict[str, float]:
         return {}
     return {
         name: float(value)
-        for name, value in itertools.islice(said.items(), _NAMES)
+        for name, value in said.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
     }
 

@@ -1,5 +1,6 @@
 -- One row per attempt of `seen`: attempts of a step after one another, in the order in which they began. Numbers that
--- cannot be (rows may come from elsewhere than a collector of ours) are not known; nor is a request for nothing.
+-- cannot be (rows may come from elsewhere than a collector of ours) are not known; nor is a request for nothing, nor what
+-- was said in more than 16 KiB: a step's attempts are held in memory together.
 SELECT
     steps.number,
     seen.run,
@@ -31,7 +32,7 @@ SELECT
     if(seen.host_cpus > 0, seen.host_cpus, NULL) AS host_cpus,
     seen.item,
     seen.code_version,
-    seen.annotations::VARCHAR AS annotations
+    if(strlen(seen.annotations::VARCHAR) <= 16384, seen.annotations::VARCHAR, NULL) AS annotations
 FROM seen
 JOIN steps
   ON seen.project IS NOT DISTINCT FROM steps.project

@@ -162,3 +162,18 @@ def test_steps_larger_than_what_is_read_in_one_go_are_whole(tmp_path: Path) -> N
     steps = read(tmp_path, [*rows, row(step="three", task="1", started_at=NOON - timedelta(hours=1))])
     assert [(step.step, len(step.attempts)) for step in steps] == [("three", 1), ("one", count), ("two", count)]
     assert all([a.memory_peak_bytes for a in step.attempts] == list(range(count)) for step in steps[1:])
+
+
+@pytest.mark.parametrize("malformed", ["rows=7", "", '{"rows": 7', '{"\\ud800": 7}'])
+def test_annotations_that_are_no_json_are_not_known(tmp_path: Path, malformed: str) -> None:
+    """They cost their row nothing else, and no other row anything."""
+    (step,) = read(tmp_path, [row(task="1", annotations=malformed), row(task="2", annotations={"rows": 7})])
+    assert [attempt.annotations for attempt in step.attempts] == [None, '{"rows": 7}']
+    assert [attempt.memory_peak_bytes for attempt in step.attempts] == [600 * MB, 600 * MB]
+
+
+def test_annotations_too_large_to_hold_are_not_known(tmp_path: Path) -> None:
+    """Ten thousand names said of one task; a thousand are none too many."""
+    said = [{f"name{n}": n for n in range(count)} for count in (10_000, 1000)]
+    (step,) = read(tmp_path, [row(task=str(n), annotations=one) for n, one in enumerate(said)])
+    assert [attempt.annotations is None for attempt in step.attempts] == [True, False]

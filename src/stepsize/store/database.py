@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from stepsize.discovery import sync_directory
 from stepsize.errors import LakeError
 from stepsize.model import TASK_COLUMNS
+from stepsize.store.bounds import quiet_connection
 from stepsize.store.layout import DATABASE, EMPTY_PARTITION, LOCK_FILE
 from stepsize.store.locks import Lock
 from stepsize.store.manifest import read_manifests
@@ -118,7 +119,7 @@ def _columns(path: str) -> set[str]:
 
 
 def _build(path: Path, statements: Iterable[str]) -> None:
-    with duckdb.connect(config={"threads": 1}) as connection:
+    with quiet_connection(threads=1) as connection:
         options = f" (STORAGE_VERSION '{_STORAGE_VERSION}')" if int(duckdb.__version__.split(".")[0]) >= 2 else ""
         connection.execute(f"ATTACH {literal(str(path))} AS lake{options}")
         connection.execute("BEGIN")  # or each statement is synced
@@ -142,7 +143,9 @@ def lacking_columns(columns: Iterable[str]) -> str:
 def _task_columns(known: set[str]) -> str:
     """The columns of `tasks`, each of its type; NULL where it is not among ``known``."""
     sources = {c.name: f'"{c.name}"' if c.name in known else "NULL" for c in TASK_COLUMNS}
-    return ",\n    ".join(f'CAST({sources[c.name]} AS {c.type}) AS "{c.name}"' for c in TASK_COLUMNS)
+    # Text that is no JSON (rows may come from elsewhere than a collector of ours) is not known; the row is.
+    casts = {c.name: "TRY_CAST" if c.type == "JSON" else "CAST" for c in TASK_COLUMNS}
+    return ",\n    ".join(f'{casts[c.name]}({sources[c.name]} AS {c.type}) AS "{c.name}"' for c in TASK_COLUMNS)
 
 
 def _parquet(files: dict[str, list[str]], *, is_complete: bool) -> dict[str, str]:
