@@ -125,8 +125,10 @@ class Catalog:
         """
         import duckdb  # noqa: PLC0415 - 60 ms that `stepsize --help` and a report without servers need not pay
 
+        from stepsize.store.bounds import quiet_connection  # noqa: PLC0415 - as above
+
         directory = directory or Path(str(resources.files("stepsize.analyzer"))) / "catalog"
-        connection = duckdb.connect(":memory:")
+        connection = quiet_connection()
         try:
             for table in _TABLES:
                 path = literal(str(directory / f"{table}.parquet"))

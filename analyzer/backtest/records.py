@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from stepsize.errors import UsageError
+from stepsize.store.bounds import quiet_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -147,7 +148,7 @@ class _Row:
 
 
 def _rows(path: Path) -> Iterator[_Row]:
-    with duckdb.connect(":memory:", config={"threads": 1}) as connection:
+    with quiet_connection(threads=1) as connection:
         try:
             everything = connection.read_csv(
                 glob.escape(str(path)), header=True, all_varchar=True, sample_size=-1, null_padding=False, delimiter=","

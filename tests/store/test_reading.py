@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from stepsize.errors import LakeError
+from stepsize.store.bounds import quiet_connection
 from stepsize.store.lake import Lake
 from stepsize.testing import write_tasks
 
@@ -96,3 +97,17 @@ def test_connections_draw_no_bar(tmp_path: Path) -> None:
     query = "SELECT current_setting('enable_progress_bar'), current_setting('TimeZone')"
     with lake.reading() as connection:
         assert connection.execute(query).fetchall() == [(False, "UTC")]
+
+
+def test_no_connection_draws_a_bar_on_standard_output() -> None:
+    """Every connection of the packages is opened in the one place that opens quiet ones."""
+    with quiet_connection() as connection:
+        assert connection.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (False,)
+    root = Path(__file__).parents[2]
+    files = [
+        path
+        for name in ("src/stepsize", "collector", "analyzer", "instrumentation")
+        for path in (root / name).rglob("*.py")
+    ]
+    opening = [path.relative_to(root).as_posix() for path in files if "duckdb.connect(" in path.read_text("utf-8")]
+    assert opening == ["src/stepsize/store/bounds.py"]

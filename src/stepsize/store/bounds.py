@@ -1,4 +1,4 @@
-"""DuckDB connections as commands need them: quiet, in UTC, within a bound of memory.
+"""DuckDB connections as commands need them: quiet, in UTC, within a bound of memory. Nothing else opens one.
 
 What comes in: nothing, or a bound. What goes out: connections. What they hold on disk is there while a query needs it.
 """
@@ -16,9 +16,12 @@ _MOST_THREADS = 8
 """Of a connection whose memory is bounded: each thread holds its share."""
 
 
-def quiet_connection() -> duckdb.DuckDBPyConnection:
-    """A connection to a database of its own, in UTC. DuckDB would draw a bar on standard output after two seconds."""
-    connection = duckdb.connect()
+def quiet_connection(threads: int | None = None) -> duckdb.DuckDBPyConnection:
+    """A connection to a database of its own, in UTC. DuckDB would draw a bar on standard output after two seconds.
+
+    ``threads``: how many it may use; as many as there are cores where that is not said.
+    """
+    connection = duckdb.connect(config={} if threads is None else {"threads": threads})
     connection.execute("SET enable_progress_bar = false")
     connection.execute("SET TimeZone = 'UTC'")
     return connection
