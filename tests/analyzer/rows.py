@@ -67,6 +67,15 @@ def tasks(peaks_mb: list[float], **values: Any) -> tuple[Attempt, ...]:
     )
 
 
+def in_runs(peaks_mb: list[float], runs: int, **values: Any) -> list[Attempt]:
+    """A task for each peak, dealt out to so many runs, an hour apart."""
+    dealt = []
+    for number, one in enumerate(tasks(peaks_mb, **values)):
+        run = number % runs
+        dealt.append(replace(one, run=str(run), started_at_s=(one.started_at_s or 0.0) + 3600 * run))
+    return dealt
+
+
 def evidence(*attempts: Attempt, cores: dict[float, float] | None = None) -> StepEvidence:
     """A step with these attempts and these seconds at so many cores (default: a minute at one)."""
     spent = {1.0: 60.0} if cores is None else cores

@@ -17,7 +17,7 @@ from stepsize.analyzer.sizing.policy import Confidence
 from stepsize.analyzer.sizing.rounding import round_up_mb
 from stepsize.analyzer.usage import Attempt
 from stepsize.model import Outcome
-from tests.analyzer.rows import MB, attempt, evidence, tasks
+from tests.analyzer.rows import MB, attempt, evidence, in_runs, tasks
 
 POLICY = safe()
 peaks = st.lists(st.floats(1, 500_000), min_size=1, max_size=20)
@@ -31,15 +31,6 @@ def memory(
     asked = None if requested_mb is None else requested_mb * MB
     changed = [replace(one, requested_memory_bytes=asked) for one in attempts]
     return policy.recommend(evidence(*changed), lessons).memory_mb.value or requested_mb
-
-
-def in_runs(peaks_mb: list[float], runs: int, **values: object) -> list[Attempt]:
-    """A task for each peak, dealt out to so many runs, an hour apart."""
-    dealt = []
-    for number, one in enumerate(tasks(peaks_mb, **values)):
-        run = number % runs
-        dealt.append(replace(one, run=str(run), started_at_s=(one.started_at_s or 0.0) + 3600 * run))
-    return dealt
 
 
 def experienced() -> Lessons:
@@ -247,129 +238,6 @@ def test_what_was_long_ago_is_forgotten() -> None:
     assert int(learned[0]) > 30
 
 
-def test_tasks_that_stand_out_are_explained_by_what_was_said_of_them() -> None:
-    """118 of 120 stayed under 3,100 MB; the two above have inputs of more than 40 GB."""
-    small = [
-        replace(one, annotations=f'{{"input_bytes": {10**9 * (n % 40 + 1)}}}')
-        for n, one in enumerate(in_runs([3000.0 + n % 90 for n in range(118)], 6))
-    ]
-    large = [
-        replace(attempt(task=f"big{n}", memory_peak_bytes=9000 * MB), annotations='{"input_bytes": 60000000000}')
-        for n in range(2)
-    ]
-    reasons = POLICY.recommend(evidence(*small, *large)).all_reasons
-    expected = (
-        "118 of 120 tasks stayed under 3,090 MB; the 2 above took up to 9,000 MB and have input_bytes over 40,000 MB."
-    )
-    assert expected in reasons
-
-
-def test_many_tasks_that_stand_out_are_explained_too() -> None:
-    """Nine hundred of two thousand."""
-    seen = [
-        replace(one, annotations=f'{{"rows": {n}}}')
-        for n, one in enumerate(in_runs([600.0] * 1100 + [2000.0] * 900, 4))
-    ]
-    reasons = POLICY.recommend(evidence(*seen)).all_reasons
-    assert any("the 900 above took up to 2,000 MB and have rows over 1,099." in reason for reason in reasons)
-
-
-def test_one_of_many_numbers_that_is_larger_for_one_task_is_chance() -> None:
-    """Ten tasks with twenty numbers each: for the one large task some number always is the largest."""
-    seen = [
-        replace(one, annotations="{" + ", ".join(f'"m{m}": {(n * 7 + m * 3) % 10}' for m in range(20)) + "}")
-        for n, one in enumerate(in_runs([600.0] * 9 + [2000.0], 2))
-    ]
-    reasons = POLICY.recommend(evidence(*seen)).all_reasons
-    (told,) = [reason for reason in reasons if "stayed under" in reason]
-    assert told.endswith("is 1/train/9.")
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({"item": "lr=0.9"}, "is of item lr=0.9."),
-        ({"code_version": "v2"}, "is of code version v2."),
-        ({"run": "77"}, "is of run 77."),
-        ({}, "is 1/train/odd."),
-    ],
-)
-def test_a_task_that_stands_out_is_named_by_what_it_alone_has(change: dict[str, str], expected: str) -> None:
-    """Its item, the version of its code, its run, or else itself."""
-    usual = [replace(one, item="lr=0.1", code_version="v1") for one in in_runs([600.0] * 10, 2)]
-    odd = replace(usual[0], **{"task": "odd", "run": "1", "memory_peak_bytes": 2000 * MB, **change})
-    reasons = POLICY.recommend(evidence(*usual, odd)).all_reasons
-    (told,) = [reason for reason in reasons if "stayed under" in reason]
-    assert told == f"10 of 11 tasks stayed under 601 MB; the one above took 2,000 MB and {expected}"
-
-
-def cpu(cores: dict[float, float], requested: float | None = 8.0, count: int = 3, **values: object) -> float | None:
-    """Cores to ask for, with the request where it is to be kept."""
-    seconds = sum(cores.values()) or 1.0
-    used = sum(value * spent for value, spent in cores.items())
-    each = {"cpu_seconds": used / count, "duration_s": seconds / count, "cpu_max": max(cores), **values}
-    answer = POLICY.recommend(evidence(*tasks([600] * count, requested_cpu=requested, **each), cores=cores))
-    return requested if answer.cpu.value is None else answer.cpu.value
-
-
-@pytest.mark.parametrize(
-    ("cores", "expected"),
-    [
-        ({1.0: 60}, 1),
-        ({0.01: 60}, 1),
-        ({0.1: 90, 4.0: 10}, 4),  # busy a tenth of the time: the mean, 0.5, would starve it
-        ({0.1: 199, 4.0: 1}, 1),  # one second in two hundred is not worth three cores
-        ({3.6: 60}, 4),
-        ({5.9: 60}, 6),
-    ],
-)
-def test_cores_are_those_that_were_enough_nearly_always(cores: dict[float, float], expected: int) -> None:
-    """By the distribution over time, not by its mean."""
-    assert cpu(cores) == expected
-
-
-def test_cpu_time_of_children_between_samples_counts() -> None:
-    """Samples saw an idle step, its CPU time says two cores."""
-    assert cpu({0.1: 60}, cpu_seconds=40.0, duration_s=20.0) == 2
-
-
-def test_cpu_time_over_hardly_any_run_time_is_no_number_of_cores() -> None:
-    """Half a CPU second booked on an attempt that lived for a tenth of one is not five cores."""
-    answer = POLICY.recommend(evidence(*tasks([600], cpu_seconds=0.5, duration_s=0.1), cores={}))
-    assert answer.cpu.value is None
-
-
-@pytest.mark.parametrize(("requested", "expected"), [(1.0, 1), (8.0, 8), (None, 1)])
-def test_a_step_over_in_a_moment_says_nothing_of_cores(requested: float | None, expected: float) -> None:
-    """Four milliseconds on three cores, histogram and all: the request stays, with the reason; without one it is 1."""
-    seen = tasks([600], requested_cpu=requested, duration_s=0.004, cpu_seconds=0.012, cpu_max=3.0, cpu_mean=3.0)
-    answer = POLICY.recommend(evidence(*seen, cores={3.0: 0.004}))
-    assert (requested if answer.cpu.value is None else answer.cpu.value) == expected
-    assert any("4 ms in all are too short" in reason for reason in answer.cpu.reasons)
-
-
-def test_moments_add_up() -> None:
-    """Three hundred tasks of 4 ms are more than a second."""
-    assert cpu({3.0: 1.2}, requested=1.0, count=300) == 3
-
-
-def test_cores_beyond_those_asked_for_are_explained() -> None:
-    """1.04 cores were enough and 1 is kept, or asked for: a reader wonders."""
-    for requested in (1.0, 4.0):
-        seen = tasks([600] * 3, requested_cpu=requested, cpu_seconds=60.5, cpu_max=1.04)
-        reasons = POLICY.recommend(evidence(*seen, cores={1.04: 180})).cpu.reasons
-        assert any("1.04 cores were enough" in reason for reason in reasons)
-        assert any("above 1 is no more than measuring may add" in reason for reason in reasons)
-    reasons = POLICY.recommend(evidence(*tasks([600] * 3))).cpu.reasons
-    assert not any("measuring" in reason for reason in reasons)
-
-
-@pytest.mark.parametrize(("used", "expected"), [(93.0, 90), (96.0, 96)])
-def test_many_cores_are_not_edited_for_less_than_a_bucket(used: float, expected: int) -> None:
-    """93 where 90 are asked for may be 90; 96 are not."""
-    assert cpu({used: 60}, requested=90.0) == expected
-
-
 def test_what_holds_a_request_is_one_of_the_reasons() -> None:
     """For those who want to know only why it stays; nothing holds a request that fits."""
     answer = POLICY.recommend(evidence(*tasks([600], requested_cpu=8.0)))
@@ -379,50 +247,6 @@ def test_what_holds_a_request_is_one_of_the_reasons() -> None:
     )
     assert set(answer.held) <= set(answer.all_reasons)
     assert POLICY.recommend(evidence(*tasks([3500] * 8))).held == ()
-
-
-def test_cpu_falls_from_three_tasks_on() -> None:
-    """As memory does."""
-    assert cpu({1.0: 60}, count=2) == 8
-    assert cpu({1.0: 60}, count=3) == 1
-
-
-def test_a_step_held_back_by_a_quota_keeps_its_cores() -> None:
-    """What it used is not what it could have used."""
-    assert cpu({1.0: 60}, throttled_s=5.0) == 8
-
-
-def test_cores_beyond_the_request_are_raised_and_explained() -> None:
-    """Where the platform enforces nothing, a library takes every core of the host."""
-    used = tasks([600], requested_cpu=1.0, host_cpus=8, cpu_max=7.9, cpu_seconds=474.0)
-    answer = POLICY.recommend(evidence(*used, cores={7.9: 60}))
-    assert answer.cpu.value == 8
-    assert any("the request was no limit" in reason for reason in answer.cpu.reasons)
-    assert any("the host's 8 cores" in reason for reason in answer.cpu.reasons)
-
-
-def test_half_a_core_that_is_enough_is_kept() -> None:
-    """Kubernetes takes fractions; a whole core is not forced on a step that needs less."""
-    assert cpu({0.3: 60}, requested=0.5) == 0.5
-
-
-@pytest.mark.parametrize(
-    ("used", "requested", "count", "expected"),
-    [
-        (1.0, 4.0, 3, 1),
-        (1.0, 4.0, 2, None),
-        (0.0, 1.0, 3, 0),
-        (2.0, 1.0, 1, 2),
-        (None, 1.0, 9, None),
-        (0.0, None, 9, None),
-    ],
-)
-def test_gpus_are_the_most_in_use_at_once(
-    used: float | None, requested: float | None, count: int, expected: int | None
-) -> None:
-    """Falling from three tasks on; kept where none could be read."""
-    answer = POLICY.recommend(evidence(*tasks([600] * count, gpu_count=used, requested_gpu=requested)))
-    assert answer.gpu.value == expected
 
 
 def test_vram_is_sized_as_memory_is() -> None:
