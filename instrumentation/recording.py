@@ -77,6 +77,7 @@ TASK_FIELDS: tuple[Field, ...] = (
     Field("gpu_count", model.TASK_GPU_COUNT, apart=True),
     Field("throttled_s", model.CONTAINER_CPU_THROTTLED_TIME),
     Field("memory_limit_bytes", model.CONTAINER_MEMORY_LIMIT),
+    Field("cpu_limit_cores", model.CONTAINER_CPU_LIMIT),
     Field("ended", model.TASK_END),
 )
 """Of an attempt."""

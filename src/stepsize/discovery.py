@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stepsize.errors import LakeError
     from stepsize.settings import Settings
 
-AGENT_PROTOCOL_VERSION = 1
+AGENT_PROTOCOL_VERSION = 2
 DISCOVERY_FILE = "collector.json"
 _MAX_SOCKET_PATH = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
 

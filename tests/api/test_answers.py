@@ -237,3 +237,16 @@ def test_times_are_those_of_the_samples(tmp_path: Path) -> None:
     """Seconds since 1970, rising."""
     found: Recorded = recorded(tmp_path, task=steady(3))
     assert found.metrics("process")["timestamp"].to_pylist() == [START_S + second for second in (1, 2, 3)]
+
+
+def test_a_quota_and_threads_are_part_of_the_advice(tmp_path: Path) -> None:
+    """While it runs, after it, and once it was saved: a quota of two cores that threw out 16 threads."""
+    task = steady(100, cores=2.0)
+    task |= {"throttled_s": [0.5 * s for s in range(1, 101)], "cpu_limit_cores": [None, *[2.0] * 99]}
+    identity = Identity("Flow", "1", "step", "1", request=Request(cpu=2.0))
+    for end in ({}, {"ended_s": None, "outcome": None}):
+        found = recorded(tmp_path, task=task, identity=identity, threads={"OMP_NUM_THREADS": "16"}, **end)
+        for seen in (found, stepsize.loads(found.dumps())):
+            said = " ".join(seen.recommend().cpu.reasons)
+            assert "A quota held it back for 50% of the run time" in said
+            assert "OMP_NUM_THREADS=16 starts more threads than 3: set it to 3." in said

@@ -469,3 +469,16 @@ def test_a_process_leaves_no_descriptor_behind(program: Program) -> None:
         task.wait_for_samples(1)
     del task
     wait_until(lambda: descriptors() <= before)
+
+
+def test_threads_and_the_quota_are_part_of_what_was_seen(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment said as the block began; the quota as the kernel has it, where there is one."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    with stepsize.track(step="fit") as task:
+        monkeypatch.setenv("OMP_NUM_THREADS", "5")
+        task.wait_for_samples(1)
+    seen = task.seen()
+    assert seen.threads["OMP_NUM_THREADS"] == "3"
+    sent = program.receiver.end(task.identity.task).resource
+    assert sent["process.environment_variable.OMP_NUM_THREADS"] == "3"
+    assert seen.cpu_limit is None or seen.cpu_limit > 0

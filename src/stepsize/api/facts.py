@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from stepsize.identity import THREAD_VARIABLES, Attr
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -27,6 +29,7 @@ class Facts:
         cpu_seconds, memory_peak_bytes: as the process itself told at its end; ``None`` where it did not.
         system_only: whether only the host was looked at.
         host: its host's resource attributes, as far as the agent knew them.
+        threads: what its environment says of threads (`stepsize.identity.THREAD_VARIABLES`), by variable.
     """
 
     identity: Identity
@@ -38,6 +41,13 @@ class Facts:
     memory_peak_bytes: int | None = None
     system_only: bool = False
     host: Mapping[str, AttributeValue] = field(default_factory=dict)
+    threads: Mapping[str, str] = field(default_factory=dict)
+
+
+def threads_by_variable(attributes: Mapping[str, AttributeValue]) -> dict[str, str]:
+    """Of resource attributes those of `stepsize.identity.thread_settings`, each under its variable's name."""
+    named = ((name, attributes.get(Attr.ENVIRONMENT_PREFIX + name)) for name in THREAD_VARIABLES)
+    return {name: str(value) for name, value in named if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,5 +116,7 @@ class Seen:
     memory_source: str | None
     memory_limit_bytes: int | None
     throttled_s: float | None
+    cpu_limit: float | None
+    threads: Mapping[str, str]
     disk_peak_bytes: int | None
     host_cpus: int | None

@@ -211,6 +211,8 @@ class Recorded:
             memory_source="samples" if stats.memory_peak_bytes is not None and from_samples else None,
             memory_limit_bytes=_whole(task.latest("memory_limit_bytes")),
             throttled_s=None if throttled[0] is None or throttled[1] is None else throttled[1] - throttled[0],
+            cpu_limit=task.highest("cpu_limit_cores"),
+            threads=self._facts.threads,
             disk_peak_bytes=_whole(task.highest("disk_usage_bytes")),
             host_cpus=_whole(self._host.latest("cpus")),
         )

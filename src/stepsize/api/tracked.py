@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stepsize import discovery
-from stepsize.api.facts import Facts
+from stepsize.api.facts import Facts, threads_by_variable
 from stepsize.api.recorded import Recorded
 from stepsize.api.stream import CAN_BE_WRITTEN_BY_OTHERS, Stream, nameless_file
 from stepsize.api.values import checked
@@ -166,6 +166,7 @@ class Tracked(Recorded):
                 return
             child = client.Child(self.pid, baseline, waited_for=False)
         self._registration = client.register(self.identity, self._settings, child, watch)
+        self._facts = replace(self._facts, threads=threads_by_variable(self._registration.identity.resource))
         self._baseline = self._registration.baseline
         if self._baseline is not None:
             self._facts = replace(self._facts, started_s=self._baseline.time_unix_nano / 1e9)

@@ -13,10 +13,11 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stepsize.api.facts import Facts
+from stepsize.api.facts import Facts, threads_by_variable
 from stepsize.api.recorded import Recorded
 from stepsize.api.stream import Stream, nameless_file
 from stepsize.errors import StepsizeError
+from stepsize.identity import thread_settings
 from stepsize.instrumentation import client, wire
 from stepsize.instrumentation.recording import HOST_FIELDS, TASK_FIELDS
 from stepsize.model import Outcome
@@ -39,7 +40,8 @@ class Watched(Recorded):
     """
 
     def __init__(self, order: Order, settings: Settings) -> None:
-        facts = Facts(order.identity, order.pid, started_s=order.started_s)
+        threads = threads_by_variable(thread_settings(os.environ))  # the task's as it began: its writer is its child
+        facts = Facts(order.identity, order.pid, started_s=order.started_s, threads=threads)
         streams = Stream(TASK_FIELDS, nameless_file()), Stream(HOST_FIELDS, nameless_file())
         super().__init__(facts, *streams, settings)
         self._pidfd = _pidfd(order.pid)
