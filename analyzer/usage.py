@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.sql import query_text
@@ -76,6 +76,7 @@ class Attempt:
     requested_gpu: float | None = None
     requested_disk_bytes: int | None = None
     requested_timeout_s: float | None = None
+    target: str | None = None
     host_cpus: int | None = None
     item: str | None = None
     code_version: str | None = None
@@ -107,7 +108,13 @@ class CpuBucket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEvidence:
-    """Everything seen of one step in one history; the histogram is that of the attempts that ended, added up."""
+    """Everything seen of one step in one history; the histogram is that of the attempts that ended, added up.
+
+    Attributes:
+        ended: the attempts that are over, however they ended.
+        succeeded: those that ended well: only these show what a whole task takes.
+        newest: the attempt whose request counts as the step's: the newest first one, since retries may ask for more.
+    """
 
     flow: str
     step: str
@@ -115,23 +122,18 @@ class StepEvidence:
     production: bool = False
     attempts: tuple[Attempt, ...] = ()
     cpu_histogram: tuple[CpuBucket, ...] = ()
+    # What is asked for again and again, made once: of a step of many thousands each costs a look at all of them.
+    ended: tuple[Attempt, ...] = field(init=False, repr=False, compare=False)
+    succeeded: tuple[Attempt, ...] = field(init=False, repr=False, compare=False)
+    newest: Attempt | None = field(init=False, repr=False, compare=False)
 
-    @property
-    def ended(self) -> tuple[Attempt, ...]:
-        """The attempts that are over, however they ended."""
-        return tuple(attempt for attempt in self.attempts if attempt.ended)
-
-    @property
-    def succeeded(self) -> tuple[Attempt, ...]:
-        """The attempts that ended well: only these show what a whole task takes."""
-        return tuple(attempt for attempt in self.attempts if attempt.outcome is Outcome.OK)
-
-    @property
-    def newest(self) -> Attempt | None:
-        """The attempt whose request counts as the step's: the newest first attempt, since retries may ask for more."""
-        key = _age_key
+    def __post_init__(self) -> None:
+        """Tell the attempts apart."""
+        ended = tuple(attempt for attempt in self.attempts if attempt.outcome is not None)
+        object.__setattr__(self, "ended", ended)
+        object.__setattr__(self, "succeeded", tuple(a for a in ended if a.outcome is Outcome.OK))
         first = [attempt for attempt in self.attempts if attempt.attempt == 0]
-        return max(first or self.attempts, key=key, default=None)
+        object.__setattr__(self, "newest", max(first or self.attempts, key=_age_key, default=None))
 
 
 def _age_key(attempt: Attempt) -> tuple[float, str, str, str, int]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepsize.analyzer.sizing.peaks import memory_peaks
 from stepsize.analyzer.sizing.policy import Confidence
 from stepsize.analyzer.sizing.restraint import TASKS_TO_FALL
 
 if TYPE_CHECKING:
+    from stepsize.analyzer.sizing.peaks import Peaks
     from stepsize.analyzer.usage import StepEvidence
 
 MANY_TASKS = 8
 
 
-def confidence(evidence: StepEvidence) -> Confidence:
-    """``high`` takes eight finished tasks in two runs and true peaks of memory, not samples alone."""
-    peaks = memory_peaks(evidence)
+def confidence(evidence: StepEvidence, peaks: Peaks | None) -> Confidence:
+    """``high`` takes eight finished tasks in two runs and true peaks of memory (``peaks``), not samples alone."""
     if peaks is None or peaks.tasks == 0:
         return Confidence.NONE
     if peaks.tasks < TASKS_TO_FALL:

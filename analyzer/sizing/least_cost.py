@@ -28,6 +28,7 @@ from stepsize.analyzer.sizing.replays import replays
 if TYPE_CHECKING:
     from stepsize.analyzer.sizing.lessons import Lessons
     from stepsize.analyzer.sizing.memory.learner import Settings
+    from stepsize.analyzer.sizing.peaks import Peaks
     from stepsize.analyzer.usage import StepEvidence
 
 KUBERNETES_DEFAULT_DISK_MB = 10_240
@@ -58,7 +59,8 @@ class LeastCostPolicy:
         if not evidence.ended:
             return nothing_ended(evidence)
         settings = static_settings(self.failure_price)
-        memory = _memory(evidence, lessons, settings)
+        peaks = memory_peaks(evidence)
+        memory = _memory(evidence, peaks, lessons, settings)
         return Recommendation(
             memory_mb=memory.advice,
             cpu=cpu.advise(evidence, self.waiting),
@@ -67,7 +69,7 @@ class LeastCostPolicy:
             disk_mb=_disk(evidence, settings),
             timeout_s=timeout.advise(evidence),
             reasons=outcomes(evidence),
-            confidence=confidence(evidence),
+            confidence=confidence(evidence, peaks),
             failures_expected_per_1000=memory.failures_per_1000,
             failures_range_per_1000=memory.failures_range_per_1000,
             replayed=memory.replayed,
@@ -93,13 +95,12 @@ def _preset(name: str) -> LeastCostPolicy:
     return LeastCostPolicy(name=name, failure_price=PRESETS[name], waiting=cpu.preset(name))
 
 
-def _memory(evidence: StepEvidence, lessons: Lessons, settings: Settings) -> Sized:
-    peaks = memory_peaks(evidence)
+def _memory(evidence: StepEvidence, peaks: Peaks | None, lessons: Lessons, settings: Settings) -> Sized:
     if peaks is None:
         unread = "Memory stays as it is: no attempt's peak could be read."
         return Sized(advice=Advice(None, (unread,), held=unread))
     sized = size(evidence, lessons, settings, MEMORY, peaks)
-    more = [*outliers(evidence), *replays(sized.replayed, taught=bool(lessons.flows))]
+    more = [*outliers(evidence, peaks), *replays(sized.replayed, taught=bool(lessons.flows))]
     if peaks.sampled_only:
         more.append("The peak comes from samples alone: a short spike between two may have been missed.")
     return sized.because(*more)

@@ -101,7 +101,7 @@ def learned(evidence: StepEvidence, lessons: Lessons, settings: Settings, level:
     step = lessons.workspace(settings, key).step(evidence.flow)
     return size_step(
         step,
-        runs_of(evidence, level.read, level.requested, kills=level.kills)[-RUNS_LEARNED:],
+        runs_of(evidence, level.read, level.requested, newest=RUNS_LEARNED, kills=level.kills),
         fewest_tasks=tasks_to_fall(lessons, 1),
         replays=NEWEST_RUNS,
         round_up=lambda size_bytes: round_up_mb(max(size_bytes, level.floor_bytes)) * float(BYTES_PER_MB),

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import json
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from stepsize.model import BYTES_PER_MB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from stepsize.analyzer.sizing.peaks import Peaks
     from stepsize.analyzer.usage import Attempt, StepEvidence
 
 FEWEST_TASKS = 8
@@ -36,12 +40,13 @@ class _Task:
     peak_bytes: int
 
 
-def outliers(evidence: StepEvidence) -> tuple[str, ...]:
-    """The sentence; empty where fewer than eight tasks finished, or none stands out."""
-    tasks = _finished(evidence)
-    first = _first_above(tasks)
+def outliers(evidence: StepEvidence, peaks: Peaks) -> tuple[str, ...]:
+    """The sentence on these ``peaks`` of memory; empty where fewer than eight tasks finished, or none stands out."""
+    known = peaks.finished_bytes[bisect_right(peaks.finished_bytes, 0) :]
+    first = _first_above(known)
     if first is None:
         return ()
+    tasks = _finished(evidence)
     below, above = tasks[:first], tasks[first:]
     largest = f"{above[-1].peak_bytes / BYTES_PER_MB:,.0f} MB"
     stayed = f"{len(below):,} of {len(tasks):,} tasks stayed under {_over(below[-1].peak_bytes)}"
@@ -64,13 +69,15 @@ def _finished(evidence: StepEvidence) -> list[_Task]:
     return sorted(largest.values(), key=lambda task: (task.peak_bytes, task.attempt.task_key))
 
 
-def _first_above(tasks: Sequence[_Task]) -> int | None:
-    """Where the widest gap in the larger half lies; None where none is wide enough."""
-    if len(tasks) < FEWEST_TASKS:
+def _first_above(peaks_bytes: Sequence[int]) -> int | None:
+    """Where the widest gap in the larger half of the sorted peaks lies; None where none is wide enough."""
+    if len(peaks_bytes) < FEWEST_TASKS:
         return None
-    half = len(tasks) // 2 + 1
-    widest = max(range(half, len(tasks)), key=lambda n: tasks[n].peak_bytes / tasks[n - 1].peak_bytes)
-    return widest if tasks[widest].peak_bytes >= GAP * tasks[widest - 1].peak_bytes else None
+    half = len(peaks_bytes) // 2 + 1
+    larger = np.array(peaks_bytes[half - 1 :], dtype=np.float64)
+    times = larger[1:] / larger[:-1]
+    widest = int(np.argmax(times))
+    return half + widest if times[widest] >= GAP else None
 
 
 def _apart(step: str, below: Sequence[_Task], above: Sequence[_Task]) -> str:

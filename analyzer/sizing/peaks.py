@@ -45,20 +45,30 @@ class Peaks:
 
 def level_peaks(evidence: StepEvidence, read: Callable[[Attempt], int | None]) -> Peaks | None:
     """The peaks of the level that ``read`` takes from an attempt; None where no attempt that ended has one."""
-    seen = [(peak, attempt) for attempt in evidence.ended if (peak := read(attempt)) is not None]
-    if not seen:
-        return None
-    highest, whose = max(seen, key=lambda pair: (pair[0], pair[1].run, pair[1].task, pair[1].attempt))
+    whose: Attempt | None = None
+    highest = -1
     finished: dict[tuple[str, str, str], int] = {}
-    for peak, attempt in seen:
+    for attempt in evidence.ended:
+        peak = read(attempt)
+        if peak is None:
+            continue
+        if whose is None or peak > highest or (peak == highest and _name(attempt) > _name(whose)):
+            highest, whose = peak, attempt
         if attempt.outcome is Outcome.OK:
             task = attempt.task_key
-            finished[task] = max(peak, finished.get(task, 0))
+            if peak > finished.get(task, -1):
+                finished[task] = peak
+    if whose is None:
+        return None
     return Peaks(
         highest_bytes=highest,
         highest_at=f"{whose.run}/{evidence.step}/{whose.task}",
         finished_bytes=tuple(sorted(finished.values())),
     )
+
+
+def _name(attempt: Attempt) -> tuple[str, str, int]:
+    return attempt.run, attempt.task, attempt.attempt
 
 
 def memory_peaks(evidence: StepEvidence) -> Peaks | None:

@@ -19,6 +19,7 @@ from stepsize.analyzer.sizing.certainty import confidence
 from stepsize.analyzer.sizing.lessons import ALONE
 from stepsize.analyzer.sizing.levels import MEMORY, Sized, learned
 from stepsize.analyzer.sizing.memory.static import static_settings
+from stepsize.analyzer.sizing.peaks import memory_peaks
 from stepsize.analyzer.sizing.policy import DEFAULT_POLICY, Advice, Recommendation
 from stepsize.analyzer.sizing.presets import PRESETS
 from stepsize.model import BYTES_PER_MB
@@ -59,7 +60,7 @@ class ResourceTrackerPolicy:
             vram_mb=_vram([a.gpu_memory_peak_bytes for a in attempts]),
             disk_mb=Advice(None),
             reasons=() if attempts else ("No attempt has ended: everything stays as it is.",),
-            confidence=confidence(evidence),
+            confidence=confidence(evidence, memory_peaks(evidence)),
             failures_expected_per_1000=sized.failures_per_1000,
             failures_range_per_1000=sized.failures_range_per_1000,
         )

@@ -21,7 +21,7 @@ from stepsize.analyzer.sizing.memory.static import Run, need_bytes
 from stepsize.model import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from stepsize.analyzer.usage import Attempt, StepEvidence
 
@@ -33,20 +33,31 @@ Reader = Callable[["Attempt"], "int | None"]
 """Takes a level in bytes from an attempt; None where it was not read."""
 
 
-def runs_of(evidence: StepEvidence, read: Reader, requested: Reader, *, kills: bool = False) -> list[Run]:
-    """The runs of a step, by the level that ``read`` takes from an attempt.
+def runs_of(
+    evidence: StepEvidence, read: Reader, requested: Reader, *, newest: int | None = None, kills: bool = False
+) -> list[Run]:
+    """The runs of a step (the ``newest`` of them), by the level that ``read`` takes from an attempt.
 
     ``requested`` takes what it asked for of that level; ``kills`` says whether too little of it kills a task.
     """
     level = _Level(read, requested, kills=kills)
-    runs: dict[tuple[str, str], dict[tuple[str, str, str], list[Attempt]]] = defaultdict(lambda: defaultdict(list))
-    began: dict[tuple[str, str], float] = {}
+    runs: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
     for attempt in evidence.ended:
-        runs[attempt.run_key][attempt.task_key].append(attempt)
-        started = -math.inf if attempt.started_at_s is None else attempt.started_at_s
-        began[attempt.run_key] = min(started, began.get(attempt.run_key, math.inf))
-    in_order = sorted(runs, key=lambda run: (began[run], run))
-    return [level.run(run[0], [runs[run][task] for task in sorted(runs[run])]) for run in in_order]
+        runs[attempt.run, attempt.owner].append(attempt)
+    in_order = sorted(runs, key=lambda run: (min(map(_started_s, runs[run])), run))
+    return [level.run(run[0], _by_task(runs[run])) for run in in_order[-(newest or 0) :]]
+
+
+def _started_s(attempt: Attempt) -> float:
+    return -math.inf if attempt.started_at_s is None else attempt.started_at_s
+
+
+def _by_task(attempts: Iterable[Attempt]) -> list[list[Attempt]]:
+    """The attempts of each task of a run."""
+    tasks: dict[str, list[Attempt]] = {}
+    for attempt in attempts:
+        tasks.setdefault(attempt.task, []).append(attempt)
+    return [tasks[task] for task in sorted(tasks)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +69,19 @@ class _Level:
     def run(self, run: str, tasks: Sequence[Sequence[Attempt]]) -> Run:
         finished: list[Finished] = []
         needs, again = [], []
+        alike: dict[tuple[int | None, str | None], Task] = {}
         for attempts in tasks:
             ended_well = [attempt for attempt in attempts if attempt.outcome is Outcome.OK]
             if not ended_well:
                 needs.append(max(self._need(attempt) for attempt in attempts))
                 continue
-            of_task = self._finished(ended_well)
-            finished += of_task
-            took = max((one.peak_bytes for one in of_task), default=math.inf)
-            again += [self._need(attempt) for attempt in attempts if self._limit(attempt) > took]
+            of_task = self._finished(run, ended_well, alike)
+            took = math.inf
+            if of_task is not None:
+                finished.append(of_task)
+                took = of_task.peak_bytes
+            if len(attempts) > len(ended_well):
+                again += [self._need(attempt) for attempt in attempts if self._limit(attempt) > took]
         return Run(
             run=run,
             finished=tuple(finished),
@@ -74,21 +89,27 @@ class _Level:
             again_bytes=tuple(again),
         )
 
-    def _finished(self, attempts: Sequence[Attempt]) -> list[Finished]:
-        """One task that ended well; nothing where its peak was not read or is zero, of which a size has no ratio."""
-        peak = max((self.read(attempt) or 0.0 for attempt in attempts), default=0.0)
+    def _finished(
+        self, run: str, attempts: Sequence[Attempt], alike: dict[tuple[int | None, str | None], Task]
+    ) -> Finished | None:
+        """One task that ended well; None where its peak was not read or is zero, of which a size has no ratio.
+
+        ``alike``: the tasks of the run by what one request for all of them may know of each, so that a thousand of
+        them are one object.
+        """
+        newest = attempts[0]
+        peak, seconds = self.read(newest) or 0, newest.duration_s or 0.0
+        for attempt in attempts[1:]:
+            newest = max(newest, attempt, key=lambda one: one.attempt)
+            peak, seconds = max(peak, self.read(attempt) or 0), max(seconds, attempt.duration_s or 0.0)
         if peak <= 0:
-            return []
-        newest = max(attempts, key=lambda attempt: attempt.attempt)
-        asked = self.requested(newest)
-        seconds = max(attempt.duration_s or 0.0 for attempt in attempts)
-        task = Task(
-            requested_bytes=math.inf if asked is None else float(asked),
-            item=newest.item,
-            run=newest.run,
-            code_version=newest.code_version,
-        )
-        return [Finished(task, float(peak), max(seconds, _SHORTEST_S) / _SECONDS_PER_HOUR)]
+            return None
+        known = self.requested(newest), newest.code_version
+        task = alike.get(known)
+        if task is None:
+            asked = math.inf if known[0] is None else float(known[0])
+            task = alike[known] = Task(requested_bytes=asked, run=run, code_version=newest.code_version)
+        return Finished(task, float(peak), max(seconds, _SHORTEST_S) / _SECONDS_PER_HOUR)
 
     def _limit(self, attempt: Attempt) -> float:
         """What an attempt ran out of; zero where it did not."""

@@ -10,6 +10,7 @@ import pytest
 
 from stepsize.analyzer.sizing.least_cost import safe
 from stepsize.analyzer.sizing.outliers import outliers
+from stepsize.analyzer.sizing.peaks import memory_peaks
 from tests.analyzer.rows import MB, attempt, evidence, in_runs
 
 POLICY = safe()
@@ -85,9 +86,11 @@ def test_what_was_said_is_held_of_one_task_at_a_time() -> None:
     said = json.dumps({f"name{n}": n / 7 for n in range(500)})
     seen = [replace(one, annotations=said) for one in in_runs([600.0] * 1998 + [2000.0] * 2, 4)]
     step = evidence(*seen)
+    peaks = memory_peaks(step)
+    assert peaks is not None
     tracemalloc.start()
     try:
-        outliers(step)
+        outliers(step, peaks)
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
