@@ -8,6 +8,7 @@
       · LakeError           a data directory that cannot be used as it is
     x RetryableError        may succeed later                                          (exit code 1)
       · UnavailableError    a collector, agent or lock that is not free or not there
+        · BusyError         somebody else is at the same work                         (exit code 75)
 
 A message is one line that says what is wrong and what to do about it. Nothing else in the project ends a
 command with a traceback: an exception that is not a ``StepsizeError`` is a defect.
@@ -50,3 +51,9 @@ class RetryableError(StepsizeError):
 
 class UnavailableError(RetryableError):
     """A collector, agent or lock that is not free or not there."""
+
+
+class BusyError(UnavailableError):
+    """Somebody else is at the same work: nothing is wrong, and nothing was done."""
+
+    exit_code = 75  # EX_TEMPFAIL of BSD's sysexits.h: schedulers can tell it from a failure

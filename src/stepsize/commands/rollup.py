@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from stepsize.store.objects import ObjectLake
 
 _NEEDS = {"duckdb": ("ibis", "rollup"), "spark": ("pyspark", "spark")}
+ENGINES = tuple(_NEEDS)
 
 
 @click.command("rollup")
 @click.option("--data", metavar="DIR", help="The lake's directory, or s3://BUCKET/PREFIX. [STEPSIZE_DATA]")
 @click.option("--out", metavar="DIR", required=True, help="Where the result goes: a lake of its own, of tasks alone.")
-@click.option("--engine", type=click.Choice(list(_NEEDS)), default="duckdb", show_default=True, help="What counts.")
+@click.option("--engine", type=click.Choice(ENGINES), default="duckdb", show_default=True, help="What counts.")
 @click.option("--memory", metavar="SIZE", default="2GiB", show_default=True, help="What DuckDB holds; more is on disk.")
 def command(data: str | None, out: str, engine: str, memory: str) -> None:
     """Count tasks anew from every stored point, into a lake of their own that report reads with --data.
@@ -37,14 +38,15 @@ def command(data: str | None, out: str, engine: str, memory: str) -> None:
 
     Spark runs where its own configuration says (spark-defaults.conf, SPARK_CONF_DIR, spark-submit).
     """
-    chosen = _engine(engine, parse_size(memory))
+    chosen = engine_named(engine, parse_size(memory))
     from stepsize.collector.recount.recount import recount  # noqa: PLC0415 - after what it needs was looked for
 
-    done = recount(_source(data), Path(out).absolute(), chosen, time.time_ns())
+    done = recount(source_of(data), Path(out).absolute(), chosen, time.time_ns())
     click.echo(f"{done.attempts} attempts from {done.points} points in {done.files} files")
 
 
-def _source(data: str | None) -> Path | ObjectLake:
+def source_of(data: str | None) -> Path | ObjectLake:
+    """The lake whose points are counted: of this machine, or in an object store."""
     if data is not None and "://" in data:
         from stepsize.store.objects import ObjectLake  # noqa: PLC0415 - heavy, and hardly ever needed
 
@@ -52,7 +54,12 @@ def _source(data: str | None) -> Path | ObjectLake:
     return Settings.load(data=data).data
 
 
-def _engine(name: str, memory_bytes: int) -> Engine:
+def engine_named(name: str, memory_bytes: int) -> Engine:
+    """What counts.
+
+    Raises:
+        UsageError: what it needs is not installed.
+    """
     module, extra = _NEEDS[name]
     if importlib.util.find_spec(module) is None or importlib.util.find_spec("ibis") is None:
         raise UsageError(f"--engine {name} needs packages that are not here: pip install 'stepsize[{extra}]'")
