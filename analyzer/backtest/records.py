@@ -6,23 +6,21 @@ left out, since their peak is not that of a whole task. Never writes.
 
 from __future__ import annotations
 
-import glob
-import math
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-
+from stepsize.analyzer.backtest.rows import rows
 from stepsize.errors import UsageError
-from stepsize.store.bounds import quiet_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from stepsize.analyzer.backtest.rows import Row
+
 REQUIRED = ("workflow", "task", "submit_order", "peak_mem_bytes", "runtime_s")
-COLUMNS = (
-    *REQUIRED, "run", "item", "input_bytes", "cpu_pct", "requested_cpus", "requested_mem_bytes", "submit_ts", "end_ts",
+OPTIONAL = (
+    "run", "item", "input_bytes", "cpu_pct", "requested_cpus", "requested_mem_bytes", "submit_ts", "end_ts",
     "exit_ok",
 )  # fmt: skip
 DEFAULT_REQUEST_BYTES = 4096 * 2**20
@@ -33,7 +31,6 @@ _LARGEST_BYTES = 1024 * 2**30
 _LARGEST_INPUT_BYTES = 2.0**63
 _LONGEST_S = 100 * 366 * 86400.0
 """A hundred years: no task runs for longer, while milliseconds and nanoseconds soon look as if one did."""
-_WORDS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,70 +101,17 @@ def read(path: Path) -> Records:
     Raises:
         UsageError: the file cannot be read, lacks a required column, or holds what is no number or no time of a task.
     """
-    if not path.is_file():
+    if path.is_dir() or not path.exists():
         raise UsageError(f"{path} is no file; name CSV files of recorded tasks")
-    tasks = [record for row in _rows(path) if (record := _record(row)) is not None]
+    tasks = [record for row in rows(path, REQUIRED, OPTIONAL) if (record := _record(row)) is not None]
     if not tasks:
         raise UsageError(f"{path} holds no task that ended well with a peak and a run time")
     return Records.of(path.stem, sorted(tasks, key=lambda task: task.submit_order))
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """The cells of a row as they were written. ``place`` says in an error which it is."""
-
-    cells: Mapping[str, str | None]
-    place: str
-
-    def text(self, name: str) -> str | None:
-        """A cell; None where it is empty or there is none."""
-        return self.cells.get(name) or None
-
-    def number(self, name: str) -> float | None:
-        """A cell as a number; None where it is empty or not finite."""
-        text = self.text(name)
-        if text is None:
-            return None
-        try:
-            value = float(text)
-        except ValueError:
-            raise UsageError(f"{self.place}: {name} is {text!r}, which is no number") from None
-        return value if math.isfinite(value) else None
-
-    def positive(self, name: str) -> float | None:
-        """As :meth:`number`; None where it is not above zero, too."""
-        value = self.number(name)
-        return value if value is not None and value > 0 else None
-
-    def measured(self, name: str) -> float | None:
-        """As :meth:`positive`, of what cannot be infinite."""
-        value = self.positive(name)
-        if value is None and self.text(name) is not None and float(self.cells[name] or 0) == math.inf:
-            raise UsageError(f"{self.place}: {name} is infinite; leave it empty where it is not known")
-        return value
-
-
-def _rows(path: Path) -> Iterator[_Row]:
-    with quiet_connection(threads=1) as connection:
-        try:
-            everything = connection.read_csv(
-                glob.escape(str(path)), header=True, all_varchar=True, sample_size=-1, null_padding=False, delimiter=","
-            )
-            missing = [name for name in REQUIRED if name not in everything.columns]
-            if missing:
-                raise UsageError(f"{path} has no column {', '.join(missing)}; required are {', '.join(REQUIRED)}")
-            columns = [name for name in COLUMNS if name in everything.columns]
-            # One thread, and nothing sorted: rows come as they stand in the file.
-            found = everything.select(*(f'"{name}"' for name in columns)).fetchall()
-        except duckdb.Error as error:
-            raise UsageError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-    for number, row in enumerate(found, start=1):
-        yield _Row(dict(zip(columns, row, strict=True)), f"{path}, task {number}")
-
-
-def _record(row: _Row) -> Record | None:
+def _record(row: Row) -> Record | None:
     """The task of a row; None where it did not end well, or without a peak or a run time."""
-    if not _ended_well(row):
+    if not row.truth("exit_ok"):
         return None
     peak, runtime = row.measured("peak_mem_bytes"), row.measured("runtime_s")
     if peak is None or peak < 1 or runtime is None:
@@ -178,8 +122,8 @@ def _record(row: _Row) -> Record | None:
     if ended is None and submitted is not None:
         ended = submitted + runtime
     return Record(
-        workflow=row.text("workflow") or "",
-        task=row.text("task") or "",
+        workflow=row.cells.get("workflow", ""),
+        task=row.cells.get("task", ""),
         submit_order=_order(row),
         peak_bytes=peak,
         runtime_s=runtime,
@@ -194,16 +138,8 @@ def _record(row: _Row) -> Record | None:
     )
 
 
-def _ended_well(row: _Row) -> bool:
-    word = (row.text("exit_ok") or "1").strip().lower()
-    try:
-        return _WORDS[word] if word in _WORDS else float(word) != 0
-    except ValueError:
-        raise UsageError(f"{row.place}: exit_ok is {word!r}; it is 1 or 0, true or false") from None
-
-
-def _order(row: _Row) -> float:
-    text = row.text("submit_order") or ""
+def _order(row: Row) -> float:
+    text = row.cells.get("submit_order", "")
     try:
         return int(text)
     except ValueError:
@@ -213,7 +149,7 @@ def _order(row: _Row) -> float:
     return order
 
 
-def _input(row: _Row) -> float | None:
+def _input(row: Row) -> float | None:
     """The size of the input; None where it is no size: a share of a byte, or more than any file system holds."""
     value = row.number("input_bytes")
     return value if value is None or value == 0 or 1 <= abs(value) <= _LARGEST_INPUT_BYTES else None
