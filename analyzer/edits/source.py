@@ -1,0 +1,358 @@
+"""The flows in a file as frozen records: steps, their decorators, and where in the file each part is written. Pure.
+
+What comes in: a file's text. What goes out: a :class:`Source`, whose spans count bytes of the text in UTF-8; it holds
+no node of libcst. Never runs the file or imports what it names: a base class in another file is not read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import libcst as cst
+from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper
+
+from stepsize.analyzer.edits.literals import is_none, number_of
+from stepsize.analyzer.edits.names import (
+    Kind,
+    Meaning,
+    Names,
+    imports_metaflow,
+    is_metaflow_import,
+    mentions_resources,
+    names_of,
+)
+from stepsize.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from libcst.metadata import CodeSpan
+
+SIZES = ("resources", "batch", "kubernetes")
+"""Decorators that say what a step asks for."""
+ARGUMENTS: Mapping[str, tuple[str, ...]] = {
+    "resources": ("cpu", "memory", "gpu", "disk"),
+    "kubernetes": ("cpu", "memory", "gpu", "disk"),
+    "batch": ("cpu", "memory", "gpu"),
+    "timeout": ("hours", "minutes", "seconds"),
+}
+"""What of them is edited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes of the text in UTF-8."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One keyword argument: ``span`` is all of it, ``value`` its value without parentheses around it.
+
+    ``number`` is None where the value is no number that the file itself writes; ``absent`` says that it is ``None``.
+    """
+
+    name: str
+    text: str
+    span: Span
+    value: Span
+    line: int
+    number: float | None = None
+    absent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decorator:
+    """One that says what a step asks for. ``name`` is Metaflow's, ``span`` the expression after the ``@``.
+
+    ``closing`` is where its ``)`` is, None where it is not called. ``obstacle`` says why it cannot be edited at all.
+    """
+
+    name: str
+    line: int
+    span: Span
+    arguments: tuple[Argument, ...] = ()
+    closing: int | None = None
+    comma: bool = False
+    obstacle: str = ""
+
+    def argument(self, name: str) -> Argument | None:
+        """The argument of that name, where it is written."""
+        return next((argument for argument in self.arguments if argument.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A decorator or class that may change what a step asks for, in a way that the file does not show."""
+
+    name: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A method with Metaflow's ``@step``. ``at`` is where that decorator's ``@`` is, ``step_name`` what follows it,
+    ``owner`` what of that precedes ``step`` (``mf.``), or nothing. ``hidden`` are names that the class gives itself.
+    """
+
+    flow: str
+    name: str
+    line: int
+    at: int
+    owner: str
+    step_name: str
+    decorators: tuple[Decorator, ...]
+    unknown: tuple[Unknown, ...]
+    hidden: frozenset[str]
+
+    def decorator(self, name: str) -> Decorator | None:
+        """The decorator of that name, where there is one."""
+        return next((decorator for decorator in self.decorators if decorator.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """A class that is a flow or a part of one. ``bases`` are classes of the file, ``imported`` those that are not.
+
+    ``project`` is what ``@project`` says; None where there is none, empty where the file does not tell.
+    """
+
+    name: str
+    line: int
+    bases: tuple[str, ...]
+    imported: tuple[str, ...]
+    project: str | None
+    steps: tuple[Step, ...]
+    unknown: tuple[Unknown, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """One name of a ``from metaflow import``: where it is written, and what it is called here."""
+
+    name: str
+    local: str
+    span: Span
+    statement: int
+    comma: bool
+    brackets: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What was read. ``imports`` holds the names of every ``from metaflow import``, ``star`` says whether one brings
+    all, ``anchors`` where statements that import of Metaflow begin. ``taken`` are the names that the module gives to
+    something, with Metaflow's own name of it.
+    """
+
+    data: bytes
+    flows: tuple[Flow, ...]
+    imports: tuple[Imported, ...]
+    star: bool
+    anchors: tuple[int, ...]
+    taken: Mapping[str, str | None]
+
+    def line_of(self, offset: int) -> int:
+        """The number of the line that ``offset`` is in, from 1."""
+        return self.data.count(b"\n", 0, offset) + 1
+
+
+def read(text: str) -> Source:
+    """The flows in ``text``.
+
+    Raises:
+        UsageError: it is no Python, or its line ends are odd (a carriage return alone).
+    """
+    try:
+        module = cst.parse_module(text)
+    except cst.ParserSyntaxError as error:
+        raise UsageError(f"line {error.raw_line}: this is no Python; mend it first") from None
+    if module.code != text:
+        raise UsageError("its line ends are neither LF nor CRLF throughout; convert them first")
+    return _Reader(module, text.encode()).read()
+
+
+class _Reader:
+    """Knows where each node is."""
+
+    def __init__(self, module: cst.Module, data: bytes) -> None:
+        wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
+        self._spans: Mapping[cst.CSTNode, CodeSpan] = wrapper.resolve(ByteSpanPositionProvider)
+        self._module = module
+        self._data = data
+        self._names = names_of(module)
+
+    def read(self) -> Source:
+        blocks = _Blocks()
+        self._module.visit(blocks)
+        froms = [node for node in blocks.imports if isinstance(node, cst.ImportFrom) and is_metaflow_import(node)]
+        names = self._names
+        return Source(
+            self._data,
+            tuple(self._flow(node) for node in blocks.classes),
+            tuple(part for node in froms for part in self._imported(node)),
+            names.star,
+            tuple(self._spans[node].start for node in blocks.imports if imports_metaflow(node)),
+            {name: meaning.name if meaning.kind is Kind.METAFLOW else None for name, meaning in names.bound.items()},
+        )
+
+    def _flow(self, node: cst.ClassDef) -> Flow:
+        names = self._names.within(node.body)
+        bases = [argument.value for argument in node.bases if argument.keyword is None]
+        meanings = [self._names.resolve(base) for base in bases]
+        local = tuple(meaning.name for meaning in meanings if meaning.kind is Kind.LOCAL)
+        foreign = [base for base, meaning in zip(bases, meanings, strict=True) if meaning.kind is Kind.OTHER]
+        known = [(decorator, self._meaning(decorator, self._names)) for decorator in node.decorators]
+        return Flow(
+            name=node.name.value,
+            line=self._line(node.name),
+            bases=local,
+            imported=tuple(self._text(base) for base in foreign),
+            project=self._project(known),
+            steps=tuple(self._steps(node, names)),
+            unknown=self._unknown(known),
+        )
+
+    def _steps(self, flow: cst.ClassDef, names: Names) -> Iterator[Step]:
+        for node in flow.body.body:
+            if not isinstance(node, cst.FunctionDef):
+                continue
+            known = [(decorator, self._meaning(decorator, names)) for decorator in node.decorators]
+            step = next((decorator for decorator, meaning in known if _is(meaning, "step")), None)
+            if step is None:
+                continue
+            callee = _callee(step)
+            yield Step(
+                flow=flow.name.value,
+                name=node.name.value,
+                line=self._line(node.name),
+                at=self._spans[step].start,
+                owner=f"{self._text(callee.value)}." if isinstance(callee, cst.Attribute) else "",
+                step_name=self._text(callee),
+                decorators=tuple(
+                    self._decorator(decorator, meaning.name)
+                    for decorator, meaning in known
+                    if meaning.kind is Kind.METAFLOW and meaning.name in ARGUMENTS
+                ),
+                unknown=self._unknown(known),
+                hidden=names.hidden,
+            )
+
+    def _meaning(self, decorator: cst.Decorator, names: Names) -> Meaning:
+        return names.resolve(_callee(decorator))
+
+    def _unknown(self, known: list[tuple[cst.Decorator, Meaning]]) -> tuple[Unknown, ...]:
+        return tuple(
+            Unknown(self._text(_callee(decorator)), self._line(decorator))
+            for decorator, meaning in known
+            if not self._is_harmless(meaning)
+        )
+
+    def _is_harmless(self, meaning: Meaning) -> bool:
+        """Metaflow's own are what they say. One that the file defines is, if it never speaks of resources."""
+        if meaning.kind is Kind.LOCAL:
+            return not mentions_resources(self._names.local[meaning.name])
+        made = meaning.kind is Kind.MADE and meaning.name not in ARGUMENTS
+        return made or meaning.kind is Kind.METAFLOW
+
+    def _project(self, known: list[tuple[cst.Decorator, Meaning]]) -> str | None:
+        decorator = next((decorator for decorator, meaning in known if _is(meaning, "project")), None)
+        if decorator is None or not isinstance(decorator.decorator, cst.Call):
+            return None
+        for argument in decorator.decorator.args:
+            if argument.keyword is not None and argument.keyword.value == "name":
+                value = argument.value.evaluated_value if isinstance(argument.value, cst.SimpleString) else ""
+                return value if isinstance(value, str) else ""
+        return ""
+
+    def _decorator(self, decorator: cst.Decorator, name: str) -> Decorator:
+        expression = decorator.decorator
+        span, line = self._span(expression), self._line(decorator)
+        if not isinstance(expression, cst.Call):
+            return Decorator(name, line, span)
+        obstacle = ""
+        for argument in expression.args:
+            if argument.keyword is None:
+                obstacle = f"@{name}({self._text(argument)}) says its values elsewhere"
+        return Decorator(
+            name=name,
+            line=line,
+            span=span,
+            arguments=tuple(self._argument(one) for one in expression.args if one.keyword is not None),
+            closing=span.end - 1,
+            comma=bool(expression.args) and isinstance(expression.args[-1].comma, cst.Comma),
+            obstacle=obstacle,
+        )
+
+    def _argument(self, argument: cst.Arg) -> Argument:
+        value = argument.value
+        return Argument(
+            name=argument.keyword.value if argument.keyword else "",
+            text=self._text(value),
+            span=self._span(argument),
+            value=self._span(value),
+            line=self._line(value),
+            number=number_of(value),
+            absent=is_none(value),
+        )
+
+    def _imported(self, statement: cst.ImportFrom) -> Iterator[Imported]:
+        if isinstance(statement.names, cst.ImportStar):
+            return
+        for alias in statement.names:
+            name = alias.evaluated_name
+            yield Imported(
+                name=name,
+                local=alias.evaluated_alias or name,
+                span=self._span(alias),
+                statement=self._spans[statement].start,
+                comma=isinstance(alias.comma, cst.Comma),
+                brackets=statement.lpar is not None,
+            )
+
+    def _span(self, node: cst.CSTNode) -> Span:
+        span = self._spans[node]
+        return Span(span.start, span.start + span.length)
+
+    def _text(self, node: cst.CSTNode) -> str:
+        span = self._span(node)
+        return self._data[span.start : span.end].decode()
+
+    def _line(self, node: cst.CSTNode) -> int:
+        return self._data.count(b"\n", 0, self._spans[node].start) + 1
+
+
+def _is(meaning: Meaning, name: str) -> bool:
+    return meaning.kind is Kind.METAFLOW and meaning.name == name
+
+
+def _callee(decorator: cst.Decorator) -> cst.BaseExpression:
+    expression = decorator.decorator
+    return expression.func if isinstance(expression, cst.Call) else expression
+
+
+class _Blocks(cst.CSTVisitor):
+    """Classes and imports that a module's top level carries out, in ``if`` and ``try`` too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classes: list[cst.ClassDef] = []
+        self.imports: list[cst.Import | cst.ImportFrom] = []
+
+    def visit_ClassDef(self, node: cst.ClassDef) -> bool:
+        self.classes.append(node)
+        return False
+
+    def visit_FunctionDef(self, _node: cst.FunctionDef) -> bool:
+        return False
+
+    def visit_Import(self, node: cst.Import) -> bool:
+        self.imports.append(node)
+        return False
+
+    def visit_ImportFrom(self, node: cst.ImportFrom) -> bool:
+        self.imports.append(node)
+        return False
