@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from stepsize.identity import Attr, Identity, Origin, Request
 from stepsize.instrumentation.lineage import above, is_tracked
 from stepsize.instrumentation.orchestrators.evidence import Evidence
+from stepsize.instrumentation.orchestrators.platforms import platform
 from stepsize.instrumentation.orchestrators.rows import Found
 from stepsize.instrumentation.orchestrators.table import identify
 
@@ -49,7 +50,7 @@ def of_command(
     """
     said = resource_attributes(environ)
     program, outer = program_of(argv), above(environ)
-    found = identify(Evidence(environ)) or Found(orchestrator="")
+    found = identify(Evidence(environ)) or Found(orchestrator="", target=platform(environ.get))
     if is_tracked(environ):
         found = _below(found, outer, program)
 
@@ -75,12 +76,14 @@ def of_command(
         user=identity.user or found.user or user(environ),
         code_version=identity.code_version or found.code_version or git_commit(_here()),
         run_origin=identity.run_origin or found.run_origin or (None if found.orchestrator else Origin.ADHOC),
+        target=identity.target or found.target,
         request=_merged(identity.request, found.request),
     )
 
 
 def _below(found: Found, outer: Above | None, program: str) -> Found:
-    """What an orchestrator says of a command below an attempt, whose names it gave to that."""
+    """What an orchestrator says of a command below an attempt, whose names it gave to that, and its resources."""
+    found = found._replace(target=None)
     if outer is not None:
         found = found._replace(flow=outer.flow, run=outer.run, step=outer.step, task=outer.task)
     if found.step is None:
@@ -160,6 +163,7 @@ def with_resource_attributes(identity: Identity, environ: Mapping[str, str]) -> 
         user=identity.user or said.get(Attr.USER),
         code_version=identity.code_version or said.get(Attr.CODE_VERSION),
         run_origin=identity.run_origin or said.get(Attr.RUN_ORIGIN),
+        target=identity.target or said.get(Attr.TARGET),
         annotations={**notes, **identity.annotations},
         resource={**others, **identity.resource},
         request=_merged(identity.request, _request(said)),

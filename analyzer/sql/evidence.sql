@@ -29,6 +29,7 @@ SELECT
     if(seen.requested_gpu BETWEEN 0 AND 1e15, seen.requested_gpu, NULL) AS requested_gpu,
     if(seen.requested_disk_bytes > 0, seen.requested_disk_bytes, NULL) AS requested_disk_bytes,
     if(seen.requested_timeout_s > 0 AND seen.requested_timeout_s < 1e15, seen.requested_timeout_s, NULL) AS requested_timeout_s,
+    seen.target,
     if(seen.host_cpus > 0, seen.host_cpus, NULL) AS host_cpus,
     seen.item,
     seen.code_version,

@@ -20,6 +20,7 @@ TEXTS: Mapping[str, str] = {
     Attr.ITEM: "item",
     Attr.CODE_VERSION: "code_version",
     Attr.RUN_ORIGIN: "run_origin",
+    Attr.TARGET: "target",
     Attr.PROJECT: "project",
     Attr.BRANCH: "branch",
     Attr.USER: "user",

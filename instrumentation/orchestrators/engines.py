@@ -10,6 +10,9 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from stepsize.identity import Platform
+from stepsize.instrumentation.orchestrators.platforms import platform
+
 if TYPE_CHECKING:
     from stepsize.instrumentation.orchestrators.evidence import Evidence, Process
     from stepsize.instrumentation.orchestrators.rows import Reader
@@ -85,6 +88,11 @@ def nextflow_run(evidence: Evidence) -> str | None:
     return head and (head.option("-name") or str(head.started_unix_us))
 
 
+def nextflow_target(evidence: Evidence) -> str | None:
+    """A task below Nextflow itself has its machine, whatever that was given; others what they were submitted to."""
+    return Platform.LOCAL if _nextflow_head(evidence) is not None else platform(evidence.env)
+
+
 def _nextflow_name(evidence: Evidence) -> str | None:
     """``PROCESS (TAG)``, from the script around the task; from the job's name where that lies elsewhere."""
     script = evidence.read(f"{evidence.env('NXF_TASK_WORKDIR')}/.command.run")
@@ -126,6 +134,16 @@ def snakemake_run(evidence: Evidence) -> str | None:
     """When the outermost Snakemake above was started, in microseconds: the same for all of its jobs on this machine."""
     runs = [process for process in evidence.above if process.is_program("snakemake")]
     return str(runs[-1].started_unix_us) if runs else None
+
+
+def snakemake_target(evidence: Evidence) -> str | None:
+    """A job below the Snakemake that somebody started has its machine; a submitted one is below one that runs it alone.
+
+    Source: snakemake/spawn_jobs.py and the executors, which have ``--mode remote`` where a job is submitted.
+    """
+    outermost = [process for process in evidence.above if process.is_program("snakemake")][-1:]
+    submitted = any(process.option("--mode") == "remote" for process in outermost)
+    return platform(evidence.env) if submitted else Platform.LOCAL
 
 
 def snakemake_rule(evidence: Evidence) -> str | None:

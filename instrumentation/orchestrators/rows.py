@@ -33,6 +33,7 @@ class Found(NamedTuple):
     user: str | None = None
     code_version: str | None = None
     run_origin: str | None = None
+    target: str | None = None
     request: Request = Request()
 
 
@@ -53,6 +54,7 @@ class Orchestrator(NamedTuple):
         name: as people write it.
         source: where it says so.
         present: a reader that finds anything where this process is the orchestrator's.
+        target: reader of one of `Platform`; nothing where a task shares what was given to its worker.
         flow, run, step, task, item, project, branch, user, code_version, run_origin: readers of these.
         attempt: reader of a number, and ``first_attempt`` what it calls the first.
         request: what was asked for.
@@ -73,6 +75,7 @@ class Orchestrator(NamedTuple):
     user: Reader = nothing
     code_version: Reader = nothing
     run_origin: Reader = nothing
+    target: Reader = nothing
     request: Callable[["Evidence"], Request] = no_request
 
     def find(self, evidence: "Evidence") -> Found | None:
@@ -92,6 +95,7 @@ class Orchestrator(NamedTuple):
             user=self.user(evidence),
             code_version=self.code_version(evidence),
             run_origin=self.run_origin(evidence),
+            target=self.target(evidence),
             request=self.request(evidence),
         )
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepsize.identity import Origin, Request
-from stepsize.instrumentation.orchestrators import airflow, batch, engines, pods
+from stepsize.identity import Origin, Platform, Request
+from stepsize.instrumentation.orchestrators import airflow, batch, engines, platforms, pods
 from stepsize.instrumentation.orchestrators.rows import Orchestrator, by_prefix, env, last_part, one_of
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ ORCHESTRATORS: tuple[Orchestrator, ...] = (
         task=one_of(engines.part_of(env("MF_PATHSPEC"), 3), engines.metaflow_task("--task-id")),
         attempt=one_of(env("MF_ATTEMPT"), engines.metaflow_task("--retry-count")),
         user=env("METAFLOW_USER"),
+        target=platforms.here_or_local("MF_PATHSPEC"),
     ),
     Orchestrator(
         name="Airflow",
@@ -44,6 +45,8 @@ ORCHESTRATORS: tuple[Orchestrator, ...] = (
             env("AIRFLOW_CTX_DAG_RUN_ID"),
             airflow.RUN_ORIGINS,
         ),
+        # A pod of the KubernetesExecutor (its pod_generator.py); other workers run many tasks each.
+        target=platforms.here_with("AIRFLOW_IS_K8S_EXECUTOR_POD"),
     ),
     Orchestrator(
         name="Prefect",
@@ -60,6 +63,7 @@ ORCHESTRATORS: tuple[Orchestrator, ...] = (
         flow=env("DAGSTER_RUN_JOB_NAME"),
         run=one_of(env("DAGSTER_RUN_ID"), pods.dagster_run),
         step=env("DAGSTER_RUN_STEP_KEY"),
+        target=platforms.here_with("DAGSTER_RUN_STEP_KEY"),
     ),
     Orchestrator(
         name="Flyte",
@@ -76,6 +80,7 @@ ORCHESTRATORS: tuple[Orchestrator, ...] = (
         project=env("FLYTE_INTERNAL_EXECUTION_PROJECT"),
         branch=env("FLYTE_INTERNAL_EXECUTION_DOMAIN"),
         code_version=env("FLYTE_INTERNAL_TASK_VERSION", "FLYTE_INTERNAL_VERSION"),
+        target=platforms.here,
     ),
     Orchestrator(
         name="Kubeflow",
@@ -85,6 +90,7 @@ ORCHESTRATORS: tuple[Orchestrator, ...] = (
         run=one_of(env("KFP_RUN_ID"), pods.kubeflow_option("--run_id"), env("WORKFLOW_ID"), pods.argo_run),
         step=one_of(pods.kubeflow_component, pods.argo_template),
         task=env("KFP_POD_NAME"),
+        target=platforms.pod,
     ),
     Orchestrator(
         name="Argo",
@@ -95,6 +101,7 @@ ORCHESTRATORS: tuple[Orchestrator, ...] = (
         step=pods.argo_template,
         # Each retry is a node of its own.
         task=env("ARGO_NODE_ID"),
+        target=platforms.pod,
         request=pods.argo_request,
     ),
     Orchestrator(
@@ -106,6 +113,7 @@ ORCHESTRATORS: tuple[Orchestrator, ...] = (
         step=engines.nextflow_process,
         task=engines.nextflow_task,
         item=engines.nextflow_tag,
+        target=engines.nextflow_target,
     ),
     Orchestrator(
         name="Snakemake",
@@ -118,6 +126,7 @@ ORCHESTRATORS: tuple[Orchestrator, ...] = (
         item=engines.snakemake_wildcards,
         attempt=engines.snakemake_option("--attempt"),
         first_attempt=1,
+        target=engines.snakemake_target,
     ),
     Orchestrator(
         name="AWS Batch",
@@ -130,6 +139,7 @@ ORCHESTRATORS: tuple[Orchestrator, ...] = (
         attempt=env("AWS_BATCH_JOB_ATTEMPT"),
         first_attempt=1,
         item=env("AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_NODE_INDEX"),
+        target=platforms.here,
     ),
     Orchestrator(
         name="SLURM",
@@ -142,6 +152,7 @@ ORCHESTRATORS: tuple[Orchestrator, ...] = (
         item=env("SLURM_ARRAY_TASK_ID"),
         project=env("SLURM_JOB_ACCOUNT"),
         user=env("SLURM_JOB_USER"),
+        target=platforms.here,
         request=batch.slurm_request,
     ),
     Orchestrator(
@@ -196,9 +207,14 @@ ORCHESTRATORS: tuple[Orchestrator, ...] = (
 
 
 def identify(evidence: Evidence) -> Found | None:
-    """What the first row that knows this process says; if that does not tell what was asked for, from a later one."""
+    """What the first row that knows this process says; who gave it what was asked for may be in a later one.
+
+    A task on the machine of whoever started it was given nothing: what a scheduler gave is all of its tasks'.
+    """
     rows = [found for row in ORCHESTRATORS if (found := row.find(evidence)) is not None]
     if not rows:
         return None
-    request = next((found.request for found in rows if found.request != Request()), Request())
-    return rows[0]._replace(request=request)
+    target = next((found.target for found in rows if found.target is not None), None)
+    asking = rows[:1] if target == Platform.LOCAL else rows
+    request = next((found.request for found in asking if found.request != Request()), Request())
+    return rows[0]._replace(target=target, request=request)

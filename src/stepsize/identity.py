@@ -44,6 +44,8 @@ class Attr:
     USER = "stepsize.user"
     CODE_VERSION = "stepsize.code.version"
     RUN_ORIGIN = "stepsize.run.origin"
+    TARGET = "stepsize.target"
+    """What runs the attempt and gave it its resources: one of `Platform`."""
     ANNOTATION_PREFIX = "stepsize.annotation."
     REQUEST_CPU = "stepsize.request.cpu"
     REQUEST_MEMORY = "stepsize.request.memory"
@@ -74,6 +76,19 @@ class Origin:
     SCHEDULE = "schedule"
     EVENT = "event"
     UPSTREAM_RUN = "upstream run"
+
+
+class Platform:
+    """What runs an attempt and gives it what it asks for: values of `Attr.TARGET`."""
+
+    KUBERNETES = "kubernetes"
+    BATCH = "batch"
+    """AWS Batch on EC2."""
+    FARGATE = "fargate"
+    SLURM = "slurm"
+    GCP_BATCH = "gcp-batch"
+    LOCAL = "local"
+    """The machine of whoever started it: nothing was given out by request."""
 
 
 THREAD_VARIABLES = (
@@ -155,6 +170,7 @@ class Identity(NamedTuple):
     user: str | None = None
     code_version: str | None = None
     run_origin: str | None = None
+    target: str | None = None
     request: Request = Request()
     annotations: Mapping[str, AttributeValue] = _NOTHING
     resource: Mapping[str, AttributeValue] = _NOTHING
@@ -197,6 +213,7 @@ class Identity(NamedTuple):
             (Attr.USER, self.user),
             (Attr.CODE_VERSION, self.code_version),
             (Attr.RUN_ORIGIN, self.run_origin),
+            (Attr.TARGET, self.target),
         )
         return {
             Attr.FLOW: self.flow,

@@ -224,6 +224,7 @@ TASK_COLUMNS: tuple[Column, ...] = (
     Column("requested_gpu", "DOUBLE", "GPUs asked for."),
     Column("requested_disk_bytes", "BIGINT", "Disk asked for."),
     Column("requested_timeout_s", "DOUBLE", "Time that the attempt was given, where that is known."),
+    Column("target", "VARCHAR", "What ran it and gave it its resources, where that is known; see docs/targets.md."),
     Column("project", "VARCHAR", "Project."),
     Column("branch", "VARCHAR", "Branch of the project."),
     Column("user", "VARCHAR", "Who ran it."),

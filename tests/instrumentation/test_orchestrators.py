@@ -34,7 +34,7 @@ ARGO_TEMPLATE = {
 ROWS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "Metaflow": (
         {"MF_PATHSPEC": "TrainFlow/argo-train-x7/fit/t-1", "MF_ATTEMPT": "2"},
-        {"flow": "TrainFlow", "run": "argo-train-x7", "step": "fit", "task": "t-1", "attempt": 2},
+        {"flow": "TrainFlow", "run": "argo-train-x7", "step": "fit", "task": "t-1", "attempt": 2, "target": None},
     ),
     "Airflow": (
         {
@@ -84,11 +84,12 @@ ROWS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
             "project": "shop",
             "branch": "production",
             "code_version": "v7",
+            "target": "kubernetes",
         },
     ),
     "Kubeflow": (
         {"KFP_POD_NAME": "etl-bcd45-17", "KFP_RUN_ID": "8c1d", "ARGO_NODE_ID": "etl-bcd45-17"},
-        {"flow": "etl", "run": "8c1d", "task": "etl-bcd45-17"},
+        {"flow": "etl", "run": "8c1d", "task": "etl-bcd45-17", "target": "kubernetes"},
     ),
     "Argo": (
         {"ARGO_NODE_ID": "nightly-x7k2p-3141592653", "ARGO_TEMPLATE": json.dumps(ARGO_TEMPLATE)},
@@ -98,6 +99,7 @@ ROWS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
             "step": "train",
             "task": "nightly-x7k2p-3141592653",
             "request": Request(cpu=1.5, memory_bytes=2 * GIB, gpu=1.0),
+            "target": "kubernetes",
         },
     ),
     "Nextflow": (
@@ -110,8 +112,9 @@ ROWS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
             "AWS_BATCH_JQ_NAME": "spot",
             "AWS_BATCH_JOB_ATTEMPT": "3",
             "AWS_BATCH_JOB_ARRAY_INDEX": "7",
+            "AWS_EXECUTION_ENV": "AWS_ECS_EC2",
         },
-        {"flow": "spot", "run": "9f-1", "task": "9f-1:7", "attempt": 2, "item": "7"},
+        {"flow": "spot", "run": "9f-1", "task": "9f-1:7", "attempt": 2, "item": "7", "target": "batch"},
     ),
     "SLURM": (
         {
@@ -134,6 +137,7 @@ ROWS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
             "item": "3",
             "user": "ada",
             "request": Request(cpu=4.0, memory_bytes=8 * GIB, gpu=2.0),
+            "target": "slurm",
         },
     ),
     "GitHub Actions": (

@@ -29,6 +29,7 @@ _ARGO_EVENT = "METAFLOW_ARGO_EVENT_PAYLOAD_"
 def describe(flow: Any, run_id: str, step_name: str, task_id: str, attempt: int, decorators: Iterable[Any]) -> Identity:
     """The attempt that this process is; ``decorators`` are the step's."""
     from stepsize.identity import Identity  # noqa: PLC0415 - absent in isolated interpreters
+    from stepsize.instrumentation.orchestrators.platforms import of_metaflow  # noqa: PLC0415 - as above
 
     production = current.get("is_production")
     return Identity(
@@ -44,6 +45,7 @@ def describe(flow: Any, run_id: str, step_name: str, task_id: str, attempt: int,
         user=os.environ.get("METAFLOW_OWNER") or current.get("username"),
         code_version=_code_version(flow),
         run_origin=_origin(flow),
+        target=of_metaflow(os.environ.get, flow.name, step_name),
         request=requested(decorators, os.environ),
     )
 
