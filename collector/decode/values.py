@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 
 def any_value(value: Any) -> Any:
@@ -43,6 +43,6 @@ def json_number(value: float) -> float | str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def json_text(values: Mapping[str, Any] | list[Any]) -> str:
+def json_text(values: Any) -> str:
     """Compact JSON."""
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

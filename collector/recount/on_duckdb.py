@@ -24,9 +24,17 @@ if TYPE_CHECKING:
     from stepsize.collector.recount.rows import Rules
     from stepsize.collector.recount.sources import StoredPoints
 
-# Spark's `$['name']` as DuckDB's `$."name"`: a name may hold dots.
-_JSON_MACRO = """
-CREATE MACRO get_json_object(text, path) AS json_extract_string(text, '$."' || path[4:-3] || '"')
+# Spark's `$['name']` as DuckDB's `$."name"`: a name may hold dots. What is no JSON says nothing, as in Spark.
+_JSON_MACROS = r"""
+CREATE MACRO get_json_object(text, path) AS TRY(json_extract_string(text, '$."' || path[4:-3] || '"'));
+CREATE MACRO json_members(text, prefix) AS list_transform(
+    list_filter(TRY(json_keys(text)), lambda name: starts_with(name, prefix)),
+    lambda name: {
+        'name': name[length(prefix) + 1:],
+        'quoted': CAST(to_json(name[length(prefix) + 1:]) AS VARCHAR),
+        'value': CAST(json_extract(text, '/' || replace(replace(name, '~', '~0'), '/', '~1')) AS VARCHAR)
+    }
+)
 """
 
 
@@ -48,7 +56,7 @@ class DuckDBEngine:
 
 
 def _evaluated(connection: duckdb.DuckDBPyConnection, points: StoredPoints, rules: Rules) -> Iterator[pa.RecordBatch]:
-    connection.execute(_JSON_MACRO)
+    connection.execute(_JSON_MACROS)
     if points.rows is not None:
         connection.register(POINTS, points.rows)
     else:

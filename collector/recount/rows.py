@@ -67,12 +67,13 @@ def plan(rules: Rules) -> Plan:
     chosen = points.filter(points.metric.isin((*weighed.WEIGHED, *counted.LAST)), points.value.notnull())
     samples = whose.with_deployment(chosen, dispute, "attributes")
     samples = keep("samples", samples.select(*KEY, "metric", "attributes", "time", "value"))
+    said = keep("said", whose.objects(sources))
     heard = keep("heard", counted.times(series))
     cores = keep("cores", weighed.cores(samples, heard))
     parts = {
         "described": whose.described(sources),
-        "annotations": whose.notes(sources),
-        "thread_limits": whose.thread_limits(sources),
+        "annotations": whose.notes(said),
+        "thread_limits": whose.thread_limits(said),
         "sums": counted.sums(series, heard),
         "levels": counted.levels(series),
         "peaks": counted.peaks(series),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import ibis
+import ibis.expr.datatypes as dt
 
 from stepsize import model
 from stepsize.collector.rollup.bounds import MOST
@@ -43,12 +44,29 @@ COLUMNS = {
 
 NAMES = ("flow", "run", "step", "task", "attempt")
 """What every point of an attempt says of it."""
+MEMBER = ("name", "quoted", "value")
 HOST_METRICS = (model.SYSTEM_CPU_LOGICAL_COUNT.name, model.SYSTEM_MEMORY_LIMIT.name)
 
 
 @ibis.udf.scalar.builtin(name="get_json_object")  # type: ignore[untyped-decorator] # ibis has no types
 def _get_json_object(text: str, path: str) -> str:  # type: ignore[empty-body] # the engines have one
     """A member of a JSON object as text; Spark has it, and other engines are given it under this name."""
+
+
+@ibis.udf.scalar.builtin(
+    name="json_members", signature=((dt.string, dt.string), dt.Array(dt.Struct(dict.fromkeys(MEMBER, dt.string))))
+)
+def _json_members(text, prefix):  # type: ignore[no-untyped-def] # the signature is above
+    """Members of a JSON object whose names begin with a prefix; engines are given it under this name."""
+
+
+def members(text: ibis.Value, prefix: str) -> ibis.Value:
+    """What JSON ``text`` of attributes says under names with a ``prefix``: an array of structs.
+
+    Each has the ``name`` behind the prefix, the same ``quoted`` as JSON has it, and the ``value`` as JSON. The engines'
+    parsers find them: attributes may be long and nested, on which Java's regular expressions overflow their stack.
+    """
+    return _json_members(text, prefix)
 
 
 def said(text: ibis.Value, attribute: str) -> ibis.Value:

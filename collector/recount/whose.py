@@ -15,7 +15,7 @@ import re
 import ibis
 
 from stepsize import model
-from stepsize.collector.recount.stored import NAMES, said
+from stepsize.collector.recount.stored import MEMBER, NAMES, members, said
 from stepsize.collector.rollup.attempt import ENVIRONMENT
 from stepsize.collector.rollup.bounds import MOST
 from stepsize.collector.rollup.describe import FLAGS, NUMBERS, TEXTS
@@ -24,21 +24,12 @@ from stepsize.model import Attr
 
 _TELLING = (Attr.PROJECT, Attr.BRANCH, Attr.USER, *ENVIRONMENT)
 KEY = (*NAMES, "deployment")
-_STRING = r'"(?:[^"\\]|\\.)*"'
-_VALUE = rf"(?:{_STRING}|\[[^\]]*\]|\{{[^}}]*\}}|[^,}}\]]+)"
-# A quote inside a text has a backslash before it: a quote after a comma or brace begins a name.
-_NOTES = rf'[{{,]"{re.escape(Attr.ANNOTATION_PREFIX)}((?:[^"\\]|\\.)*":{_VALUE})'
-_THREADS = rf'[{{,]"{re.escape(Attr.ENVIRONMENT_PREFIX)}((?:{"|".join(THREAD_VARIABLES)})":{_STRING})'
 _NAMING = "|".join(map(re.escape, (*_TELLING, *TEXTS, *NUMBERS, *FLAGS)))
 _BEGINNING = "|".join(map(re.escape, (Attr.ANNOTATION_PREFIX, Attr.ENVIRONMENT_PREFIX)))
+# A quote inside a text has a backslash before it: a quote after a comma or brace begins a name.
 _SAYING = rf'[{{,]"(?:{_BEGINNING}|(?:{_NAMING})":)'
 _ABOVE_ALL_TIMES = 2**62
 _MOST_WHOLE = 2**63 - 1024
-
-
-@ibis.udf.scalar.builtin(name="regexp_extract_all")  # type: ignore[untyped-decorator] # ibis has no types
-def _matches(text: str, pattern: str, group: int) -> list[str]:  # type: ignore[empty-body] # the engines have one
-    """What the group of each match holds; DuckDB and Spark have it under this name."""
 
 
 def sources(series: ibis.Table) -> ibis.Table:
@@ -78,24 +69,45 @@ def described(found: ibis.Table) -> ibis.Table:
     return rows.mutate(cloud_vendor=rows.cloud_vendor.substitute(dict(model.CLOUD_VENDORS)))
 
 
+def objects(found: ibis.Table) -> ibis.Table:
+    """By `KEY` what was said with its ``order``: ``notes`` and ``limits``, arrays as `stored.members` gives them.
+
+    To be a stage: Spark takes apart no array that a function of its session gives in the same query.
+    """
+    each = _attributes(found)
+    notes, limits = Attr.ANNOTATION_PREFIX, Attr.ENVIRONMENT_PREFIX
+    each = each.filter(each.text.contains(f'"{notes}') | each.text.contains(f'"{limits}'))
+    return each.select(*KEY, "order", notes=members(each.text, notes), limits=members(each.text, limits))
+
+
 def notes(found: ibis.Table) -> ibis.Table:
-    """By `KEY` the ``annotations`` as a JSON object: of each the newest."""
-    return _object(found, "annotations", _NOTES)
+    """Of :func:`objects`, by `KEY` the ``annotations`` as a JSON object: of each the newest."""
+    return _object(_members(found, "notes"), "annotations")
 
 
 def thread_limits(found: ibis.Table) -> ibis.Table:
-    """By `KEY` the ``thread_limits`` as a JSON object: of each the newest."""
-    return _object(found, "thread_limits", _THREADS)
+    """Of :func:`objects`, by `KEY` the ``thread_limits`` as a JSON object of texts: of each the newest."""
+    limits = _members(found, "limits")
+    limits = limits.filter(
+        limits.name.isin(THREAD_VARIABLES), ~limits.value[0].isin(("[", "{")), limits.value != "null"
+    )
+    as_text = ibis.literal('"') + limits.value + ibis.literal('"')
+    value = ibis.ifelse(limits.value.startswith('"'), limits.value, as_text)
+    return _object(limits.mutate(value=value), "thread_limits")
 
 
-def _object(found: ibis.Table, column: str, pattern: str) -> ibis.Table:
-    """A JSON object of the members that ``pattern`` finds: ``name":value``, without the first quote."""
-    each = _attributes(found)
-    parts = each.select(*KEY, "order", part=_matches(each.text, pattern, 1).unnest())
-    parts = parts.mutate(name=parts.part.re_extract(r'^((?:[^"\\]|\\.)*)"', 1))
-    newest = parts.group_by(*KEY, "name").agg(part=parts.part.argmax(parts.order))
-    whole = newest.group_by(*KEY).agg(parts=newest.part.collect())
-    return whole.select(*KEY, **{column: ibis.literal('{"') + ibis.literal(',"').join(whole.parts.sort()) + "}"})
+def _members(found: ibis.Table, column: str) -> ibis.Table:
+    """By `KEY` the ``name``, ``quoted`` and ``value`` of each member of the arrays in a column, with its ``order``."""
+    parts = found.select(*KEY, "order", part=found[column].unnest())
+    return parts.select(*KEY, "order", **{field: parts.part[field] for field in MEMBER})
+
+
+def _object(each: ibis.Table, column: str) -> ibis.Table:
+    """By `KEY` a JSON object: of each member the newest value."""
+    member = each.quoted + ibis.literal(":") + each.value
+    newest = each.group_by(*KEY, "name").agg(member=member.argmax(each.order))
+    whole = newest.group_by(*KEY).agg(members=newest.member.collect())
+    return whole.select(*KEY, **{column: ibis.literal("{") + ibis.literal(",").join(whole.members.sort()) + "}"})
 
 
 def _attributes(found: ibis.Table) -> ibis.Table:

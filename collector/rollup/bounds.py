@@ -50,7 +50,7 @@ EARLIEST_NS = 946_684_800 * 10**9
 
 def figure(name: str, value: object) -> float | None:
     """What an attribute says, as a number; None where it is none, or cannot be true."""
-    if not isinstance(value, (int, float, str)):
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
         number = float(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stepsize import model
+from stepsize.collector.decode.values import json_text
 from stepsize.collector.rollup.bounds import figure
 from stepsize.identity import THREAD_VARIABLES
 from stepsize.model import Attr
@@ -40,6 +41,8 @@ FLAGS: Mapping[str, str] = {
     Attr.HOST_SPOT: "instance_spot",
     Attr.HOST_DEDICATED: "instance_dedicated",
 }
+_TRUTH: Mapping[str, bool] = {"true": True, "false": False}
+"""Flags by their text: what comes from `OTEL_RESOURCE_ATTRIBUTES` is always text."""
 _THREADS: Mapping[str, str] = {Attr.ENVIRONMENT_PREFIX + name: name for name in THREAD_VARIABLES}
 _NAMES = frozenset((*TEXTS, *NUMBERS, *FLAGS))
 
@@ -53,16 +56,17 @@ def describe(described: dict[str, Any], attributes: Mapping[str, Any]) -> None:
     """Add what ``attributes`` say to the columns that are known."""
     for name, column in TEXTS.items():
         if (text := attributes.get(name)) is not None:
-            described[column] = str(text)
+            described[column] = _text(text)
     if "cloud_vendor" in described:  # as the catalogue has it, so that prices can be found
         described["cloud_vendor"] = model.CLOUD_VENDORS.get(described["cloud_vendor"], described["cloud_vendor"])
     for name, column in NUMBERS.items():
         if (number := figure(name, attributes.get(name))) is not None:
             described[column] = round(number) if column.endswith("_bytes") else number
     for name, column in FLAGS.items():
-        if isinstance(flag := attributes.get(name), bool):
+        if (flag := _TRUTH.get(_text(attributes.get(name)))) is not None:
             described[column] = flag
-    threads = {column: str(attributes[name]) for name, column in _THREADS.items() if name in attributes}
+    threads = {column: attributes[name] for name, column in _THREADS.items() if name in attributes}
+    threads = {column: _text(count) for column, count in threads.items() if isinstance(count, (str, int, float))}
     if threads:
         described["thread_limits"] = {**described.get("thread_limits", {}), **threads}
     notes = {
@@ -72,3 +76,8 @@ def describe(described: dict[str, Any], attributes: Mapping[str, Any]) -> None:
     }
     if notes:
         described["annotations"] = {**described.get("annotations", {}), **notes}
+
+
+def _text(value: Any) -> str:
+    """An attribute as text: what is none as JSON has it, which is how the exact points keep it."""
+    return value if isinstance(value, str) else json_text(value)

@@ -8,6 +8,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from stepsize.collector.sink.sink import Sink
+from stepsize.model import Attr
 from stepsize.store.lake import Lake
 from stepsize.store.writer import LakeWriter
 from tests.collector.otlp import SECOND, RequestBuilder, cpu_samples
@@ -23,6 +24,17 @@ _ODD: dict[str, Any] = {
     "list": [1, "x,y"],
     "flag": True,
     "none": None,
+    "nested": [[1, "]"], {"a": {"b~/": ["}"]}}],
+    "long": '"' * 20_000,
+}
+_SAID_ODDLY: dict[str, Any] = {
+    "stepsize.host.spot": "true",  # as what comes from OTEL_RESOURCE_ATTRIBUTES
+    "stepsize.request.gpu": True,
+    "host.type": [1, "x"],
+    f"{Attr.ENVIRONMENT_PREFIX}OMP_NUM_THREADS": 4,
+    f"{Attr.ENVIRONMENT_PREFIX}MKL_NUM_THREADS": "2,1",
+    f"{Attr.ENVIRONMENT_PREFIX}RAYON_NUM_THREADS": [1],
+    f"{Attr.ENVIRONMENT_PREFIX}HOME": "/home/ada",
 }
 
 
@@ -105,6 +117,7 @@ def _told() -> list[RequestBuilder]:
     by_point = attempt("by-point").gauge("stepsize.task.cpu.usage", [(T0, 1.0)], stepsize__annotation__rows=7)
     return [
         cpu(attempt("odd", **notes, **{"stepsize.user": 'o"brien\\, é', "stepsize.request.cpu": "0.5"}), 1.0),
+        cpu(attempt("oddly", **_SAID_ODDLY), 1.0),
         cpu(late, 1.0),
         later.gauge("stepsize.task.memory.usage", [(T0 + 9 * SECOND, MIB)]),
         cpu(attempt("twice", **{"stepsize.branch": "prod"}), 1.0, 2.0),
