@@ -6,7 +6,7 @@
         FROM seen
         WHERE outcome IS NOT NULL
     )
-    WHERE isfinite(bucket.value) AND bucket.value >= 0
+    WHERE isfinite(bucket.value) AND bucket.value >= 0 AND bucket.key BETWEEN -128 AND 192 -- as CPU_BUCKET_MIN and _MAX
     GROUP BY ALL
 ),
 histograms AS (

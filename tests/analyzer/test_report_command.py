@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stepsize.analyzer import formats
+from stepsize.model import cpu_bucket
 from stepsize.testing import write_tasks
 from tests.analyzer.rows import row
 from tests.places import short_directory
@@ -104,6 +106,26 @@ def test_format_wins_over_the_suffix(measured: Place) -> None:
     """Whoever says both means the format."""
     assert measured.report("--out", "r.txt", "--format", "csv").returncode == 0
     assert (measured.home / "r.txt").read_text().startswith("flow,step,")
+
+
+def test_a_budget_for_cores_takes_the_place_of_the_price_of_waiting(place: Place) -> None:
+    """In every format, with the run time on them; a policy with a rule of its own takes none."""
+    half = {"cpu_histogram": {cpu_bucket(1.0): 30.0, cpu_bucket(8.0): 30.0}, "cpu_seconds": 270.0, "cpu_max": 8.0}
+    write_tasks(place.data, [row(task=str(n), requested_cpu=8.0, **half) for n in range(3)])
+    cores = {
+        budget: json.loads(place.report("--cpu-budget", budget, "--format", "json").stdout)[0]["recommended"]["cpu"]
+        for budget in ("1", "1.2", "4")
+    }
+    assert cores == {"1": 1, "1.2": 2, "4": 8}
+    for chosen in formats.FORMATS:
+        shown = place.report("--cpu-budget", "1.2", "--format", chosen).stdout
+        text = " ".join(shown.split())
+        assert "On 2 cores a task takes about 2.5 min" in text, chosen
+        assert "the budget is 1.2" in text, chosen
+    refused = place.report("--cpu-budget", "2", "--policy", "resource-tracker")
+    assert refused.returncode == 2
+    assert "resource-tracker has a rule of its own for cores" in refused.stderr
+    assert place.report("--cpu-budget", "0.5").returncode == 2
 
 
 def test_the_policy_can_be_chosen(measured: Place) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from stepsize.analyzer.sizing.cpu import reasons
 from stepsize.analyzer.sizing.cpu.amdahl import fit
-from stepsize.analyzer.sizing.cpu.cost import choose
+from stepsize.analyzer.sizing.cpu.cost import cheapest, choose
 from stepsize.analyzer.sizing.cpu.limits import limits, unthrottled
 from stepsize.analyzer.sizing.cpu.run_time import ByUse, Profile
 from stepsize.analyzer.sizing.cpu.settings import SAFE
@@ -61,22 +61,26 @@ def advise(evidence: StepEvidence, settings: CpuSettings = SAFE) -> Advice:
 def size(evidence: StepEvidence, settings: CpuSettings = SAFE) -> CpuSizing:
     """As :func:`advise`, with the run times that are expected."""
     newest = evidence.newest
-    requested = newest.requested_cpu if newest else None
+    requested = (newest.requested_cpu or None) if newest else None
     run_time = run_time_of(evidence)
     held = limits(evidence)
     if run_time is None:
         advice = _without_use(evidence, requested)
         kept = requested if advice.value is None else advice.value
         return CpuSizing(advice=advice, cores=kept, throttled_share=held.throttled_share)
-    best = choose(run_time, _candidates(run_time, requested), settings)
+    candidates = _candidates(run_time, requested)
+    best = choose(run_time, candidates, settings)
     cores, why_held = _kept(evidence, best, requested, held)
     # Where a request stays though more seemed to be used, the difference is no more than measuring may add.
     worked = cores if why_held else best
     typical_s = _typical_s(evidence)
     said = (
-        *reasons.used(cores_used(evidence, reasons.SHOWN), cores, run_time),
+        *reasons.used(cores_used(evidence, reasons.SHOWN), cores, run_time, held),
         *((why_held,) if why_held else reasons.limited(held, cores, requested)),
         *(reasons.expected(run_time, worked, requested, typical_s, settings) if why_held or worked == cores else ()),
+        *(reasons.budgeted(run_time, best, cheapest(run_time, candidates), settings) if best == cores else ()),
+        *reasons.apart(evidence, cores, run_time),
+        *reasons.newest_code(evidence, cores, held),
         *thread_reasons(evidence, held, cores, requested),
     )
     times = run_time.stretch(worked)

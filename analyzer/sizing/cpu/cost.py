@@ -34,6 +34,12 @@ def cost(run_time: RunTime, cores: float, settings: CpuSettings) -> float:
     return core_time(run_time, cores) + settings.waiting_cores * run_time.held_back(cores)
 
 
+def cheapest(run_time: RunTime, candidates: Iterable[float]) -> float:
+    """That of ``candidates`` with the least core time; of equals the fewest cores."""
+    numbers = sorted(candidates)
+    return _lowest(numbers, [core_time(run_time, cores) for cores in numbers])
+
+
 def choose(run_time: RunTime, candidates: Iterable[float], settings: CpuSettings) -> float:
     """The best of ``candidates``, of which there is at least one; of equals the fewest cores."""
     numbers = sorted(candidates)

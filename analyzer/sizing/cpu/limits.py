@@ -131,9 +131,9 @@ def _ends_at(attempt: Attempt, cores: float) -> bool:
 
 
 def _saturated_share(evidence: StepEvidence, had: float | None) -> float:
-    """Of the run time of the attempts that had the most: only their use can have come near to it."""
+    """Of the run time of the attempts that are not known to have had fewer: only their use can have come near to it."""
     if had is None:
         return 0.0
-    run_s = math.fsum(a.duration_s or 0.0 for a in evidence.ended if (available(a) or (None,))[0] == had)
+    run_s = math.fsum(a.duration_s or 0.0 for a in evidence.ended if (available(a) or (had,))[0] >= had)
     near_s = math.fsum(level.seconds for level in sampled(evidence) if level.cores >= NEAR * had)
     return min(1.0, near_s / run_s) if run_s > 0 else 0.0

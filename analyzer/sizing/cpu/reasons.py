@@ -8,17 +8,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.sizing.cpu.amdahl import Amdahl
+from stepsize.analyzer.sizing.cpu.cost import core_time
+from stepsize.analyzer.sizing.cpu.use import mean_cores
+from stepsize.analyzer.sizing.restraint import TASKS_TO_FALL
 from stepsize.analyzer.sizing.rounding import covers, whole_cores
 
 if TYPE_CHECKING:
     from stepsize.analyzer.sizing.cpu.limits import Limits
     from stepsize.analyzer.sizing.cpu.run_time import RunTime
     from stepsize.analyzer.sizing.cpu.settings import CpuSettings
+    from stepsize.analyzer.usage import StepEvidence
 
 SHOWN = 0.95
 """The share of the time for which the cores are named that were enough."""
 WORTH_SAYING = 0.01
 """Run times that differ by less are said to be the same."""
+APART = 1.25
+"""A task is named whose run time grows by so many times more than that of all."""
+FAR = 2.0
+"""Advice of so many times what the newest code used is pointed out."""
 _HARDLY = 0.1
 _END = {
     "host": "of the host's {had:g} cores",
@@ -28,15 +36,17 @@ _END = {
 _MINUTE_S, _HOUR_S = 60, 3600
 
 
-def used(enough: float | None, cores: float, run_time: RunTime) -> tuple[str, ...]:
+def used(enough: float | None, cores: float, run_time: RunTime, held: Limits) -> tuple[str, ...]:
     """What was enough nearly always, and where a reader would wonder, why fewer or more are asked for."""
     if enough is None:
         return ()
     shown = round(enough, 1 if enough >= 10 else 2)
     said = f"{shown:g} {'core was' if shown == 1 else 'cores were'} enough for {SHOWN:.0%} of the time."
-    if enough < _HARDLY:
+    if held.is_throttled:  # what it used then is what the quota left of it
+        said = f"It used no more than {_cores(shown)} for {SHOWN:.0%} of the time."
+    elif enough < _HARDLY:
         said = "CPU was hardly used."
-    if shown > cores and covers(cores, enough):
+    if shown > cores and covers(cores, enough) and not run_time.held_back(cores):
         return (said, f"What is above {cores:g} is no more than measuring may add.")
     fewer = float(whole_cores(enough))
     short = run_time.held_back(fewer) / run_time.stretch(fewer) if fewer < cores else 0.0
@@ -74,16 +84,63 @@ def expected(
     then = run_time.stretch(cores)
     said = [f"On {_cores(cores)} a task takes about {duration(typical_s * then)}"]
     if isinstance(run_time, Amdahl):
-        tried = " and ".join(f"{each:g}" for each in run_time.tried)
+        *first, last = (f"{each:g}" for each in run_time.tried)
+        tried = f"; by the tasks that ran on {', '.join(first)} and {last} cores, "
         share = run_time.serial_s / (run_time.serial_s + run_time.parallel_s)
-        said.append(f"; by the tasks that ran on {tried} cores, no core shortens {share:.0%} of what it takes on one")
+        stays = (
+            f"no core shortens {share:.0%} of what it takes on one"
+            if share >= WORTH_SAYING
+            else "all of it is spread over them"
+        )
+        said.append(tried + stays)
     else:
         said.append(", as it did" if abs(then - 1) < WORTH_SAYING else f"; it took {duration(typical_s)} as measured")
     if requested and abs(run_time.stretch(requested) - then) >= WORTH_SAYING:
         said.append(f"; held to the {requested:g} asked for, about {duration(typical_s * run_time.stretch(requested))}")
-    if cores + 1 <= run_time.most and run_time.stretch(cores + 1) < then * (1 - WORTH_SAYING):
+    if run_time.stretch(max(cores, run_time.most)) < then * (1 - WORTH_SAYING):
         said.append(f". More would shorten that for more than it is worth: {_worth(settings)}")
     return ("".join(said) + ".",)
+
+
+def apart(evidence: StepEvidence, cores: float, run_time: RunTime) -> tuple[str, ...]:
+    """The few tasks that these cores slow down by more than the rest: who waits for all tasks waits for these."""
+    if isinstance(run_time, Amdahl):  # its run times are those on the cores that each task had
+        return ()
+    means = {a.task_key: mean for a in evidence.succeeded if (mean := mean_cores(a)) is not None}
+    longer = [mean / cores for mean in means.values() if mean > cores * APART]
+    if not longer or max(longer) <= APART * max(1.0, run_time.stretch(cores)):
+        return ()
+    of, most, times = f"of {len(means):,} tasks would take", f"{max(longer) * cores:.3g}", f"{round(max(longer), 1):g}"
+    if len(longer) == 1:
+        return (f"1 {of} at least {times} times as long: it kept {most} cores busy.",)
+    some = f"{len(longer):,} {of} over {APART:g} times as long"
+    return (f"{some}, the busiest at least {times} times: they kept up to {most} cores busy.",)
+
+
+def newest_code(evidence: StepEvidence, cores: float, held: Limits) -> tuple[str, ...]:
+    """That the newest version of the code needs far less than the advice, which stands on older ones too."""
+    newest = evidence.newest
+    if newest is None or newest.code_version is None or held.is_throttled:
+        return ()
+    since = [a for a in evidence.succeeded if a.code_version == newest.code_version and a.cpu_max is not None]
+    tasks = len({a.task_key for a in since})
+    most = float(whole_cores(max((a.cpu_max or 0.0 for a in since), default=0.0)))
+    if tasks < TASKS_TO_FALL or len(since) == len(evidence.succeeded) or most * FAR > cores:
+        return ()
+    older = "Its older code counts here too: `stepsize report` with --since or --runs leaves it out."
+    return (f"The {tasks:,} tasks of its newest code used no more than {_cores(most)}. {older}",)
+
+
+def budgeted(run_time: RunTime, cores: float, cheapest: float, settings: CpuSettings) -> tuple[str, ...]:
+    """What the cores cost beside those that cost least, where a budget decides; empty where none does."""
+    if settings.budget is None:
+        return ()
+    if cores == cheapest:
+        return (f"{_cores(cores)} {'costs' if cores == 1 else 'cost'} least core time.",)
+    times = core_time(run_time, cores) / core_time(run_time, cheapest)
+    return (
+        f"That is {times:.2f} times the core time of {_cores(cheapest)}, the least; the budget is {settings.budget:g}.",
+    )
 
 
 def duration(seconds: float) -> str:

@@ -27,7 +27,7 @@ class CpuSettings:
             most so many times that of the cheapest one.
 
     Raises:
-        UsageError: a price that is negative or not finite, a budget below one.
+        UsageError: a price that is negative or not finite, a budget below one or not finite.
     """
 
     name: str
@@ -37,8 +37,8 @@ class CpuSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.waiting_cores < math.inf:
             raise UsageError(f"the price of waiting is {self.waiting_cores:g} cores; it must be 0 or more")
-        if self.budget is not None and not self.budget >= 1:
-            raise UsageError(f"a budget of {self.budget:g} times the cheapest buys nothing; it must be 1 or more")
+        if self.budget is not None and not 1 <= self.budget < math.inf:
+            raise UsageError(f"a budget of {self.budget:g} times the cheapest; it must be 1 or more, and finite")
 
 
 CHEAP = CpuSettings(name="cheap", waiting_cores=4.0)

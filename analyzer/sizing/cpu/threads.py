@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from stepsize.analyzer.sizing.cpu.limits import NEAR
 from stepsize.analyzer.sizing.rounding import covers
+from stepsize.identity import THREAD_VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 FIRST = "OMP_NUM_THREADS"
 """What most numeric libraries read, and so the one to set where none is."""
 
-_DIGITS = 7
+_AT_MOST = {"OMP_THREAD_LIMIT": "OMP_NUM_THREADS", "NUMEXPR_MAX_THREADS": "NUMEXPR_NUM_THREADS"}
+"""Variables that start no thread themselves, by those whose threads they bound."""
+_DIGITS = 64
 
 
 def thread_reasons(evidence: StepEvidence, held: Limits, cores: float, requested: float | None) -> tuple[str, ...]:
@@ -39,9 +42,11 @@ def thread_reasons(evidence: StepEvidence, held: Limits, cores: float, requested
         reasons.append(f"{_listed(large)} {starts} more threads than {threads}: set {_them(large)} to {threads}.")
     small = {name: count for name, count in pools.items() if NEAR * count <= used <= count / NEAR}
     if requested and small and (most := max(small.values())) < requested:
+        was, has = "was" if most == 1 else "were", "has" if len(small) == 1 else "have"
         reasons.append(
-            f"No more than {most} of the {requested:g} cores asked for were used, and {_listed(small)} has it so: "
-            f"ask for {most}, or set {_them(small)} to {math.ceil(requested)}."
+            f"No more than {most} of the {requested:g} cores asked for {was} used, as many as {_listed(small)} {has} "
+            f"libraries start threads: ask for {threads if cores < requested else 'fewer'}, or set "
+            f"{_them(small)} to {math.ceil(requested)}."
         )
     if crowded and not pools and held.host_cpus and held.host_cpus > threads:
         reasons.append(
@@ -69,8 +74,17 @@ def _counts(settings: str) -> dict[str, int]:
     counts = {}
     for name, value in sorted(found.items()) if isinstance(found, dict) else ():
         first = str(value).partition(",")[0].strip()
-        if first.isdecimal() and len(first) < _DIGITS and int(first) > 0:
+        if (
+            name in THREAD_VARIABLES
+            and first.isdecimal()
+            and first.isascii()
+            and len(first) < _DIGITS
+            and int(first) > 0
+        ):
             counts[name] = int(first)
+    for most, threads in _AT_MOST.items():
+        if most in counts and threads in counts:  # of the two the lower one holds
+            counts.pop(most if counts[most] >= counts[threads] else threads)
     return counts
 
 

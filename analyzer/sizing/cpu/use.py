@@ -76,6 +76,12 @@ def cores_used(evidence: StepEvidence, quantile: float) -> float | None:
     return max(known) if known else None
 
 
+def mean_cores(attempt: Attempt) -> float | None:
+    """Cores in use by CPU time; None where it is not known, or over in a moment."""
+    known = attempt.cpu_seconds is not None and (attempt.duration_s or 0.0) >= SHORTEST_RUN_S
+    return _mean([attempt]) if known else None
+
+
 def _with_times(evidence: StepEvidence) -> list[Attempt]:
     return [a for a in evidence.ended if a.cpu_seconds is not None and a.duration_s]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from stepsize.analyzer import formats, report
 from stepsize.analyzer.matching import Catalog
 from stepsize.analyzer.sizing import policy as policies
 from stepsize.analyzer.sizing import targets
+from stepsize.analyzer.sizing.least_cost import LeastCostPolicy
 from stepsize.analyzer.usage import Query
 from stepsize.commands.settle import settle
 from stepsize.errors import UsageError
@@ -57,6 +59,13 @@ _MEMORY_BYTES = 1 << 30
     metavar="NAME",
     help=f"Also say what to write for the platform that runs the steps: {', '.join(targets.TARGETS)}.",
 )
+@click.option(
+    "--cpu-budget",
+    type=click.FloatRange(min=1),
+    metavar="TIMES",
+    help="Rather than what waiting costs: the fastest cores for at most so many times the core time of the cheapest "
+    "(1: the cheapest).",
+)
 @click.option("--branch", metavar="GLOB", help="Only this branch of a project (prod, user.ann, test.*).")
 @click.option("--origin", metavar="NAME", help="Only runs of this origin: adhoc, schedule, event, upstream run.")
 @click.option(
@@ -83,6 +92,7 @@ def command(
     runs: int | None,
     policy_name: str,
     target_name: str | None,
+    cpu_budget: float | None,
     branch: str | None,
     origin: str | None,
     data: str | None,
@@ -96,7 +106,7 @@ def command(
     if since is not None and runs is not None:
         raise UsageError("--since and --runs exclude each other; give one")
     query = _query(target, since, runs, branch, origin)
-    policy = policies.load(policy_name)
+    policy = _within(policies.load(policy_name), cpu_budget)
     platform = None if target_name is None else targets.named(target_name)
     chosen = format_name or (formats.format_of(out) if out else formats.DEFAULT_FORMAT)
     with _lake(data) as connection, Catalog.open() as catalog:
@@ -106,6 +116,15 @@ def command(
     else:
         _write(out, formats.render(reports, chosen))
         click.echo(f"Report written to {out}", err=True)
+
+
+def _within(policy: policies.Policy, cpu_budget: float | None) -> policies.Policy:
+    """The policy with a budget for cores in place of a price of waiting."""
+    if cpu_budget is None:
+        return policy
+    if not isinstance(policy, LeastCostPolicy):
+        raise UsageError(f"--cpu-budget: {policy.name} has a rule of its own for cores; leave out one of the two")
+    return replace(policy, waiting=replace(policy.waiting, budget=cpu_budget))
 
 
 def _lake(data: str | None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:

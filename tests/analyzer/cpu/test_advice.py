@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepsize.analyzer.sizing.cpu import advise, cores_used, size
-from stepsize.analyzer.usage import Query, StepEvidence, histories
+from stepsize.analyzer.usage import CpuBucket, Query, StepEvidence, histories
+from stepsize.model import Outcome
 from stepsize.testing import write_tasks
 from tests.analyzer.cpu.steps import step
 from tests.analyzer.rows import attempt, evidence, row
@@ -75,8 +77,18 @@ def test_threads_are_whole_where_cores_are_not() -> None:
 
 def test_threads_that_leave_cores_idle_are_pointed_out() -> None:
     """Four threads of eight cores asked for."""
-    expected = "OMP_NUM_THREADS=4 has it so: ask for 4, or set it to 8."
-    assert expected in said(step({4.0: 60, 0.5: 40}, 8.0, thread_limits=FEW))
+    few = step({4.0: 60, 0.5: 40}, 8.0, thread_limits=FEW)
+    assert (
+        "No more than 4 of the 8 cores asked for were used, as many as OMP_NUM_THREADS=4 has libraries start threads: "
+        "ask for 4, or set it to 8." in said(few)
+    )
+    kept = step({4.0: 60, 0.5: 40}, 8.0, count=2, thread_limits=FEW)
+    assert "ask for fewer, or set it to 8." in said(kept)
+    two = step({1.0: 60}, 8.0, thread_limits='{"OMP_NUM_THREADS":"1","MKL_NUM_THREADS":"1"}')
+    assert (
+        "No more than 1 of the 8 cores asked for was used, as many as MKL_NUM_THREADS=1, OMP_NUM_THREADS=1 have"
+        in said(two)
+    )
     assert "NUM_THREADS" not in said(step({4.0: 60, 0.5: 40}, 4.0, thread_limits=FEW))
 
 
@@ -87,7 +99,28 @@ def test_no_setting_where_the_host_is_larger_is_pointed_out() -> None:
     assert "NUM_THREADS" not in said(step({1.0: 60}, 2.0, host_cpus=16))
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{", '{"A":"x"}', '{"A":"0"}', '{"A":"9999999999"}', '{"A":null}'])
+def test_a_bound_on_threads_starts_none() -> None:
+    """Of a number of threads and its bound the lower one counts; alone, either does."""
+
+    def crowded(threads: str) -> str:
+        return said(step({2.0: 60}, 2.0, throttled_s=30.0, cpu_limit=2.0, host_cpus=16, thread_limits=threads))
+
+    assert "THREAD" not in crowded('{"OMP_NUM_THREADS":"2","OMP_THREAD_LIMIT":"64"}')
+    assert "THREAD" not in crowded('{"OMP_NUM_THREADS":"64","OMP_THREAD_LIMIT":"2"}')
+    assert "OMP_NUM_THREADS=16 starts" in crowded('{"OMP_NUM_THREADS":"16","OMP_THREAD_LIMIT":"64"}')
+    assert "NUMEXPR_MAX_THREADS=64 starts" in crowded('{"NUMEXPR_MAX_THREADS":"64"}')
+
+
+def test_however_many_threads_are_seen() -> None:
+    """A million is a setting too."""
+    crowded = step({2.0: 60}, 2.0, throttled_s=30.0, cpu_limit=2.0, thread_limits='{"OMP_NUM_THREADS":"1000000"}')
+    assert "OMP_NUM_THREADS=1000000 starts more threads than 4" in said(crowded)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[1]", "{", '{"OMP_NUM_THREADS":"x"}', '{"OMP_NUM_THREADS":"0"}', '{"OMP_NUM_THREADS":null}', '{"A":"64"}'],
+)
 def test_settings_that_are_no_counts_say_nothing(text: str) -> None:
     """Any OpenTelemetry SDK may send them."""
     crowded = step({2.0: 60}, 2.0, throttled_s=30.0, cpu_limit=2.0, host_cpus=16, thread_limits=text)
@@ -100,7 +133,7 @@ def test_of_several_attempts_the_newest_setting_counts() -> None:
     new = attempt(
         task="new", started_at_s=2.0, cpu_max=4.0, thread_limits='{"OMP_NUM_THREADS":"4,2"}', requested_cpu=8.0
     )
-    assert "OMP_NUM_THREADS=4 has it so" in said(evidence(new, old, cores={4.0: 120}))
+    assert "as many as OMP_NUM_THREADS=4 has" in said(evidence(new, old, cores={4.0: 120}))
 
 
 @given(st.floats(0.01, 64), st.floats(0.5, 1))
@@ -128,3 +161,61 @@ def test_quota_and_threads_come_from_the_lake(tmp_path: Path) -> None:
     finally:
         connection.close()
     assert [(a.cpu_limit, a.thread_limits) for a in found.attempts] == [(2.0, '{"GOMAXPROCS":"3"}'), (None, None)]
+
+
+def test_what_a_quota_left_of_it_is_not_called_enough() -> None:
+    """Half a core, of which all was in use."""
+    throttled = said(step({0.5: 60}, 0.5, throttled_s=30.0, cpu_limit=0.5, host_cpus=16))
+    assert "It used no more than 0.5 cores for 95% of the time." in throttled
+    assert "enough" not in throttled
+
+
+def test_short_failures_are_no_share_of_the_time() -> None:
+    """Five seconds at all eight cores, of three minutes in which eight were asked for."""
+    fine = [attempt(task=str(n), requested_cpu=8.0) for n in range(3)]
+    short = {"outcome": Outcome.FAILED, "duration_s": 1.0, "cpu_seconds": 8.0, "cpu_max": 8.0, "requested_cpu": 8.0}
+    failed = [attempt(task=f"f{n}", **short) for n in range(5)]
+    assert "of the time it used all" not in said(evidence(*fine, *failed, cores={1.0: 180, 8.0: 5}))
+
+
+def test_one_parallel_task_of_a_thousand_is_pointed_out() -> None:
+    """Who joins a foreach waits for it: sixteen cores' work on one."""
+    alike = [attempt(task=str(n), requested_cpu=4.0) for n in range(999)]
+    busy = attempt(task="x", cpu_seconds=960.0, cpu_mean=16.0, cpu_max=16.0, requested_cpu=4.0)
+    found = evidence(*alike, busy, cores={1.0: 999 * 60, 16.0: 60})
+    assert size(found).cores == 1
+    assert "1 of 1,000 tasks would take at least 16 times as long: it kept 16 cores busy." in said(found)
+    assert "no more than measuring may add" not in said(found)
+    more = evidence(*alike, *(replace(busy, task=f"x{n}") for n in range(2)), cores={1.0: 999 * 60, 16.0: 120})
+    assert "2 of 1,001 tasks would take over 1.25 times as long, the busiest at least 8 times: they kept" in said(more)
+    assert "at least" not in said(step({4.0: 60}, 4.0))
+
+
+def test_that_the_newest_code_needs_less_is_said() -> None:
+    """Three hundred tasks at eight cores outweigh thirty at one for as long as they count."""
+    old = [
+        attempt(task=f"o{n}", started_at_s=1e9 + n, code_version="a", cpu_seconds=480.0, cpu_max=8.0)
+        for n in range(300)
+    ]
+    new = [attempt(task=f"n{n}", started_at_s=2e9 + n, code_version="b") for n in range(30)]
+    both = evidence(*old, *new, cores={1.0: 1800, 8.0: 18_000})
+    assert size(both).cores == 8
+    assert "The 30 tasks of its newest code used no more than 1 core." in said(both)
+    assert "newest code" not in said(evidence(*new, cores={1.0: 1800}))
+    assert "newest code" not in said(evidence(*old, *new[:2], cores={1.0: 120, 8.0: 18_000}))
+
+
+def test_a_request_for_nothing_is_none() -> None:
+    """Whoever may have recorded it."""
+    assert "asked for" not in said(step({2.0: 60}, 0.0))
+
+
+def test_buckets_that_cannot_be_are_not_known(tmp_path: Path) -> None:
+    """Rows of `tasks` may come from elsewhere than a collector of ours."""
+    connection = write_tasks(tmp_path, [row(cpu_histogram={0: 60.0, 30_000: 5.0, -30_000: 5.0})]).connect()
+    try:
+        (found,) = histories(connection, Query())
+    finally:
+        connection.close()
+    assert found.cpu_histogram == (CpuBucket(0, 60.0),)
+    assert size(found).cores == 1

@@ -117,9 +117,15 @@ def test_the_fastest_within_a_budget() -> None:
     assert asked(found, settings(0, 1.0)) == 1
     assert asked(found, settings(0, 1.2)) == 2
     assert asked(found, settings(0, 4.0)) == 8
+    cheapest, fast = (" ".join(size(found, settings(0, budget)).advice.reasons) for budget in (1.0, 1.2))
+    assert "1 core costs least core time." in cheapest
+    assert "That is 1.11 times the core time of 1 core, the least; the budget is 1.2." in fast
 
 
-@pytest.mark.parametrize(("waiting_cores", "budget"), [(-1.0, None), (math.inf, None), (math.nan, None), (1.0, 0.9)])
+@pytest.mark.parametrize(
+    ("waiting_cores", "budget"),
+    [(-1.0, None), (math.inf, None), (math.nan, None), (1.0, 0.9), (1.0, math.inf), (1.0, math.nan)],
+)
 def test_settings_that_mean_nothing_are_refused(waiting_cores: float, budget: float | None) -> None:
     """A negative price, a budget that not even the cheapest fits."""
     with pytest.raises(UsageError, match="must be"):
