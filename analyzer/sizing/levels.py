@@ -105,6 +105,7 @@ def learned(evidence: StepEvidence, lessons: Lessons, settings: Settings, level:
         fewest_tasks=tasks_to_fall(lessons, 1),
         replays=NEWEST_RUNS,
         round_up=lambda size_bytes: round_up_mb(max(size_bytes, level.floor_bytes)) * float(BYTES_PER_MB),
+        taught=lambda runs: lessons.batches(runs) >= LESSONS_ENOUGH,
     )
 
 

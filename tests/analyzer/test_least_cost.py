@@ -196,28 +196,6 @@ def test_confidence_grows_with_tasks_and_runs(count: int, runs: int, expected: C
     assert POLICY.recommend(evidence(failed, *in_runs([600] * count, runs))).confidence is expected
 
 
-def test_failures_are_expected_within_an_interval_that_narrows() -> None:
-    """The same step, seen for longer."""
-    widths = []
-    for count in (5, 50):
-        answer = POLICY.recommend(evidence(*in_runs([600.0 + n % 5 for n in range(count)], count)))
-        assert answer.failures_range_per_1000 is not None
-        assert answer.failures_expected_per_1000 is not None
-        low, high = answer.failures_range_per_1000
-        assert 0 <= low <= answer.failures_expected_per_1000 <= high <= 1000
-        widths.append(high - low)
-    assert widths[1] < widths[0]
-
-
-def test_a_request_that_is_kept_though_too_small_is_known_to_fail() -> None:
-    """Where the policy asks for what half of the tasks exceed, half of them fail."""
-    small = LeastCostPolicy().recommend(evidence(*in_runs([600.0] * 5 + [900.0] * 5, 5)))
-    assert small.memory_mb.value is not None
-    assert small.memory_mb.value >= 900
-    assert small.failures_expected_per_1000 is not None
-    assert small.failures_expected_per_1000 < 100
-
-
 def test_its_own_runs_are_replayed() -> None:
     """Peaks of 600 MB in ten runs, then a run of 2,000: it would have been missed, and the reason says so."""
     seen = in_runs([600.0] * 40, 10)

@@ -16,15 +16,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from stepsize.analyzer.sizing.memory.between_runs import between_runs
 from stepsize.analyzer.sizing.memory.history import Task
 from stepsize.analyzer.sizing.memory.learner import Settings, Sized, static_predictors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
+    from stepsize.analyzer.sizing.memory.between_runs import BetweenRuns
     from stepsize.analyzer.sizing.memory.history import Finished
     from stepsize.analyzer.sizing.memory.learner import StepLearner
     from stepsize.analyzer.sizing.memory.proposal import Proposal
@@ -40,7 +42,8 @@ _CHANCE_OF_CHANGE = 0.002
 """Runs that lie apart from all those before them so unlikely by chance are of another step, from then on."""
 _FEWEST_BELOW = 5
 """Less is asked for after so many runs that all needed less: to wait costs memory, to be wrong costs a run."""
-_Z_90 = 1.645
+_ONE_SIDE = 0.05
+_HALVINGS = 40
 _BEYOND_SHARE, _BEYOND_INDEX = 0.05, 2.0
 """Of the tasks that went above all before them, the share that went above e times the largest, and how fast it falls
 from there (a Pareto index). Of 42,361 records 3 to 7 % did, after whatever number of tasks (``docs/sizing.md``)."""
@@ -100,7 +103,9 @@ class Static:
         request_bytes: what to ask for.
         tasks, runs: what it stands on: those that ended well since the last change of the step.
         largest_bytes: the largest peak of these.
+        highs_bytes: the largest peak of each of these runs.
         needs_bytes: of attempts that never ended well, the largest of each of the newest runs.
+        next_run: how far these runs lie apart, and so the next one.
         replayed: the runs but the first, each under the request that would have stood before it.
     """
 
@@ -108,14 +113,20 @@ class Static:
     tasks: int
     runs: int
     largest_bytes: float
+    highs_bytes: tuple[float, ...]
     needs_bytes: tuple[float, ...]
     proposal: Proposal
+    next_run: BetweenRuns
     replayed: tuple[Replayed, ...] = ()
 
     def failure_share(self, request_bytes: float) -> float:
-        """Of next tasks, those expected to need more than ``request_bytes``; tasks that never ended well count in."""
+        """Of next tasks, those expected to need more than ``request_bytes``; tasks that never ended well count in.
+
+        The larger of what tasks and runs say: tasks of a run are alike, the next run need not be.
+        """
         unmet = sum(need > request_bytes for need in self.needs_bytes)
-        share = max(self.proposal.share_above(request_bytes), self._share_beyond(request_bytes))
+        shares = (self.proposal.share_above(request_bytes), self.next_run.share_above(request_bytes))
+        share = max(*shares, self._share_beyond(request_bytes))
         return (self.tasks * share + unmet) / (self.tasks + unmet)
 
     def _share_beyond(self, request_bytes: float) -> float:
@@ -124,15 +135,17 @@ class Static:
         return float(_BEYOND_SHARE * self.proposal.share_above(self.largest_bytes) * beyond)
 
     def failure_range(self, request_bytes: float) -> tuple[float, float]:
-        """Between which shares :meth:`failure_share` may well lie: an interval of 90 % if each run were one
-        observation.
+        """Between which shares :meth:`failure_share` may well lie: 90 % of the time at least, if runs are alike.
 
-        Tasks of a run are alike, how much is not known: so they count as one. Where no task that it stands on needed
-        more, none may.
+        Each run is one observation, whatever it holds, and nothing is taken for granted of how peaks are spread: the
+        upper end is that of the share of *runs* with a task that needs more (Clopper and Pearson), of which tasks are
+        no larger share. Where none needed more, none may.
         """
-        low, high = _wilson(self.failure_share(request_bytes), self.runs + 1)
-        needed_more = max([self.largest_bytes, *self.needs_bytes]) > request_bytes
-        return (low if needed_more else 0.0), high
+        above = sum(peak > request_bytes for peak in (*self.highs_bytes, *self.needs_bytes))
+        runs = self.runs + len([need for need in self.needs_bytes if need > request_bytes])
+        share = self.failure_share(request_bytes)
+        low = share * _least_share(above, runs) * runs / above if above else 0.0
+        return low, max(share, 1.0 - _least_share(runs - above, runs))
 
 
 def static_settings(failure_price: float, time_to_failure: float = 1.0, *, cold_start: bool = True) -> Settings:
@@ -162,38 +175,59 @@ def size_step(
     fewest_tasks: int = 1,
     replays: int | None = None,
     round_up: Callable[[float], float] = lambda size_bytes: size_bytes,
+    taught: Callable[[int], bool] = lambda runs: False,  # noqa: ARG005 -- for however many runs
 ) -> Static | None:
     """One request for the run after these; None where no task ended well.
 
     The newest ``replays`` runs (None: all) are replayed, as far as ``fewest_tasks`` had ended well before them, under a
-    request that was ``round_up``.
+    request that was ``round_up``. ``taught``: whether other steps teach what came after so many runs.
     """
     replayed = []
-    needs: deque[float] = deque(maxlen=_NEEDS_KEPT_RUNS)
+    seen = _Seen(taught)
     for number, run in enumerate(runs):
         is_replayed = replays is None or number >= len(runs) - replays
         if is_replayed and run.finished and step.history.count >= max(1, fewest_tasks):
-            before = _static(step, needs)
+            before = seen.static(step)
             replayed.append(_replay(run, before, round_up(before.request_bytes)))
         if run.finished:
+            seen.starts.append(step.history.count)
+            seen.highs_bytes.append(max(finished.peak_bytes for finished in run.finished))
             step.learn([(_UNSIZED, finished) for finished in run.finished])
-        needs.append(max([*run.needs_bytes, *run.again_bytes], default=0.0))
-    return replace(_static(step, needs), replayed=tuple(replayed)) if step.history.count else None
+        seen.needs_bytes.append(max([*run.needs_bytes, *run.again_bytes], default=0.0))
+    return replace(seen.static(step), replayed=tuple(replayed)) if step.history.count else None
 
 
-def _static(step: StepLearner, needs: Iterable[float]) -> Static:
-    proposal = step.size(_ANY).proposal
-    if proposal is None:
-        raise AssertionError("a step with a history is sized from it")
-    runs = step.history.alike_batches
-    return Static(
-        request_bytes=max([proposal.request_bytes, *needs]),
-        tasks=step.history.tasks_in(runs),
-        runs=runs,
-        largest_bytes=proposal.reference_bytes,
-        needs_bytes=tuple(need for need in needs if need),
-        proposal=proposal,
-    )
+@dataclass(slots=True)
+class _Seen:
+    """What was seen beside the step's history: of each run with a task that ended well, how many tasks were known
+    before and its largest peak; of each of the newest, what was too little."""
+
+    taught: Callable[[int], bool]
+    starts: list[int] = field(default_factory=list)
+    highs_bytes: list[float] = field(default_factory=list)
+    needs_bytes: deque[float] = field(default_factory=lambda: deque(maxlen=_NEEDS_KEPT_RUNS))
+
+    def static(self, step: StepLearner) -> Static:
+        proposal = step.size(_ANY).proposal
+        if proposal is None:
+            raise AssertionError("a step with a history is sized from it")
+        history = step.history
+        runs = history.alike_batches
+        first = self.starts[-runs]
+        return Static(
+            request_bytes=max([proposal.request_bytes, *self.needs_bytes]),
+            tasks=history.count - first,
+            runs=runs,
+            largest_bytes=proposal.reference_bytes,
+            highs_bytes=tuple(self.highs_bytes[-runs:]),
+            needs_bytes=tuple(need for need in self.needs_bytes if need),
+            proposal=proposal,
+            next_run=between_runs(
+                history.log_peaks(history.count - first),
+                [start - first for start in self.starts[-runs:]],
+                taught=self.taught(runs),
+            ),
+        )
 
 
 def _replay(run: Run, before: Static, request_bytes: float) -> Replayed:
@@ -212,9 +246,14 @@ def _replay(run: Run, before: Static, request_bytes: float) -> Replayed:
     )
 
 
-def _wilson(share: float, tasks: float) -> tuple[float, float]:
-    """A 90 % interval of a share that so many tasks stand behind (Wilson, J. Am. Stat. Assoc. 22(158), 1927)."""
-    square = _Z_90**2 / tasks
-    middle = (share + square / 2) / (1 + square)
-    half = _Z_90 / (1 + square) * math.sqrt(share * (1 - share) / tasks + square / (4 * tasks))
-    return max(0.0, middle - half), min(1.0, middle + half)
+def _least_share(seen: int, of: int) -> float:
+    """The lower end, at 95 %, of a share of which ``seen`` were seen among so many (Clopper, Pearson, Biometrika 26(4),
+    1934)."""
+    if not seen:
+        return 0.0
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        share = (low + high) / 2
+        as_many = math.fsum(math.comb(of, k) * share**k * (1 - share) ** (of - k) for k in range(seen, of + 1))
+        low, high = (share, high) if as_many < _ONE_SIDE else (low, share)
+    return low
