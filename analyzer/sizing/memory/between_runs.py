@@ -4,8 +4,8 @@ What comes in: log peaks of the tasks of some runs. What goes out: :class:`Betwe
 
 Tasks of a run share its data, so that a hundred of them in one run say little of the next run. The model is the random
 effect of a one-way analysis of variance: a task's log peak is the step's level, plus its run's, plus its own, which
-lies as it lay so far. The variance between runs is estimated from their means, less what the tasks' own adds to them, and
-shrunk to a prior, so that the next run's level has Student's t distribution (Searle, Casella, McCulloch, *Variance
+lies as it lay so far. The variance between runs is estimated from their means, less what the tasks' own adds to them,
+and shrunk to a prior, so that the next run's level has Student's t distribution (Searle, Casella, McCulloch, *Variance
 Components*, 1992, chapters 3 and 9).
 """
 

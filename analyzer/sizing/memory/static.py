@@ -125,9 +125,15 @@ class Static:
         The larger of what tasks and runs say: tasks of a run are alike, the next run need not be.
         """
         unmet = sum(need > request_bytes for need in self.needs_bytes)
-        shares = (self.proposal.share_above(request_bytes), self.next_run.share_above(request_bytes))
+        shares = (self.proposal.share_above(request_bytes), self._share_of_runs(request_bytes))
         share = max(*shares, self._share_beyond(request_bytes))
         return (self.tasks * share + unmet) / (self.tasks + unmet)
+
+    def _share_of_runs(self, request_bytes: float) -> float:
+        """By how far runs lie apart; no more than how often tasks did go above the largest peak before leaves."""
+        often = self.proposal.share_above(self.largest_bytes)
+        above, of_largest = self.next_run.share_above(request_bytes), self.next_run.share_above(self.largest_bytes)
+        return min(above, often * min(1.0, above / of_largest)) if of_largest > 0 else 0.0
 
     def _share_beyond(self, request_bytes: float) -> float:
         """The least share above a request however large: the tail of the grid ends at e times the largest peak."""
