@@ -1,7 +1,7 @@
 """The rows of the catalogue, one class per Parquet file; their fields are the files' columns, in order.
 
 Names and units are those of Spare Cores' data model (sc-crawler, ``tables.py``): memory in MiB, storage in GB, network
-in Gbit/s, prices per hour. Ours besides: ``price_quality``, ``gpu_quality``, ``source`` and ``licence``.
+in Gbit/s, prices per hour. Ours besides: ``price_quality``, ``gpu_quality``, ``eks_max_pods``, ``source``, ``licence``.
 Knows neither where a row comes from nor where it goes.
 """
 
@@ -18,7 +18,11 @@ GpuQuality = Literal["listed", "derived", "unknown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerRow:
-    """One server type. ``gpu_count`` may be a fraction; GPU columns are null where there is no GPU or it is unknown."""
+    """One server type. ``gpu_count`` may be a fraction; GPU columns are null where there is no GPU or it is unknown.
+
+    ``eks_max_pods`` is how many pods EKS lets a node of an EC2 type run without prefix delegation: addresses of its
+    network interfaces less one each, and two (awslabs/amazon-eks-ami, max-pods-calculator.sh); null where not known.
+    """
 
     vendor_id: str
     server_id: str
@@ -43,6 +47,7 @@ class ServerRow:
     storage_size: int
     storage_type: str | None
     network_speed: float | None
+    eks_max_pods: int | None
     status: str
     source: str
     observed_at: str

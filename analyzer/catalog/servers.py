@@ -94,6 +94,7 @@ def _sparecores_servers(source: Source | None) -> Iterable[ServerRow]:
             storage_size=row["storage_size"] or 0,
             storage_type=row["storage_type"].lower() if row["storage_type"] else None,
             network_speed=row["network_speed"],
+            eks_max_pods=None,
             status=row["status"].lower(),
             source=source.name,
             observed_at=row["observed_at"][:10],
@@ -132,11 +133,20 @@ def _moto_servers(source: Source) -> Iterable[ServerRow]:
             storage_size=storage.get("TotalSizeInGB", 0),
             storage_type=_storage_type(storage),
             network_speed=sum(card.get("BaselineBandwidthInGbps", 0.0) for card in cards) or None,
+            eks_max_pods=_max_pods(spec["NetworkInfo"]),
             status="active" if spec["CurrentGeneration"] else "previous_generation",
             source=source.name,
             observed_at=source.observed_at,
             licence=source.licence,
         )
+
+
+def _max_pods(network: Mapping[str, Any]) -> int | None:
+    cards = network.get("NetworkCards", [])
+    place = network.get("DefaultNetworkCardIndex", 0)
+    interfaces = cards[place].get("MaximumNetworkInterfaces") if place < len(cards) else None
+    addresses = network.get("Ipv4AddressesPerInterface")
+    return interfaces * (addresses - 1) + 2 if interfaces and addresses else None
 
 
 def _storage_type(storage: Mapping[str, Any]) -> str | None:

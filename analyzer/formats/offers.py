@@ -11,10 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from stepsize.analyzer.formats.aligned import aligned
-from stepsize.analyzer.formats.csv_text import as_csv
-from stepsize.analyzer.formats.json_text import as_json
-from stepsize.analyzer.formats.markdown import as_markdown, escaped
-from stepsize.analyzer.matching import Offer
+from stepsize.analyzer.matching.need import Offer, Packed
 from stepsize.sizes import format_mib
 
 if TYPE_CHECKING:
@@ -51,15 +48,65 @@ _COLUMNS: tuple[tuple[str, Callable[[Offer], str], bool], ...] = (
 """Heading, text and whether it is aligned to the right."""
 
 
+_OF_PACKED: tuple[tuple[str, Callable[[Packed], str], bool], ...] = (
+    ("USD/task", lambda packed: f"{packed.cost_per_task:.6f}", True),
+    ("USD all", lambda packed: f"{packed.cost:.4f}", True),
+    ("on each", lambda packed: f"{packed.tasks_per_server}", True),
+    ("servers", lambda packed: f"{packed.servers}", True),
+)
+"""As ``_COLUMNS``, before them."""
+
+
 def render(offers: Sequence[Offer], form: str, today: date) -> str:
     """``offers`` in ``form``: ``table``, ``json``, ``csv`` or ``markdown``."""
+    if form in ("json", "csv"):
+        return _records(list(map(record, offers)), form, [field.name for field in fields(Offer)])
+    return _text(_cells(offers), offers, form, today)
+
+
+def render_packed(
+    packed: Sequence[Packed], form: str, today: date, full: Sequence[dict[str, Any]] | None = None
+) -> str:
+    """As :func:`render`, with what the tasks cost; ``full`` are records in place of the offers'."""
+    offers = [each.offer for each in packed]
+    if form in ("json", "csv"):
+        costs = [
+            {
+                "tasks_per_server": each.tasks_per_server,
+                "servers": each.servers,
+                "price_per_task": each.cost_per_task,
+                "price_total": each.cost,
+            }
+            for each in packed
+        ]
+        records = [{**row, **cost} for row, cost in zip(full or map(record, offers), costs, strict=True)]
+        return _records(records, form, list(records[0]) if records else [])
+    cells = [
+        [*([text(each) for _, text, _ in _OF_PACKED]), *row]
+        for each, row in zip(packed, _cells(offers)[1:], strict=True)
+    ]
+    return _text([[*(title for title, _, _ in _OF_PACKED), *_cells(offers)[0]], *cells], offers, form, today)
+
+
+def render_full(records: Sequence[dict[str, Any]], form: str) -> str:
+    """Records of every column as ``json`` or ``csv``."""
+    return _records(records, form, list(records[0]) if records else [])
+
+
+def _records(records: Sequence[dict[str, Any]], form: str, names: Sequence[str]) -> str:
     if form == "json":
-        return as_json(map(record, offers))
-    if form == "csv":
-        return as_csv(map(record, offers), [field.name for field in fields(Offer)])
+        from stepsize.analyzer.formats.json_text import as_json  # noqa: PLC0415 - each format pays for itself
+
+        return as_json(records)
+    from stepsize.analyzer.formats.csv_text import as_csv  # noqa: PLC0415 - as above
+
+    return as_csv(records, names)
+
+
+def _text(cells: list[list[str]], offers: Sequence[Offer], form: str, today: date) -> str:
     if not offers:
         return ""
-    lines = _markdown(offers) if form == "markdown" else _table(offers)
+    lines = _markdown(cells) if form == "markdown" else _table(cells)
     return "\n".join([*lines, "", age(offers, today)]) + "\n"
 
 
@@ -88,10 +135,12 @@ def _cells(offers: Sequence[Offer]) -> list[list[str]]:
     return [[title for title, _, _ in shown], *([text(offer) for _, text, _ in shown] for offer in offers)]
 
 
-def _table(offers: Sequence[Offer]) -> list[str]:
-    return aligned(_cells(offers), {title for title, _, right in _COLUMNS if right})
+def _table(cells: list[list[str]]) -> list[str]:
+    return aligned(cells, {title for title, _, right in (*_OF_PACKED, *_COLUMNS) if right})
 
 
-def _markdown(offers: Sequence[Offer]) -> list[str]:
-    head, *rows = _cells(offers)
+def _markdown(cells: list[list[str]]) -> list[str]:
+    from stepsize.analyzer.formats.markdown import as_markdown, escaped  # noqa: PLC0415 - as above
+
+    head, *rows = cells
     return as_markdown(head, ([escaped(cell) for cell in row] for row in rows))

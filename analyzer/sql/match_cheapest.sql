@@ -4,9 +4,9 @@ SELECT
     gpu_count, gpu_model, gpu_memory_total_mib, cpu_architecture, cpu_allocation, storage_gb
 FROM judged(
     $cpu, $memory_mib, $gpu, $vram_mib, $disk_gb, $architecture::VARCHAR, $vendors::VARCHAR[], $regions::VARCHAR[],
-    $allocation::VARCHAR, $burstable::BOOLEAN
+    $allocation::VARCHAR, $burstable::BOOLEAN, $gpu_models::VARCHAR[], $platform
 )
-WHERE shortfalls = 0
+WHERE of_server = 0 AND of_price = 0
 QUALIFY row_number() OVER (PARTITION BY vendor_id, server_id ORDER BY price_hourly, region, allocation) = 1
 ORDER BY price_hourly, vcpus DESC, memory_mib DESC, vendor_id, server_id
 LIMIT $limit

@@ -4,8 +4,8 @@ WITH judged AS (
         *,
         -- how many times too small the offer is; without any of what is asked for it is the farthest
         greatest(
-            $cpu / vcpus,
-            $memory_mib / memory_mib,
+            $cpu / cores_free,
+            coalesce($memory_mib / nullif(memory_free_mib, 0), 'infinity'::DOUBLE),
             CASE WHEN gpu_count >= $gpu THEN 0 ELSE coalesce($gpu / nullif(gpu_count, 0), 'infinity'::DOUBLE) END,
             CASE WHEN $vram_mib > 0
                 THEN coalesce($vram_mib / (gpu_memory_min_mib * greatest($gpu, 1)), 'infinity'::DOUBLE)
@@ -14,12 +14,12 @@ WITH judged AS (
         ) AS distance
     FROM judged(
         $cpu, $memory_mib, $gpu, $vram_mib, $disk_gb, $architecture::VARCHAR, $vendors::VARCHAR[], $regions::VARCHAR[],
-        $allocation::VARCHAR, $burstable::BOOLEAN
+        $allocation::VARCHAR, $burstable::BOOLEAN, $gpu_models::VARCHAR[], $platform
     )
 )
 SELECT
-    shortfalls, vendor_id, region, allocation, cpu_architecture, vcpus, memory_mib, gpu_count,
-    gpu_memory_min_mib * greatest($gpu, 1) AS vram_mib, storage_gb
+    shortfalls, vendor_id, region, allocation, cpu_architecture, cores_free, memory_free_mib, gpu_count,
+    gpu_memory_min_mib * greatest($gpu, 1) AS vram_mib, storage_gb, gpu_model
 FROM judged
 QUALIFY bit_count(shortfalls) = min(bit_count(shortfalls)) OVER ()
     AND row_number() OVER (

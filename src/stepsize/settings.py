@@ -200,6 +200,12 @@ class _Table(NamedTuple):
         "Points waiting on disk for one destination take no more than this; `0B` keeps none.",
         Size(256 << 20),
     )
+    catalog: Path | None = _row(
+        "STEPSIZE_CATALOG",
+        _path,
+        "Where `stepsize catalog update` keeps servers and prices; `catalog/` in the data directory.",
+        None,
+    )
     datastore: str | None = _row(
         "STEPSIZE_DATASTORE",
         _datastore,

@@ -1,0 +1,2 @@
+-- What a fleet allows: a server, in these regions and allocations; null allows all.
+CREATE TEMP TABLE fleet (vendor_id VARCHAR, server_key VARCHAR, regions VARCHAR[], allocations VARCHAR[])

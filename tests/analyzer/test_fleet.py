@@ -1,0 +1,134 @@
+"""A fleet allows what its file says, as Karpenter reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stepsize.analyzer.matching import Catalog, Need
+from stepsize.analyzer.matching.fleet import parse
+from stepsize.errors import UsageError
+
+POOL = """
+apiVersion: karpenter.sh/v1
+kind: NodePool
+metadata: {name: general}
+spec:
+  template:
+    spec:
+      nodeClassRef: {group: karpenter.k8s.aws, kind: EC2NodeClass, name: default}
+      requirements: %s
+  limits: {cpu: 1000}
+"""
+
+
+def pool(*requirements: str) -> str:
+    """A NodePool with these requirements, each as ``key operator value ...``."""
+    lines = []
+    for requirement in requirements:
+        key, operator, *values = requirement.split()
+        lines.append({"key": key, "operator": operator, "values": values})
+    return POOL % lines
+
+
+def offered(text: str, **more: Any) -> set[tuple[str, str, str]]:
+    """Server, region and allocation of everything that fits one core under a fleet."""
+    with Catalog.open(fleet=parse(text, "fleet")) as catalog:
+        need = Need(1, 0, **({"allocation": None} | more))
+        return {(o.server_id, o.region, o.allocation) for o in catalog.cheapest(need, 100_000)}
+
+
+def servers(text: str, **more: Any) -> set[str]:
+    return {server for server, _, _ in offered(text, **more)}
+
+
+def test_a_list_of_types_is_all_there_is() -> None:
+    """Names and globs in lines, with comments, allow those types, one that AWS calls previous among them."""
+    found = servers("# ours\nm5.large\nc7g.*, aws/r6i.large\n")
+    assert {"m5.large", "r6i.large", "c7g.xlarge"} <= found
+    assert {name.partition(".")[0] for name in found} == {"m5", "c7g", "r6i"}
+
+
+@pytest.mark.parametrize("text", ["- m5.large\n- m5.xlarge\n", '["m5.large", "m5.xlarge"]', "m5.large m5.xlarge"])
+def test_lists_may_be_yaml_json_or_words(text: str) -> None:
+    """The same two types, however they are listed."""
+    assert servers(text) == {"m5.large", "m5.xlarge"}
+
+
+@pytest.mark.parametrize(
+    ("requirement", "inside", "outside"),
+    [
+        ("node.kubernetes.io/instance-type In m5.large", "m5.large", "m5.xlarge"),
+        ("node.kubernetes.io/instance-type NotIn m5.large", "m5.xlarge", "m5.large"),
+        ("karpenter.k8s.aws/instance-category In c m", "m5.large", "r5.large"),
+        ("karpenter.k8s.aws/instance-generation Gt 6", "m7g.large", "m6g.large"),
+        ("karpenter.k8s.aws/instance-generation Gte 6", "m6g.large", "m5.large"),
+        ("karpenter.k8s.aws/instance-family In g4dn", "g4dn.xlarge", "g5.xlarge"),
+        ("karpenter.k8s.aws/instance-size NotIn nano micro", "t3.small", "t3.micro"),
+        ("karpenter.k8s.aws/instance-cpu Lt 5", "m5.xlarge", "m5.2xlarge"),
+        ("karpenter.k8s.aws/instance-cpu In 4 8", "m5.2xlarge", "m5.large"),
+        ("karpenter.k8s.aws/instance-memory Gt 8191", "m5.large", "c5.large"),
+        ("karpenter.k8s.aws/instance-gpu-count Exists", "g4dn.xlarge", "m5.large"),
+        ("karpenter.k8s.aws/instance-gpu-count DoesNotExist", "m5.large", "g4dn.xlarge"),
+        ("karpenter.k8s.aws/instance-gpu-name In t4", "g4dn.xlarge", "g5.xlarge"),
+        ("karpenter.k8s.aws/instance-local-nvme Exists", "m5d.large", "m5.large"),
+        ("eks.amazonaws.com/instance-category In m", "m5.large", "r5.large"),
+        ("kubernetes.io/arch In arm64", "m7g.large", "m5.large"),
+        ("kubernetes.io/os In linux", "m5.large", "Standard_D2s_v3"),
+    ],
+)
+def test_requirements_are_karpenters(requirement: str, inside: str, outside: str) -> None:
+    """Each label and operator lets in what Karpenter's would, and nothing of another vendor."""
+    found = servers(pool(requirement))
+    assert inside in found
+    assert outside not in found
+
+
+def test_requirements_hold_together_and_pools_add_up() -> None:
+    """Within a NodePool all lines hold; of two NodePools either is enough."""
+    small = pool("karpenter.k8s.aws/instance-family In m5", "karpenter.k8s.aws/instance-cpu Lt 5")
+    other = pool("node.kubernetes.io/instance-type In r5.large")
+    assert servers(small) == {"m5.large", "m5.xlarge"}
+    assert servers(f"{small}\n---\n{other}") == {"m5.large", "m5.xlarge", "r5.large"}
+
+
+def test_regions_zones_and_capacity() -> None:
+    """A NodePool's region, or that of its zones, and its capacity types bound what is offered."""
+    here = pool("karpenter.k8s.aws/instance-family In m5", "topology.kubernetes.io/zone In eu-west-1a eu-west-1b")
+    assert {region for _, region, _ in offered(here)} == {"eu-west-1"}
+    with pytest.raises(UsageError, match="no server that has a price"):
+        offered(pool("karpenter.k8s.aws/instance-family In m5", "karpenter.sh/capacity-type In spot"))
+
+
+def test_what_the_catalogue_cannot_judge_is_named() -> None:
+    """A label that is not in the catalogue lets everything in, and is told."""
+    fleet = parse(pool("karpenter.k8s.aws/instance-hypervisor In nitro"), "fleet")
+    assert fleet.not_considered == ("karpenter.k8s.aws/instance-hypervisor",)
+
+
+def test_nothing_fits_within_a_fleet() -> None:
+    """What would have to give is told of the fleet's servers, not of others."""
+    with Catalog.open(fleet=parse("m5.large", "fleet")) as catalog:
+        (way,) = catalog.relaxations(Need(cpu=4, memory_mib=0))
+        assert str(way) == "cpu 2 instead of 4"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "neither"),
+        ("kind: Pod\nspec: {}", "neither"),
+        ("kind: [", "no YAML"),
+        ("3", "neither"),
+        ("m5.enormous", "m5.enormous"),
+        ("kind: NodePool\nspec: {}", "requirements"),
+        (pool("karpenter.k8s.aws/instance-cpu Over 4"), "operator"),
+        (pool("karpenter.k8s.aws/instance-cpu Gt four"), "whole number"),
+        (pool("karpenter.k8s.aws/instance-family In z99"), "no server that has a price"),
+    ],
+)
+def test_what_is_no_fleet_is_refused(text: str, words: str) -> None:
+    """One line names the file and what is wrong with it."""
+    with pytest.raises(UsageError, match=words):
+        servers(text)
