@@ -17,7 +17,7 @@ from stepsize.analyzer.costs import Amounts, Costs, PriceList, Quotes, price
 from stepsize.analyzer.lessons import lessons
 from stepsize.analyzer.sizing.cpu import cores_used
 from stepsize.analyzer.sizing.lessons import ALONE
-from stepsize.analyzer.sizing.targets import round_to, why_more, why_none
+from stepsize.analyzer.sizing.targets import TARGETS, Need, changes, written
 from stepsize.analyzer.spread import Spread, cpu_spread, memory_spread
 from stepsize.analyzer.usage import histories, known
 from stepsize.errors import LakeError, UsageError
@@ -94,7 +94,7 @@ def build(
     query: Query,
     target: Target | None = None,
 ) -> list[StepReport]:
-    """A report for every step that ``query`` asks for; with what to write for ``target``, where one is given.
+    """A report for every step that ``query`` asks for; with what to write for ``target``, by default what ran it.
 
     Raises:
         LakeError: the lake holds no attempt at all.
@@ -111,7 +111,7 @@ def build(
 def report_step(
     evidence: StepEvidence, policy: Policy, quotes: Quotes, taught: Lessons = ALONE, target: Target | None = None
 ) -> StepReport:
-    """The report of one step; ``taught`` is what other steps teach, ``target`` what runs it."""
+    """The report of one step; ``taught`` is what other steps teach, ``target`` what to write for."""
     recommendation = policy.recommend(evidence, taught)
     requested = _requested(evidence)
     recommended = _recommended(recommendation, requested)
@@ -126,7 +126,11 @@ def report_step(
         requested=requested,
         recommended=recommended,
         used=_used(evidence),
-        reasons=(*recommendation.all_reasons, *_unknown_request(requested), *_on_target(target, recommended)),
+        reasons=(
+            *recommendation.all_reasons,
+            *_unknown_request(requested),
+            *_on_target(target, evidence, requested, recommended),
+        ),
         held=recommendation.held,
         confidence=recommendation.confidence.value,
         failures_expected_per_1000=recommendation.failures_expected_per_1000,
@@ -208,17 +212,24 @@ def _unknown_request(requested: Amounts) -> tuple[str, ...]:
     return ("What the step asked for is not known, so neither are its waste and saving.",)
 
 
-def _on_target(target: Target | None, recommended: Amounts) -> tuple[str, ...]:
-    """The numbers to write for the platform that runs the step, where they are not those of the report."""
+def _on_target(
+    given: Target | None, evidence: StepEvidence, requested: Amounts, recommended: Amounts
+) -> tuple[str, ...]:
+    """The numbers to write for the platform that runs the step: one that was named, or the newest attempt's, where they
+    are not those of the report."""
+    newest = evidence.newest
+    target = given or TARGETS.get((newest.target if newest else None) or "")
     if target is None or recommended.cpu is None or recommended.memory_mb is None:
         return ()
-    memory_bytes = recommended.memory_mb * BYTES_PER_MB
-    sizes = round_to(target, recommended.cpu, memory_bytes)
-    if sizes is None:
-        return (why_none(target, recommended.cpu, memory_bytes),)
-    written = f"On {target.title} write cpu={sizes.cpu:g}, memory={sizes.memory} ({target.memory_unit})."
-    more = why_more(target, recommended.cpu, memory_bytes)
-    return (written, *((more,) if more else ()))
+    need = Need(
+        cpu=recommended.cpu,
+        memory_bytes=recommended.memory_mb * BYTES_PER_MB,
+        gpu=recommended.gpu or 0.0,
+        disk_bytes=(recommended.disk_mb or 0.0) * BYTES_PER_MB if recommended.disk_mb != requested.disk_mb else None,
+        keeps_cpu=recommended.cpu == requested.cpu,
+        keeps_memory=recommended.memory_mb == requested.memory_mb,
+    )
+    return written(target, need) if given or changes(target, need) else ()
 
 
 def _outcome_name(outcome: Outcome | None) -> str:

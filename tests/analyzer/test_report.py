@@ -98,8 +98,8 @@ def test_the_policy_decides(tmp_path: Path) -> None:
     [
         ("kubernetes", 600, "On Kubernetes write cpu=1, memory="),
         ("batch", 600, "(MiB)."),
-        ("fargate", 600, "On AWS Batch on Fargate write cpu=1, memory=2048 (MiB)."),
-        ("fargate", 900_000, "are more than AWS Batch on Fargate has"),
+        ("fargate", 600, "On AWS Fargate write cpu=1, memory=2048 (MiB)."),
+        ("fargate", 900_000, "are more than AWS Fargate has"),
     ],
 )
 def test_a_target_is_told_in_its_own_sizes(tmp_path: Path, name: str, peak_mb: int, expected: str) -> None:
@@ -112,6 +112,54 @@ def test_a_target_is_told_in_its_own_sizes(tmp_path: Path, name: str, peak_mb: i
     finally:
         connection.close()
     assert any(expected in reason for reason in step.reasons)
+
+
+def on_target(path: Path, *rows: dict[str, Any]) -> list[str]:
+    """What the report says of what to write, where nobody names a target."""
+    (step,) = report(path, list(rows))
+    return [reason for reason in step.reasons if " write cpu=" in reason]
+
+
+@pytest.mark.parametrize(
+    ("target", "requested_bytes", "expected"),
+    [
+        ("batch", 4096 * 2**20, ["On AWS Batch on EC2 write cpu=1, memory="]),
+        ("fargate", 4096 * 2**20, ["On AWS Fargate write cpu=1, memory=2048 (MiB)."]),
+        ("kubernetes", 4096 * MB, []),
+        ("local", 4096 * MB, []),
+        (None, 4096 * MB, []),
+        ("moon", 4096 * MB, []),
+    ],
+)
+def test_what_ran_a_step_is_what_it_is_told_for(
+    tmp_path: Path, target: str | None, requested_bytes: int, expected: list[str]
+) -> None:
+    """Without being named; not where the report's own numbers are what to write, nor where sizes are not known."""
+    rows = [
+        row(
+            run=str(n),
+            memory_peak_bytes=600 * MB,
+            requested_cpu=1.0,
+            requested_memory_bytes=requested_bytes,
+            target=target,
+        )
+        for n in range(10)
+    ]
+    found = on_target(tmp_path, *rows)
+    assert [said.startswith(prefix) for said, prefix in zip(found, expected, strict=True)] == [True] * len(expected)
+
+
+def test_a_step_that_moved_is_told_for_where_it_runs_now(tmp_path: Path) -> None:
+    """Of targets that differ the newest run's counts, and production's is none of a test run's."""
+    known = {"memory_peak_bytes": 600 * MB, "requested_cpu": 1.0, "requested_memory_bytes": 4096 * 2**20}
+    old = [row(run=f"1{n}", started_at=NOON, target="fargate", **known) for n in range(5)]
+    new = [row(run=f"2{n}", started_at=NOON + timedelta(days=1), target="batch", **known) for n in range(5)]
+    assert on_target(tmp_path, *new, *old)[0].startswith("On AWS Batch on EC2 write ")
+    prod = [{**one, "branch": "prod"} for one in old]
+    production, test = report(tmp_path / "both", [*prod, *new])
+    assert production.production
+    assert any(said.startswith("On AWS Fargate ") for said in production.reasons)
+    assert any(said.startswith("On AWS Batch on EC2 ") for said in test.reasons)
 
 
 def test_an_empty_lake_says_how_to_fill_it(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from dataclasses import replace
 from importlib import resources
 from math import inf
 
@@ -12,13 +13,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepsize.analyzer.sizing.targets import TARGETS, Pairs, Sizes, Target, named, round_to, why_more, why_none
+from stepsize.analyzer.sizing.targets import (
+    TARGETS,
+    Need,
+    Pairs,
+    Sizes,
+    Steps,
+    Target,
+    changes,
+    named,
+    round_to,
+    written,
+)
 from stepsize.errors import UsageError
 
-MIB = 2**20
+MB, MIB, GIB = 10**6, 2**20, 2**30
 FARGATE, BATCH, KUBERNETES = TARGETS["fargate"], TARGETS["batch"], TARGETS["kubernetes"]
 GB_COSTS = 1 / 9
 """Of what a vCPU costs on Fargate: 0.004445 of 0.04048 USD an hour in us-east-1."""
+
+PAIR = "AWS Fargate takes cores and memory in pairs: 1 vCPU with 2,048 MiB is the smallest that covers 1 with 600."
 
 targets = st.sampled_from(list(TARGETS.values()))
 cores = st.floats(0.01, 40) | st.sampled_from([0.25, 0.5, 1, 2, 4, 8, 16, 32])
@@ -46,7 +60,7 @@ memory_bytes = st.floats(1, 300 * 1024 * MIB) | st.integers(1, 300).map(lambda g
 )
 def test_fargate_takes_pairs(cpu: float, memory_mib: float, expected: Sizes | None) -> None:
     """The fewest cores that go with enough memory; nothing where a step needs more than there is."""
-    assert round_to(FARGATE, cpu, memory_mib * MIB) == expected
+    assert round_to(FARGATE, Need(cpu=cpu, memory_bytes=memory_mib * MIB)) == expected
 
 
 @pytest.mark.parametrize(
@@ -62,20 +76,27 @@ def test_fargate_takes_pairs(cpu: float, memory_mib: float, expected: Sizes | No
 )
 def test_others_take_steps_in_their_own_unit(target: Target, cpu: float, size_bytes: float, expected: Sizes) -> None:
     """MB of 10^6 bytes on Kubernetes, MiB elsewhere; whole cores on EC2 and SLURM, quarters elsewhere."""
-    assert round_to(target, cpu, size_bytes) == expected
+    assert round_to(target, Need(cpu=cpu, memory_bytes=size_bytes)) == expected
 
 
-@given(targets, cores, memory_bytes)
-def test_an_answer_covers_the_need_and_stays_when_asked_again(target: Target, cpu: float, size_bytes: float) -> None:
+@given(targets, cores, memory_bytes, st.tuples(st.booleans(), st.booleans()))
+def test_an_answer_covers_the_need_and_stays_when_asked_again(
+    target: Target, cpu: float, size_bytes: float, keeps: tuple[bool, bool]
+) -> None:
     """Never less than was needed, but for what floating point adds; what is allowed already is left as it is."""
-    sizes = round_to(target, cpu, size_bytes)
+    need = Need(cpu=cpu, memory_bytes=size_bytes, keeps_cpu=keeps[0], keeps_memory=keeps[1])
+    sizes = round_to(target, need)
     if sizes is None:
-        assert why_none(target, cpu, size_bytes)
+        assert "are more than AWS Fargate has: 32 and 249,856 at most." in written(target, need)[0]
         return
-    assert not why_none(target, cpu, size_bytes)
+    assert written(target, need)[0] == (
+        f"On {target.title} write cpu={sizes.cpu:g}, memory={sizes.memory} ({target.memory_unit})."
+    )
     assert sizes.cpu >= cpu * (1 - 1e-6)
     assert sizes.memory * target.memory_unit_bytes >= size_bytes * (1 - 1e-6)
-    assert round_to(target, sizes.cpu, sizes.memory * target.memory_unit_bytes) == sizes
+    again = Need(cpu=sizes.cpu, memory_bytes=sizes.memory * target.memory_unit_bytes)
+    for kept in (False, True) if keeps == (False, False) else (True,):
+        assert round_to(target, replace(again, keeps_cpu=kept, keeps_memory=kept)) == sizes
 
 
 @given(targets, cores, cores, memory_bytes, memory_bytes)
@@ -84,7 +105,8 @@ def test_more_is_never_answered_with_less(
 ) -> None:
     """More cores or memory never get fewer cores, nor less memory with the same cores."""
     (cpu, more_cpu), (size_bytes, more_bytes) = sorted((cpu, more_cpu)), sorted((size_bytes, more_bytes))
-    less, more = round_to(target, cpu, size_bytes), round_to(target, more_cpu, more_bytes)
+    less = round_to(target, Need(cpu=cpu, memory_bytes=size_bytes))
+    more = round_to(target, Need(cpu=more_cpu, memory_bytes=more_bytes))
     if less is None:
         assert more is None
     elif more is not None:
@@ -105,7 +127,7 @@ def test_the_pair_is_the_cheapest_that_covers(cpu: float, size_bytes: float) -> 
         for amount in amounts
         if row_cpu >= cpu and amount * MIB >= size_bytes
     ]
-    sizes = round_to(FARGATE, cpu, size_bytes)
+    sizes = round_to(FARGATE, Need(cpu=cpu, memory_bytes=size_bytes))
     assert min(covering, default=inf) == (price(sizes.cpu, sizes.memory) if sizes else inf)
 
 
@@ -124,17 +146,103 @@ def test_every_pair_is_one_that_aws_names() -> None:
     assert [sorted(amounts - named_there[cpu]) for cpu, amounts in ours.items()] == [[]] * len(ours)
 
 
-def test_pairs_are_explained_where_they_cost_more() -> None:
-    """A sentence where a pair brings more than was needed, none where it does not; one where there is no pair."""
-    assert why_more(FARGATE, 1, 600 * MIB) == (
-        "AWS Batch on Fargate takes cores and memory in pairs: 1 vCPU with 2,048 MiB is the smallest that covers "
-        "1 with 600."
+@pytest.mark.parametrize(
+    ("target", "cpu", "size_bytes", "expected"),
+    [
+        (KUBERNETES, 1, 4096 * MB, Sizes(1, 4096)),  # Metaflow's default
+        (KUBERNETES, 0.3, 601 * MB, Sizes(0.3, 601)),
+        (KUBERNETES, 0.0004, 600.5 * MB, Sizes(0.001, 610)),  # which it does not take
+        (KUBERNETES, 1, 4096 * MIB, Sizes(1, 4300)),
+        (BATCH, 4, 16_000 * MIB, Sizes(4, 16_000)),
+        (BATCH, 1.5, 16_000 * MB, Sizes(2, 15_360)),
+        (TARGETS["slurm"], 3, 5001 * MIB, Sizes(3, 5001)),
+        (TARGETS["gcp-batch"], 0.7, 5001 * MIB, Sizes(0.7, 5001)),
+        (FARGATE, 4, 30_720 * MIB, Sizes(4, 30_720)),
+        (FARGATE, 1, 4096 * MB, Sizes(1, 4096)),
+    ],
+)
+def test_a_request_that_the_platform_takes_stays_as_it_is(
+    target: Target, cpu: float, size_bytes: float, expected: Sizes
+) -> None:
+    """Where a request is to be kept nothing else is written, unless the platform has no such size."""
+    assert round_to(target, Need(cpu=cpu, memory_bytes=size_bytes, keeps_cpu=True, keeps_memory=True)) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "need", "expected"),
+    [
+        (KUBERNETES, Need(cpu=2, memory_bytes=590 * MB), False),
+        (KUBERNETES, Need(cpu=1, memory_bytes=4096 * MB, keeps_cpu=True, keeps_memory=True), False),
+        (KUBERNETES, Need(cpu=2, memory_bytes=4096 * MB), True),
+        (BATCH, Need(cpu=1, memory_bytes=590 * MB), True),
+        (BATCH, Need(cpu=1, memory_bytes=4096 * MIB, keeps_cpu=True, keeps_memory=True), False),
+        (BATCH, Need(cpu=1, memory_bytes=4096 * MIB), True),  # 4,295 in the report
+        (FARGATE, Need(cpu=1, memory_bytes=4096 * MIB, keeps_cpu=True, keeps_memory=True), False),
+        (FARGATE, Need(cpu=1, memory_bytes=4096 * MIB, gpu=1, keeps_cpu=True, keeps_memory=True), True),
+        (FARGATE, Need(cpu=64, memory_bytes=MIB), True),
+    ],
+)
+def test_what_a_report_says_already_is_no_change(target: Target, need: Need, expected: bool) -> None:
+    """A report is in MB of 10^6 bytes: what is to be written in others is told, and what is kept is not."""
+    assert changes(target, need) is expected
+
+
+@pytest.mark.parametrize(
+    ("target", "need", "expected"),
+    [
+        (
+            FARGATE,
+            Need(cpu=1, memory_bytes=600 * MIB),
+            (PAIR,),
+        ),
+        (FARGATE, Need(cpu=1, memory_bytes=2048 * MIB), ()),
+        (BATCH, Need(cpu=1.5, memory_bytes=600 * MIB), ()),
+        (
+            FARGATE,
+            Need(cpu=1, memory_bytes=2048 * MIB, gpu=1),
+            ("AWS Fargate has no GPUs: what needs one runs elsewhere.",),
+        ),
+        (
+            FARGATE,
+            Need(cpu=1, memory_bytes=2048 * MIB, disk_bytes=30.5 * GIB),
+            ("For disk write ephemeral_storage=31 (GiB).",),
+        ),
+        (
+            FARGATE,
+            Need(cpu=1, memory_bytes=2048 * MIB, disk_bytes=20.5 * GIB),
+            ("For disk write ephemeral_storage=21 (GiB).",),
+        ),
+        (
+            FARGATE,
+            Need(cpu=1, memory_bytes=2048 * MIB, disk_bytes=20 * GIB),
+            ("20 GiB of disk come without asking: ephemeral_storage is not needed.",),
+        ),
+        (
+            FARGATE,
+            Need(cpu=1, memory_bytes=2048 * MIB, disk_bytes=201 * GIB),
+            ("201 GiB of disk are more than AWS Fargate has: 200 at most.",),
+        ),
+        (KUBERNETES, Need(cpu=1, memory_bytes=2048 * MIB, gpu=1, disk_bytes=201 * GIB), ()),
+    ],
+)
+def test_what_a_reader_would_wonder_about_is_said(target: Target, need: Need, expected: tuple[str, ...]) -> None:
+    """Where a pair brings more than was needed; devices and disk that a platform has not got."""
+    assert written(target, need)[1:] == expected
+
+
+def test_a_need_of_no_size_is_said() -> None:
+    """With the largest that there is, and without devices that there are none of."""
+    assert written(FARGATE, Need(cpu=4, memory_bytes=300_000 * MIB, gpu=1)) == (
+        "4 cores and 300,000 MiB are more than AWS Fargate has: 32 and 249,856 at most.",
+        "AWS Fargate has no GPUs: what needs one runs elsewhere.",
     )
-    assert why_more(FARGATE, 1, 2048 * MIB) == ""
-    assert why_more(BATCH, 1.5, 600 * MIB) == ""
-    assert why_none(FARGATE, 4, 300_000 * MIB) == (
-        "4 cores and 300,000 MiB are more than AWS Batch on Fargate has: 32 and 249,856 at most."
-    )
+
+
+def test_every_platform_divides_cores_no_finer_than_it_takes_them() -> None:
+    """What a person would write is what the platform takes."""
+    for target in TARGETS.values():
+        if isinstance(target.sizes, Steps):
+            assert (target.sizes.cpu * target.sizes.cpus_per_core).is_integer()
 
 
 def test_targets_are_found_by_name() -> None:

@@ -57,7 +57,7 @@ _MEMORY_BYTES = 1 << 30
     "--target",
     "target_name",
     metavar="NAME",
-    help=f"Also say what to write for the platform that runs the steps: {', '.join(targets.TARGETS)}.",
+    help=f"Say what to write for this platform, not for what ran the newest run: {', '.join(targets.TARGETS)}.",
 )
 @click.option(
     "--cpu-budget",
