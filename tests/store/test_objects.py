@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +18,12 @@ import pytest
 from stepsize.collector.recount.on_duckdb import DuckDBEngine
 from stepsize.collector.recount.recount import recount
 from stepsize.errors import LakeError, UnavailableError, UsageError
+from stepsize.store.lake import Lake
+from stepsize.store.layout import SCHEMA_VERSION
 from stepsize.store.manifest import read_manifests, retire, write_manifest
 from stepsize.store.objects import ObjectLake, Place
+from stepsize.store.schema import TASKS
+from stepsize.store.writer import LakeWriter
 from stepsize.testing import write_tasks
 from tests.collector.otlp import SECOND, cpu_samples
 from tests.collector.rollup_log import T0, Log, attempt
@@ -28,6 +34,8 @@ if TYPE_CHECKING:
 
 moto: Any = pytest.importorskip("moto.server", reason="no S3 server here: pip install 'moto[server]'")
 boto3: Any = pytest.importorskip("boto3", reason="no boto3 here: pip install 'stepsize[s3]'")
+ClientError: Any = pytest.importorskip("botocore.exceptions").ClientError
+S3UploadFailedError: Any = pytest.importorskip("boto3.exceptions").S3UploadFailedError
 uploads: Any = pytest.importorskip("stepsize.store.upload")
 
 pytestmark = pytest.mark.peers
@@ -137,6 +145,28 @@ def test_files_that_were_replaced_go_when_nobody_reads_them_any_more(tmp_path: P
     assert read("SELECT count(*) FROM tasks") == [(2,)]
 
 
+def test_a_lake_that_never_rests_leaves_no_more_than_ten_minutes_of_old_files(tmp_path: Path, store: Any) -> None:
+    """With an upload every four minutes, each of which replaces the manifest, what was replaced goes all the same."""
+    log, now = measured(tmp_path / "one"), dt.datetime.now(dt.timezone.utc)
+    deleted = []
+    for minutes in range(0, 24, 4):
+        log.fold(attempt(str(minutes)).gauge("stepsize.task.cpu.usage", cpu_samples(T0, [1.0]), unit="{cpu}"))
+        deleted.append(bring(log.lake.data, store, now + dt.timedelta(minutes=minutes)).deleted)
+    assert deleted[:4] == [0, 0, 0, 0]  # what the second upload replaced is ten minutes old at the fifth
+    assert all(deleted[4:])
+
+
+def test_what_an_upload_that_was_killed_has_left_goes(tmp_path: Path, store: Any) -> None:
+    """Files of a generation whose manifest never came, and that have been merged since, are named by none."""
+    log, now = measured(tmp_path / "one"), dt.datetime.now(dt.timezone.utc)
+    (manifest,) = read_manifests(log.lake.data)
+    orphan = f"team/lake/points/day=2026-01-01/{manifest.writer}-000000000999.parquet"
+    store.put_object(Bucket="bucket", Key=orphan, Body=b"")
+    assert bring(log.lake.data, store, now).deleted == 0
+    assert bring(log.lake.data, store, now + dt.timedelta(minutes=11)).deleted == 1
+    assert orphan not in names(store)
+
+
 def test_what_a_writer_kept_goes_when_it_is_set_aside(tmp_path: Path, store: Any) -> None:
     """A writer whose last files were dropped is retired here: its rows are in no view of the store any more."""
     log = measured(tmp_path / "one")
@@ -182,6 +212,177 @@ def test_of_two_uploads_at_once_one_is_told(tmp_path: Path, store: Any) -> None:
         bring(log.lake.data, Meanwhile())
 
 
+@pytest.mark.parametrize("files_first", [0, 1, 2])
+def test_an_upload_that_is_killed_at_any_moment_goes_on(tmp_path: Path, store: Any, files_first: int) -> None:
+    """After so many requests that changed something: readers see what was there before, the next upload brings all."""
+    log = measured(tmp_path / "one")
+    bring(log.lake.data, store)
+    log.fold(attempt("2").gauge("stepsize.task.memory.usage", [(T0, 5)]).end(T0, "ok"))
+
+    class Killed(BaseException):
+        """Nothing that is caught."""
+
+    class Dying:
+        """A client whose process ends after so many changes."""
+
+        def __init__(self) -> None:
+            self.left = files_first
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def upload_file(self, *arguments: str) -> None:
+            self._count()
+            store.upload_file(*arguments)
+
+        def put_object(self, **arguments: Any) -> None:
+            self._count()
+            store.put_object(**arguments)
+
+        def _count(self) -> None:
+            if not self.left:
+                raise Killed
+            self.left -= 1
+
+    with pytest.raises(Killed):
+        bring(log.lake.data, Dying())
+    assert read("SELECT task FROM tasks") == [("1",)]
+    bring(log.lake.data, store)
+    assert read("SELECT task FROM tasks ORDER BY task") == [("1",), ("2",)]
+
+
+def test_files_that_are_merged_while_they_are_sent_are_let_go(tmp_path: Path, store: Any) -> None:
+    """An upload that takes longer than files live goes on with the generation that there is by then."""
+    log = measured(tmp_path / "one")
+
+    class Slow:
+        """A client during whose first request the collector goes on."""
+
+        has_waited = False
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def upload_file(self, path: str, *arguments: str) -> None:
+            if not self.has_waited:
+                self.has_waited = True
+                log.fold(attempt("2").end(T0, "ok"))
+                (manifest,) = read_manifests(log.lake.data)
+                named = {log.lake.data / one.path for one in manifest.files}
+                for old in set(log.lake.data.glob("*/*/1111*.parquet")) - named:
+                    old.unlink()
+            store.upload_file(path, *arguments)
+
+    open_before = set(log.lake.data.glob("tasks/open/*.parquet"))
+    (manifest,) = read_manifests(log.lake.data)
+    files = sorted(manifest.files, key=lambda one: one.partition != "open")
+    write_manifest(log.lake.data, replace(manifest, files=tuple(files)))
+    assert open_before
+    bring(log.lake.data, Slow())
+    assert read("SELECT task FROM tasks ORDER BY task") == [("1",), ("2",)]
+
+
+def test_a_lake_that_was_set_back_is_refused(tmp_path: Path, store: Any) -> None:
+    """A backup that was restored, or a copy that went on by itself, gives names twice: nothing there is replaced."""
+    log = measured(tmp_path / "one")
+    shutil.copytree(log.lake.data, tmp_path / "backup")
+    bring(log.lake.data, store)
+    log.fold(attempt("2").end(T0, "ok"))
+    bring(log.lake.data, store)
+    held = {name: store.get_object(Bucket="bucket", Key=name)["ETag"] for name in names(store)}
+    with pytest.raises(LakeError, match="another state of this lake"):
+        bring(tmp_path / "backup", store)
+    copy = Lake(tmp_path / "backup")  # which goes on, and gets ahead
+    writer = LakeWriter(copy.data, read_manifests(copy.data)[0].writer)
+    for _ in range(3):
+        stored = writer.write("tasks", "month=1970-01", TASKS.empty_table())
+        writer.commit(replace(writer.manifest, files=(*writer.manifest.files, stored)))
+    with pytest.raises(LakeError, match="another state of this lake"):
+        bring(copy.data, store)
+    assert {name: store.get_object(Bucket="bucket", Key=name)["ETag"] for name in names(store)} == held
+
+
+def test_the_store_carries_the_version_of_what_is_in_it(tmp_path: Path, store: Any) -> None:
+    """A lake of a newer schema replaces the version there; one that is older than the store's is not brought."""
+    log = measured(tmp_path / "one")
+    store.put_object(Bucket="bucket", Key="team/lake/schema.json", Body=b'{"schema_version": 1}')
+    bring(log.lake.data, store)
+    assert json.loads(store.get_object(Bucket="bucket", Key="team/lake/schema.json")["Body"].read()) == {
+        "schema_version": SCHEMA_VERSION
+    }
+    store.put_object(Bucket="bucket", Key="team/lake/schema.json", Body=b'{"schema_version": 999}')
+    with pytest.raises(LakeError, match="newer stepsize"):
+        bring(log.lake.data, store)
+
+
+def test_files_deleted_under_a_reader_are_one_line(tmp_path: Path, store: Any) -> None:
+    """Not a traceback, and no part of the rows."""
+    log = measured(tmp_path / "one")
+    bring(log.lake.data, store)
+
+    def read_late() -> None:
+        with ObjectLake(URL).reading() as connection:
+            for name in names(store):
+                if name.endswith(".parquet"):
+                    store.delete_object(Bucket="bucket", Key=name)
+            connection.execute("SELECT * FROM tasks").fetchall()
+
+    with pytest.raises(LakeError, match="cannot read s3://bucket/team/lake"):
+        read_late()
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"AWS_PROFILE": "nobody"}, "refuses: The config profile"),
+        ({"AWS_ENDPOINT_URL": "nonsense"}, "AWS_ENDPOINT_URL"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}, "is not there now"),
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "refuses: Unable to locate credentials"),
+    ],
+)
+def test_a_store_that_cannot_be_asked_is_one_line(
+    tmp_path: Path, store: Any, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], said: str
+) -> None:
+    """Which says what is wrong, and nothing of a secret."""
+    write_tasks(tmp_path / "lake", [_row(task="1", ended_at=NOW)])
+    for name, text in environment.items():
+        monkeypatch.setenv(name, text)
+    failed = command(tmp_path, "upload", URL, "--data", str(tmp_path / "lake"))
+    assert (failed.returncode, len(failed.stderr.splitlines())) == (1, 1), failed.stderr
+    assert said in failed.stderr
+    assert "secret" not in failed.stderr
+
+
+def test_a_store_that_fails_half_way_is_one_line(tmp_path: Path, store: Any) -> None:
+    """A file that it refuses, as one that is there no more: the client's errors are told apart."""
+    log = measured(tmp_path / "one")
+    refused = {"Error": {"Code": "AccessDenied", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    busy = {"Error": {"Code": "SlowDown", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
+
+    class Failing:
+        """A client that answers each file with one error."""
+
+        def __init__(self, answer: dict[str, Any]) -> None:
+            self.answer = answer
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def upload_file(self, *_: str) -> None:
+            try:
+                self._fail()
+            except ClientError as error:  # as boto3 has it
+                raise S3UploadFailedError(f"Failed to upload: {error}") from None
+
+        def _fail(self) -> None:
+            raise ClientError(self.answer, "PutObject")
+
+    with pytest.raises(LakeError, match="AccessDenied"):
+        bring(log.lake.data, Failing(refused))
+    with pytest.raises(UnavailableError, match="try again"):
+        bring(log.lake.data, Failing(busy))
+
+
 def test_what_is_wrong_is_one_line(tmp_path: Path, store: Any) -> None:
     """No lake, no bucket, a newer lake, no such address: each says so."""
     with pytest.raises(LakeError, match="no data in s3://bucket/team/lake"):
@@ -191,12 +392,41 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, store: Any) -> None:
     store.put_object(Bucket="bucket", Key="team/lake/schema.json", Body=json.dumps({"schema_version": 999}).encode())
     with pytest.raises(LakeError, match="newer stepsize"):
         read("SELECT 1")
-    for url in ("gs://bucket/x", "s3://", "bucket"):
+    for url in ("gs://bucket/x", "s3://", "bucket", "s3://a bucket/x", "s3://bad!/x"):
         with pytest.raises(UsageError, match="is not s3://"):
+            Place.of(url)
+    for url in (
+        "s3://bucket/a//b",
+        "s3://bucket/../x",
+        "s3://bucket/a/./b",
+        "s3://bucket/a\tb",
+    ):  # what Arrow cannot read
+        with pytest.raises(UsageError, match="a prefix has"):
             Place.of(url)
     log = measured(tmp_path / "one")
     with pytest.raises(LakeError, match="refuses"):
         uploads.upload(log.lake.data, Place.of("s3://nobodys/lake"), store, NOW)
+
+
+@pytest.mark.parametrize("prefix", ["a b", "ü/é", "a+b%20c", "x?y#z", 'it\'s "q"', "*[x]", "a\\b"])
+def test_a_prefix_may_hold_odd_characters(tmp_path: Path, store: Any, prefix: str) -> None:
+    """What is brought there is read there."""
+    log, url = measured(tmp_path / "one"), f"s3://bucket/{prefix}"
+    uploads.upload(log.lake.data, Place.of(url), store, NOW)
+    with ObjectLake(url).reading() as connection:
+        assert connection.execute("SELECT count(*), (SELECT count(*) FROM points) > 0 FROM tasks").fetchall() == [
+            (1, True)
+        ]
+
+
+@pytest.mark.skipif(find_spec("pyspark") is None or shutil.which("java") is None, reason="no Spark here")
+def test_spark_without_a_connector_to_s3_is_one_line(tmp_path: Path, store: Any) -> None:
+    """PySpark as it is published has none; what to do is said."""
+    bring(measured(tmp_path / "one").lake.data, store)
+    failed = command(tmp_path, "rollup", "--engine", "spark", "--data", URL, "--out", str(tmp_path / "out"))
+    assert failed.returncode == 1
+    assert "stepsize: Spark has no connector to s3://" in failed.stderr
+    assert "--engine duckdb" in failed.stderr
 
 
 def test_report_reads_what_upload_brought(tmp_path: Path, store: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from stepsize.store.manifest import Manifest, StoredFile
 
 SCHEME = "s3://"
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]+")
 _DAY = pa.schema([("day", pa.date32())])
 
 
@@ -48,9 +50,11 @@ class Place:
             UsageError: it is no address of an object store that is known.
         """
         bucket, _, path = url.removeprefix(SCHEME).partition("/")
-        if not url.startswith(SCHEME) or not bucket:
+        if not url.startswith(SCHEME) or not _BUCKET.fullmatch(bucket):
             raise UsageError(f"{url!r} is not s3://BUCKET/PREFIX")
         path = path.strip("/")
+        if path and (not path.isprintable() or not {"", ".", ".."}.isdisjoint(path.split("/"))):
+            raise UsageError(f"{url!r}: a prefix has no empty parts, none that are . or .., and no control characters")
         return cls(bucket, f"{path}/" if path else "")
 
     def path(self, name: str = "") -> str:
