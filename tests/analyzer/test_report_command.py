@@ -111,6 +111,7 @@ def test_format_wins_over_the_suffix(measured: Place) -> None:
 def test_a_budget_for_cores_takes_the_place_of_the_price_of_waiting(place: Place) -> None:
     """In every format, with the run time on them; a policy with a rule of its own takes none."""
     half = {"cpu_histogram": {cpu_bucket(1.0): 30.0, cpu_bucket(8.0): 30.0}, "cpu_seconds": 270.0, "cpu_max": 8.0}
+    half["memory_peak_bytes"] = 10**7
     write_tasks(place.data, [row(task=str(n), requested_cpu=8.0, **half) for n in range(3)])
     cores = {
         budget: json.loads(place.report("--cpu-budget", budget, "--format", "json").stdout)[0]["recommended"]["cpu"]

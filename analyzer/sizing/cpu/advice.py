@@ -4,7 +4,8 @@ What comes in: the evidence of a step and :class:`CpuSettings`. What goes out: a
 :class:`Advice` alone. Pure.
 
 The parts: ``use`` (levels of use), ``limits`` (what held it back), ``run_time`` and ``amdahl`` (how long at n cores),
-``cost`` (which n), ``threads`` (settings that disagree), ``reasons`` (sentences). ``docs/cpu.md`` tells them together.
+``cost`` (which n), ``beside`` (what else is held), ``threads`` (settings that disagree), ``reasons`` (sentences).
+``docs/cpu.md`` tells them together.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from stepsize.analyzer.sizing.cpu import reasons
 from stepsize.analyzer.sizing.cpu.amdahl import fit
+from stepsize.analyzer.sizing.cpu.beside import Beside
 from stepsize.analyzer.sizing.cpu.cost import cheapest, choose
 from stepsize.analyzer.sizing.cpu.limits import limits, unthrottled
 from stepsize.analyzer.sizing.cpu.run_time import ByUse, Profile
@@ -69,7 +71,8 @@ def size(evidence: StepEvidence, settings: CpuSettings = SAFE) -> CpuSizing:
         kept = requested if advice.value is None else advice.value
         return CpuSizing(advice=advice, cores=kept, throttled_share=held.throttled_share)
     candidates = _candidates(run_time, requested)
-    best = choose(run_time, candidates, settings)
+    beside = Beside.of(evidence)
+    best = choose(run_time, candidates, settings, beside)
     cores, why_held = _kept(evidence, best, requested, held)
     # Where a request stays though more seemed to be used, the difference is no more than measuring may add.
     worked = cores if why_held else best
@@ -78,7 +81,7 @@ def size(evidence: StepEvidence, settings: CpuSettings = SAFE) -> CpuSizing:
         *reasons.used(cores_used(evidence, reasons.SHOWN), cores, run_time, held),
         *((why_held,) if why_held else reasons.limited(held, cores, requested)),
         *(reasons.expected(run_time, worked, requested, typical_s, settings) if why_held or worked == cores else ()),
-        *(reasons.budgeted(run_time, best, cheapest(run_time, candidates), settings) if best == cores else ()),
+        *(_weighed(run_time, candidates, settings, beside) if best == cores else ()),
         *reasons.apart(evidence, cores, run_time),
         *reasons.newest_code(evidence, cores, held),
         *thread_reasons(evidence, held, cores, requested),
@@ -117,6 +120,15 @@ def stretch(evidence: StepEvidence, cores: float) -> float:
     """How many times as long as it took a task takes on ``cores``; one where nothing is known of its use."""
     run_time = run_time_of(evidence)
     return 1.0 if run_time is None else run_time.stretch(cores)
+
+
+def _weighed(run_time: RunTime, candidates: list[float], settings: CpuSettings, beside: Beside) -> tuple[str, ...]:
+    """What the best cores were weighed by, where the run time alone does not tell."""
+    best = choose(run_time, candidates, settings, beside)
+    for_beside = best > choose(run_time, candidates, settings)
+    least = cheapest(run_time, candidates, beside)
+    budgeted = reasons.budgeted(run_time, best, least, settings, beside)
+    return (*(reasons.held_beside(best, beside) if for_beside else ()), *budgeted)
 
 
 def _candidates(run_time: RunTime, requested: float | None) -> list[float]:

@@ -14,6 +14,7 @@ from stepsize.analyzer.sizing.restraint import TASKS_TO_FALL
 from stepsize.analyzer.sizing.rounding import covers, whole_cores
 
 if TYPE_CHECKING:
+    from stepsize.analyzer.sizing.cpu.beside import Beside
     from stepsize.analyzer.sizing.cpu.limits import Limits
     from stepsize.analyzer.sizing.cpu.run_time import RunTime
     from stepsize.analyzer.sizing.cpu.settings import CpuSettings
@@ -131,16 +132,29 @@ def newest_code(evidence: StepEvidence, cores: float, held: Limits) -> tuple[str
     return (f"The {tasks:,} tasks of its newest code used no more than {_cores(most)}. {older}",)
 
 
-def budgeted(run_time: RunTime, cores: float, cheapest: float, settings: CpuSettings) -> tuple[str, ...]:
+def held_beside(cores: float, beside: Beside) -> tuple[str, ...]:
+    """That fewer would do but for what is held for longer then; empty where that is little."""
+    if beside.cores < 1:
+        return ()
+    devices = f"{beside.gpus:g} {'GPU' if beside.gpus == 1 else 'GPUs'}"
+    memory = f"{beside.memory_bytes / 10**9:.3g} GB of memory"
+    held = f"{devices} and {memory}" if beside.gpus else memory
+    return (
+        f"Fewer than {_cores(cores)} would hold {held} for longer, which cost as much as {beside.cores:.3g} cores.",
+    )
+
+
+def budgeted(
+    run_time: RunTime, cores: float, cheapest: float, settings: CpuSettings, beside: Beside
+) -> tuple[str, ...]:
     """What the cores cost beside those that cost least, where a budget decides; empty where none does."""
     if settings.budget is None:
         return ()
     if cores == cheapest:
-        return (f"{_cores(cores)} {'costs' if cores == 1 else 'cost'} least core time.",)
-    times = core_time(run_time, cores) / core_time(run_time, cheapest)
-    return (
-        f"That is {times:.2f} times the core time of {_cores(cheapest)}, the least; the budget is {settings.budget:g}.",
-    )
+        return (f"{_cores(cores)} {'costs' if cores == 1 else 'cost'} least a task.",)
+    times = core_time(run_time, cores, beside) / core_time(run_time, cheapest, beside)
+    least = f"{times:.2f} times what it does on {_cores(cheapest)}, the least"
+    return (f"A task costs {least}; the budget is {settings.budget:g}.",)
 
 
 def duration(seconds: float) -> str:
@@ -154,7 +168,7 @@ def duration(seconds: float) -> str:
 
 def _worth(settings: CpuSettings) -> str:
     if settings.budget is not None:
-        return f"the budget is {settings.budget:g} times the core time of the cheapest"
+        return f"the budget is {settings.budget:g} times the cheapest"
     return f"to {settings.name!r}, a second short of cores costs as much as {settings.waiting_cores:g} core seconds"
 
 

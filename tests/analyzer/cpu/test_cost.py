@@ -82,9 +82,9 @@ def test_no_more_is_asked_for_than_was_used_or_asked_for(use: dict[float, float]
 
 @given(uses, st.floats(1, 4), st.floats(1, 4))
 def test_a_larger_budget_is_never_slower(use: dict[float, float], one: float, other: float) -> None:
-    """And the core time stays within the budget."""
+    """And the core time stays within the budget, where nothing else is held."""
     small, large = sorted((one, other))
-    found = step(use, None)
+    found = step(use, None, memory_peak_bytes=None)
     fast, slow = size(found, settings(0, large)), size(found, settings(0, small))
     cheapest = size(found, settings(0, 1.0))
     assert fast.run_time_s is not None
@@ -113,13 +113,13 @@ def test_presets_go_from_few_cores_to_many() -> None:
 
 def test_the_fastest_within_a_budget() -> None:
     """Half of the time at eight cores: at twice the cheapest core time two are in reach, at four times all eight."""
-    found = step({1.0: 50, 8.0: 50}, None)
+    found = step({1.0: 50, 8.0: 50}, None, memory_peak_bytes=None)
     assert asked(found, settings(0, 1.0)) == 1
     assert asked(found, settings(0, 1.2)) == 2
     assert asked(found, settings(0, 4.0)) == 8
     cheapest, fast = (" ".join(size(found, settings(0, budget)).advice.reasons) for budget in (1.0, 1.2))
-    assert "1 core costs least core time." in cheapest
-    assert "That is 1.11 times the core time of 1 core, the least; the budget is 1.2." in fast
+    assert "1 core costs least a task." in cheapest
+    assert "A task costs 1.11 times what it does on 1 core, the least; the budget is 1.2." in fast
 
 
 @pytest.mark.parametrize(
@@ -137,3 +137,43 @@ def test_nonsense_is_survived_in_reasonable_time(seconds: float) -> None:
     """A million cores by a broken clock, on a host of unknown size."""
     broken = step({1.0: 60}, 1.0, cpu_seconds=1e9, duration_s=1.0 + seconds, cpu_max=1.0)
     assert advise(broken).value is not None
+
+
+@given(uses, prices, st.integers(0, 10**12), st.integers(0, 10**12), st.sampled_from([0.0, 1.0, 8.0]))
+def test_what_is_held_beside_the_cores_never_takes_any_away(
+    use: dict[float, float], price: float, one: int, other: int, gpus: float
+) -> None:
+    """Whatever takes longer on fewer cores holds it for longer."""
+    small, large = sorted((one, other))
+    little, much = (
+        step(use, None, memory_peak_bytes=peak, gpu_count=count) for peak, count in ((small, 0.0), (large, gpus))
+    )
+    for by in (settings(price), settings(0, 1.0)):
+        assert asked(little, by) <= asked(much, by)
+
+
+def test_a_gpu_does_not_wait_for_the_cores_that_feed_it() -> None:
+    """Two thirds of its time at eight cores: alone it costs least on one, with a GPU on all eight."""
+
+    def fed(**values: float | None) -> StepEvidence:
+        return step({1.0: 30, 8.0: 60}, None, **{"memory_peak_bytes": 8e7, **values})
+
+    cheapest = settings(0, 1.0)
+    assert asked(fed(gpu_count=0.0), cheapest) == 1
+    assert asked(fed(requested_gpu=1.0, gpu_count=0.0), cheapest) == 1
+    assert asked(fed(requested_gpu=1.0), cheapest) == 8  # nothing tells whether it was used
+    assert asked(fed(gpu_count=1.0), cheapest) == 8
+    said = " ".join(size(fed(gpu_count=1.0, memory_peak_bytes=4e9), cheapest).advice.reasons)
+    assert (
+        "Fewer than 8 cores would hold 1 GPU and 4 GB of memory for longer, which cost as much as 12.5 cores." in said
+    )
+    assert "8 cores cost least a task." in said
+
+
+def test_memory_is_held_for_as_long_as_a_task_runs() -> None:
+    """A hundred GB cost as much as a dozen cores; what costs less than one is not worth a sentence."""
+    large, small = (step({1.0: 60, 8.0: 60}, None, memory_peak_bytes=peak) for peak in (100 * 10**9, 10**9))
+    assert asked(large, settings(0, 1.0)) == 8
+    said, little = (" ".join(size(found, settings(0, 1.0)).advice.reasons) for found in (large, small))
+    assert "would hold 100 GB of memory for longer, which cost as much as 12.5 cores" in said
+    assert "would hold" not in little
