@@ -47,6 +47,7 @@ _HALVINGS = 40
 _BEYOND_SHARE, _BEYOND_INDEX = 0.05, 2.0
 """Of the tasks that went above all before them, the share that went above e times the largest, and how fast it falls
 from there (a Pareto index). Of 42,361 records 3 to 7 % did, after whatever number of tasks (``docs/sizing.md``)."""
+_FEW_RUNS = 4
 _ANY = Task(requested_bytes=math.inf)
 _UNSIZED = Sized(_ANY, math.inf)
 """A static request knows nothing of the task, and is no news to the learner: it proposes the same to every task."""
@@ -130,10 +131,14 @@ class Static:
         return (self.tasks * share + unmet) / (self.tasks + unmet)
 
     def _share_of_runs(self, request_bytes: float) -> float:
-        """By how far runs lie apart; no more than how often tasks did go above the largest peak before leaves."""
+        """By how far runs lie apart; no more than how often tasks did go above the largest peak before leaves.
+
+        It counts the less the more of the step's own next runs were seen: on recorded tasks it expects too much.
+        """
         often = self.proposal.share_above(self.largest_bytes)
         above, of_largest = self.next_run.share_above(request_bytes), self.next_run.share_above(self.largest_bytes)
-        return min(above, often * min(1.0, above / of_largest)) if of_largest > 0 else 0.0
+        weight = min(1.0, _FEW_RUNS / self.runs)
+        return weight * min(above, often * min(1.0, above / of_largest)) if of_largest > 0 else 0.0
 
     def _share_beyond(self, request_bytes: float) -> float:
         """The least share above a request however large: the tail of the grid ends at e times the largest peak."""
