@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import functools
 import os
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -137,6 +138,17 @@ def _held() -> dict[Path, Records]:
 
 def _hold(files: _Files) -> None:
     _held().update(files)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    from multiprocessing import connection, parent_process  # noqa: PLC0415 - in workers alone
+
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _score_held(job: _Job) -> _Done:

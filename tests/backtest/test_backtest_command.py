@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from stepsize.analyzer.backtest import run
+from tests.collector.running import wait_for
 
 COLUMNS = ("workflow", "task", "run", "submit_order", "peak_mem_bytes", "runtime_s", "requested_mem_bytes")
 
@@ -186,3 +187,21 @@ def test_wrong_usage_is_one_line(recorded: Path, arguments: list[str], says: str
     finished = backtest(*[str(recorded) if argument == "FILE" else argument for argument in arguments])
     assert (finished.returncode, finished.stdout) == (2, "")
     assert says in finished.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are found in /proc")
+def test_who_kills_a_backtest_leaves_no_worker(tmp_path: Path) -> None:
+    """Workers end with the process that they work for, however that ended."""
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one core replays without workers")
+    path = tmp_path / "long.csv"
+    lines = (f"w,t{order % 50},{order},{order % 97 + 1}000000,9" for order in range(20_000))
+    path.write_text("\n".join(["workflow,task,submit_order,peak_mem_bytes,runtime_s", *lines]))
+    command = [sys.executable, "-m", "stepsize", "backtest", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as killed:
+        children = Path(f"/proc/{killed.pid}/task/{killed.pid}/children")
+        # A worker holds the pipe of standard output too: reading it ends when the last one has.
+        wait_for(lambda: len(children.read_text().split()) >= 3, "two workers and their tracker")
+        killed.kill()
+        found, _ = killed.communicate(timeout=30)
+    assert found == b""
