@@ -63,8 +63,8 @@ _MEMORY_BYTES = 1 << 30
     "--cpu-budget",
     type=click.FloatRange(min=1),
     metavar="TIMES",
-    help="Rather than what waiting costs: the fastest cores for at most so many times the core time of the cheapest "
-    "(1: the cheapest).",
+    help="Instead of a price of waiting: the fastest cores on which a task costs at most so many times what it costs "
+    "on the cheapest (1: the cheapest).",
 )
 @click.option("--branch", metavar="GLOB", help="Only this branch of a project (prod, user.ann, test.*).")
 @click.option("--origin", metavar="NAME", help="Only runs of this origin: adhoc, schedule, event, upstream run.")
