@@ -5,7 +5,8 @@ What comes in: the evidence of a step. What goes out: a frozen :class:`GpuUse`, 
 What the data can show: of each attempt the most devices that its processes were on at once, and the mean and the
 highest sample of how busy they were, summed over devices. Not which device was idle when. A driver calls a device busy
 while at least one kernel runs on it, however small (NVML API reference, ``nvmlUtilization_t``): so little use is proof
-of little use, and much of it is no proof that the device was needed.
+of little use, and much of it is no proof that the device was needed. Programs take the devices that they find: only
+tasks that asked for as many as the newest does say whether that is too many or too few.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _SECONDS_PER_HOUR = 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuUse:
-    """What the attempts of a step that ended held of GPUs and what they used.
+    """What a step's attempts that ended held of GPUs and what they used, of tasks that asked for as many as the newest.
 
     Attributes:
         attempts: those of which it could be read on how many devices they were.
@@ -74,8 +75,9 @@ class _Held:
 
 
 def use(evidence: StepEvidence) -> GpuUse | None:
-    """What the step held and used of GPUs; None where of no attempt that ended it could be read."""
-    read = [attempt for attempt in evidence.ended if attempt.gpu_count is not None]
+    """What the step held and used of GPUs; None where of no attempt that counts it could be read."""
+    counted = _counted(evidence)
+    read = [attempt for attempt in counted if attempt.gpu_count is not None]
     if not read:
         return None
     held = [_held(attempt) for attempt in read]
@@ -85,7 +87,7 @@ def use(evidence: StepEvidence) -> GpuUse | None:
     on_devices = math.fsum(one.used for one, _ in told)
     return GpuUse(
         attempts=len(read),
-        unread=sum(1 for attempt in evidence.ended if attempt.gpu_count is None and attempt.requested_gpu),
+        unread=sum(1 for attempt in counted if attempt.gpu_count is None and attempt.requested_gpu),
         tasks=len({attempt.task_key for attempt in read if _is_witness(attempt)}),
         most_at_once=math.ceil(max(attempt.gpu_count or 0.0 for attempt in read)),
         held_device_hours=math.fsum(one.held for one in held),
@@ -96,6 +98,17 @@ def use(evidence: StepEvidence) -> GpuUse | None:
         utilization_max=max((a.gpu_utilization_max for a in read if a.gpu_utilization_max is not None), default=None),
         memory_peak_bytes=max((a.gpu_memory_peak_bytes for a in read if a.gpu_memory_peak_bytes), default=None),
     )
+
+
+def _counted(evidence: StepEvidence) -> list[Attempt]:
+    """The attempts that ended, of tasks whose first attempts asked for as many devices as the newest."""
+    newest = evidence.newest
+    first = {attempt.task_key: _asked(attempt) for attempt in evidence.attempts if attempt.attempt == 0}
+    return [a for a in evidence.ended if newest and first.get(a.task_key, _asked(a)) == _asked(newest)]
+
+
+def _asked(attempt: Attempt) -> float:
+    return attempt.requested_gpu or 0.0
 
 
 def _held(attempt: Attempt) -> _Held:
@@ -114,9 +127,11 @@ def _is_witness(attempt: Attempt) -> bool:
 def advise(evidence: StepEvidence) -> Advice:
     """Devices to ask for (0: none), or to keep the request, and why."""
     used, newest = use(evidence), evidence.newest
-    asked = (newest.requested_gpu if newest else None) or 0.0
+    asked = _asked(newest) if newest else 0.0
     if used is None:
         unread = "GPUs stay as they are: none could be read where the step ran."
+        if not _counted(evidence):
+            unread = f"GPUs stay at {asked:g}: no attempt that asked for so many has ended."
         return Advice(None, (unread,), held=unread) if asked else Advice(None)
     most = used.most_at_once
     if most > math.ceil(asked):
@@ -138,10 +153,11 @@ def _at_once(most: int) -> str:
 
 
 def _never_used(used: GpuUse, asked: float) -> str:
-    none = "The GPU asked for was" if asked <= 1 else f"None of the {asked:g} GPUs asked for was"
-    ever = "never used" if asked <= 1 else "ever used"
+    none = "The GPU asked for was never" if asked <= 1 else f"None of the {asked:g} GPUs asked for was ever"
+    if used.tasks < TASKS_TO_FALL:
+        return f"{none} seen in use in {_attempts(used.attempts)}."
     return (
-        f"{none} {ever} in {_attempts(used.attempts)}: without one the step would run as it did. If it is meant to use "
+        f"{none} used in {_attempts(used.attempts)}: without one the step would run as it did. If it is meant to use "
         "one, its libraries do not find it."
     )
 

@@ -97,6 +97,61 @@ def test_a_failed_attempt_proves_use_but_not_its_absence() -> None:
     assert advise(evidence(*gpus(requested_gpu=4.0), proof)).value == 2
 
 
+def runs(first: int, count: int, **values: Any) -> list[Attempt]:
+    """Runs of one task each, from the number ``first`` on, which began in this order."""
+    return [
+        attempt(run=str(run), started_at_s=1e9 + run, duration_s=3600.0, **values)
+        for run in range(first, first + count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        # Four were asked for and used; since then the step asks for fewer, which it runs with.
+        ((4.0, 4.0), (1.0, 1.0), None),
+        ((4.0, 4.0), (None, 0.0), None),
+        ((4.0, 4.0), (1.0, None), None),
+        ((4.0, 2.0), (2.0, 2.0), None),
+        # One was asked for and used; what the step does with more is to be seen yet.
+        ((1.0, 1.0), (4.0, 4.0), None),
+        ((1.0, 1.0), (4.0, 2.0), 2),
+        # More than is asked for now.
+        ((4.0, 4.0), (1.0, 2.0), 2),
+    ],
+)
+def test_what_a_step_did_when_it_asked_for_others_does_not_count(
+    before: tuple[float | None, float | None], now: tuple[float | None, float | None], expected: int | None
+) -> None:
+    """A program takes what it finds: use under another request says nothing of this one."""
+    (had, used), (has, uses) = before, now
+    old = runs(0, 5, requested_gpu=had, gpu_count=used)
+    new = runs(10, 5, requested_gpu=has, gpu_count=uses)
+    assert advise(evidence(*old, *new)).value == expected
+
+
+def test_a_new_request_is_kept_until_an_attempt_has_ended_with_it() -> None:
+    """What was used under the request before it does not take the devices away again."""
+    old = runs(0, 5, requested_gpu=1.0, gpu_count=1.0)
+    running = runs(10, 1, requested_gpu=4.0, gpu_count=1.0, outcome=None)
+    answer = advise(evidence(*old, *running))
+    assert (answer.value, answer.held) == (None, "GPUs stay at 4: no attempt that asked for so many has ended.")
+
+
+def test_a_retry_that_asks_for_more_belongs_to_its_task() -> None:
+    """What it was on counts, though it was given more than the first attempt."""
+    first = runs(0, 3, requested_gpu=1.0, gpu_count=1.0, outcome=Outcome.FAILED)
+    again = runs(0, 3, requested_gpu=2.0, gpu_count=2.0, attempt=1)
+    assert advise(evidence(*first, *again)).value == 2
+
+
+def test_too_little_evidence_claims_nothing_of_what_the_step_needs() -> None:
+    """Two tasks that were on no device are no proof that the step runs without."""
+    assert advise(evidence(*gpus(2, gpu_count=0.0))).reasons[0] == (
+        "The GPU asked for was never seen in use in 2 attempts."
+    )
+
+
 def test_idle_time_is_told_by_where_it_lay() -> None:
     """Of four devices one was used, for half of the time: 3 and 0.5 of 4 hours did nothing."""
     found = known_use(*gpus(3, requested_gpu=4.0, gpu_utilization_mean=0.5))
@@ -194,15 +249,17 @@ attempts = st.builds(
 )
 
 
-@given(st.lists(attempts, max_size=12), st.randoms(use_true_random=False))
+@given(st.lists(attempts, max_size=12, unique_by=lambda one: one.task_key), st.randoms(use_true_random=False))
 def test_whatever_was_seen_the_figures_hold_together(seen: list[Attempt], shuffled: random.Random) -> None:
-    """Shares lie between 0 and 1, parts do not exceed the whole, nothing that was used is taken away, and the order of
-    the evidence does not matter."""
+    """Shares lie between 0 and 1, parts do not exceed the whole, nothing that was used under the request of now is taken
+    away, and the order of the evidence does not matter."""
     step = evidence(*seen)
     found, answer = use(step), advise(step)
     again = list(seen)
     shuffled.shuffle(again)
-    known = max((a.gpu_count for a in step.ended if a.gpu_count is not None), default=None)
+    asked = (step.newest.requested_gpu or 0.0) if step.newest else 0.0
+    counted = [a for a in step.ended if (a.requested_gpu or 0.0) == asked]
+    known = max((a.gpu_count for a in counted if a.gpu_count is not None), default=None)
     assert (found is None) == (known is None)
     if answer.value is not None:
         assert known is not None
