@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "match": "stepsize.commands.match",
     "backtest": "stepsize.commands.backtest",
     "compact": "stepsize.commands.compact",
+    "nightly": "stepsize.commands.nightly",
     "rollup": "stepsize.commands.rollup",
     "upload": "stepsize.commands.upload",
     "erase": "stepsize.commands.erase",
@@ -38,6 +39,21 @@ COMMANDS: dict[str, str] = {
     "demo": "stepsize.commands.demo",
 }
 """Command name → module that holds it as ``command``."""
+SUMMARIES: dict[str, str] = {
+    "run": "Run a command, track it and its children, and say what it used.",
+    "collect": "Receive OpenTelemetry metrics and keep them as Parquet that DuckDB reads.",
+    "report": "Say what each step should ask for, why, what that saves, and which servers fit it.",
+    "match": "Find the cheapest servers that fit a need, or all steps of a FLOW.",
+    "backtest": "Replay recorded tasks, each sized before it is seen, and say what that would have allocated.",
+    "compact": "Compact the days that are past, and drop what is older than it is to be kept.",
+    "nightly": "Compact the lake, report on all flows, compare with the last report, and tell who wants to know.",
+    "rollup": "Count tasks anew from every stored point, into a lake of their own that report reads with --data.",
+    "upload": "Bring the lake to an object store as it is now, for `stepsize report --data s3://BUCKET/PREFIX`.",
+    "erase": "Erase what is stored of a user, a flow or a run: points, tasks, and what is on its way to the lake.",
+    "doctor": "Find the usual faults: settings, sockets, agent, endpoint, lake, collector, Metaflow, GPUs.",
+    "demo": "Run real flows with STEPSIZE=1, then print what each step should ask for.",
+}
+"""Command name → its line in ``--help``, so that the list imports none; a test holds each to its command's own."""
 
 
 class _OutputError(Exception):
@@ -59,6 +75,16 @@ class _LazyGroup(click.Group):
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of ``--help``, from the table above."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self._summary(ctx, name)) for name in COMMANDS])
+
+    def _summary(self, ctx: click.Context, name: str) -> str:
+        known = SUMMARIES.get(name)
+        command = None if known else self.get_command(ctx, name)
+        return known or (command.get_short_help_str(limit=200) if command else "")
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
         module = COMMANDS.get(name)

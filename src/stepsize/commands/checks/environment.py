@@ -23,9 +23,17 @@ _SERVICE_LINK = re.compile(r"_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_\w+)?)$")
 _LIKENESS = 0.88
 """How like one of ours a name is that does not begin like it (difflib's ratio): `STEPSZE` is, `STEPS` is not."""
 _OTHERS = frozenset(
-    {"STEPSIZE_LISTEN", "STEPSIZE_PYTHON", "STEPSIZE_PYTHONPATH", "STEPSIZE_REQUEST", "STEPSIZE_TRACKED"}
+    {
+        "STEPSIZE_LISTEN",
+        "STEPSIZE_NOTIFY",
+        "STEPSIZE_PYTHON",
+        "STEPSIZE_PYTHONPATH",
+        "STEPSIZE_REQUEST",
+        "STEPSIZE_TRACKED",
+    }
 )
-"""Variables that are no settings: the collector's configuration names one, the rest are handed on between processes."""
+"""Variables that are no settings: the collector's configuration names one, one holds secrets of `stepsize nightly`, the
+rest are handed on between processes."""
 
 
 def check_environment(environ: Mapping[str, str], data: str | None) -> tuple[Settings | None, list[Finding]]:

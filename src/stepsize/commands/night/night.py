@@ -1,0 +1,250 @@
+"""One night: each stage once, whatever ends it in between.
+
+What comes in: a plan, a shelf, a clock. What goes out: an :class:`Outcome`, and the reports on the shelf. The state on
+the shelf says which stages are done before the next begins, so that another start goes on with the first that is not.
+A stage that fails keeps none from being tried but those that stand on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Protocol
+
+from stepsize.commands.night import jobs
+from stepsize.commands.night.child import do
+from stepsize.commands.night.state import Message, Night, State, parse_state, state_bytes
+from stepsize.errors import StepsizeError
+from stepsize.store.reports import DAY_FILES, SNAPSHOT_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from stepsize.commands.night.targets import Target
+    from stepsize.store.reports import Shelf
+
+SETTLED_S = 15 * 60.0
+"""An attempt counts in the period in which it has ended so long ago: by then one that fell silent is closed as lost
+(ten minutes), so that no attempt falls between two reports."""
+FIRST_PERIOD_S = 86_400.0
+"""What counts as new where there is no report to compare with."""
+TELL_LIMIT_S = 60.0
+COMPACT, ROLL_UP, REPORT, TELL, TIDY = "compact", "rollup", "report", "notify", "tidy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a night is to do.
+
+    Attributes:
+        data: the lake: a directory, or the address of an object store.
+        engine, counted, memory_bytes: with what and where tasks are counted anew; an empty engine: they are not.
+        policy, target, since, runs, branch, origin: as for `stepsize report`; ``since`` is as it was written.
+        keep_days: how long reports are kept; None is for ever.
+        limit_s: what each stage may take.
+    """
+
+    data: str
+    policy: str
+    engine: str = ""
+    counted: str = ""
+    memory_bytes: int = 0
+    target: str = ""
+    since: str = ""
+    runs: int | None = None
+    branch: str | None = None
+    origin: str | None = None
+    keep_days: int | None = 90
+    limit_s: float = 7200.0
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the lake is a directory here."""
+        return "://" not in self.data
+
+    @property
+    def asked(self) -> str:
+        """How the report is made: two that differ in it are not compared."""
+        parts = {
+            "policy": self.policy,
+            "target": self.target,
+            "since": self.since,
+            "runs": self.runs,
+            "branch": self.branch,
+            "origin": self.origin,
+            "counted": self.counted,
+        }
+        return " ".join(f"{name}={value}" for name, value in parts.items() if value not in ("", None))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a night has to say; it went well where nothing ``failed``."""
+
+    day: str
+    said: tuple[str, ...]
+    warned: tuple[str, ...]
+    failed: tuple[str, ...]
+    was_done: bool
+
+
+class Since(Protocol):
+    """Reads an age or a date, as `stepsize report --since` has it."""
+
+    def __call__(self, text: str, now: datetime, /) -> datetime:
+        """The instant it means at ``now``."""
+        ...
+
+
+class Nightly:
+    """The work of one night on a shelf that is locked."""
+
+    def __init__(
+        self, plan: Plan, shelf: Shelf, told: tuple[Target, ...], now: Callable[[], float], since_of: Since
+    ) -> None:
+        self._plan = plan
+        self._shelf = shelf
+        self._told = told
+        self._now = now
+        self._since_of = since_of
+        self._warned: list[str] = []
+        self._failed: list[str] = []
+        self._state = State()
+
+    def run(self, *, again: bool = False) -> Outcome:
+        """Do what is left to do; ``again`` does all of it once more.
+
+        Raises:
+            DataError: the state on the shelf cannot be read.
+            LakeError: nothing can be kept there.
+        """
+        day = f"{datetime.fromtimestamp(self._now(), timezone.utc):%Y-%m-%d}"
+        self._state = parse_state(self._shelf.state()).begin(day, self._plan.asked, again=again)
+        left = self._left()
+        if left:
+            self._keep(self._night)
+        for stage, work in left:
+            if not self._try(stage, work):
+                break
+        return Outcome(day, self._night.said, tuple(self._warned), tuple(self._failed), not left)
+
+    def rehearse(self, into: Path) -> tuple[str, jobs.Done]:
+        """What the report of this night would be, made ``into`` a directory; nothing is kept, settled or sent."""
+        day = f"{datetime.fromtimestamp(self._now(), timezone.utc):%Y-%m-%d}"
+        self._state = parse_state(self._shelf.state()).begin(day, self._plan.asked, again=True)
+        return day, do(self._report_job(into, is_settled=False), self._plan.limit_s)
+
+    @property
+    def _night(self) -> Night:
+        assert self._state.night is not None  # a run begins with one
+        return self._state.night
+
+    def _left(self) -> list[tuple[str, Callable[[], None]]]:
+        """What is still to do; there is somebody to tell where one was named since, too."""
+        done = set(self._night.done) - ({TELL} if self._untold() else set())
+        return [(stage, work) for stage, work in self._stages() if stage not in done]
+
+    def _stages(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        if self._plan.is_local:
+            yield COMPACT, self._compact
+        if self._plan.engine:
+            yield ROLL_UP, self._roll_up
+        yield REPORT, self._report
+        yield TELL, self._tell
+        yield TIDY, self._tidy
+
+    def _try(self, stage: str, work: Callable[[], None]) -> bool:
+        """Whether to go on."""
+        try:
+            work()
+        except StepsizeError as error:
+            self._failed.append(f"{stage}: {error}")
+            return stage not in (ROLL_UP, REPORT)
+        return True
+
+    def _compact(self) -> None:
+        self._done(COMPACT, do(jobs.Compact(data=self._plan.data), self._plan.limit_s))
+
+    def _roll_up(self) -> None:
+        plan = self._plan
+        job = jobs.RollUp(data=plan.data, into=plan.counted, engine=plan.engine, memory_bytes=plan.memory_bytes)
+        self._done(ROLL_UP, do(job, plan.limit_s))
+
+    def _report(self) -> None:
+        """Files first, then the link, then the word that it is done: whoever follows the link finds a whole report."""
+        day = self._night.day
+        with self._shelf.staging() as made:
+            done = do(self._report_job(made, is_settled=True), self._plan.limit_s)
+            for name in DAY_FILES:
+                self._shelf.put(day, name, (made / name).read_bytes())
+        self._shelf.link(day)
+        self._state = replace(self._state, night=replace(self._night, message=done.message))
+        self._done(REPORT, done, self._shelf.where(day, "report.html"))
+
+    def _report_job(self, into: Path, *, is_settled: bool) -> jobs.Report:
+        plan, now_s = self._plan, self._now()
+        last = self._state.last
+        content = None if last is None else self._shelf.get(last, SNAPSHOT_FILE)
+        if content is not None:
+            (into / "last.json").write_bytes(content)
+        until_s = now_s - SETTLED_S
+        since = self._since_of(plan.since, datetime.fromtimestamp(now_s, timezone.utc)) if plan.since else None
+        return jobs.Report(
+            data=plan.counted or plan.data,
+            settle=plan.data if is_settled and plan.is_local else "",
+            into=str(into),
+            day=self._night.day,
+            policy=plan.policy,
+            target=plan.target,
+            asked=plan.asked,
+            first_period_s=FIRST_PERIOD_S,
+            until_s=until_s,
+            last="" if content is None else str(into / "last.json"),
+            where=self._shelf.where(self._night.day, "report.html"),
+            since_s=None if since is None else since.timestamp(),
+            runs=plan.runs,
+            branch=plan.branch,
+            origin=plan.origin,
+        )
+
+    def _untold(self) -> list[Target]:
+        if self._night.message is None:
+            return []
+        return [target for target in self._told if target.digest not in self._night.sent]
+
+    def _tell(self) -> None:
+        """Each address by itself; that it took the message is kept before the next is tried."""
+        for target in self._untold():
+            self._send(target, self._night.message)
+        self._keep(replace(self._night, tried=True))
+        if not self._untold():
+            self._done(TELL, jobs.Done(said=(f"{len(self._night.sent)} told",) if self._night.sent else ()))
+
+    def _send(self, target: Target, message: Message | None) -> None:
+        if message is None:
+            return
+        job = jobs.Tell(name=target.name, url=target.url, title=message.title, body=message.body)
+        try:
+            do(job, TELL_LIMIT_S, quiet=True)
+        except StepsizeError as error:
+            self._failed.append(f"{TELL}: {error}")
+            return
+        self._keep(replace(self._night, sent=(*self._night.sent, target.digest)))
+
+    def _tidy(self) -> None:
+        """Never the report that this one was compared with."""
+        if self._plan.keep_days is not None:
+            oldest = datetime.fromtimestamp(self._now(), timezone.utc) - timedelta(days=self._plan.keep_days)
+            for day in self._shelf.days():
+                if day < f"{oldest:%Y-%m-%d}" and day not in (self._night.day, self._state.last):
+                    self._shelf.remove(day)
+        self._done(TIDY, jobs.Done())
+
+    def _done(self, stage: str, done: jobs.Done, *said: str) -> None:
+        self._warned += done.warned
+        self._keep(self._night.after(stage, *done.said, *said))
+
+    def _keep(self, night: Night) -> None:
+        self._state = replace(self._state, night=night)
+        self._shelf.keep(state_bytes(self._state))

@@ -1,0 +1,153 @@
+"""`stepsize nightly` as a scheduler calls it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from stepsize.store.locks import Lock
+from stepsize.testing import write_tasks
+from tests.analyzer.rows import row
+from tests.nightly.site import Site, Told
+
+
+def test_a_night_leaves_its_reports_and_says_one_line(site: Site) -> None:
+    """In the lake, readable by its user alone; the newest is linked."""
+    finished = site.measured().nightly()
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert len(finished.stdout.splitlines()) == 1
+    assert "1 change (first report)" in finished.stdout
+    latest = (site.reports / "latest").resolve()
+    assert finished.stdout.strip().endswith(str(latest / "report.html"))
+    assert latest.name == f"day={json.loads((site.reports / 'latest.json').read_bytes())['day']}"
+    assert site.reports.stat().st_mode & 0o777 == 0o700
+    report = json.loads((latest / "report.json").read_bytes())
+    assert [step["flow"] for step in report] == ["TrainFlow"]
+    comparison = json.loads((latest / "comparison.json").read_bytes())
+    assert [change["kind"] for change in comparison["changes"]] == ["oom"]
+    for name in ("report.html", "report.md", "comparison.html", "comparison.md", "comparison.csv", "comparison.txt"):
+        assert "TrainFlow" in (latest / name).read_text("utf-8"), name
+
+
+def test_a_second_start_changes_and_sends_nothing(site: Site, told: Told) -> None:
+    """Not a file, not its time; once more on request."""
+    site.variables["STEPSIZE_NOTIFY"] = told.url("chat")
+    assert site.measured().nightly().returncode == 0
+    before = site.files()
+    second = site.nightly()
+    assert (second.returncode, second.stderr) == (0, "")
+    assert "done already" in second.stdout
+    assert site.files() == before
+    assert told.paths() == ["chat"]
+    assert site.nightly("--again").returncode == 0
+    assert told.paths() == ["chat", "chat"]
+
+
+def test_it_has_an_exit_code_of_its_own_where_another_one_is_at_it(site: Site) -> None:
+    """With one line that says so; nothing is done."""
+    site.measured()
+    site.reports.mkdir()
+    with Lock(site.reports / ".lock").held(0):
+        finished = site.nightly()
+    assert (finished.returncode, finished.stdout) == (75, "")
+    assert finished.stderr == (f"stepsize: another stepsize is making the reports in {site.reports}; wait for it\n")
+    assert site.nightly().returncode == 0
+
+
+def test_a_rehearsal_shows_and_keeps_nothing(site: Site, told: Told) -> None:
+    """What would be sent, and to whom without saying where they are."""
+    finished = site.measured().nightly("--dry-run", STEPSIZE_NOTIFY=told.url("secret-path"))
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "Would be sent to json (number 1)" in finished.stdout
+    assert "ran out of memory" in finished.stdout
+    assert "secret-path" not in finished.stdout
+    assert told.messages == []
+    assert not site.reports.exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "begins"), [("json", "{"), ("csv", "kind,"), ("markdown", "# "), ("html", "<!doctype"), ("table", "20")]
+)
+def test_formats(site: Site, form: str, begins: str) -> None:
+    """The comparison in the format that was asked for, also where it was made before."""
+    site.measured()
+    finished = site.nightly("--dry-run", "--format", form)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith(begins)
+    assert "TrainFlow" in finished.stdout
+
+
+def test_the_format_of_a_night_that_is_done(site: Site) -> None:
+    """The same text as the file."""
+    site.measured().nightly()
+    finished = site.nightly("--format", "json")
+    assert finished.stdout == (site.reports / "latest/comparison.json").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("--policy best", "balanced, cheap"),
+        ("--target moon", "kubernetes"),
+        ("--since soon", "30d"),
+        ("--since 3d --runs 2", "exclude each other"),
+        ("--engine duckdb", "--counted"),
+        ("--counted there", "--engine"),
+        ("--notify missing", "missing"),
+        ("--limit soon", "--limit"),
+        ("--limit 0s", "--limit"),
+        ("--keep soon", "--keep"),
+        ("--memory much --engine duckdb --counted there", "no size"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_is_done(site: Site, arguments: str, said: str) -> None:
+    """Exit code 2, one line."""
+    finished = site.measured().nightly(*arguments.split())
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert said in finished.stderr
+    assert len(finished.stderr.splitlines()) == 1
+    assert not site.reports.exists()
+
+
+def test_without_a_lake_it_says_how_to_begin(site: Site) -> None:
+    """Exit code 1; nothing is made. A lake without any attempt is no report either."""
+    finished = site.nightly()
+    assert finished.returncode == 1
+    assert "STEPSIZE=1" in finished.stderr
+    assert not site.data.exists()
+    write_tasks(site.data, [])
+    finished = site.nightly()
+    assert finished.returncode == 1
+    assert "report: no task has been measured yet" in finished.stderr
+    assert "latest" not in {path.name for path in site.reports.iterdir()}
+
+
+def test_a_file_that_cannot_be_compacted_keeps_no_report_from_being_made(site: Site) -> None:
+    """It is said, and the exit code says it too; mended, the next start does what was left alone."""
+    site.measured()
+    old = row(run="0", flow="Old")
+    write_tasks(site.data, [old])
+    (database := site.data / "stepsize.duckdb").chmod(0o600)
+    assert database.exists()
+    damaged = next((site.data / "manifests").glob("*.json"))
+    content = damaged.read_bytes()
+    damaged.write_bytes(b"nonsense")
+    finished = site.nightly()
+    assert finished.returncode == 1
+    assert "stepsize nightly: compact: " in finished.stderr
+    assert (site.reports / "latest/report.json").exists()
+    damaged.write_bytes(content)
+    made = site.files()["latest.json"]
+    finished = site.nightly()
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert site.files()["latest.json"] == made
+
+
+def test_a_stage_that_takes_too_long_is_stopped(site: Site) -> None:
+    """Each is tried within its limit, and said."""
+    finished = site.measured().nightly("--limit", "1ms")
+    assert finished.returncode == 1
+    assert "compact: not done within 0.001 s; it was stopped" in finished.stderr
+    assert "report: not done within 0.001 s; it was stopped" in finished.stderr
+    assert site.nightly().returncode == 0
