@@ -39,14 +39,7 @@ KRR on all other families; the row says what that price does on the family itsel
 
 def records_part(paths: Sequence[Path]) -> Part:
     """All tables of the records."""
-    tasks = {}
-    for path in paths:
-        try:
-            found = [one for one in read(path).tasks if one.cpu_pct and one.runtime_s > 0]
-        except UsageError:
-            continue
-        if len(found) >= _FEWEST:
-            tasks[path.stem] = found
+    tasks = tasks_of(paths)
     online = {name: _replayed(found, by_run=False) for name, found in tasks.items()}
     several = {name: found for name, found in tasks.items() if len({one.run for one in found}) > 1}
     by_run = {name: _replayed(found, by_run=True) for name, found in several.items()}
@@ -67,6 +60,19 @@ def records_part(paths: Sequence[Path]) -> Part:
         _validated(online),
     ]
     return Part("\n\n".join(parts), {"cpu_records": _chart(online)})
+
+
+def tasks_of(paths: Sequence[Path]) -> dict[str, list[Record]]:
+    """Tasks with a CPU use by file, of the files that hold enough of them."""
+    tasks = {}
+    for path in paths:
+        try:
+            found = [one for one in read(path).tasks if one.cpu_pct and one.runtime_s > 0]
+        except UsageError:
+            continue
+        if len(found) >= _FEWEST:
+            tasks[path.stem] = found
+    return tasks
 
 
 def _replayed(tasks: Sequence[Record], *, by_run: bool) -> dict[str, Judged]:
@@ -113,7 +119,7 @@ def _tasks(figures: Figures) -> int:
     return sum(next(iter(judged.values())).tasks for judged in figures.values())
 
 
-def _family(name: str) -> str:
+def family(name: str) -> str:
     """Files of one pipeline's authors are alike: all of them are left out together."""
     return name.partition("_")[0]
 
@@ -122,9 +128,9 @@ def _validated(figures: Figures) -> str:
     """What a price that was chosen on all other families does on each."""
     lines = [_RULE, "", _AGAINST]
     held_out: dict[str, list[Judged]] = {"ours": [], "KRR": []}
-    for family in sorted({_family(name) for name in figures}):
-        train = {name: judged for name, judged in figures.items() if _family(name) != family}
-        test = {name: judged for name, judged in figures.items() if _family(name) == family}
+    for family in sorted({family(name) for name in figures}):
+        train = {name: judged for name, judged in figures.items() if family(name) != family}
+        test = {name: judged for name, judged in figures.items() if family(name) == family}
         price = _lowest_as_safe(train)
         held_out["ours"] += [judged[price] for judged in test.values()]
         held_out["KRR"] += [judged[KRR] for judged in test.values()]

@@ -3,7 +3,8 @@
 Three parts, from what is real to what is made up:
 
 1. *Records*: tasks of a directory of CSV files (``docs/backtest.md``), each sized before it is seen. They hold one mean
-   of CPU use a task, so this shows how rules choose between tasks, and nothing of how use varies within one.
+   of CPU use a task, so this shows how rules choose between tasks, and nothing of how use varies within one. Other
+   rules of cost that were tried are beside them.
 2. *Programs*: real programs run on this machine under ``stepsize run``, with their use over time, and again on one
    core: the run time that was expected there beside the one that was measured. Not run where the machine is busy.
 3. *Profiles*: use over time of steps that a generator made up. Rules are judged by the same spreading of work that the
@@ -24,6 +25,7 @@ from charts import trade_off
 from cpu_profiles import profiles_part
 from cpu_programs import programs_part
 from cpu_records import records_part
+from cpu_variants import variants_part
 
 
 def main() -> None:
@@ -33,8 +35,10 @@ def main() -> None:
     parser.add_argument("--results", type=Path)
     parser.add_argument("--repeats", type=int, default=5, help="runs of each program on each number of cores")
     options = parser.parse_args()
+    paths = sorted(options.traces.glob("*.csv"))
     parts = [
-        records_part(sorted(options.traces.glob("*.csv"))),
+        records_part(paths),
+        variants_part(paths),
         *([programs_part(options.repeats)] if options.repeats else []),
         profiles_part(),
     ]

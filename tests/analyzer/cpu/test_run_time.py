@@ -209,3 +209,26 @@ def test_that_more_would_be_faster_is_said_however_little_one_more_core_does() -
     assert "More would shorten that" in reasons(
         step({1.0: 60, 1024.0: 60}, None), CpuSettings(name="x", waiting_cores=1)
     )
+
+
+@given(
+    st.floats(0, 0.9),
+    st.floats(100, 1e4),
+    st.lists(st.sampled_from([1, 2, 4, 8, 16, 32]), min_size=2, max_size=4, unique=True),
+)
+def test_a_program_that_obeys_the_law_is_expected_to(serial: float, alone_s: float, tried_on: list[int]) -> None:
+    """Between the cores that it ran on and below them, whatever part of it is serial."""
+
+    def true_s(cores: float) -> float:
+        return alone_s * (serial + (1 - serial) / cores)
+
+    attempts, levels = [], {1.0: 0.0}
+    for cores in tried_on:
+        attempts += on(cores, [true_s(cores) * factor for factor in (0.999, 1, 1.001)])
+        levels[1.0] += 3 * alone_s * serial
+        levels[float(cores)] = levels.get(float(cores), 0.0) + 3 * alone_s * (1 - serial) / cores
+    law = run_time(evidence(*attempts, cores=levels))
+    assert isinstance(law, Amdahl)
+    for cores in (1, 2, 4, 8, 16, 32):
+        if cores <= max(tried_on):
+            assert law.stretch(cores) * law.measured_s == pytest.approx(true_s(cores), rel=0.02)
