@@ -47,6 +47,7 @@ _KEPT_FROM, _KEPT_TO = 0.8, 4.0
 _SETUP_SHARE = 0.1
 _TOLERANCE_S = 1.0
 _SHORTEST_S = 1.0
+_TENTHS_BELOW_S, _SECONDS_BELOW_S = 10.0, 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,7 @@ def advise(evidence: StepEvidence) -> Advice:
         return Advice(None, (*ended, _more_needed(seen.tasks)))
     if now_s is not None and _stands(now_s, target_s, seen, needs_longer=bool(slow)):
         return Advice(None, ended)
-    how = (_how_long(seen), _now(now_s, target_s), _how_made(target_s, base_s, seen))
+    how = (_how_long(seen), _now(now_s, target_s, seen), _how_made(target_s, base_s, seen))
     return Advice(target_s, (*how, *ended, *_longer(evidence, target_s)))
 
 
@@ -131,9 +132,15 @@ def _stands(now_s: float, target_s: float, seen: Times, *, needs_longer: bool) -
 
 
 def said(duration_s: float) -> str:
-    """A duration as a person would say it: ``90 s``, ``45 min``, ``1 h 30 min``, ``2 d 6 h``."""
+    """A duration as a person would say it: ``0.3 s``, ``6 min 40 s``, ``45 min``, ``1 h 30 min``, ``2 d 6 h``.
+
+    To the second below ten minutes, to the minute below two days, to the hour above.
+    """
     if duration_s <= 120:
-        return f"{duration_s:.0f} s"
+        return f"{round(duration_s, 3):.2g} s" if duration_s < _TENTHS_BELOW_S else f"{duration_s:.0f} s"
+    if duration_s < _SECONDS_BELOW_S:
+        minutes, seconds = divmod(round(duration_s), 60)
+        return _joined((minutes, "min"), (seconds, "s"))
     days, hours = divmod(round(duration_s / 3600), 24)
     if days >= 2:
         return _joined((days, "d"), (hours, "h"))
@@ -186,16 +193,22 @@ def _how_long(seen: Times) -> str:
     )
 
 
-def _now(now_s: float | None, target_s: float) -> str:
+def _now(now_s: float | None, target_s: float, seen: Times) -> str:
     if now_s is None:
         return "No timeout of the step is known: a task that hangs would be held until somebody ends it."
     if now_s > target_s:
         return f"The step's timeout is {said(now_s)}, for which a task that hangs would be held."
+    if now_s < seen.longest_s:
+        return f"The step's timeout is {said(now_s)}, which is less than that took."
     return f"The step's timeout is {said(now_s)}, which a slow machine may make too short."
 
 
 def _how_made(target_s: int, base_s: float, seen: Times) -> str:
-    times_longest = base_s / seen.longest_s if seen.longest_s else _OVER_LONGEST
+    if base_s * _SETUP_SHARE < _SHORTEST_S:
+        return (
+            f"{said(target_s)} is little more than {said(SETUP_S)} for what a pod or job does before the step begins."
+        )
+    times_longest = base_s / seen.longest_s
     if base_s > seen.timeout_s:
         made = "twice the time that was not enough"
     elif times_longest <= _OVER_LONGEST * 1.01:

@@ -176,9 +176,16 @@ def test_a_retry_counts_with_its_own_time() -> None:
 @pytest.mark.parametrize(
     ("duration_s", "expected"),
     [
-        (0.4, "0 s"),
+        (0.0, "0 s"),
+        (0.00001, "0 s"),
+        (0.4, "0.4 s"),
+        (9.96, "10 s"),
         (90, "90 s"),
-        (121, "2 min"),
+        (119.9, "120 s"),
+        (121, "2 min 1 s"),
+        (400, "6 min 40 s"),
+        (599.6, "10 min"),
+        (725, "12 min"),
         (3599, "1 h"),
         (5400, "1 h 30 min"),
         (86_400, "24 h"),
@@ -248,3 +255,18 @@ def test_the_scale_of_time_does_not_matter(durations_s: list[float], runs: int, 
     slow = [10 * duration_s + 1 for duration_s in durations_s]
     scaled = [scale * duration_s for duration_s in slow]
     assert least_cost_s(scaled, runs) == pytest.approx(scale * least_cost_s(slow, runs), rel=0.03)
+
+
+@pytest.mark.parametrize("duration_s", [0.0, 0.002, 0.4])
+def test_a_task_of_no_time_is_given_room_to_start(duration_s: float) -> None:
+    """What a pod or job does first is what its timeout is for: no multiple of next to nothing."""
+    advice = advise(evidence(*tasks([600.0] * 20, duration_s=duration_s)))
+    assert advice.value == 360
+    assert advice.reasons[-1] == ("6 min is little more than 5 min for what a pod or job does before the step begins.")
+
+
+def test_a_timeout_that_is_less_than_a_task_took_is_told_as_such() -> None:
+    """It was made shorter since, or a step went on when its time was over."""
+    advice = advise(evidence(*tasks([600.0] * 20, duration_s=500.0, requested_timeout_s=400.0)))
+    assert advice.value == 1500
+    assert advice.reasons[1] == "The step's timeout is 6 min 40 s, which is less than that took."
