@@ -251,8 +251,8 @@ attempts = st.builds(
 
 @given(st.lists(attempts, max_size=12, unique_by=lambda one: one.task_key), st.randoms(use_true_random=False))
 def test_whatever_was_seen_the_figures_hold_together(seen: list[Attempt], shuffled: random.Random) -> None:
-    """Shares lie between 0 and 1, parts do not exceed the whole, nothing that was used under the newest request is taken
-    away, and the order of the evidence does not matter."""
+    """Shares lie between 0 and 1, parts do not exceed the whole, nothing that was used under the newest request is
+    taken away, and the order of the evidence does not matter."""
     step = evidence(*seen)
     found, answer = use(step), advise(step)
     again = list(seen)

@@ -260,13 +260,13 @@ def test_the_scale_of_time_does_not_matter(durations_s: list[float], runs: int, 
 @pytest.mark.parametrize("duration_s", [0.0, 0.002, 0.4])
 def test_a_task_of_no_time_is_given_room_to_start(duration_s: float) -> None:
     """What a pod or job does first is what its timeout is for: no multiple of next to nothing."""
-    advice = advise(evidence(*tasks([600.0] * 20, duration_s=duration_s)))
+    advice = advise(evidence(*ran(*[duration_s / MINUTE_S] * 20)))
     assert advice.value == 360
     assert advice.reasons[-1] == ("6 min is little more than 5 min for what a pod or job does before the step begins.")
 
 
 def test_a_timeout_that_is_less_than_a_task_took_is_told_as_such() -> None:
     """It was made shorter since, or a step went on when its time was over."""
-    advice = advise(evidence(*tasks([600.0] * 20, duration_s=500.0, requested_timeout_s=400.0)))
+    advice = advise(evidence(*ran(*[500 / MINUTE_S] * 20, requested_timeout_s=400.0)))
     assert advice.value == 1500
     assert advice.reasons[1] == "The step's timeout is 6 min 40 s, which is less than that took."

@@ -68,10 +68,11 @@ def test_with_stepsize_tracks_every_step_of_one_run(workplace: Workplace) -> Non
     assert {outcome for step, _, outcome in rows if step != "caught"} == {"ok"}
     assert len(rows) == 1 + 2 + 4 + 2 + 1 + 1 + 1 + 1
     ((known,),) = workplace.query(
-        'SELECT DISTINCT {project: project, branch: branch, user: "user", origin: run_origin, '
+        'SELECT DISTINCT {project: project, branch: branch, user: "user", origin: run_origin, target: target, '
         "versions: count(DISTINCT code_version) OVER ()} FROM tasks"
     )
-    assert known == {"project": "shop", "branch": "user.tester", "user": "tester", "origin": "adhoc", "versions": 1}
+    whose = {"project": "shop", "branch": "user.tester", "user": "tester"}
+    assert known == {**whose, "origin": "adhoc", "target": "local", "versions": 1}
 
 
 def test_the_decorator_tracks_one_step_at_its_own_interval(workplace: Workplace) -> None:
