@@ -229,8 +229,7 @@ def _two_digits(value: float) -> str:
 def _basis(evidence: StepEvidence, hours: float, best: Offer) -> str:
     runs = len({attempt.run_key for attempt in evidence.ended if attempt.duration_s is not None})
     over = "in the one run seen" if runs == 1 else f"a run (mean of {runs})"
-    priced = f"each attempt alone on its server, at a price of {best.price_observed_at}"
-    return f"Cost: {_took(hours)} {over}, retries included, {priced}."
+    return f"Cost: {_took(hours)} {over}, retries included, at a price of {best.price_observed_at}."
 
 
 def _took(hours: float) -> str:

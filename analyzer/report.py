@@ -17,7 +17,7 @@ from stepsize.analyzer.costs import Amounts, Costs, PriceList, Quotes, price
 from stepsize.analyzer.lessons import lessons
 from stepsize.analyzer.sizing.cpu import cores_used
 from stepsize.analyzer.sizing.lessons import ALONE
-from stepsize.analyzer.sizing.targets import TARGETS, Need, changes, written
+from stepsize.analyzer.sizing.targets import TARGETS, Need, changes, round_to, written
 from stepsize.analyzer.spread import Spread, cpu_spread, memory_spread
 from stepsize.analyzer.usage import histories, known
 from stepsize.errors import LakeError, UsageError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stepsize.analyzer.sizing.lessons import Lessons
     from stepsize.analyzer.sizing.memory.static import Replayed
     from stepsize.analyzer.sizing.policy import Policy, Recommendation
-    from stepsize.analyzer.sizing.targets import Target
+    from stepsize.analyzer.sizing.targets import Sizes, Target
     from stepsize.analyzer.usage import Query, StepEvidence
 
 CPU_QUANTILE_SHOWN = 0.95
@@ -48,12 +48,21 @@ class Timeout:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """Sentences about the size of one resource: the name of its field in ``Amounts``, and what can be checked."""
+
+    resource: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
     """One step of one history (project, production or not). ``recommended`` holds the request where it is to be kept.
 
-    ``reasons`` are about the sizes, ``costs.reasons`` about the money; both are sentences to check against the data.
+    ``why`` is about each size, ``reasons`` about the step as a whole, ``timeout.reasons`` and ``costs.reasons`` about
+    time and money; all are sentences to check against the data.
     ``replayed`` are the newest of its own runs, each under the memory that would have been asked for before it.
-    ``held`` are those of ``reasons`` that say why a request is kept which use alone does not justify.
+    ``held`` are those of ``why`` that say why a request is kept which use alone does not justify.
     """
 
     flow: str
@@ -72,12 +81,22 @@ class StepReport:
     failures_expected_per_1000: float | None
     wasted_gb_h: float | None
     costs: Costs
+    why: tuple[Why, ...] = ()
     failures_range_per_1000: tuple[float, float] | None = None
     replayed: tuple[Replayed, ...] = ()
     outcomes: tuple[tuple[str, int], ...] = ()
     memory_spread: Spread | None = None
     cpu_spread: Spread | None = None
     timeout: Timeout = Timeout()
+    target: str | None = None
+    """What the sizes are for: what was named, or what ran the newest attempt; None where that is not known."""
+    written: Sizes | None = None
+    """What to write there, in the target's own unit; None where its sizes are not known, or it has none so large."""
+
+    @property
+    def all_reasons(self) -> tuple[str, ...]:
+        """Every sentence about sizes and the step as a whole."""
+        return tuple(reason for why in self.why for reason in why.reasons) + self.reasons
 
     @property
     def title(self) -> str:
@@ -115,6 +134,9 @@ def report_step(
     recommendation = policy.recommend(evidence, taught)
     requested = _requested(evidence)
     recommended = _recommended(recommendation, requested)
+    newest, need = evidence.newest, _need(requested, recommended)
+    ran_on = newest.target if newest else None
+    sizes_of = target or TARGETS.get(ran_on or "")
     return StepReport(
         flow=evidence.flow,
         step=evidence.step,
@@ -127,10 +149,11 @@ def report_step(
         recommended=recommended,
         used=_used(evidence),
         reasons=(
-            *recommendation.all_reasons,
+            *recommendation.reasons,
             *_unknown_request(requested),
-            *_on_target(target, evidence, requested, recommended),
+            *_on_target(sizes_of, need, named=target is not None),
         ),
+        why=tuple(Why(resource=name, reasons=part.reasons) for name, part in recommendation.parts if part.reasons),
         held=recommendation.held,
         confidence=recommendation.confidence.value,
         failures_expected_per_1000=recommendation.failures_expected_per_1000,
@@ -142,6 +165,8 @@ def report_step(
         memory_spread=memory_spread(evidence, requested.memory_mb, recommended.memory_mb),
         cpu_spread=cpu_spread(evidence, requested.cpu, recommended.cpu),
         timeout=_timeout(evidence, recommendation),
+        target=sizes_of.name if sizes_of else ran_on,
+        written=round_to(sizes_of, need) if sizes_of and need else None,
     )
 
 
@@ -212,16 +237,18 @@ def _unknown_request(requested: Amounts) -> tuple[str, ...]:
     return ("What the step asked for is not known, so neither are its waste and saving.",)
 
 
-def _on_target(
-    given: Target | None, evidence: StepEvidence, requested: Amounts, recommended: Amounts
-) -> tuple[str, ...]:
-    """The numbers to write for the platform that runs the step: one that was named, or the newest attempt's, where they
-    are not those of the report."""
-    newest = evidence.newest
-    target = given or TARGETS.get((newest.target if newest else None) or "")
-    if target is None or recommended.cpu is None or recommended.memory_mb is None:
+def _on_target(target: Target | None, need: Need | None, *, named: bool) -> tuple[str, ...]:
+    """The numbers to write for the platform that runs the step; for one that nobody named, where they are not those of
+    the report."""
+    if target is None or need is None:
         return ()
-    need = Need(
+    return written(target, need) if named or changes(target, need) else ()
+
+
+def _need(requested: Amounts, recommended: Amounts) -> Need | None:
+    if recommended.cpu is None or recommended.memory_mb is None:
+        return None
+    return Need(
         cpu=recommended.cpu,
         memory_bytes=recommended.memory_mb * BYTES_PER_MB,
         gpu=recommended.gpu or 0.0,
@@ -229,7 +256,6 @@ def _on_target(
         keeps_cpu=recommended.cpu == requested.cpu,
         keeps_memory=recommended.memory_mb == requested.memory_mb,
     )
-    return written(target, need) if given or changes(target, need) else ()
 
 
 def _outcome_name(outcome: Outcome | None) -> str:

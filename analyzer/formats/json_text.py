@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from stepsize.analyzer.sizing.targets import TARGETS
 from stepsize.model import BYTES_PER_MB
 from stepsize.sizes import GIB
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from stepsize.analyzer.matching import Offer
     from stepsize.analyzer.report import StepReport
     from stepsize.analyzer.sizing.memory.static import Replayed
+    from stepsize.analyzer.sizing.targets import Sizes
 
 
 def render(reports: Sequence[StepReport]) -> str:
@@ -45,8 +47,9 @@ def record(report: StepReport) -> dict[str, Any]:
         "requested": _amounts(report.requested),
         "recommended": _amounts(report.recommended),
         "used": _amounts(report.used),
+        "target": _target(report.target, report.written),
         "timeout_s": {"requested": report.timeout.requested_s, "recommended": report.timeout.recommended_s},
-        "reasons": [*report.reasons, *report.timeout.reasons, *costs.reasons],
+        "reasons": [*report.all_reasons, *report.timeout.reasons, *costs.reasons],
         "confidence": report.confidence,
         "failures_expected_per_1000": report.failures_expected_per_1000,
         "failures_range_per_1000": None if spread is None else list(spread),
@@ -68,6 +71,15 @@ def _amounts(amounts: Amounts) -> dict[str, float | None]:
         "vram_mb": _rounded(amounts.vram_mb, 3),
         "disk_mb": _rounded(amounts.disk_mb, 3),
     }
+
+
+def _target(name: str | None, written: Sizes | None) -> dict[str, Any] | None:
+    """What the sizes are for and what to write there, in its own unit; null where nobody knows what ran the step."""
+    if name is None:
+        return None
+    unit = TARGETS[name].memory_unit if name in TARGETS else None
+    cpu, memory = (None, None) if written is None else (_rounded(written.cpu, 3), written.memory)
+    return {"name": name, "cpu": cpu, "memory": memory, "memory_unit": unit}
 
 
 def _replayed(run: Replayed) -> dict[str, Any]:

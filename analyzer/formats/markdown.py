@@ -62,11 +62,14 @@ def _change(report: StepReport, name: str) -> str:
 
 def _details(report: StepReport) -> list[str]:
     lines = [f"<details><summary>{_plain(report.title)}: {words.seen(report)}</summary>", ""]
-    lines += [f"- {escaped(reason)}" for reason in (*report.reasons, *words.timeout(report), *report.costs.reasons)]
-    lines.append(f"- Failures for memory expected: {words.failures(report)}.")
+    for label, reasons in words.why(report):
+        lines.append(f"- **{label}** {escaped(' '.join(reasons))}")
+        if label == "memory" and report.failures_expected_per_1000 is not None:
+            lines.append(f"- **risk** {words.risk(report)}")
+    lines += [f"- **{label}** {escaped(text)}" for label, text in words.bill(report)]
     for offer in report.costs.servers:
         name = escaped(f"{offer.vendor_id} {offer.server_id}, {offer.region}")
-        lines.append(f"- Fits: {name}, {words.money(offer.price_hourly, offer.currency)} an hour")
+        lines.append(f"- **fits** {name}, {words.money(offer.price_hourly, offer.currency)} an hour")
     return [*lines, "", "</details>"]
 
 

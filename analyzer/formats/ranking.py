@@ -1,7 +1,9 @@
 """What to change first: steps that ask for too little, then those that save most, then those to leave alone. Pure.
 
 Asking for too little ends a run; asking for too much only costs. What is kept comes last, whatever it wastes: there is
-nothing to do about it yet.
+nothing to do about it yet. Savings count by how sure they are: in full where the confidence is high, half of them where
+it is medium, a quarter below. What saves money a month comes before what saves it a run (no pace of runs is known), and
+that before what saves memory (no price is).
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from stepsize.analyzer.report import StepReport
 
 _NAMES = tuple(field.name for field in fields(Amounts))
+_SURE = {"high": 1.0, "medium": 0.5}
+_UNSURE = 0.25
 
 
 def ranked(reports: Iterable[StepReport]) -> list[StepReport]:
@@ -48,5 +52,7 @@ def _differs(report: StepReport, name: str) -> bool:
 def _rank(report: StepReport) -> tuple[bool, bool, float, float, float]:
     costs = report.costs
     a_run = costs.now - costs.recommended if costs.now is not None and costs.recommended is not None else 0.0
-    waste = report.wasted_gb_h or 0.0
-    return (not changes(report), not raises(report), -(costs.saving_per_month or 0.0), -a_run, -waste)
+    sure = _SURE.get(report.confidence, _UNSURE)
+    saved = (costs.saving_per_month or 0.0, a_run, report.wasted_gb_h or 0.0)
+    a_month, a_run, waste = (-(amount * sure if amount > 0 else amount) for amount in saved)
+    return (not changes(report), not raises(report), a_month, a_run, waste)

@@ -108,14 +108,17 @@ def _block(report: StepReport) -> RenderableType:
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
+    said = dict(words.why(report))
     for name, label in words.relevant(report):
         grid.add_row(label, _asked_used_advised(report, name))
-    if report.reasons:
-        grid.add_row("why", _paragraph(report.reasons))
-    if report.timeout.recommended_s is not None:
-        grid.add_row("timeout", _paragraph(words.timeout(report)))
-    for label, text in _money(report):
-        grid.add_row(label, text)
+        if reasons := said.pop(label.partition(" ")[0], None):
+            grid.add_row("", _paragraph(reasons))
+        if name == "memory_mb" and report.failures_expected_per_1000 is not None:
+            grid.add_row("risk", Text(words.risk(report)))
+    for label, reasons in said.items():
+        grid.add_row(label, _paragraph(reasons))
+    for label, text in words.bill(report):
+        grid.add_row(label, Text(words.printable(text)))
     if report.costs.servers:
         grid.add_row("fits", Text("\n".join(_servers(report))))
     return Group(Text(), _head(report), Padding(grid, (0, 0, 0, 2)))
@@ -135,23 +138,6 @@ def _paragraph(sentences: Sequence[str]) -> Text:
     return Text(words.printable(" ".join(sentences)))
 
 
-def _money(report: StepReport) -> list[tuple[str, Text]]:
-    costs = report.costs
-    lines = []
-    if report.failures_expected_per_1000 is not None:
-        lines.append(("risk", Text(f"{words.failures(report)} tasks expected to run out of memory")))
-    if report.wasted_gb_h is not None:
-        wasted = f"{gb_hours(report.wasted_gb_h)} of memory held and not used over the tasks seen"
-        lines.append(("waste", Text(wasted)))
-    if costs.now is not None:
-        now, then = words.money(costs.now, costs.currency), words.money(costs.recommended, costs.currency)
-        month = f"; saves {words.saving(costs)}" if costs.saving_per_month is not None else ""
-        lines.append(("a run", Text(f"{now} → {then}{month}")))
-    if costs.reasons:
-        lines.append(("cost", _paragraph([words.cost_reason(reason) for reason in costs.reasons])))
-    return lines
-
-
 def _servers(report: StepReport) -> list[str]:
     """A line for each server; the regions of clouds are long, so prices come before them."""
     lines = []
@@ -168,5 +154,8 @@ def _total(reports: Sequence[StepReport]) -> RenderableType:
     text = f"In all: {gb_hours(wasted)} of memory held and not used" + (
         f"; saving {' and '.join(saved)} a month" if saved else ""
     )
-    basis = "Servers are on demand, x86_64, without burstable cores; prices are list prices without discounts."
+    basis = (
+        "Servers are on demand, x86_64, without burstable cores, each attempt alone on one; prices are list prices "
+        "without discounts."
+    )
     return Group(Text(), Text(text + "."), Text(f"{words.covered(reports)} {basis}".strip(), style="dim"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from stepsize.analyzer.sizing.presets import PRESETS
 from stepsize.analyzer.sizing.timeout import decorator
+from stepsize.sizes import gb_hours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,6 +71,25 @@ def failures(report: StepReport) -> str:
     return f"{_rate(expected)} in 1,000{likely}"
 
 
+def risk(report: StepReport) -> str:
+    """The failures to expect, as a phrase."""
+    return f"{failures(report)} tasks expected to run out of memory"
+
+
+def bill(report: StepReport) -> list[tuple[str, str]]:
+    """Label and text of what is wasted, what a run costs and what that stands on, as far as it is known."""
+    costs, lines = report.costs, []
+    if report.wasted_gb_h is not None:
+        lines.append(("waste", f"{gb_hours(report.wasted_gb_h)} of memory held and not used over the tasks seen"))
+    if costs.now is not None:
+        month = f"; saves {saving(costs)}" if costs.saving_per_month is not None else ""
+        then = money(costs.recommended, costs.currency)
+        lines.append(("a run", f"{money(costs.now, costs.currency)} → {then}{month}"))
+    if costs.reasons:
+        lines.append(("cost", " ".join(cost_reason(reason) for reason in costs.reasons)))
+    return lines
+
+
 def covered(reports: Iterable[StepReport]) -> str:
     """Why no size is so small that it loses a task now and then; empty where a policy has other rules."""
     return _COVERED if any(report.policy in PRESETS for report in reports) else ""
@@ -85,6 +105,14 @@ def timeout(report: StepReport) -> list[str]:
     if advised is None:
         return list(report.timeout.reasons) if report.timeout.requested_s is not None else []
     return [f"{decorator(round(advised))}.", *report.timeout.reasons]
+
+
+def why(report: StepReport) -> list[tuple[str, list[str]]]:
+    """What is said of each resource, of the timeout and of the step as a whole, by what people call it."""
+    said = {one.resource: list(one.reasons) for one in report.why}
+    named = [(label, said[name]) for name, label in RESOURCES if name in said]
+    named += [("timeout", timeout(report)), ("step", list(report.reasons))]
+    return [(label.partition(" ")[0], reasons) for label, reasons in named if reasons]
 
 
 def saving(costs: Costs) -> str:

@@ -71,16 +71,17 @@ class Recommendation:
     @property
     def all_reasons(self) -> tuple[str, ...]:
         """Every sentence, memory first since it is what breaks and what costs."""
-        return tuple(reason for part in self._parts for reason in part.reasons) + self.reasons
+        return tuple(reason for _, part in self.parts for reason in part.reasons) + self.reasons
 
     @property
     def held(self) -> tuple[str, ...]:
         """Why requests are kept that use alone does not justify; in the order of :attr:`all_reasons`."""
-        return tuple(part.held for part in self._parts if part.held)
+        return tuple(part.held for _, part in self.parts if part.held)
 
     @property
-    def _parts(self) -> tuple[Advice, ...]:
-        return (self.memory_mb, self.cpu, self.gpu, self.vram_mb, self.disk_mb)
+    def parts(self) -> tuple[tuple[str, Advice], ...]:
+        """The advice on each resource by the name of its field, memory first."""
+        return tuple((name, getattr(self, name)) for name in ("memory_mb", "cpu", "gpu", "vram_mb", "disk_mb"))
 
 
 class Policy(Protocol):

@@ -25,14 +25,12 @@ def replays(replayed: Sequence[Replayed], *, taught: bool) -> tuple[str, ...]:
     asked = sorted(run.request_bytes / BYTES_PER_MB for run in replayed)
     sizes = f"{asked[0]:,.0f} MB" if asked[0] == asked[-1] else f"{asked[0]:,.0f} to {asked[-1]:,.0f} MB"
     tasks, missed = sum(run.tasks for run in replayed), sum(run.too_small for run in replayed)
-    enough = (
-        f"too little for none of {tasks:,} tasks" if not missed else f"too little for {missed:,} of {tasks:,} tasks"
-    )
     likely = math.fsum(run.expected_too_small for run in replayed)
     held = gb_hours(math.fsum(run.allocated_byte_hours for run in replayed) / GIB)
     used = gb_hours(math.fsum(run.used_byte_hours for run in replayed) / GIB)
     requested = [run.requested_byte_hours for run in replayed if run.requested_byte_hours is not None]
-    beside = f", {gb_hours(math.fsum(requested) / GIB)} as requested" if len(requested) == len(replayed) else ""
-    when = f"before each of the last {len(replayed)} runs this would have asked for {sizes}"
-    when = f"With what other steps teach today, {when}" if taught else f"B{when[1:]}"
-    return (f"{when}: {enough} ({likely:.2g} to be expected), {held} held ({used} used{beside}).",)
+    beside = f", {gb_hours(math.fsum(requested) / GIB)} requested" if len(requested) == len(replayed) else ""
+    least = f"{missed:,} of {tasks:,} tasks ({likely:.2g} expected)"
+    before = "before it, with what other steps teach today" if taught else "before it"
+    asked_for = f"Its last {len(replayed)} runs, each under what this would have asked for {before}"
+    return (f"{asked_for}: {sizes}, too little for {least}; {held} held{beside}, {used} used.",)

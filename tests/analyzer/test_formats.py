@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path, PurePath
@@ -17,7 +18,7 @@ from stepsize.analyzer.costs import Costs
 from stepsize.analyzer.formats import FORMATS, format_of, render, table, words
 from stepsize.analyzer.formats.ranking import ranked
 from stepsize.analyzer.matching import Catalog
-from stepsize.analyzer.report import StepReport, build
+from stepsize.analyzer.report import StepReport, Timeout, Why, build
 from stepsize.analyzer.sizing import policy as policies
 from stepsize.analyzer.usage import Query
 from stepsize.errors import UsageError
@@ -225,7 +226,7 @@ def test_html_draws_and_links_every_step(reports: list[StepReport]) -> None:
     assert any(label.startswith("Tasks by memory peak") for label in labels)
     assert any(label.startswith("Time by cores") for label in labels)
     for report in reports:
-        for reason in report.reasons:
+        for reason in report.all_reasons:
             assert reason in page.text
 
 
@@ -254,6 +255,51 @@ def test_what_breaks_comes_before_what_costs_and_what_stays_comes_last(tmp_path:
     assert [step["step"] for step in json.loads(render(built, "json"))] == [report.step for report in built]
     assert [step["step"] for step in csv.DictReader(io.StringIO(render(built, "csv")))] == [r.step for r in built]
     assert [report.step for report in built] == ["kept", "cheaper", "broken"]
+
+
+def test_a_saving_that_is_a_guess_ranks_below_one_that_is_known(reports: list[StepReport]) -> None:
+    """Half of it counts at medium confidence, a quarter at low; a month before a run before memory."""
+    small = replace(reports[0].requested, memory_mb=1.0)
+
+    def saving(step: str, confidence: str, a_month: float | None, now: float | None = None) -> StepReport:
+        costs = Costs(now=now, recommended=0.0 if now else None, saving_per_month=a_month)
+        sized = replace(reports[0], step=step, requested=replace(small, memory_mb=2.0), recommended=small)
+        return replace(sized, confidence=confidence, costs=costs, timeout=Timeout())
+
+    steps = [
+        saving("memory", "high", None),
+        saving("run", "low", None, now=1000.0),
+        saving("guess", "low", 150.0),
+        saving("half", "medium", 150.0),
+        saving("known", "high", 80.0),
+        saving("large guess", "low", 400.0),
+    ]
+    order = ["large guess", "known", "half", "guess", "run", "memory"]
+    assert [report.step for report in ranked(steps)] == order
+
+
+def test_each_reason_stands_beside_its_resource(reports: list[StepReport]) -> None:
+    """What is said of the timeout is not among what is said of memory."""
+    told = replace(
+        reports[0],
+        why=(Why(resource="memory_mb", reasons=("Of memory.",)), Why(resource="cpu", reasons=("Of cores.",))),
+        reasons=("Of the step.",),
+        timeout=Timeout(requested_s=60.0, recommended_s=120.0, reasons=("Of time.",)),
+    )
+    page = render([told], "html")
+    for label, text in (
+        ("memory", "Of memory."),
+        ("cpu", "Of cores."),
+        ("timeout", "@timeout(minutes=2). Of time."),
+        ("step", "Of the step."),
+    ):
+        assert f"<dt>{label}</dt>\n<dd>{text}</dd>" in page
+        assert f"- **{label}** {text}" in render([told], "markdown")
+    rows = [line.strip() for line in render([told], "table").splitlines()]
+    assert rows.index("Of memory.") == rows.index("Of cores.") - (3 if any(r.startswith("risk") for r in rows) else 2)
+    assert any(row.startswith("timeout") and row.endswith("Of time.") for row in rows)
+    (found,) = json.loads(render([told], "json"))
+    assert found["reasons"][:4] == ["Of memory.", "Of cores.", "Of the step.", "Of time."]
 
 
 def _lines_about(text: str, title: str) -> list[str]:
@@ -291,7 +337,7 @@ def test_the_table_spends_three_lines_on_a_step_that_stays(tmp_path: Path) -> No
     for report in built:
         alone = table.render([report])
         told = " ".join(alone.split())
-        assert all(reason in told for reason in report.reasons if len(report.step) < 20), report.step
+        assert all(reason in told for reason in report.all_reasons if len(report.step) < 20), report.step
         assert len(re.findall(r"USD/h in", alone)) == len(report.costs.servers)
 
 

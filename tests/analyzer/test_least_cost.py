@@ -203,9 +203,9 @@ def test_its_own_runs_are_replayed() -> None:
     answer = POLICY.recommend(evidence(*seen, late))
     assert [one.run for one in answer.replayed[-2:]] == ["9", "99"]
     assert answer.replayed[-1].too_small == 1
-    (told,) = [reason for reason in answer.all_reasons if reason.startswith("Before each of the last")]
+    (told,) = [reason for reason in answer.all_reasons if reason.startswith("Its last ")]
     assert "too little for 1 of" in told
-    assert "as requested" in told
+    assert "requested" in told
 
 
 def test_what_was_long_ago_is_forgotten() -> None:

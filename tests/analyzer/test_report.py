@@ -65,7 +65,7 @@ def test_an_unknown_request_is_unknown_not_zero(tmp_path: Path) -> None:
     assert step.recommended.cpu == 1
     assert 600 < (step.recommended.memory_mb or 0) < 2000
     assert (step.wasted_gb_h, step.costs.now, step.costs.saving_per_month) == (None, None, None)
-    assert any("not known" in reason for reason in step.reasons)
+    assert any("not known" in reason for reason in step.all_reasons)
 
 
 def test_steps_that_only_run_are_reported_without_advice(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_steps_that_only_run_are_reported_without_advice(tmp_path: Path) -> None
     (step,) = report(tmp_path, [row(outcome=None)])
     assert (step.runs, step.tasks) == (0, 0)
     assert step.recommended.memory_mb == 4096
-    assert any("still running" in reason for reason in step.reasons)
+    assert any("still running" in reason for reason in step.all_reasons)
 
 
 def test_production_is_reported_apart(tmp_path: Path) -> None:
@@ -111,13 +111,13 @@ def test_a_target_is_told_in_its_own_sizes(tmp_path: Path, name: str, peak_mb: i
             (step,) = build(connection, catalog, policies.load(), Query(), targets.named(name))
     finally:
         connection.close()
-    assert any(expected in reason for reason in step.reasons)
+    assert any(expected in reason for reason in step.all_reasons)
 
 
 def on_target(path: Path, *rows: dict[str, Any]) -> list[str]:
     """What the report says of what to write, where nobody names a target."""
     (step,) = report(path, list(rows))
-    return [reason for reason in step.reasons if " write cpu=" in reason]
+    return [reason for reason in step.all_reasons if " write cpu=" in reason]
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,8 @@ def test_a_step_that_moved_is_told_for_where_it_runs_now(tmp_path: Path) -> None
     prod = [{**one, "branch": "prod"} for one in old]
     production, test = report(tmp_path / "both", [*prod, *new])
     assert production.production
-    assert any(said.startswith("On AWS Fargate ") for said in production.reasons)
-    assert any(said.startswith("On AWS Batch on EC2 ") for said in test.reasons)
+    assert any(said.startswith("On AWS Fargate ") for said in production.all_reasons)
+    assert any(said.startswith("On AWS Batch on EC2 ") for said in test.all_reasons)
 
 
 def test_an_empty_lake_says_how_to_fill_it(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def findings(watched: Watched) -> Findings:
         line=line(report.recommended),
         recommended=report.recommended,
         confidence=report.confidence,
-        reasons=(*so_far, *report.reasons),
+        reasons=(*so_far, *report.all_reasons),
         money=tuple(_money(report)),
         servers=tuple(_server(offer) for offer in report.costs.servers),
         money_reasons=tuple(words.cost_reason(reason) for reason in report.costs.reasons),
