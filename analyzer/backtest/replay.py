@@ -19,7 +19,6 @@ from stepsize.analyzer.sizing.memory.history import Finished, Task
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stepsize.analyzer.backtest.feedback import Feedback
     from stepsize.analyzer.backtest.records import Record, Records
     from stepsize.analyzer.backtest.sizer import Request, Sizer, StepKey
 
@@ -42,21 +41,19 @@ class Attempt:
 def replay(records: Records, sizer: Sizer, mode: Mode, *, knows_peaks: bool = False) -> Iterator[Attempt]:
     """Every attempt of every task, in the order in which they are sized. ``knows_peaks`` sizes by the true peak: the
     oracle."""
-    waiting: dict[StepKey, Feedback] = {}
+    waiting = feedback(mode)
     standing = _Standing(sizer) if mode is Mode.RUN and not sizer.by_task else None
     for submitted in in_order(records.tasks, mode):
         record = submitted.record
-        known = waiting.setdefault(record.step, feedback(mode))
-        batch = known.due(submitted)
-        if batch:
-            sizer.learn(record.step, batch)
+        for step, batch in waiting.due(submitted).items():
+            sizer.learn(step, batch)
         task = _task(record, records.largest_bytes)
         request = standing.size(record, task) if standing else sizer.size(record.step, task)
         first = record.peak_bytes if knows_peaks else request.request_bytes
         tried = _tried(record, task, sizer, request, first)
         for number, allocated in enumerate(tried):
             yield Attempt(record, number, allocated, failed=number < len(tried) - 1)
-        known.add(record, (request, Finished(task, record.peak_bytes, record.hours, tuple(tried[:-1]))))
+        waiting.add(record, (request, Finished(task, record.peak_bytes, record.hours, tuple(tried[:-1]))))
 
 
 def _tried(record: Record, task: Task, sizer: Sizer, request: Request, first: float) -> list[float]:

@@ -76,6 +76,25 @@ def test_times_that_go_back_bring_nothing_from_the_future() -> None:
     assert first_gib(tasks, Mode.CAUSAL) == {0: 64, 1: 6, 2: 64}
 
 
+@pytest.mark.parametrize("mode", [Mode.ONLINE, Mode.CAUSAL])
+def test_siblings_are_known_though_none_of_them_runs_again(mode: Mode) -> None:
+    """Ten steps that ran once each and took a hundredth of their requests: the next that never ran asks for less."""
+    siblings = [task(n, at_s=n, ended_s=100, step=f"s{n}", peak_gib=0.64) for n in range(10)]
+    alone = first_gib([task(20, at_s=100, step="new")], mode, LearnedSizer(4.0))
+    beside = first_gib([*siblings, task(20, at_s=100, step="new")], mode, LearnedSizer(4.0))
+    assert beside[20] < alone[20] / 2
+
+
+def test_what_siblings_took_is_not_known_before_they_have_ended() -> None:
+    """An instant before they do, whatever they will have taken changes nothing."""
+
+    def beside(peak_gib: float) -> float:
+        siblings = [task(n, at_s=n, ended_s=100, step=f"s{n}", peak_gib=peak_gib) for n in range(10)]
+        return first_gib([*siblings, task(20, at_s=99.9, step="new")], Mode.CAUSAL, LearnedSizer(4.0))[20]
+
+    assert beside(0.1) == beside(60)
+
+
 @pytest.mark.parametrize("name", ["vpa", "krr", "autopilot"])
 def test_a_kill_is_known_with_the_task_that_it_befell(name: str) -> None:
     """The second is killed again and again below its 60 GiB, and runs on after the others: they know nothing of it."""
