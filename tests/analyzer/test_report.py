@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from stepsize.analyzer.formats.json_text import record
 from stepsize.analyzer.matching import Catalog
 from stepsize.analyzer.report import StepReport, build
 from stepsize.analyzer.sizing import policy as policies
@@ -147,6 +148,23 @@ def test_what_ran_a_step_is_what_it_is_told_for(
     ]
     found = on_target(tmp_path, *rows)
     assert [said.startswith(prefix) for said, prefix in zip(found, expected, strict=True)] == [True] * len(expected)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("fargate", {"name": "fargate", "cpu": 1, "memory": 2048, "memory_unit": "MiB"}),
+        ("local", {"name": "local", "cpu": None, "memory": None, "memory_unit": None}),
+        (None, None),
+    ],
+)
+def test_what_to_write_is_there_for_programs(
+    tmp_path: Path, target: str | None, expected: dict[str, Any] | None
+) -> None:
+    """In JSON, in the platform's own unit; nothing of a platform whose sizes are not known."""
+    rows = [row(run=str(n), memory_peak_bytes=600 * MB, target=target) for n in range(10)]
+    (step,) = report(tmp_path, rows)
+    assert record(step)["target"] == expected
 
 
 def test_a_step_that_moved_is_told_for_where_it_runs_now(tmp_path: Path) -> None:
