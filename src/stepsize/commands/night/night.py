@@ -217,7 +217,8 @@ class Nightly:
         """Each address by itself; that it took the message is kept before the next is tried."""
         for target in self._untold():
             self._send(target, self._night.message)
-        self._keep(replace(self._night, tried=True))
+        if not self._night.tried:
+            self._keep(replace(self._night, tried=True))
         if not self._untold():
             self._done(TELL, jobs.Done(said=(f"{len(self._night.sent)} told",) if self._night.sent else ()))
 

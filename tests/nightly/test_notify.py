@@ -1,0 +1,91 @@
+"""Who is told: real requests to a real server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepsize.commands.night.targets import redacted, targets
+from stepsize.errors import ConfigError
+from tests.nightly.site import Site, Told
+
+SECRET = "s3cr3t-t0ken"
+
+
+def test_the_message_says_what_changed_and_where_the_rest_is(site: Site, told: Told) -> None:
+    """Nothing of it can call people or steer what shows it."""
+    assert site.measured().nightly(STEPSIZE_NOTIFY=told.url("chat")).returncode == 0
+    ((_, message),) = told.messages
+    assert message["title"].startswith("stepsize 20")
+    assert "Ran out of memory: TrainFlow/train. 1 of " in message["message"]
+    assert str(site.reports) in message["message"]
+
+
+def test_one_that_fails_keeps_no_other_from_being_told(site: Site, told: Told, tmp_path: Path) -> None:
+    """The exit code says it, a line which and why, without its secret; the next start tells it alone."""
+    file = tmp_path / "notify"
+    file.write_text(f"# who is told\n{told.url('one')}\n\n{told.url(SECRET)}\n{told.url('three')}\n")
+    told.refused.add(SECRET)
+    finished = site.measured().nightly("--notify", str(file))
+    assert finished.returncode == 1
+    assert told.paths() == ["one", "three"]
+    assert finished.stderr.startswith("stepsize nightly: notify: json (number 2) was not told: ")
+    assert "500" in finished.stderr
+    everything = finished.stdout + finished.stderr + (site.reports / ".state.json").read_text()
+    assert SECRET not in everything
+    told.refused.clear()
+    finished = site.nightly("--notify", str(file))
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert told.paths() == ["one", "three", SECRET]
+    assert site.nightly("--notify", str(file)).returncode == 0
+    assert len(told.messages) == 3
+
+
+def test_an_address_that_was_added_is_told_the_same_day(site: Site, told: Told) -> None:
+    """And nobody else again."""
+    assert site.measured().nightly(STEPSIZE_NOTIFY=told.url("one")).returncode == 0
+    assert site.nightly(STEPSIZE_NOTIFY=f"{told.url('one')} {told.url('two')}").returncode == 0
+    assert told.paths() == ["one", "two"]
+
+
+@pytest.mark.parametrize("text", ["nonsense", f"nosuch://{SECRET}", f"slack://{SECRET}"])
+def test_what_is_no_address_is_refused_without_saying_it(site: Site, text: str) -> None:
+    """Before anything is done, by its number."""
+    finished = site.measured().nightly(STEPSIZE_NOTIFY=f"json://127.0.0.1:9/{SECRET} {text}")
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert "number 2" in finished.stderr
+    assert SECRET not in finished.stderr
+    assert len(finished.stderr.splitlines()) == 1
+    assert not site.reports.exists()
+
+
+def test_nobody_answers(site: Site, told: Told) -> None:
+    """One line, and no secret in it."""
+    finished = site.measured().nightly(STEPSIZE_NOTIFY=f"json://user:{SECRET}@127.0.0.1:1/{SECRET}")
+    assert finished.returncode == 1
+    assert "json (number 1) was not told" in finished.stderr
+    assert SECRET not in finished.stderr
+    assert len(finished.stderr.splitlines()) == 1
+
+
+def test_addresses_are_no_part_of_what_is_said_of_them() -> None:
+    """Nor of their representation."""
+    (one,) = targets(None, {"STEPSIZE_NOTIFY": f"json://localhost/{SECRET}"})
+    assert SECRET not in repr(one)
+    assert one.name == "json (number 1)"
+    assert targets(None, {}) == targets(None, {"STEPSIZE_NOTIFY": "  "}) == ()
+    with pytest.raises(ConfigError, match="STEPSIZE_NOTIFY: one \\(number 1\\)"):
+        targets(None, {"STEPSIZE_NOTIFY": SECRET})
+
+
+@given(st.text(), st.lists(st.text("abcdefgXYZ0123456789", min_size=4, max_size=12), min_size=1, max_size=4))
+def test_no_part_of_an_address_is_ever_said(text: str, parts: list[str]) -> None:
+    """Whatever a library makes of it."""
+    url = f"https://{parts[0]}.example/{'/'.join(parts)}"
+    said = redacted(f"{text} {url} {parts[-1].upper()} {text}", url)
+    for part in parts:
+        assert part.lower() not in said.lower().replace("***", " ")
+    assert len(said.splitlines()) <= 1
