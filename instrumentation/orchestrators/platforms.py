@@ -25,7 +25,7 @@ def platform(env: Callable[[str], str | None]) -> str | None:
     """What started the container, job or machine that this process is in; the nearest to it, where there are several.
 
     Sources: AWS Batch user guide, "Job environment variables"; ECS developer guide, "Amazon ECS environment variables";
-    sbatch(1), "Output environment variables"; Google Cloud, "Batch: environment variables"; kubernetes.io, "Service".
+    sbatch(1), "Output environment variables"; Google Cloud Batch, ``TaskGroup.taskEnvironments``; kubernetes.io, "Service".
     """
     if env("SLURM_JOB_ID"):
         return Platform.SLURM
@@ -37,7 +37,7 @@ def platform(env: Callable[[str], str | None]) -> str | None:
         return Platform.FARGATE
     if env("KUBERNETES_SERVICE_HOST"):
         return Platform.KUBERNETES
-    if env("BATCH_JOB_UID") and env("BATCH_TASK_INDEX"):
+    if env("BATCH_TASK_INDEX") and env("BATCH_TASK_COUNT"):
         return Platform.GCP_BATCH
     return None
 

@@ -27,7 +27,7 @@ POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "4"}
 JOB = {"AWS_BATCH_JOB_ID": "9f"}
 EC2, FARGATE = {"AWS_EXECUTION_ENV": "AWS_ECS_EC2"}, {"AWS_EXECUTION_ENV": "AWS_ECS_FARGATE"}
-GCP = {"BATCH_JOB_UID": "j-1", "BATCH_TASK_INDEX": "0"}
+GCP = {"BATCH_TASK_INDEX": "0", "BATCH_TASK_COUNT": "1"}
 NIGHTLY = {"MF_PATHSPEC": "Nightly/7/train/3"}
 CELERY = {"AIRFLOW_CTX_DAG_ID": "nightly", "AIRFLOW_CTX_TASK_ID": "load"}
 
@@ -46,7 +46,7 @@ CELERY = {"AIRFLOW_CTX_DAG_ID": "nightly", "AIRFLOW_CTX_TASK_ID": "load"}
         (SLURM, "slurm"),
         ({**SLURM, **POD}, "slurm"),  # SLURM's nodes may be pods
         (GCP, "gcp-batch"),
-        ({"BATCH_JOB_UID": "j-1"}, None),
+        ({"BATCH_TASK_INDEX": "0"}, None),
         ({"KUBERNETES_SERVICE_HOST": ""}, None),
     ],
 )
