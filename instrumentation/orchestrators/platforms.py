@@ -25,7 +25,7 @@ def platform(env: Callable[[str], str | None]) -> str | None:
     """What started the container, job or machine that this process is in; the nearest to it, where there are several.
 
     Sources: AWS Batch user guide, "Job environment variables"; ECS developer guide, "Amazon ECS environment variables";
-    sbatch(1), "Output environment variables"; Google Cloud Batch, ``TaskGroup.taskEnvironments``; kubernetes.io, "Service".
+    sbatch(1), "Output environment variables"; Google Batch, ``TaskGroup.taskEnvironments``; kubernetes.io, "Service".
     """
     if env("SLURM_JOB_ID"):
         return Platform.SLURM
