@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _TIE = 1 - 1e-9
 """More cores have to be better by more than rounding."""
+AS_FAST = 1.01
+"""Within a budget, fewer cores are taken where they are so nearly as fast."""
 
 
 def core_time(run_time: RunTime, cores: float, beside: Beside = NOTHING) -> float:
@@ -49,10 +51,11 @@ def choose(run_time: RunTime, candidates: Iterable[float], settings: CpuSettings
     numbers = sorted(candidates)
     if settings.budget is None:
         return _lowest(numbers, [cost(run_time, cores, settings, beside) for cores in numbers])
-    held = [core_time(run_time, cores, beside) for cores in numbers]
-    affordable = settings.budget * min(held) / _TIE
-    numbers = [cores for cores, core_s in zip(numbers, held, strict=True) if core_s <= affordable]
-    return _lowest(numbers, [run_time.stretch(cores) for cores in numbers])
+    least = cheapest(run_time, numbers, beside)
+    budget = settings.budget * core_time(run_time, least, beside) / _TIE
+    numbers = [cores for cores in numbers if cores >= least and core_time(run_time, cores, beside) <= budget]
+    fastest = min(run_time.stretch(cores) for cores in numbers)
+    return next(cores for cores in numbers if run_time.stretch(cores) <= fastest * AS_FAST)
 
 
 def _lowest(numbers: list[float], values: list[float]) -> float:

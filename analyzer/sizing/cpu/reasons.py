@@ -109,13 +109,14 @@ def apart(evidence: StepEvidence, cores: float, run_time: RunTime) -> tuple[str,
         return ()
     means = {a.task_key: mean for a in evidence.succeeded if (mean := mean_cores(a)) is not None}
     longer = [mean / cores for mean in means.values() if mean > cores * APART]
-    if not longer or max(longer) <= APART * max(1.0, run_time.stretch(cores)):
+    if len(means) == 1 or not longer or max(longer) <= APART * max(1.0, run_time.stretch(cores)):
         return ()
-    of, most, times = f"of {len(means):,} tasks would take", f"{max(longer) * cores:.3g}", f"{round(max(longer), 1):g}"
+    of, times = f"of {len(means):,} tasks would take", f"{round(max(longer), 1):g}"
+    most = _cores(float(f"{max(longer) * cores:.3g}"))
     if len(longer) == 1:
-        return (f"1 {of} at least {times} times as long: it kept {most} cores busy.",)
+        return (f"1 {of} at least {times} times as long: it kept {most} busy.",)
     some = f"{len(longer):,} {of} over {APART:g} times as long"
-    return (f"{some}, the busiest at least {times} times: they kept up to {most} cores busy.",)
+    return (f"{some}, the busiest at least {times} times: they kept up to {most} busy.",)
 
 
 def newest_code(evidence: StepEvidence, cores: float, held: Limits) -> tuple[str, ...]:

@@ -117,6 +117,7 @@ def test_the_fastest_within_a_budget() -> None:
     assert asked(found, settings(0, 1.0)) == 1
     assert asked(found, settings(0, 1.2)) == 2
     assert asked(found, settings(0, 4.0)) == 8
+    assert asked(step({1.0: 99, 8.0: 0.1}, None, memory_peak_bytes=None), settings(0, 8.0)) == 1  # 0.7 % longer
     cheapest, fast = (" ".join(size(found, settings(0, budget)).advice.reasons) for budget in (1.0, 1.2))
     assert "1 core costs least a task." in cheapest
     assert "A task costs 1.11 times what it does on 1 core, the least; the budget is 1.2." in fast
