@@ -52,7 +52,10 @@ def test_identity_leaves_out_what_is_not_known() -> None:
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [("8", "8"), (" 8 ", "8"), ("4,2", "4,2"), ("", None), ("many", None), ("-1", None), ("1" * 65, None)],
+    [
+        *(("8", "8"), (" 8 ", "8"), ("4,2", "4,2"), ("4, 2", "4, 2")),
+        *((value, None) for value in ("", ",", "many", "-1", "4 2", "\u0663", "1" * 65)),
+    ],
 )
 def test_a_setting_of_threads_is_a_count_or_nothing(value: str, said: str | None) -> None:
     """What else may stand in such a variable leaves the process for nobody."""

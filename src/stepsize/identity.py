@@ -118,9 +118,15 @@ def thread_settings(environ: Mapping[str, str]) -> dict[str, AttributeValue]:
     found: dict[str, AttributeValue] = {}
     for name in THREAD_VARIABLES:
         value = environ.get(name)
-        if value and len(value) <= _LONGEST_COUNTS and value.replace(",", "").strip().isdecimal():
+        if value and len(value) <= _LONGEST_COUNTS and all(map(_is_count, value.split(","))):
             found[Attr.ENVIRONMENT_PREFIX + name] = value.strip()
     return found
+
+
+def _is_count(text: str) -> bool:
+    """Whether it is a number in digits, with or without space around it."""
+    text = text.strip()
+    return text.isascii() and text.isdecimal()
 
 
 _LONGEST_COUNTS = 64
