@@ -7,7 +7,7 @@ COPY instrumentation instrumentation
 COPY collector collector
 COPY analyzer analyzer
 COPY examples examples
-RUN python -m venv /opt/stepsize && /opt/stepsize/bin/pip install --no-cache-dir --constraint constraints.txt .
+RUN python -m venv /opt/stepsize && /opt/stepsize/bin/pip install --no-cache-dir --constraint constraints.txt '.[notify,s3]'
 
 FROM python:3.12-slim
 RUN useradd --uid 10001 --create-home stepsize && install -d -o stepsize -m 0700 /data
