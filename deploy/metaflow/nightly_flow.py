@@ -5,8 +5,8 @@
     python deploy/metaflow/nightly_flow.py --with batch:image=IMAGE step-functions create
 
 Deployed, it runs at midnight UTC. IMAGE has stepsize[notify,s3] (the Dockerfile's); a lake in an object store is
-reached with the task's own role. Addresses to tell come from STEPSIZE_NOTIFY, which a secret of the platform sets (@secrets,
-@kubernetes(secrets=...)): never a parameter, which Metaflow shows to everybody.
+reached with the task's own role. Addresses to tell come from STEPSIZE_NOTIFY, which a secret of the platform sets
+(@secrets, @kubernetes(secrets=...)): never a parameter, which Metaflow shows to everybody.
 """
 
 import subprocess
