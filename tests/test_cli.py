@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from stepsize.cli import COMMANDS as ALL
+from stepsize.cli import SUMMARIES
 from stepsize.testing import write_tasks
 from tests.analyzer.rows import row
 from tests.places import short_directory
@@ -101,3 +104,26 @@ def test_a_name_cannot_steer_the_terminal_through_an_error(tmp_path: Path) -> No
     assert finished.returncode == 2
     assert "red" in finished.stderr
     assert "\x1b" not in finished.stderr
+
+
+@pytest.mark.parametrize("name", sorted(SUMMARIES))
+def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
+    """`--help` has the first sentence of every command, which it need not import for that."""
+    command = importlib.import_module(ALL[name]).command
+    assert SUMMARIES[name] == command.get_short_help_str(limit=1000)
+
+
+def test_help_imports_no_command(data: Path) -> None:
+    """Neither DuckDB nor numpy nor any command is read for a list of commands."""
+    result = stepsize(data, "--help", "", PYTHONPROFILEIMPORTTIME="1")
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "stepsize.cli" in imported
+    assert not {name for name in imported if name.startswith(("duckdb", "numpy", "pyarrow", "stepsize.commands."))}
+
+
+def test_matching_imports_neither_numpy_nor_pyarrow(data: Path) -> None:
+    """A match reads DuckDB and little else, so that it answers before anybody waits."""
+    result = stepsize(data, "match --memory 8GiB", "", PYTHONPROFILEIMPORTTIME="1")
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "duckdb" in imported
+    assert not {"numpy", "pyarrow", "rich", "jinja2", "yaml", "requests"} & imported

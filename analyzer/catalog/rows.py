@@ -88,10 +88,23 @@ class RegionRow:
     licence: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRow:
+    """The scores of one server: ``score`` is Spare Cores' own, ``benchmark_scores`` all of them as a JSON object."""
+
+    vendor_id: str
+    server_id: str
+    score: float | None
+    benchmark_scores: str
+    source: str
+    licence: str
+
+
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The whole catalogue, each table sorted by its key."""
+    """The whole catalogue, each table sorted by its key; ``scores`` are there only after an update."""
 
     servers: tuple[ServerRow, ...]
     prices: tuple[PriceRow, ...]
     regions: tuple[RegionRow, ...]
+    scores: tuple[ScoreRow, ...] = ()

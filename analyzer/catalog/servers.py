@@ -18,7 +18,7 @@ from stepsize.analyzer.catalog.gpus import complete
 from stepsize.analyzer.catalog.rows import RegionRow, ServerRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from stepsize.analyzer.catalog.sources import Source, Sources
 
@@ -33,17 +33,27 @@ _BURSTABLE = {
 
 def servers(sources: Sources) -> tuple[ServerRow, ...]:
     """Every server type that a source knows, sorted by vendor and id."""
-    rows = {(row.vendor_id, row.server_id): row for row in _sparecores_servers(sources.sparecores)}
-    rows.update({(row.vendor_id, row.server_id): row for row in _moto_servers(sources.moto)})
-    return tuple(complete(_with_allocation(rows[key])) for key in sorted(rows))
+    rows: dict[tuple[str, str], ServerRow] = {}
+    if sources.sparecores is not None:
+        found = map(dict, _query(sources.sparecores, "SELECT * FROM server"))
+        known = servers_of(found, sources.sparecores.name, sources.sparecores.licence)
+        rows = {(row.vendor_id, row.server_id): row for row in known}
+    rows |= {(row.vendor_id, row.server_id): complete(_with_allocation(row)) for row in _moto_servers(sources.moto)}
+    return tuple(rows[key] for key in sorted(rows))
 
 
 def regions(sources: Sources) -> tuple[RegionRow, ...]:
     """Every region that Spare Cores knows, sorted by vendor and id; none in a build without share-alike data."""
     if sources.sparecores is None:
         return ()
-    return tuple(
-        RegionRow(
+    found = _query(sources.sparecores, "SELECT * FROM region ORDER BY vendor_id, region_id")
+    return tuple(regions_of(map(dict, found), sources.sparecores.name, sources.sparecores.licence))
+
+
+def regions_of(rows: Iterable[Mapping[str, Any]], source: str, licence: str) -> Iterator[RegionRow]:
+    """Regions of rows of Spare Cores' table ``region``."""
+    for row in rows:
+        yield RegionRow(
             vendor_id=row["vendor_id"],
             region_id=row["region_id"],
             api_reference=row["api_reference"],
@@ -51,12 +61,17 @@ def regions(sources: Sources) -> tuple[RegionRow, ...]:
             country_id=row["country_id"],
             city=row["city"],
             status=row["status"].lower(),
-            source=sources.sparecores.name,
+            source=source,
             observed_at=row["observed_at"][:10],
-            licence=sources.sparecores.licence,
+            licence=licence,
         )
-        for row in _query(sources.sparecores, "SELECT * FROM region ORDER BY vendor_id, region_id")
-    )
+
+
+def servers_of(rows: Iterable[Mapping[str, Any]], source: str, licence: str) -> Iterator[ServerRow]:
+    """Servers of rows of Spare Cores' table ``server``, GPUs completed and burstable ones marked."""
+    for row in rows:
+        if (row["vcpus"] or 0) > 0 and (row["memory_amount"] or 0) > 0:
+            yield complete(_with_allocation(_sparecores_server(row, source, licence)))
 
 
 def _query(source: Source, sql: str) -> list[sqlite3.Row]:
@@ -66,40 +81,37 @@ def _query(source: Source, sql: str) -> list[sqlite3.Row]:
         return connection.execute(sql).fetchall()
 
 
-def _sparecores_servers(source: Source | None) -> Iterable[ServerRow]:
-    if source is None:
-        return
-    for row in _query(source, "SELECT * FROM server WHERE vcpus > 0 AND memory_amount > 0"):
-        yield ServerRow(
-            vendor_id=row["vendor_id"],
-            server_id=row["server_id"],
-            api_reference=row["api_reference"],
-            display_name=row["display_name"],
-            family=row["family"],
-            vcpus=row["vcpus"],
-            cpu_allocation=row["cpu_allocation"].lower(),
-            cpu_cores=row["cpu_cores"],
-            cpu_speed=row["cpu_speed"],
-            cpu_architecture=row["cpu_architecture"].lower(),
-            cpu_manufacturer=row["cpu_manufacturer"],
-            cpu_model=row["cpu_model"],
-            memory_amount=row["memory_amount"],
-            gpu_count=row["gpu_count"] or 0,
-            gpu_memory_min=row["gpu_memory_min"],
-            gpu_memory_total=row["gpu_memory_total"],
-            gpu_manufacturer=row["gpu_manufacturer"],
-            gpu_family=row["gpu_family"],
-            gpu_model=row["gpu_model"],
-            gpu_quality=None,
-            storage_size=row["storage_size"] or 0,
-            storage_type=row["storage_type"].lower() if row["storage_type"] else None,
-            network_speed=row["network_speed"],
-            eks_max_pods=None,
-            status=row["status"].lower(),
-            source=source.name,
-            observed_at=row["observed_at"][:10],
-            licence=source.licence,
-        )
+def _sparecores_server(row: Mapping[str, Any], source: str, licence: str) -> ServerRow:
+    return ServerRow(
+        vendor_id=row["vendor_id"],
+        server_id=row["server_id"],
+        api_reference=row["api_reference"],
+        display_name=row["display_name"],
+        family=row["family"],
+        vcpus=row["vcpus"],
+        cpu_allocation=row["cpu_allocation"].lower(),
+        cpu_cores=row["cpu_cores"],
+        cpu_speed=row["cpu_speed"],
+        cpu_architecture=row["cpu_architecture"].lower(),
+        cpu_manufacturer=row["cpu_manufacturer"],
+        cpu_model=row["cpu_model"],
+        memory_amount=row["memory_amount"],
+        gpu_count=row["gpu_count"] or 0,
+        gpu_memory_min=row["gpu_memory_min"],
+        gpu_memory_total=row["gpu_memory_total"],
+        gpu_manufacturer=row["gpu_manufacturer"],
+        gpu_family=row["gpu_family"],
+        gpu_model=row["gpu_model"],
+        gpu_quality=None,
+        storage_size=row["storage_size"] or 0,
+        storage_type=row["storage_type"].lower() if row["storage_type"] else None,
+        network_speed=row["network_speed"],
+        eks_max_pods=None,
+        status=row["status"].lower(),
+        source=source,
+        observed_at=row["observed_at"][:10],
+        licence=licence,
+    )
 
 
 def _moto_servers(source: Source) -> Iterable[ServerRow]:

@@ -1,0 +1,212 @@
+"""Spare Cores' published data: an SQL dump of its SQLite database, packed with xz.
+
+What comes in: the dump. What goes out: a :class:`Layer` of servers, regions, prices and scores of all vendors. The dump
+is text from a network: of its statements only those that make and fill the tables read here are executed, and SQLite is
+told to refuse any other, above all those that open files.
+
+Sources: github.com/SpareCores/sc-data (``constants.py``, ``data.py``: address and form; README: the dump is under the
+Business Source License 1.1, its terms are in the table ``_metadata``); github.com/SpareCores/sc-crawler (``tables.py``;
+its version 0.10 renamed the columns ``gpu_*`` to ``accelerator_*``).
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import re
+import sqlite3
+from collections import defaultdict
+from contextlib import closing
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from stepsize.analyzer.catalog.layers import Layer
+from stepsize.analyzer.catalog.rows import PriceRow, ScoreRow
+from stepsize.analyzer.catalog.servers import regions_of, servers_of
+from stepsize.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from stepsize.analyzer.catalog.rows import RegionRow, ServerRow
+
+URL = "https://cdn.sparecores.net/sc-data/latest/sc-data-all.sql.xz"
+MOST_BYTES = 1 << 30
+"""Of the packed dump."""
+MOST_TEXT = 16 << 30
+"""Of the dump as it is unpacked."""
+_MOST_STATEMENT = 256 << 20
+SCORE = "stress_ng:bestn"
+"""The benchmark that Spare Cores ranks servers by: stress-ng's score on as many cores as serve it best."""
+_TABLES = frozenset({"server", "region", "server_price", "benchmark_score", "_metadata"})
+_BEGINS = re.compile(r"\s*(CREATE\s+TABLE(?:\s+IF\s+NOT\s+EXISTS)?|INSERT\s+INTO)\s+[\"`\[]?(\w+)", re.IGNORECASE)
+_ALLOWED = frozenset(
+    {
+        sqlite3.SQLITE_CREATE_TABLE,
+        sqlite3.SQLITE_CREATE_INDEX,
+        sqlite3.SQLITE_INSERT,
+        sqlite3.SQLITE_UPDATE,
+        sqlite3.SQLITE_READ,
+        sqlite3.SQLITE_SELECT,
+        sqlite3.SQLITE_TRANSACTION,
+        sqlite3.SQLITE_REINDEX,
+    }
+)
+_ALLOCATIONS = {"ondemand": "ondemand", "spot": "spot"}
+
+
+def layer(dump: Path, database: Path) -> Layer:
+    """What the packed ``dump`` states; ``database`` is where it is unpacked, anew each time.
+
+    Raises:
+        DataError: the dump is damaged, is more than it should be, or lacks a table.
+    """
+    database.unlink(missing_ok=True)
+    try:
+        _restore(dump, database)
+        with closing(sqlite3.connect(database)) as connection:
+            connection.row_factory = sqlite3.Row
+            return _read(connection)
+    except (lzma.LZMAError, EOFError, UnicodeDecodeError, sqlite3.Error, KeyError, IndexError) as error:
+        raise DataError(f"what Spare Cores publishes cannot be read ({error}): the catalogue stays as it is") from None
+    finally:
+        database.unlink(missing_ok=True)
+
+
+def _restore(dump: Path, database: Path) -> None:
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=OFF")
+        connection.execute("PRAGMA synchronous=OFF")
+        connection.set_authorizer(_authorize)
+        connection.execute("BEGIN")
+        with lzma.open(dump, "rt", encoding="utf-8") as lines:
+            for statement in _statements(lines):
+                found = _BEGINS.match(statement)
+                if found and found[2] in _TABLES:
+                    connection.execute(statement)
+        connection.execute("COMMIT")
+
+
+def _authorize(action: int, *_what: str | None) -> int:
+    return sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY
+
+
+def _statements(lines: Iterable[str]) -> Iterator[str]:
+    waiting: list[str] = []
+    size = total = 0
+    for line in lines:
+        waiting.append(line)
+        size += len(line)
+        total += len(line)
+        if size > _MOST_STATEMENT or total > MOST_TEXT:
+            raise DataError("what Spare Cores publishes is larger than it can be: the catalogue stays as it is")
+        if line.rstrip().endswith(";") and sqlite3.complete_statement(text := "".join(waiting)):
+            yield text
+            waiting, size = [], 0
+
+
+def _read(connection: sqlite3.Connection) -> Layer:
+    metadata = _metadata(connection)
+    source = f"sparecores {metadata.get('published_at', '')[:10]}".strip()
+    licence = metadata.get("license") or "BUSL-1.1"
+    servers = tuple(servers_of(_rows(connection, "server"), source, licence))
+    regions = tuple(regions_of(_rows(connection, "region"), source, licence))
+    prices = tuple(_prices(connection, source, licence, servers, regions))
+    scopes = frozenset((row.vendor_id, row.allocation, None) for row in prices)
+    return Layer(
+        source=source,
+        servers=servers,
+        regions=regions,
+        prices=prices,
+        scores=tuple(_scores(connection, source, licence)),
+        scopes=scopes,
+    )
+
+
+def _metadata(connection: sqlite3.Connection) -> dict[str, str]:
+    """The table ``_metadata``, as keys and values or as one row of columns; empty where there is none."""
+    try:
+        rows = connection.execute("SELECT * FROM _metadata").fetchall()
+    except sqlite3.OperationalError:
+        return {}
+    records = [dict(row) for row in rows]
+    if records and set(records[0]) == {"key", "value"}:
+        return {row["key"]: str(row["value"]) for row in records}
+    return {name: str(value) for name, value in records[0].items()} if records else {}
+
+
+def _rows(connection: sqlite3.Connection, table: str) -> Iterator[dict[str, Any]]:
+    """Rows of a table, the newer names of columns under the older."""
+    for row in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 - one of our own names
+        record = dict(row)
+        record.update({f"gpu{name[11:]}": value for name, value in record.items() if name.startswith("accelerator")})
+        yield record
+
+
+def _prices(
+    connection: sqlite3.Connection,
+    source: str,
+    licence: str,
+    servers: tuple[ServerRow, ...],
+    regions: tuple[RegionRow, ...],
+) -> Iterator[PriceRow]:
+    """Hourly Linux prices, of the zones of a region the lowest."""
+    known = {(row.vendor_id, row.server_id) for row in servers}
+    places = {(row.vendor_id, row.region_id) for row in regions}
+    found: dict[tuple[str, str, str, str], PriceRow] = {}
+    for row in _rows(connection, "server_price"):
+        allocation = _ALLOCATIONS.get(str(row["allocation"]).lower())
+        if (
+            allocation is None
+            or str(row["unit"]).lower() != "hour"
+            or str(row["operating_system"] or "linux").lower() not in ("linux", "")
+            or str(row.get("status") or "active").lower() != "active"
+            or not row["price"]
+            or (row["vendor_id"], row["server_id"]) not in known
+            or (row["vendor_id"], row["region_id"]) not in places
+        ):
+            continue
+        key = (row["vendor_id"], row["region_id"], row["server_id"], allocation)
+        price = float(row["price"])
+        if key in found and found[key].price <= price:
+            continue
+        found[key] = PriceRow(
+            vendor_id=row["vendor_id"],
+            region_id=row["region_id"],
+            server_id=row["server_id"],
+            allocation=allocation,
+            price=price,
+            currency=row["currency"],
+            price_quality="listed",
+            source=source,
+            observed_at=_day(row["observed_at"]),
+            licence=licence,
+        )
+    yield from found.values()
+
+
+def _day(instant: object) -> str:
+    return date.fromisoformat(str(instant)[:10]).isoformat()
+
+
+def _scores(connection: sqlite3.Connection, source: str, licence: str) -> Iterator[ScoreRow]:
+    """One row a server; of a benchmark that ran in several configurations the best score."""
+    best: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    try:
+        rows = list(_rows(connection, "benchmark_score"))
+    except sqlite3.OperationalError:
+        return  # a dump without scores is one all the same
+    for row in rows:
+        if row["score"] is not None and row.get("server_id"):
+            scores, name = best[row["vendor_id"], row["server_id"]], row["benchmark_id"]
+            scores[name] = max(float(row["score"]), scores.get(name, float("-inf")))
+    for (vendor, server), scores in sorted(best.items()):
+        yield ScoreRow(
+            vendor_id=vendor,
+            server_id=server,
+            score=scores.get(SCORE),
+            benchmark_scores=json.dumps(dict(sorted(scores.items()))),
+            source=source,
+            licence=licence,
+        )

@@ -1,0 +1,202 @@
+"""A newer catalogue: what sources on the network state, checked, then put in the place of the old one in one step.
+
+What comes in: the directory of updates, sources and their addresses. What goes out: an :class:`Outcome`. The package's
+own files are never touched. Whatever fails, the catalogue in use stays: new files lie in a directory of their own, and
+one rename of ``current.json`` makes them the ones that are read. One update at a time holds the lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import requests
+
+from stepsize import __version__
+from stepsize.analyzer.catalog import checks, parquet, place
+from stepsize.analyzer.catalog.layers import Layer, laid_over
+from stepsize.analyzer.catalog.online import aws, azure, sparecores
+from stepsize.analyzer.catalog.online.download import Web
+from stepsize.discovery import write_whole
+from stepsize.errors import DataError, UnavailableError, UsageError
+from stepsize.store.locks import Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from stepsize.analyzer.catalog.rows import PriceRow, Tables
+
+SOURCES: Mapping[str, str] = {"sparecores": sparecores.URL, "azure": azure.URL, "aws": aws.URL}
+"""Name → address, in the order in which they are laid over one another."""
+DEFAULT_SOURCES = ("sparecores", "azure")
+"""AWS's own files are hundreds of MB a region: they are fetched where they are asked for."""
+LEAST_KEPT = 0.5
+"""An update that leaves a vendor less than this share of its on-demand prices is refused as not whole."""
+MOST_MOVED = 2.0
+"""One that moves a vendor's prices by more than this factor, in the median, as not of the same thing."""
+MOST_FALLING = 0.05
+"""One in which more than this share of prices contradict the sizes of their family, as wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to fetch: names of :data:`SOURCES`, where they are not at their own address, AWS regions (names, globs)."""
+
+    sources: tuple[str, ...] = DEFAULT_SOURCES
+    urls: Mapping[str, str] | None = None
+    aws_regions: tuple[str, ...] = ("us-east-1",)
+
+    def url(self, source: str) -> str:
+        """Where a source is."""
+        return (self.urls or {}).get(source) or SOURCES[source]
+
+    def check(self) -> None:
+        """Raises :class:`UsageError` where a name is none."""
+        for name in (*self.sources, *(self.urls or {})):
+            if name not in SOURCES:
+                raise UsageError(f"no source is named {name!r}: known are {', '.join(SOURCES)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an update did: where the catalogue is now, what each source stated, what failed and why."""
+
+    directory: Path
+    stated: tuple[tuple[str, int, int], ...]
+    failed: tuple[str, ...]
+    left_out: int
+
+
+def update(
+    home: Path,
+    request: Request,
+    now: datetime,
+    pause: Callable[[float], None] | None = None,
+) -> Outcome:
+    """Fetches, checks and puts in place what ``request`` asks for.
+
+    Raises:
+        UnavailableError: no source could be reached, or another update is at work; what came is kept for the next one.
+        DataError: what came does not hold, or no source has what it should.
+        UsageError: a source, or all of AWS's regions, are not known.
+    """
+    request.check()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make {home}: {error.strerror}; set STEPSIZE_CATALOG to another directory") from None
+    with Lock(home / ".lock").held(0.0), requests.Session() as session:
+        session.headers["User-Agent"] = f"stepsize/{__version__}"
+        web = Web(session) if pause is None else Web(session, pause)
+        before = parquet.read(place.updated(home) or place.shipped())
+        tables = before
+        stated: list[tuple[str, int, int]] = []
+        failed: list[UnavailableError | DataError] = []
+        parts = home / "parts"
+        parts.mkdir(exist_ok=True)
+        for name in (name for name in SOURCES if name in request.sources):
+            try:
+                layers = list(_LAYERS[name](web, request, parts, tables, now.date().isoformat()))
+            except (UnavailableError, DataError) as error:  # the other sources are tried all the same
+                failed.append(error)
+                continue
+            for layer in layers:
+                tables = laid_over(tables, layer)
+                stated.append((layer.source, len(layer.servers), len(layer.prices)))
+        if not stated:
+            raise failed[0] if failed else UsageError("no source was asked for; name one with --source")
+        tables, left_out = _without_falling(tables)
+        _verify(before, tables)
+        directory = _put(home, tables, now)
+        if not failed:
+            shutil.rmtree(parts, ignore_errors=True)
+        return Outcome(directory, tuple(stated), tuple(map(str, failed)), left_out)
+
+
+def _of_sparecores(web: Web, request: Request, parts: Path, _tables: Tables, _day: str) -> Iterator[Layer]:
+    dump = web.file(request.url("sparecores"), parts / "sparecores.sql.xz", sparecores.MOST_BYTES)
+    yield sparecores.layer(dump, parts / "sparecores.db")
+
+
+def _of_azure(web: Web, request: Request, parts: Path, tables: Tables, day: str) -> Iterator[Layer]:
+    items = azure.fetch(web, request.url("azure"), parts, day)
+    with items.open(encoding="utf-8") as lines:
+        found = azure.layer(lines, tables, day)
+    if not found.prices:
+        raise DataError(f"{request.url('azure')} states no price of a server that is known")
+    yield found
+
+
+def _of_aws(web: Web, request: Request, parts: Path, tables: Tables, _day: str) -> Iterator[Layer]:
+    for region, address in aws.files(web, request.url("aws"), request.aws_regions).items():
+        path = web.file(address, parts / f"aws-{region}.csv", aws.MOST_BYTES)
+        with path.open(encoding="utf-8", newline="") as lines:
+            found = aws.layer(lines, region, tables)
+        if not found.prices:
+            raise DataError(f"{address} states no price of a server that is known")
+        yield found
+
+
+_LAYERS: Mapping[str, Callable[[Web, Request, Path, Tables, str], Iterator[Layer]]] = {
+    "sparecores": _of_sparecores,
+    "azure": _of_azure,
+    "aws": _of_aws,
+}
+
+
+def _without_falling(tables: Tables) -> tuple[Tables, int]:
+    """The tables less prices above a larger server's of their family, as when the catalogue is built."""
+    wrong = {small for small, _large in checks.falling(tables.servers, tables.prices)}
+    if len(wrong) > MOST_FALLING * len(tables.prices):
+        raise DataError(f"{len(wrong)} prices contradict their family's sizes: the catalogue stays as it is")
+    return replace(tables, prices=tuple(row for row in tables.prices if row not in wrong)), len(wrong)
+
+
+def _verify(before: Tables, after: Tables) -> None:
+    violated = checks.violations(after)
+    if violated:
+        raise DataError(
+            f"what came does not hold ({violated[0]}; {len(violated) - 1} more): the catalogue stays as it is"
+        )
+    old, new = _by_vendor(before.prices), _by_vendor(after.prices)
+    for vendor, prices in old.items():
+        left = new.get(vendor, {})
+        if len(left) < LEAST_KEPT * len(prices):
+            raise DataError(f"{vendor} would keep {len(left)} of {len(prices)} prices: the catalogue stays as it is")
+        ratios = [left[key] / price for key, price in prices.items() if key in left]
+        middle = statistics.median(ratios) if ratios else 1.0
+        if not 1 / MOST_MOVED <= middle <= MOST_MOVED:
+            raise DataError(f"{vendor}'s prices would be {middle:.2g} times as high: the catalogue stays as it is")
+
+
+def _by_vendor(rows: Iterable[PriceRow]) -> dict[str, dict[tuple[str, str], float]]:
+    found: dict[str, dict[tuple[str, str], float]] = defaultdict(dict)
+    for row in rows:
+        if row.allocation == "ondemand":
+            found[row.vendor_id][row.region_id, row.server_id] = row.price
+    return found
+
+
+def _put(home: Path, tables: Tables, now: datetime) -> Path:
+    """Writes the files and names them; what the update before last left is removed."""
+    used = place.updated(home)
+    name = now.strftime("%Y%m%dT%H%M%S.%fZ")
+    directory = home / name
+    try:
+        parquet.write(tables, directory)
+        write_whole(home / place.CURRENT, json.dumps({"directory": name}).encode())
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(directory)
+        raise UnavailableError(f"cannot write {directory}: {error.strerror}; the catalogue stays as it is") from None
+    for old in home.glob("2*Z"):
+        if old.name not in (name, used.name if used else name):
+            shutil.rmtree(old, ignore_errors=True)
+    return directory
