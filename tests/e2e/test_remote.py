@@ -184,6 +184,7 @@ def test_a_container_without_our_packages_is_tracked(workplace: Workplace, store
         r"python remote_flow\.py (?:(?!python ).)* (?:init|step) .*?(?=; fi|\) 1>>)", container["Command"][-1]
     )
     assert len(commands) == 2
+    (names,) = re.findall(r"export PYTHONUNBUFFERED=x MF_PATHSPEC=\S+", container["Command"][-1])
     python = bare_python(job / "venv", distributions=("boto3", "requests"))
     with collector(workplace) as endpoints:
         environment = {
@@ -202,7 +203,7 @@ def test_a_container_without_our_packages_is_tracked(workplace: Workplace, store
             "STEPSIZE_RUNTIME": str(workplace.directory / "run"),
             "STEPSIZE_CLOUD": "off",
         }
-        script = " && ".join(commands)
+        script = " && ".join([names, *commands])
         ran = subprocess.run(
             ["bash", "-c", script], env=environment, cwd=job, capture_output=True, text=True, check=False, timeout=60
         )
@@ -210,6 +211,7 @@ def test_a_container_without_our_packages_is_tracked(workplace: Workplace, store
         assert "shipped/stepsize/__init__.py beside False" in ran.stdout
         workplace.report("RemoteFlow")  # has the collector show what it has; it knows nothing of the container's agent
         (known,) = workplace.query(
-            'SELECT flow, run, step, task, outcome, cpu_seconds > 0.1, requested_memory_bytes, "user" FROM tasks'
+            'SELECT flow, run, step, task, outcome, cpu_seconds > 0.1, requested_memory_bytes, "user", target '
+            "FROM tasks"
         )
-        assert known == ("RemoteFlow", "sfn-one", "start", "job-1", "ok", True, 4096 << 20, "tester")
+        assert known == ("RemoteFlow", "sfn-one", "start", "job-1", "ok", True, 4096 << 20, "tester", "batch")
