@@ -130,8 +130,8 @@ def build(
 def report_step(
     evidence: StepEvidence, policy: Policy, quotes: Quotes, taught: Lessons = ALONE, target: Target | None = None
 ) -> StepReport:
-    """The report of one step; ``taught`` is what other steps teach, ``target`` what to write for."""
-    recommendation = policy.recommend(evidence, taught)
+    """The report of one step; ``taught`` is what all steps teach, ``target`` what to write for."""
+    recommendation = policy.recommend(evidence, taught.beside(evidence))
     requested = _requested(evidence)
     recommended = _recommended(recommendation, requested)
     newest, need = evidence.newest, _need(requested, recommended)

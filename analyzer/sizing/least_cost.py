@@ -100,7 +100,7 @@ def _memory(evidence: StepEvidence, peaks: Peaks | None, lessons: Lessons, setti
         unread = "Memory stays as it is: no attempt's peak could be read."
         return Sized(advice=Advice(None, (unread,), held=unread))
     sized = size(evidence, lessons, settings, MEMORY, peaks)
-    more = [*outliers(evidence, peaks), *replays(sized.replayed, taught=bool(lessons.flows))]
+    more = [*outliers(evidence, peaks), *replays(sized.replayed, taught=lessons.exceedances.total[0] > 0)]
     if peaks.sampled_only:
         more.append("The peak comes from samples alone: a short spike between two may have been missed.")
     return sized.because(*more)

@@ -5,14 +5,19 @@ What comes in: counts. What goes out: a frozen :class:`Lessons`, and from it the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from stepsize.analyzer.sizing.memory.exceedances import Exceedances
 from stepsize.analyzer.sizing.memory.learner import Mean, Settings, Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from stepsize.analyzer.usage import StepEvidence
 
 
 class FlowKey(NamedTuple):
@@ -37,6 +42,14 @@ class Lessons:
         """How many runs of all steps were compared with as many runs before them as ``known_batches``, or about."""
         return self.exceedances.at(known_batches)[0]
 
+    def beside(self, evidence: StepEvidence) -> Lessons:
+        """What the others teach the step of ``evidence``: all but what it did itself.
+
+        Its own runs are counted where it is sized; what came after one of them would else be known before it.
+        """
+        own = _counted(evidence)
+        return replace(self, exceedances=self.exceedances.without(own)) if self.flows else self
+
     def workspace(self, settings: Settings, flow: FlowKey) -> Workspace:
         """A workspace for steps of ``flow`` that knows these lessons; steps sized in it add nothing to them.
 
@@ -49,6 +62,27 @@ class Lessons:
         return Workspace(
             settings=settings, exceedances=self.exceedances, all_flows=mean, flows={flow.flow: mean}, is_taught=True
         )
+
+
+def _counted(evidence: StepEvidence) -> Exceedances:
+    """How tasks went above what was known of the step, counted as ``sql/lessons.sql`` does over all steps."""
+    runs: dict[tuple[str, str], dict[str, int]] = {}
+    began: dict[tuple[str, str], float] = {}
+    for attempt in evidence.succeeded:
+        peak = attempt.memory_peak_bytes
+        if peak and attempt.duration_s:
+            run = attempt.run, attempt.owner
+            tasks = runs.setdefault(run, {})
+            tasks[attempt.task] = max(peak, tasks.get(attempt.task, 0))
+            started_s = -math.inf if attempt.started_at_s is None else attempt.started_at_s
+            began[run] = min(started_s, began.get(run, math.inf))
+    own, largest = Exceedances(), 0
+    for known, run in enumerate(sorted(runs, key=lambda run: (began[run], run))):
+        peaks = np.array(list(runs[run].values()), dtype=np.float64)
+        if known:
+            own.add(known, np.log(peaks / largest))
+        largest = max(largest, int(peaks.max()))
+    return own
 
 
 ALONE = Lessons()

@@ -127,6 +127,7 @@ def size(evidence: StepEvidence, lessons: Lessons, settings: Settings, level: Le
             fewest_tasks=tasks_to_fall(lessons, static.runs if static else 0),
             exceeded=requested is not None and most > requested,
             failing=static.failure_share(requested) if static and requested else 0.0,
+            failing_alike=static.share_by_tasks(requested) if static and requested else 0.0,
             what=level.what,
         )
     )

@@ -31,7 +31,8 @@ class Falling:
     """A level's target and what holds it up; ``what`` is its name in the reason. Sizes in MB.
 
     ``enough`` is the target before it was rounded up: a request between the two is not worth raising. ``exceeded`` says
-    whether anything seen needed more than was requested, ``failing`` the share of next tasks that is expected to.
+    whether anything seen needed more than was requested, ``failing`` the share of next tasks that is expected to, and
+    ``failing_alike`` the same if the next run is like those seen: that another may differ as a whole raises nothing.
     """
 
     target: int
@@ -41,6 +42,7 @@ class Falling:
     fewest_tasks: int
     exceeded: bool
     failing: float
+    failing_alike: float
     what: str
 
 
@@ -69,7 +71,7 @@ def restrain(fall: Falling) -> tuple[int | None, str]:
 def _raised_by_expectation(fall: Falling, kept: str) -> tuple[int | None, str]:
     """Nothing seen needed more than was asked for; the next may."""
     of_1000 = f"{1000 * fall.failing:.2g} of 1,000 next tasks"
-    if fall.failing < RAISED_FROM:
+    if fall.failing_alike < RAISED_FROM:
         return None, f"{kept}: no task has needed more, and {of_1000} are expected to."
     return (
         fall.target,

@@ -15,7 +15,7 @@ from stepsize.analyzer.lessons import lessons
 from stepsize.analyzer.sizing.lessons import FlowKey, Lessons
 from stepsize.analyzer.sizing.memory.exceedances import Exceedances
 from stepsize.analyzer.sizing.memory.static import static_settings
-from stepsize.analyzer.usage import Query
+from stepsize.analyzer.usage import Query, histories
 from stepsize.testing import write_tasks
 from tests.analyzer.rows import MB, NOON, row
 
@@ -111,3 +111,31 @@ def test_what_a_failure_costs_is_told_by_the_flow_alone(tmp_path: Path) -> None:
     beside = taught(tmp_path / "beside", [*rows, *large]).workspace(settings, key).terms("F0")
     apart = taught(tmp_path / "apart", rows).workspace(settings, key).terms("F0")
     assert beside.failure_byte_hours == pytest.approx(apart.failure_byte_hours)
+
+
+def test_a_step_is_taught_by_the_others_alone(tmp_path: Path) -> None:
+    """What came after one of its own runs is not known before it, whatever else the lake holds."""
+    rows = history(flows=2, steps=2, runs=12)
+    others = [one for one in rows if (one["flow"], one["step"]) != ("F1", "s0")]
+    connection = write_tasks(tmp_path / "all", rows).connect()
+    try:
+        found = lessons(connection, Query())
+        (step,) = histories(connection, Query(flow="F1", step="s0"))
+    finally:
+        connection.close()
+    beside, apart = found.beside(step), taught(tmp_path / "others", others)
+    for level in LEVELS:
+        counts, expected = beside.exceedances.at(level), apart.exceedances.at(level)
+        assert counts[:2] == pytest.approx(expected[:2])
+        assert counts[2] == pytest.approx(expected[2])
+
+
+def test_a_step_alone_in_its_lake_is_taught_nothing(tmp_path: Path) -> None:
+    """However often it ran."""
+    connection = write_tasks(tmp_path, history(flows=1, steps=1, runs=12)).connect()
+    try:
+        found = lessons(connection, Query())
+        (step,) = histories(connection, Query())
+    finally:
+        connection.close()
+    assert max(found.beside(step).batches(level) for level in LEVELS) == pytest.approx(0, abs=1e-9)

@@ -81,6 +81,14 @@ class Exceedances:
         level = _level(known_batches)
         return float(self._batches[level]), float(self._above[level]), self._excess[level]
 
+    def without(self, others: Exceedances) -> Exceedances:
+        """The rest of these counts, of which ``others`` are a part; nothing falls below zero."""
+        rest = Exceedances(self.prior)
+        rest._batches = np.maximum(self._batches - others._batches, 0.0)
+        rest._above = np.minimum(np.maximum(self._above - others._above, 0.0), rest._batches)
+        rest._excess = np.maximum(self._excess - others._excess, 0.0)
+        return rest
+
     @property
     def total(self) -> tuple[float, float]:
         """Batches seen, and how many of them went above, at whatever evidence."""

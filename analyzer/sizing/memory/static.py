@@ -125,9 +125,17 @@ class Static:
 
         The larger of what tasks and runs say: tasks of a run are alike, the next run need not be.
         """
+        return max(
+            self.share_by_tasks(request_bytes), self._with_unmet(self._share_of_runs(request_bytes), request_bytes)
+        )
+
+    def share_by_tasks(self, request_bytes: float) -> float:
+        """The same by the distribution that the request was picked from."""
+        share = max(self.proposal.share_above(request_bytes), self._share_beyond(request_bytes))
+        return self._with_unmet(share, request_bytes)
+
+    def _with_unmet(self, share: float, request_bytes: float) -> float:
         unmet = sum(need > request_bytes for need in self.needs_bytes)
-        shares = (self.proposal.share_above(request_bytes), self._share_of_runs(request_bytes))
-        share = max(*shares, self._share_beyond(request_bytes))
         return (self.tasks * share + unmet) / (self.tasks + unmet)
 
     def _share_of_runs(self, request_bytes: float) -> float:

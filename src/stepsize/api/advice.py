@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def recommend(recorded: Recorded, history: History, policy: str) -> Recommendation:
     """What the step should ask for."""
     seen = known(recorded, history)
-    found = policies.load(policy).recommend(seen.step, seen.lessons)
+    found = policies.load(policy).recommend(seen.step, seen.lessons.beside(seen.step))
     return replace(found, reasons=(*found.reasons, *_so_far(recorded)))
 
 
