@@ -112,8 +112,13 @@ def _told() -> list[RequestBuilder]:
         return request.gauge("stepsize.task.cpu.usage", cpu_samples(T0, [*values]), unit="{cpu}", **attributes)
 
     notes = {f"stepsize.annotation.{name}": value for name, value in _ODD.items()}
-    late = attempt("late", **{"stepsize.annotation.rows": 1, "cloud.provider": "aws", "stepsize.user": "ada"})
-    later = attempt("late", **{"stepsize.annotation.rows": 2, "cloud.provider": "hetzner"})
+    late = attempt(
+        "late",
+        **{"stepsize.target": "batch", "stepsize.annotation.rows": 1, "cloud.provider": "aws", "stepsize.user": "ada"},
+    )
+    later = attempt(
+        "late", **{"stepsize.annotation.rows": 2, "cloud.provider": "hetzner", "stepsize.target": "fargate"}
+    )
     by_point = attempt("by-point").gauge("stepsize.task.cpu.usage", [(T0, 1.0)], stepsize__annotation__rows=7)
     return [
         cpu(attempt("odd", **notes, **{"stepsize.user": 'o"brien\\, é', "stepsize.request.cpu": "0.5"}), 1.0),
