@@ -18,6 +18,7 @@ from stepsize.analyzer.sizing.certainty import confidence
 from stepsize.analyzer.sizing.lessons import ALONE
 from stepsize.analyzer.sizing.levels import MEMORY, Level, Sized, size
 from stepsize.analyzer.sizing.memory.static import static_settings
+from stepsize.analyzer.sizing.newer_code import newer_code
 from stepsize.analyzer.sizing.outcomes import nothing_ended, outcomes
 from stepsize.analyzer.sizing.outliers import outliers
 from stepsize.analyzer.sizing.peaks import level_peaks, memory_peaks
@@ -100,7 +101,8 @@ def _memory(evidence: StepEvidence, peaks: Peaks | None, lessons: Lessons, setti
         unread = "Memory stays as it is: no attempt's peak could be read."
         return Sized(advice=Advice(None, (unread,), held=unread))
     sized = size(evidence, lessons, settings, MEMORY, peaks)
-    more = [*outliers(evidence, peaks), *replays(sized.replayed, taught=lessons.exceedances.total[0] > 0)]
+    newer = newer_code(evidence, sized.static.largest_bytes) if sized.static else ()
+    more = [*newer, *outliers(evidence, peaks), *replays(sized.replayed, taught=lessons.exceedances.total[0] > 0)]
     if peaks.sampled_only:
         more.append("The peak comes from samples alone: a short spike between two may have been missed.")
     return sized.because(*more)

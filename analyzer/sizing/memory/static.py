@@ -40,7 +40,7 @@ _RUN_LOST = 2.0
 """A failed task fails its run: it costs so many times what it costs where only the task goes again."""
 _CHANCE_OF_CHANGE = 0.002
 """Runs that lie apart from all those before them so unlikely by chance are of another step, from then on."""
-_FEWEST_BELOW = 5
+FEWEST_BELOW = 5
 """Less is asked for after so many runs that all needed less: to wait costs memory, to be wrong costs a run."""
 _ONE_SIDE = 0.05
 _HALVINGS = 40
@@ -178,7 +178,7 @@ def static_settings(failure_price: float, time_to_failure: float = 1.0, *, cold_
         window=_EVERY_TASK,
         new_share=0.0,
         chance_of_change=_CHANCE_OF_CHANGE,
-        fewest_below=_FEWEST_BELOW,
+        fewest_below=FEWEST_BELOW,
     )
 
 

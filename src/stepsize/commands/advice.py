@@ -49,7 +49,7 @@ def advise(identity: Identity, settings: Settings) -> str | None:
 
 
 def _advice(evidence: StepEvidence, taught: Lessons, flow: str) -> str:
-    recommendation = policies.load().recommend(evidence, taught)
+    recommendation = policies.load().recommend(evidence, taught.beside(evidence))
     seen = len(evidence.ended)
     grounds = f"(from {seen} {'run' if seen == 1 else 'runs'}; why: stepsize report {flow})"
     if recommendation.confidence is policies.Confidence.NONE:
