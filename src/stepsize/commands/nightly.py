@@ -100,8 +100,9 @@ def command(
     another start of the same day (UTC); what is done is not done again.
     """
     _check(policy, target, since, runs, engine, counted, memory)
+    settings = Settings.load(data=data)
     plan = Plan(
-        data=data if data is not None and "://" in data else str(Settings.load(data=data).data.absolute()),
+        data=settings.store or str(settings.data.absolute()),
         policy=policy,
         engine=engine or "",
         counted="" if counted is None else str(Path(counted).absolute()),
@@ -158,7 +159,12 @@ def _shelf(plan: Plan) -> Shelf:
 
     Raises:
         LakeError: there is no lake.
+        UsageError: what writes to an object store is not installed.
     """
+    if not plan.is_local:
+        from stepsize.store.object_reports import ObjectShelf  # noqa: PLC0415 - heavy, and hardly ever needed
+
+        return ObjectShelf(plan.data)
     data = Path(plan.data)
     if check_version(data) is None:
         raise LakeError(f"no data in {data} yet; run a flow with STEPSIZE=1, or give another --data")

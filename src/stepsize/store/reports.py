@@ -31,7 +31,7 @@ REPORT_FILES = tuple(
 SNAPSHOT_FILE = "steps.json"
 """What the next report is compared with."""
 DAY_FILES = (*REPORT_FILES, SNAPSHOT_FILE)
-_STATE = ".state.json"
+STATE_FILE = ".state.json"
 _LOCK = ".lock"
 _MAKING = ".making"
 _DAY = re.compile(r"day=(\d{4}-\d{2}-\d{2})")
@@ -118,12 +118,12 @@ class LocalShelf:
 
     def state(self) -> bytes | None:
         """As `Shelf.state`."""
-        return self._read(self._root / _STATE)
+        return self._read(self._root / STATE_FILE)
 
     def keep(self, state: bytes) -> None:
         """As `Shelf.keep`."""
         with self._told():
-            write_whole(self._root / _STATE, state, mode=0o600)
+            write_whole(self._root / STATE_FILE, state, mode=0o600)
 
     def put(self, day: str, name: str, content: bytes) -> None:
         """As `Shelf.put`."""
@@ -176,7 +176,7 @@ class LocalShelf:
             days = self.days()
             for day in days:
                 self.remove(day)
-            for name in (_STATE, LATEST, f"{LATEST}.json"):
+            for name in (STATE_FILE, LATEST, f"{LATEST}.json"):
                 (self._root / name).unlink(missing_ok=True)
             shutil.rmtree(self._root / _MAKING, ignore_errors=True)
             return len(days)

@@ -87,7 +87,7 @@ class Report:
 
     Attributes:
         data: the lake whose tasks are read.
-        settle: the data directory whose agents and collector are asked for what they still have, if any.
+        settle: the lake whose agents and collector on this machine are asked for what they still have; empty: none.
         since_s, runs, branch, origin: as of :class:`stepsize.analyzer.usage.Query`.
         policy, target: names; the target's may be empty.
         asked: how the report is made, in words.

@@ -192,7 +192,7 @@ class Nightly:
         since = self._since_of(plan.since, datetime.fromtimestamp(now_s, timezone.utc)) if plan.since else None
         return jobs.Report(
             data=plan.counted or plan.data,
-            settle=plan.data if is_settled and plan.is_local else "",
+            settle=plan.data if is_settled else "",
             into=str(into),
             day=self._night.day,
             policy=plan.policy,
