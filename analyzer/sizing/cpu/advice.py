@@ -144,7 +144,7 @@ def _kept(evidence: StepEvidence, best: float, requested: float | None, held: Li
     if best >= requested:  # more is worth an edit where it is more than measuring may add
         return (requested if covers(requested, best) else best), ""
     if held.is_throttled:
-        share = f"{held.throttled_share or 0:.0%}"
+        share = reasons.held_back(held)
         return requested, f"CPU stays at {requested:g}: a quota held it back for {share} of the run time."
     measured = (a for a in evidence.succeeded if a.cpu_seconds is not None or a.cpu_max is not None)
     tasks = len({a.task_key for a in measured})

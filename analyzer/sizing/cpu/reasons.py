@@ -59,7 +59,7 @@ def used(enough: float | None, cores: float, run_time: RunTime, held: Limits) ->
 def limited(held: Limits, cores: float, requested: float | None) -> tuple[str, ...]:
     """What kept the step from using more, and what did not keep it from using more than it asked for."""
     if held.is_throttled:
-        return (f"A quota held it back for {held.throttled_share or 0:.0%} of the run time, added up over cores.",)
+        return (f"A quota held it back for {held_back(held)} of the run time, added up over cores.",)
     more = requested is not None and cores > requested
     said = []
     if more:
@@ -74,6 +74,12 @@ def limited(held: Limits, cores: float, requested: float | None) -> tuple[str, .
         else:
             said.append(f"{all_of}: whether more would help cannot be seen from what it used.")
     return tuple(said)
+
+
+def held_back(held: Limits) -> str:
+    """The share of the run time for which a quota did; threads that are stopped together may come to more than all."""
+    share = held.throttled_share or 0.0
+    return "all" if share >= 1 else f"{share:.0%}"
 
 
 def expected(
@@ -112,7 +118,7 @@ def apart(evidence: StepEvidence, cores: float, run_time: RunTime) -> tuple[str,
     if len(means) == 1 or not longer or max(longer) <= APART * max(1.0, run_time.stretch(cores)):
         return ()
     of, times = f"of {len(means):,} tasks would take", f"{round(max(longer), 1):g}"
-    most = _cores(float(f"{max(longer) * cores:.3g}"))
+    most = _cores(_three(max(longer) * cores))
     if len(longer) == 1:
         return (f"1 {of} at least {times} times as long: it kept {most} busy.",)
     some = f"{len(longer):,} {of} over {APART:g} times as long"
@@ -127,7 +133,8 @@ def newest_code(evidence: StepEvidence, cores: float, held: Limits) -> tuple[str
     since = [a for a in evidence.succeeded if a.code_version == newest.code_version and a.cpu_max is not None]
     tasks = len({a.task_key for a in since})
     most = float(whole_cores(max((a.cpu_max or 0.0 for a in since), default=0.0)))
-    if tasks < TASKS_TO_FALL or len(since) == len(evidence.succeeded) or most * FAR > cores:
+    older_too = any(a.code_version != newest.code_version for a in evidence.succeeded)
+    if tasks < TASKS_TO_FALL or not older_too or most * FAR > cores:
         return ()
     older = "Its older code counts here too: `stepsize report` with --since or --runs leaves it out."
     return (f"The {tasks:,} tasks of its newest code used no more than {_cores(most)}. {older}",)
@@ -138,11 +145,10 @@ def held_beside(cores: float, beside: Beside) -> tuple[str, ...]:
     if beside.cores < 1:
         return ()
     devices = f"{beside.gpus:g} {'GPU' if beside.gpus == 1 else 'GPUs'}"
-    memory = f"{beside.memory_bytes / 10**9:.3g} GB of memory"
+    memory = f"{_three(beside.memory_bytes / 10**9):,g} GB of memory"
     held = f"{devices} and {memory}" if beside.gpus else memory
-    return (
-        f"Fewer than {_cores(cores)} would hold {held} for longer, which cost as much as {beside.cores:.3g} cores.",
-    )
+    worth = _cores(_three(beside.cores))
+    return (f"Fewer than {_cores(cores)} would hold {held} for longer, which cost as much as {worth}.",)
 
 
 def budgeted(
@@ -161,10 +167,15 @@ def budgeted(
 def duration(seconds: float) -> str:
     """Seconds in the unit that a person would say them in, to two or three figures."""
     if seconds >= _HOUR_S:
-        return f"{seconds / _HOUR_S:.3g} h"
+        return f"{_three(seconds / _HOUR_S):,g} h"
     if seconds >= 2 * _MINUTE_S:
         return f"{seconds / _MINUTE_S:.3g} min"
     return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def _three(value: float) -> float:
+    """To three figures, so that no exponent is printed before a million."""
+    return float(f"{value:.3g}")
 
 
 def _worth(settings: CpuSettings) -> str:

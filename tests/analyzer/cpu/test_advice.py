@@ -168,6 +168,8 @@ def test_what_a_quota_left_of_it_is_not_called_enough() -> None:
     throttled = said(step({0.5: 60}, 0.5, throttled_s=30.0, cpu_limit=0.5, host_cpus=16))
     assert "It used no more than 0.5 cores for 95% of the time." in throttled
     assert "enough" not in throttled
+    stopped = said(step({4.0: 60}, 4.0, throttled_s=1200.0, cpu_limit=4.0, host_cpus=4))
+    assert "A quota held it back for all of the run time, added up over cores." in stopped
 
 
 def test_short_failures_are_no_share_of_the_time() -> None:
@@ -201,7 +203,8 @@ def test_that_the_newest_code_needs_less_is_said() -> None:
     both = evidence(*old, *new, cores={1.0: 1800, 8.0: 18_000})
     assert size(both).cores == 8
     assert "The 30 tasks of its newest code used no more than 1 core." in said(both)
-    assert "newest code" not in said(evidence(*new, cores={1.0: 1800}))
+    unread = replace(new[0], task="unread", cpu_max=None)
+    assert "newest code" not in said(evidence(*new, unread, cores={1.0: 1800}))
     assert "newest code" not in said(evidence(*old, *new[:2], cores={1.0: 120, 8.0: 18_000}))
 
 

@@ -232,3 +232,9 @@ def test_a_program_that_obeys_the_law_is_expected_to(serial: float, alone_s: flo
     for cores in (1, 2, 4, 8, 16, 32):
         if cores <= max(tried_on):
             assert law.stretch(cores) * law.measured_s == pytest.approx(true_s(cores), rel=0.02)
+
+
+def test_a_run_time_is_told_without_an_exponent() -> None:
+    """Sixty-four cores' work of a day, on half a core."""
+    found = step({64.0: 3e5}, 0.5, host_cpus=64)
+    assert "held to the 0.5 asked for, about 3,560 h" in reasons(found)
