@@ -17,9 +17,13 @@ from stepsize.errors import UsageError
 from stepsize.settings import Settings
 from stepsize.store.erasure import Selection
 from stepsize.store.lake import Lake
+from stepsize.store.reports import LocalShelf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_REPORTS_S = 60.0
+"""How long a nightly job that makes them just now is waited for."""
 
 
 @click.command("erase", epilog="Exit code: 0 nothing is left, 1 something is, or cannot be read, 2 wrong usage.")
@@ -55,6 +59,8 @@ def command(
     erasure = Erasure(settings, selection, now=now)
     before = erasure.count()
     after = None if dry_run else erasure.erase(_say)
+    if not dry_run and (days := LocalShelf(settings.data).clear(_REPORTS_S)):
+        _say(f"{days} {'day' if days == 1 else 'days'} of nightly reports deleted: they may name what is erased")
     click.echo(_report(before, after, format_name))
 
 

@@ -164,15 +164,15 @@ class LocalShelf:
         """As `Shelf.where`."""
         return str(self._day(day) / name)
 
-    def clear(self) -> int:
+    def clear(self, timeout_s: float) -> int:
         """Delete all reports and what the next one would be compared with; of how many days there were any.
 
         Raises:
-            BusyError: one is being made.
+            UnavailableError: some are still being made after ``timeout_s``.
         """
         if not self._root.is_dir():
             return 0
-        with self.locked(), self._told():
+        with Lock(self._root / _LOCK).held(timeout_s), self._told():
             days = self.days()
             for day in days:
                 self.remove(day)
