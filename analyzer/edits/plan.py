@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from stepsize.analyzer.edits.source import Source, Step
     from stepsize.analyzer.edits.splices import Splice
     from stepsize.analyzer.edits.wanted import Wanted
-    from stepsize.analyzer.sizing.targets import Target
 
 
 class Kind(Enum):
@@ -71,11 +70,10 @@ class Edit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """``target``: what runs steps whose decorators do not say it. ``timeout``: write ``@timeout`` too. ``drop_gpus``:
-    take the GPUs of steps that never used one. ``trusted``: decorators that leave resources alone.
+    """``timeout``: write ``@timeout`` too. ``drop_gpus``: take the GPUs of steps that never used one. ``trusted``:
+    decorators that leave resources alone.
     """
 
-    target: Target | None = None
     timeout: bool = False
     drop_gpus: bool = False
     trusted: frozenset[str] = frozenset()
@@ -154,7 +152,7 @@ class _Plan:
         self._step(names, step, advice)
 
     def _step(self, flow: str, step: Step, advice: Wanted) -> None:
-        target = platform(merging.compute_of(step), self._options.target)
+        target = platform(merging.compute_of(step), advice.target)
         amounts = numbers(advice, target)
         if isinstance(amounts, str):
             self._say(Kind.REFUSED, flow, step, step.line, amounts)
@@ -187,7 +185,7 @@ class _Plan:
         return {"timeout": merging.timeout_parts(step, seconds)}
 
     def _compare(self, flow: str, step: Step, advice: Wanted, amounts: Mapping[str, float] | None = None) -> None:
-        target = platform(merging.compute_of(step), self._options.target)
+        target = platform(merging.compute_of(step), advice.target)
         if all(unreadable(decorator) is None for decorator in step.decorators) and not step.unknown:
             for text in differences(step, advice, target, amounts or {}):
                 self._say(Kind.NOTE, flow, step, step.line, text)

@@ -28,6 +28,8 @@ def kept(step: Step, advice: Wanted, resource: str, number: float, target: Targe
     """Why ``number`` of ``resource`` is not written although the report recommends it; empty where it is."""
     if resource == "disk" and merging.compute_of(step) == "batch":
         return "AWS Batch takes no disk; on Fargate set ephemeral_storage, in GiB"
+    if resource == "gpu" and number and target is not None and not target.gpus:
+        return f"{target.title} has no GPUs: what needs one runs elsewhere"
     asked = merging.asked(step, resource)
     if resource == "gpu" and number == 0 and asked and not drop_gpus:
         return "no GPU was ever used; to ask for none, give --drop-gpus"

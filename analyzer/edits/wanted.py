@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.costs import Amounts
-from stepsize.analyzer.sizing.targets import TARGETS, Pairs, round_to, why_none
+from stepsize.analyzer.sizing.targets import TARGETS, Need, Pairs, round_to, written
+from stepsize.errors import UsageError
+from stepsize.identity import Platform
 from stepsize.model import BYTES_PER_MB
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ _FIELDS = {"cpu": "cpu", "memory": "memory_mb", "gpu": "gpu", "disk": "disk_mb"}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """One step's advice. ``requested`` is what its newest run asked for, ``recommended`` what it should ask for, in the
-    report's units; where they are equal, or nothing is recommended, the request is to be kept.
+    report's units; where they are equal, or nothing is recommended, the request is to be kept. ``target`` is what runs
+    it, as far as is known.
     """
 
     flow: str
@@ -37,6 +40,7 @@ class Wanted:
     recommended: Amounts
     requested_timeout_s: float | None = None
     recommended_timeout_s: float | None = None
+    target: str | None = None
 
     def advises(self, resource: str) -> bool:
         """Whether another amount of ``resource`` is recommended than was asked for."""
@@ -79,9 +83,28 @@ def wanted(reports: Iterable[StepReport], project: str | None) -> list[Wanted]:
             recommended=report.recommended,
             requested_timeout_s=report.timeout.requested_s,
             recommended_timeout_s=report.timeout.recommended_s,
+            target=report.target,
         )
         for report in chosen.values()
     ]
+
+
+def project_of(reports: Sequence[StepReport], project: str | None) -> str | None:
+    """The project whose history counts: ``project``, or where that is empty (nobody says) the one that there is.
+
+    Raises:
+        UsageError: there is no history of it, or of several.
+    """
+    measured = sorted({report.project or "" for report in reports})
+    names = ", ".join(name or "none" for name in measured)
+    flow = reports[0].flow
+    if project == "":
+        if len(measured) > 1:
+            raise UsageError(f"{flow} was measured in several projects ({names}): choose one with --project")
+        return measured[0] or None
+    if (project or "") not in measured:
+        raise UsageError(f"{flow} was measured in other projects alone ({names}): choose one with --project")
+    return project
 
 
 def largest(advice: Sequence[Wanted]) -> Wanted:
@@ -104,12 +127,12 @@ def largest(advice: Sequence[Wanted]) -> Wanted:
     )
 
 
-def platform(compute: str | None, target: Target | None) -> Target | None:
-    """What runs a step: as its own decorator says (``batch``, ``kubernetes``), else ``target``."""
-    if compute is None:
-        return target
-    own = TARGETS[compute]
-    return target if target is not None and target.name == "fargate" and compute == "batch" else own
+def platform(compute: str | None, recorded: str | None) -> Target | None:
+    """What runs a step: as its own decorator says (``batch``, ``kubernetes``), else as was recorded or named. None
+    where that is not known, or gives nothing out by request.
+    """
+    fargate = compute == Platform.BATCH and recorded == Platform.FARGATE
+    return TARGETS.get((recorded if compute is None or fargate else compute) or "")
 
 
 def memory_unit_bytes(target: Target | None) -> int:
@@ -129,9 +152,14 @@ def numbers(advice: Wanted, target: Target | None) -> dict[str, float] | str:
     paired = isinstance(target.sizes, Pairs)
     if paired and (cpu is None or memory is None):
         return f"{target.title} takes cores and memory in pairs, and one of them is not known"
-    memory_bytes = (memory or 0) * BYTES_PER_MB
-    sizes = round_to(target, cpu or 0, memory_bytes)
+    need = Need(
+        cpu=cpu or 0,
+        memory_bytes=(memory or 0) * BYTES_PER_MB,
+        keeps_cpu="cpu" not in result,
+        keeps_memory="memory" not in result,
+    )
+    sizes = round_to(target, need)
     if sizes is None:
-        return why_none(target, cpu or 0, memory_bytes)
+        return written(target, need)[0]
     rounded = {"cpu": sizes.cpu, "memory": float(sizes.memory)}
     return {**result, **{name: value for name, value in rounded.items() if paired or name in result}}

@@ -1,0 +1,84 @@
+"""A source file as it lies on disk: its text, and another text in its place. The I/O of ``stepsize apply``.
+
+What comes in: a path. What goes out: a :class:`FlowFile`, whose text keeps its line ends and goes back in its encoding,
+with its byte order mark, mode and owner. Never writes over what somebody changed meanwhile; never leaves half a file.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tokenize
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stepsize import discovery
+from stepsize.errors import UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class FlowFile:
+    """``raw`` is what was read from ``path``, ``encoding`` what its first lines say (PEP 263)."""
+
+    path: Path
+    raw: bytes
+    encoding: str
+    text: str
+
+    @property
+    def mark(self) -> str:
+        """The byte order mark that the file begins with, or nothing."""
+        return "\ufeff" if self.encoding == "utf-8-sig" else ""
+
+    @property
+    def plain_encoding(self) -> str:
+        """The encoding without a mark of its own."""
+        return "utf-8" if self.mark else self.encoding
+
+    def replace(self, text: str) -> None:
+        """Put ``text`` in place of what was read, at once and durably.
+
+        Raises:
+            UnavailableError: the file is not what was read any more.
+            UsageError: it may not be written.
+        """
+        real = self.path.resolve()  # the file that a link leads to, not the link
+        content = text.encode(self.encoding)
+        try:
+            status = real.stat()
+            if real.read_bytes() != self.raw:
+                raise UnavailableError(f"{self.path} has changed meanwhile and was left alone; run it again")
+            if not os.access(real, os.W_OK):
+                raise UsageError(f"{self.path} may not be written; change its mode, or apply the diff yourself")
+            discovery.write_whole(real, content, mode=stat.S_IMODE(status.st_mode))
+        except OSError as error:
+            raise UsageError(f"cannot write {self.path}: {error.strerror}") from None
+        if hasattr(os, "chown"):
+            with suppress(OSError):  # whoever may not give files away owns this one already
+                os.chown(real, status.st_uid, status.st_gid)
+
+
+def read(path: Path) -> FlowFile:
+    """The source in ``path``.
+
+    Raises:
+        UsageError: it cannot be read, or not as text in the encoding that it names.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    try:
+        encoding = tokenize.detect_encoding(io.BytesIO(raw).readline)[0]
+        text = raw.decode(encoding)
+        whole = text.encode(encoding) == raw
+    except (SyntaxError, UnicodeError):
+        raise UsageError(f"{path} is no text in the encoding that its first lines name (PEP 263)") from None
+    if not whole:
+        raise UsageError(f"{path}: text in {encoding} cannot be edited byte for byte; convert it to UTF-8")
+    return FlowFile(path, raw, encoding, text)
