@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format test-peers soak bench-agent bench-api bench-card bench-cpu bench-collector bench-flow bench-lake bench-scale bench-sizing bench-truth plots docs catalog lock clean
+.PHONY: help run test lint format test-peers soak bench-agent bench-api bench-card bench-cli bench-cpu bench-collector bench-flow bench-lake bench-scale bench-sizing bench-truth plots docs catalog lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ bench-api: $(STAMP) ## Measure what an answer costs after a day of samples, besi
 
 bench-card: $(STAMP) ## Measure what a card costs, beside Metaflow's own
 	$(BIN)/python benchmarks/card_cost.py
+
+bench-cli: $(STAMP) ## Measure start-up of the command line and how soon `stepsize match` answers
+	$(BIN)/python benchmarks/cli.py --results benchmarks/results
 
 bench-cpu: $(STAMP) ## Size cores of recorded tasks in TRACES=DIR, of programs, of made-up steps, beside published rules
 	$(BIN)/python benchmarks/cpu_sizing.py $(or $(TRACES),$(error name a directory: make bench-cpu TRACES=DIR)) --results benchmarks/results

@@ -45,10 +45,6 @@ class Catalog:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         self._known: dict[str, list[str]] = {}
-        for column, name in self._query(query_text("match_known")):
-            self._known.setdefault(column, []).append(name)
-        for names in self._known.values():
-            names.sort()
         self._sizes: dict[str, tuple[list[float], list[float]]] = {}
         self._cheapest: dict[tuple[Need, int], tuple[Offer, ...]] = {}
 
@@ -106,9 +102,11 @@ class Catalog:
         if limit < 1:
             raise UsageError(f"limit {limit}: ask for at least one offer")
         need.check()
-        # No server lies between a size and the next that there is: steps that differ by less ask the same.
-        cores, memory_mib = self._free_sizes(need.platform)
-        asked = replace(need, cpu=_next(cores, need.cpu), memory_mib=_next(memory_mib, need.memory_mib))
+        asked = need
+        if self._cheapest:  # who asks once need not know which sizes there are
+            # No server lies between a size and the next that there is: steps that differ by less ask the same.
+            cores, memory_mib = self._free_sizes(need.platform)
+            asked = replace(need, cpu=_next(cores, need.cpu), memory_mib=_next(memory_mib, need.memory_mib))
         if (asked, limit) not in self._cheapest:
             rows = self._run("match_cheapest", asked, limit=limit)
             self._cheapest[asked, limit] = tuple(Offer(*row) for row in rows)
@@ -148,6 +146,9 @@ class Catalog:
 
     def known(self, column: str) -> list[str]:
         """Values of ``vendor_id``, ``region``, ``cpu_architecture``, ``gpu_model`` or ``allocation`` on offer."""
+        if not self._known:
+            for name, value in sorted(self._query(query_text("match_known"))):
+                self._known.setdefault(name, []).append(value)
         return list(self._known.get(column, ()))
 
     def _packed(self, work: Work, limit: int, *, once: bool) -> list[Packed]:
@@ -212,6 +213,8 @@ class Catalog:
     def _one_of(self, what: str, column: str, name: str | None) -> str | None:
         if name is None:
             return None
+        if name.lower() == "ondemand":  # always known
+            return "ondemand"
         if name.lower() not in self.known(column):
             raise _unknown(what, name, self.known(column))
         return name.lower()

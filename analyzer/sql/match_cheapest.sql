@@ -1,12 +1,25 @@
 -- The cheapest offers that fit: each server once, where it costs least; of two at one price the larger first.
+-- The servers first, then where they cost that: sorting whole rows of all that fits takes longer.
+WITH fitting AS (
+    SELECT vendor_id, server_key, server_id, vcpus, memory_mib, region, allocation, price_hourly
+    FROM judged(
+        $cpu, $memory_mib, $gpu, $vram_mib, $disk_gb, $architecture::VARCHAR, $vendors::VARCHAR[], $regions::VARCHAR[],
+        $allocation::VARCHAR, $burstable::BOOLEAN, $gpu_models::VARCHAR[], $platform
+    )
+    WHERE of_server = 0 AND of_price = 0
+),
+least AS (
+    SELECT vendor_id, server_key, min(price_hourly) AS price_hourly
+    FROM fitting
+    GROUP BY vendor_id, server_key, server_id, vcpus, memory_mib
+    ORDER BY price_hourly, vcpus DESC, memory_mib DESC, vendor_id, server_id
+    LIMIT $limit
+)
 SELECT
     vendor_id, server_id, region, allocation, price_hourly, currency, price_observed_at, price_quality, vcpus, memory_mib,
     gpu_count, gpu_model, gpu_memory_total_mib, cpu_architecture, cpu_allocation, storage_gb
-FROM judged(
-    $cpu, $memory_mib, $gpu, $vram_mib, $disk_gb, $architecture::VARCHAR, $vendors::VARCHAR[], $regions::VARCHAR[],
-    $allocation::VARCHAR, $burstable::BOOLEAN, $gpu_models::VARCHAR[], $platform
-)
-WHERE of_server = 0 AND of_price = 0
-QUALIFY row_number() OVER (PARTITION BY vendor_id, server_id ORDER BY price_hourly, region, allocation) = 1
+FROM least
+JOIN fitting USING (vendor_id, server_key, price_hourly)
+JOIN offers USING (vendor_id, server_key, server_id, vcpus, memory_mib, region, allocation, price_hourly)
+QUALIFY row_number() OVER (PARTITION BY vendor_id, server_key ORDER BY region, allocation) = 1
 ORDER BY price_hourly, vcpus DESC, memory_mib DESC, vendor_id, server_id
-LIMIT $limit

@@ -241,7 +241,7 @@ def test_short_tasks_share_a_server(catalog: Catalog) -> None:
     assert best.tasks_per_server > 1
     assert best.cost == pytest.approx(best.servers * best.offer.price_hourly * 100 / 3600)
     assert alone.cost == pytest.approx(alone.offer.price_hourly * 60 / 3600)
-    assert best.cost_per_task < alone.cost_per_task / 20
+    assert best.cost_per_task < alone.cost_per_task / 10
 
 
 @pytest.mark.parametrize(
