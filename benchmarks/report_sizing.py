@@ -4,7 +4,11 @@ Takes each CSV file of a directory that holds several runs (`docs/backtest.md` s
 its steps, has the policies size them as ``stepsize report`` does, and counts what each step's own runs would have been
 under the request that stood before them, the newest twenty of each: whole MB, never under 250, from three finished
 tasks on (or two, see `docs/policies.md`). A retry has no more memory, so a run of a step fails with its first task that
-needs more. With *lessons* a policy knows what the steps of all other files taught, else nothing but the step itself.
+needs more. With *lessons* a policy knows what the steps of all other files taught, else nothing but the step itself;
+with *its own runs among them* also what came after each of its own.
+
+Then it makes up steps whose runs differ as wholes more or less, and holds what is expected after some runs against what
+comes of the next.
 
 Prints, as Markdown, for each policy and for the rules that renew one request from all runs before: run of steps with
 a task that needed more, such tasks, GB·h allocated over used (means over files), and beside what came, what had been
@@ -47,6 +51,9 @@ if TYPE_CHECKING:
 _FEWEST_TASKS = 3
 _KNOWN = (1, 2, 3, 5, 10, 1000)
 """Numbers of runs known, from which on rows of the second table count."""
+_WITHIN = 0.2
+"""Standard deviation of the logarithm of a made-up step's peaks within a run."""
+_TASKS_MADE_UP, _STEPS_MADE_UP = 20, 300
 
 
 def steps_of(path: Path) -> Steps:
@@ -156,6 +163,42 @@ def _largest(factor: float, newest: int | None = None) -> Callable[[list[list[fl
     return lambda runs: factor * max(max(run) for run in (runs if newest is None else runs[-newest:]))
 
 
+def made_up(draw: np.random.Generator, runs: int, ratio: float) -> tuple[float, tuple[float, float], float]:
+    """Failures expected of 1,000 after so many runs of 20 tasks of a made-up step, their interval, and the rate that
+    comes; log-normal, the variance between runs ``ratio`` times that within them (infinite: none is within)."""
+    between, within = (0.5, 0.0) if math.isinf(ratio) else (_WITHIN * math.sqrt(ratio), _WITHIN)
+    levels = draw.normal(math.log(1e9), between, runs)
+    attempts = [
+        Attempt(
+            run=f"{run:06}",
+            task=str(task),
+            started_at_s=1e6 * run,
+            duration_s=60.0,
+            memory_peak_bytes=round(math.exp(level + draw.normal(0.0, within))),
+        )
+        for run, level in enumerate(levels)
+        for task in range(_TASKS_MADE_UP)
+    ]
+    answer = safe().recommend(StepEvidence(flow="F", step="s", attempts=tuple(attempts)))
+    asked, expected = answer.memory_mb.value, answer.failures_expected_per_1000
+    if asked is None or expected is None or answer.failures_range_per_1000 is None:
+        raise AssertionError("a step without a request is given one")
+    beyond = math.log(asked * BYTES_PER_MB / 1e9) / math.hypot(between, within)
+    return expected, answer.failures_range_per_1000, 500 * math.erfc(beyond / math.sqrt(2))
+
+
+def _print_made_up() -> None:
+    print("\n| variance between runs over that within | runs known | expected, of 1,000 | came | interval held it |")
+    print("| --- | --- | --- | --- | --- |")
+    for ratio in (0.0, 0.5, 2.0, math.inf):
+        for runs in (1, 2, 4, 10):
+            draw = np.random.default_rng(runs)
+            found = [made_up(draw, runs, ratio) for _ in range(_STEPS_MADE_UP)]
+            held = sum(low - 0.05 <= came <= high + 0.05 for _, (low, high), came in found)
+            expected, came = (sum(one[which] for one in found) / len(found) for which in (0, 2))
+            print(f"| {ratio:g} | {runs} | {expected:.1f} | {came:.1f} | {held / len(found):.0%} |")
+
+
 def main() -> None:
     """Replay, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -172,11 +215,15 @@ def main() -> None:
     for policy in (cheap(), balanced(), safe()):
         told[f"`{policy.name}`"] = lambda _, steps, policy=policy: of_policy(policy, ALONE, steps)  # type: ignore[misc] # a default argument is no part of the type
         told[f"`{policy.name}`, lessons"] = lambda name, steps, policy=policy: of_policy(policy, others[name], steps)  # type: ignore[misc] # as above
+    everyone = taught(list(several.values())).exceedances
+    among = {name: Lessons(everyone, others[name].flows) for name in several}
+    told["`safe`, lessons, its own runs among them"] = lambda name, steps: of_policy(safe(), among[name], steps)
     for factor, newest in ((1.0, None), (1.2, None), (1.2, 5), (1.5, None), (2.0, None)):
         of = "all runs" if newest is None else f"the last {newest} runs"
         rule = _largest(factor, newest)
         told[f"{factor:g} times the largest of {of}"] = lambda _, steps, rule=rule: of_rule(rule, steps)  # type: ignore[misc] # as above
     _print(several, told)
+    _print_made_up()
 
 
 def _print(files: dict[str, Steps], told: dict[str, Told]) -> None:

@@ -93,7 +93,7 @@ class Policy(Protocol):
         ...
 
     def recommend(self, evidence: StepEvidence, lessons: Lessons = ALONE) -> Recommendation:
-        """What the step should ask for, and why. ``lessons``: what other steps of the lake teach."""
+        """What the step should ask for, and why. ``lessons``: what other steps teach (``Lessons.beside``)."""
         ...
 
 
