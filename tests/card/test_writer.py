@@ -14,6 +14,7 @@ import pytest
 
 from stepsize.card.order import Order
 from stepsize.card.start import CardWriter
+from stepsize.card.watching import Watched
 from stepsize.instrumentation import client
 from stepsize.model import Identity, Outcome
 from stepsize.settings import Settings
@@ -107,3 +108,11 @@ def test_what_is_no_order_is_refused(place: Path) -> None:
     """Wrong usage, as any command's."""
     refused = subprocess.run([sys.executable, "-m", "stepsize.card", "{}"], check=False, timeout=PATIENCE_S)
     assert refused.returncode == 2
+
+
+def test_the_task_s_threads_are_known_to_its_card(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer inherits the environment of the task; what is no count stays there."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "16")
+    monkeypatch.setenv("MKL_NUM_THREADS", "hunter2")
+    threads = Watched(order_of(place, os.getpid()), Settings.load()).seen().threads
+    assert (threads.get("OMP_NUM_THREADS"), threads.get("MKL_NUM_THREADS")) == ("16", None)
