@@ -103,7 +103,10 @@ def use(evidence: StepEvidence) -> GpuUse | None:
 def _counted(evidence: StepEvidence) -> list[Attempt]:
     """The attempts that ended, of tasks whose first attempts asked for as many devices as the newest."""
     newest = evidence.newest
-    first = {attempt.task_key: _asked(attempt) for attempt in evidence.attempts if attempt.attempt == 0}
+    first: dict[tuple[str, str, str], float] = {}
+    for attempt in evidence.attempts:
+        if attempt.attempt == 0:  # of rows that name one twice the larger, in any order
+            first[attempt.task_key] = max(_asked(attempt), first.get(attempt.task_key, 0.0))
     return [a for a in evidence.ended if newest and first.get(a.task_key, _asked(a)) == _asked(newest)]
 
 

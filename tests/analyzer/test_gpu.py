@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -143,6 +144,14 @@ def test_a_retry_that_asks_for_more_belongs_to_its_task() -> None:
     first = runs(0, 3, requested_gpu=1.0, gpu_count=1.0, outcome=Outcome.FAILED)
     again = runs(0, 3, requested_gpu=2.0, gpu_count=2.0, attempt=1)
     assert advise(evidence(*first, *again)).value == 2
+
+
+def test_a_first_attempt_that_is_there_twice_counts_alike_in_any_order() -> None:
+    """Rows of several lakes may say so; the larger request of the two is the task's."""
+    twice = [attempt(task="1", started_at_s=1e9 + n, gpu_count=2.0, requested_gpu=n * 1.0) for n in (1, 2)]
+    (one,) = runs(0, 1, requested_gpu=1.0, gpu_count=1.0)
+    newest = replace(one, run="new", started_at_s=2e9)
+    assert advise(evidence(*twice, newest)) == advise(evidence(*reversed(twice), newest)) == advise(evidence(newest))
 
 
 def test_too_little_evidence_claims_nothing_of_what_the_step_needs() -> None:
