@@ -81,7 +81,7 @@ def size(evidence: StepEvidence, settings: CpuSettings = SAFE) -> CpuSizing:
         *reasons.used(cores_used(evidence, reasons.SHOWN), cores, run_time, held),
         *((why_held,) if why_held else reasons.limited(held, cores, requested)),
         *(reasons.expected(run_time, worked, requested, typical_s, settings) if why_held or worked == cores else ()),
-        *(_weighed(run_time, candidates, settings, beside) if best == cores else ()),
+        *(_weighed(best, run_time, candidates, settings, beside) if best == cores else ()),
         *reasons.apart(evidence, cores, run_time),
         *reasons.newest_code(evidence, cores, held),
         *thread_reasons(evidence, held, cores, requested),
@@ -122,9 +122,10 @@ def stretch(evidence: StepEvidence, cores: float) -> float:
     return 1.0 if run_time is None else run_time.stretch(cores)
 
 
-def _weighed(run_time: RunTime, candidates: list[float], settings: CpuSettings, beside: Beside) -> tuple[str, ...]:
+def _weighed(
+    best: float, run_time: RunTime, candidates: list[float], settings: CpuSettings, beside: Beside
+) -> tuple[str, ...]:
     """What the best cores were weighed by, where the run time alone does not tell."""
-    best = choose(run_time, candidates, settings, beside)
     for_beside = best > choose(run_time, candidates, settings)
     least = cheapest(run_time, candidates, beside)
     budgeted = reasons.budgeted(run_time, best, least, settings, beside)
