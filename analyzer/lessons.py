@@ -1,8 +1,8 @@
 """What the steps of a lake teach each other, read from it in one query.
 
 What comes in: a read-only DuckDB connection with the view ``tasks``, and a :class:`Query`. What goes out: frozen
-:class:`Lessons`, which hold what each step did itself (``Lessons.beside`` takes that away). Reads no samples; its answer
-grows with the number of flows, not of tasks.
+:class:`Lessons`, which hold what each step did itself (``Lessons.beside`` takes that away). Reads no samples; its
+answer grows with the number of flows, not of tasks.
 """
 
 from __future__ import annotations
