@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import functools
 import os
+import signal
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from stepsize.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from multiprocessing.connection import Connection
     from pathlib import Path
 
     from stepsize.analyzer.backtest.records import Records
@@ -126,8 +128,29 @@ def _scored(files: _Files, work: Sequence[_Job]) -> Iterator[Iterator[_Done]]:
     from multiprocessing import get_context  # noqa: PLC0415 - as above
 
     # Not forked: the caller may have threads (a progress bar, DuckDB).
-    with ProcessPoolExecutor(workers, get_context("spawn"), _hold, (files,)) as pool:
-        yield pool.map(_score_held, work)
+    context = get_context("spawn")
+    ends, held = context.Pipe(duplex=False)
+    with held, ProcessPoolExecutor(workers, context, _hold, (files, ends)) as pool:
+        try:
+            with _deaf():
+                results = pool.map(_score_held, work)
+            yield results
+        except BaseException:
+            held.close()  # what they are at is of no use any more
+            raise
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that are started meanwhile leave an interrupt to this one, which hears of it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield  # Windows
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @functools.cache
@@ -136,19 +159,15 @@ def _held() -> dict[Path, Records]:
     return {}
 
 
-def _hold(files: _Files) -> None:
+def _hold(files: _Files, ends: Connection) -> None:
     _held().update(files)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with, args=(ends,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
-    from multiprocessing import connection, parent_process  # noqa: PLC0415 - in workers alone
-
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
+def _end_with(ends: Connection) -> None:
+    """A worker is of no use once the other end is closed: by who started it, or with it, however it ended."""
+    ends.poll(None)
+    os._exit(1)
 
 
 def _score_held(job: _Job) -> _Done:

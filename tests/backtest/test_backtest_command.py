@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -190,18 +191,26 @@ def test_wrong_usage_is_one_line(recorded: Path, arguments: list[str], says: str
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are found in /proc")
-def test_who_kills_a_backtest_leaves_no_worker(tmp_path: Path) -> None:
-    """Workers end with the process that they work for, however that ended."""
+@pytest.mark.parametrize(("number", "says"), [(signal.SIGKILL, ""), (signal.SIGINT, "stepsize: interrupted")])
+def test_who_ends_a_backtest_leaves_no_worker(tmp_path: Path, number: signal.Signals, says: str) -> None:
+    """Workers end with the process that they work for, however that ended, and say nothing of their own."""
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("one core replays without workers")
     path = tmp_path / "long.csv"
     lines = (f"w,t{order % 50},{order},{order % 97 + 1}000000,9" for order in range(20_000))
     path.write_text("\n".join(["workflow,task,submit_order,peak_mem_bytes,runtime_s", *lines]))
     command = [sys.executable, "-m", "stepsize", "backtest", str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as killed:
-        children = Path(f"/proc/{killed.pid}/task/{killed.pid}/children")
-        # A worker holds the pipe of standard output too: reading it ends when the last one has.
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as ended:
+        children = Path(f"/proc/{ended.pid}/task/{ended.pid}/children")
         wait_for(lambda: len(children.read_text().split()) >= 3, "two workers and their tracker")
-        killed.kill()
-        found, _ = killed.communicate(timeout=30)
-    assert found == b""
+        if number == signal.SIGINT:
+            os.killpg(ended.pid, number)  # as a terminal does: to the workers too
+        else:
+            ended.send_signal(number)
+        # A worker holds the pipe of standard output too: reading it ends when the last one has.
+        found, told = ended.communicate(timeout=30)
+    assert found == ""
+    if number == signal.SIGINT:
+        assert (ended.returncode, told.strip()) == (1, says)
