@@ -43,9 +43,8 @@ def test_killed_after_each_note_of_a_stage(site: Site, library: Path, told: Told
     assert "done already" in site.nightly(**faulty(site, library, told)).stdout
 
 
-@pytest.mark.parametrize(
-    "pattern", ["*/latest", *(pytest.param(f"*/{name}", marks=pytest.mark.soak) for name in (".state.json", *NAMES))]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("pattern", [f"*/{name}" for name in ("latest", ".state.json", *NAMES)])
 def test_killed_before_what_was_made_is_there(
     site: Site, library: Path, told: Told, tmp_path: Path, pattern: str
 ) -> None:

@@ -66,23 +66,14 @@ def test_a_rehearsal_shows_and_keeps_nothing(site: Site, told: Told) -> None:
     assert not site.reports.exists()
 
 
-@pytest.mark.parametrize(
-    ("form", "begins"), [("json", "{"), ("csv", "kind,"), ("markdown", "# "), ("html", "<!doctype"), ("table", "20")]
-)
-def test_formats(site: Site, form: str, begins: str) -> None:
-    """The comparison in the format that was asked for, also where it was made before."""
-    site.measured()
-    finished = site.nightly("--dry-run", "--format", form)
-    assert finished.returncode == 0, finished.stderr
-    assert finished.stdout.startswith(begins)
-    assert "TrainFlow" in finished.stdout
-
-
-def test_the_format_of_a_night_that_is_done(site: Site) -> None:
-    """The same text as the file."""
-    site.measured().nightly()
-    finished = site.nightly("--format", "json")
-    assert finished.stdout == (site.reports / "latest/comparison.json").read_text("utf-8")
+def test_the_comparison_in_the_format_that_was_asked_for(site: Site) -> None:
+    """Of a rehearsal, of a night, and of one that is done: the same text as the file's."""
+    finished = site.measured().nightly("--dry-run", "--format", "csv")
+    assert finished.stdout.startswith("kind,project,")
+    for form, name in (("markdown", "comparison.md"), ("json", "comparison.json"), ("table", "comparison.txt")):
+        finished = site.nightly("--format", form)
+        assert (finished.returncode, finished.stderr) == (0, "")
+        assert finished.stdout == (site.reports / "latest" / name).read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,147 @@
+"""Nights after one another: what the next one is compared with."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from stepsize.commands.night.night import Nightly, Outcome, Plan
+from stepsize.commands.night.targets import Target
+from stepsize.commands.report import parse_since
+from stepsize.errors import DataError
+from stepsize.store.reports import LocalShelf
+from stepsize.testing import write_tasks
+from tests.analyzer.rows import MB, row
+from tests.nightly.site import Site, Told
+
+FIRST = datetime(2026, 3, 1, 3, tzinfo=timezone.utc)
+
+
+class Nights:
+    """A lake and a clock: night 1 is that of March 1st, at three."""
+
+    def __init__(self, site: Site, told: Told) -> None:
+        self.reports = site.reports
+        self._site = site
+        self._told = told
+        self._number = 0
+
+    def run(self, night: int, **values: Any) -> None:
+        """A run of a step, two hours before a night."""
+        self._number += 1
+        given = {"run": str(self._number), "started_at": at(night) - timedelta(hours=2)}
+        write_tasks(self._site.data, [row(**{**given, "requested_memory_bytes": 800 * MB, **values})])
+
+    def night(self, number: int, *, again: bool = False, told: bool = True, **plan: Any) -> Outcome:
+        shelf = LocalShelf(self._site.data)
+        whom = (Target("chat", self._told.url("chat")),) if told else ()
+        made = Plan(data=str(self._site.data), policy="safe", **plan)
+        with shelf.locked():
+            return Nightly(made, shelf, whom, lambda: at(number).timestamp(), parse_since).run(again=again)
+
+    def comparison(self, number: int) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.reports / f"{day(number)}/comparison.json").read_bytes())
+        return found
+
+    def days(self) -> list[str]:
+        return sorted(path.name for path in self.reports.iterdir() if path.name.startswith("day="))
+
+
+def at(night: int) -> datetime:
+    return FIRST + timedelta(days=night - 1)
+
+
+def day(night: int) -> str:
+    return f"day={at(night):%Y-%m-%d}"
+
+
+@pytest.fixture
+def nights(site: Site, told: Told, monkeypatch: pytest.MonkeyPatch) -> Nights:
+    for name, text in site.environment.items():
+        monkeypatch.setenv(name, text)
+    made = Nights(site, told)
+    for night in (-1, 0, 1):
+        made.run(night)
+    return made
+
+
+def test_each_night_is_compared_with_the_one_before(nights: Nights, told: Told) -> None:
+    """What is new is sent; a night without news sends nothing, and is well. What ended just now is of the next one."""
+    assert nights.night(1).failed == ()
+    assert "first report" in told.messages[0][1]["message"]
+    nights.run(2, started_at=at(2) - timedelta(minutes=5), outcome="oom")
+    assert nights.night(2).failed == ()
+    assert nights.comparison(2)["changes"] == []
+    assert nights.night(3).failed == ()
+    found = nights.comparison(3)
+    assert found["against"] == f"{at(2):%Y-%m-%d}"
+    assert [one["kind"] for one in found["changes"]] == ["oom"]
+    assert "1 of 1 attempt since 2026-03-02 02:45 UTC ran out of memory; none of the 3 before." in str(told.messages[1])
+    assert len(told.messages) == 2
+    assert nights.days() == [day(1), day(2), day(3)]
+    assert (nights.reports / "latest").resolve().name == day(3)
+
+
+def test_a_night_whose_news_nobody_heard_is_made_up_for(nights: Nights, told: Told) -> None:
+    """One that was killed before anybody was tried is no base for the next."""
+    nights.night(1)
+    nights.run(2, outcome="oom")
+    told.refused.add("chat")
+    outcome = nights.night(2)
+    assert outcome.failed[0].startswith("notify: chat was not told")
+    state = json.loads((nights.reports / ".state.json").read_bytes())
+    assert state["night"]["tried"]  # as it was before that:
+    state["night"] |= {"tried": False, "done": ["compact", "report"]}
+    (nights.reports / ".state.json").write_text(json.dumps(state))
+    told.refused.clear()
+    nights.night(3)
+    found = nights.comparison(3)
+    assert found["against"] == f"{at(1):%Y-%m-%d}"
+    assert [one["kind"] for one in found["changes"]] == ["oom"]
+    assert len(told.messages) == 2
+
+
+def test_once_more_is_compared_with_the_night_before(nights: Nights, told: Told) -> None:
+    """Not with itself: the same changes, and savings that are not counted twice. With other options not at all."""
+    nights.night(1)
+    nights.run(2, requested_memory_bytes=700 * MB, duration_s=3600.0)
+    nights.night(2)
+    before = nights.comparison(2)
+    assert [one["kind"] for one in before["changes"]] == ["saved"]
+    nights.night(2, again=True)
+    assert nights.comparison(2) == before
+    assert len(told.messages) == 3
+    nights.night(2, since="30d")
+    assert nights.comparison(2)["against"] is None
+    assert "other options" in nights.comparison(2)["note"]
+
+
+def test_old_reports_go_but_for_what_is_not_ours(nights: Nights) -> None:
+    """Nor does what the newest was compared with. A file that somebody keeps in a day's directory stays, and it too."""
+    for number in (1, 2):
+        nights.night(number, told=False)
+    (nights.reports / day(1) / "mine.txt").write_text("mine")
+    (nights.reports / "day=yesterday").mkdir()
+    assert nights.night(9, told=False, keep_days=2).failed == ()
+    assert nights.days() == [day(1), day(2), day(9), "day=yesterday"]
+    assert [path.name for path in (nights.reports / day(1)).iterdir()] == ["mine.txt"]
+    for name in ("report.html", "comparison.html"):
+        page = (nights.reports / day(9) / name).read_text("utf-8")
+        for link in [part.split('"')[0] for part in page.split('href="')[1:]]:
+            assert link.startswith("#") or (nights.reports / day(9) / link).is_file()
+
+
+def test_damage_keeps_no_report_from_being_made(nights: Nights) -> None:
+    """Of what it would be compared with: it is said; of its own state: it is refused, saying which file to delete."""
+    nights.night(1, told=False)
+    (nights.reports / day(1) / "steps.json").write_text("{")
+    outcome = nights.night(2, told=False)
+    assert outcome.failed == ()
+    assert "cannot be read" in outcome.warned[0]
+    assert nights.comparison(2)["against"] is None
+    (nights.reports / ".state.json").write_text("[]")
+    with pytest.raises(DataError, match=r"delete reports/\.state\.json"):
+        nights.night(3, told=False)
