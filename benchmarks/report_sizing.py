@@ -83,7 +83,8 @@ def evidence(step: tuple[str, str], runs: Sequence[Sequence[Record]]) -> StepEvi
 
 def taught(files: Sequence[Steps]) -> Lessons:
     """What the steps of these files teach."""
-    exceedances, flows = Exceedances(), defaultdict(Mean)
+    exceedances = Exceedances()
+    flows: dict[FlowKey, Mean] = defaultdict(Mean)
     for steps in files:
         for (flow, _), runs in steps.items():
             largest = 0.0
@@ -195,7 +196,8 @@ def _print_made_up() -> None:
             draw = np.random.default_rng(runs)
             found = [made_up(draw, runs, ratio) for _ in range(_STEPS_MADE_UP)]
             held = sum(low - 0.05 <= came <= high + 0.05 for _, (low, high), came in found)
-            expected, came = (sum(one[which] for one in found) / len(found) for which in (0, 2))
+            expected = math.fsum(one[0] for one in found) / len(found)
+            came = math.fsum(one[2] for one in found) / len(found)
             print(f"| {ratio:g} | {runs} | {expected:.1f} | {came:.1f} | {held / len(found):.0%} |")
 
 
