@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from stepsize.analyzer.matching import Need
+from stepsize.analyzer.matching.tiers import could_leave
 from stepsize.analyzer.sizing.cpu import stretch
 from stepsize.model import BYTES_PER_MB, Outcome
 from stepsize.sizes import MIB
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stepsize.analyzer.matching import Offer
+    from stepsize.analyzer.matching.tiers import Ran
     from stepsize.analyzer.usage import StepEvidence
 
 SERVERS_SHOWN = 3
@@ -45,6 +47,10 @@ class PriceList(Protocol):
 
     def cheapest(self, need: Need, limit: int = 5) -> Sequence[Offer]:
         """At most ``limit`` offers that satisfy ``need``, cheapest first."""
+        ...
+
+    def ran(self, server_id: str) -> Ran | None:
+        """The type with GPUs of that name."""
         ...
 
 
@@ -88,6 +94,14 @@ class Quotes:
             self._known[need] = tuple(self._catalog.cheapest(need, limit=SERVERS_SHOWN))
         return self._known[need]
 
+    def tier(self, evidence: StepEvidence, best: Offer) -> tuple[str, ...]:
+        """Whether the step could leave the GPUs of the server that its newest attempt ran on, for those of ``best``."""
+        newest = evidence.newest
+        if newest is None or newest.instance_type is None:
+            return ()
+        ran = self._catalog.ran(newest.instance_type)
+        return tuple(filter(None, (could_leave(ran, best) if ran else "",)))
+
 
 def price(
     evidence: StepEvidence,
@@ -117,6 +131,7 @@ def price(
     failure = hours / _attempts_per_run(evidence) * longer_then * best.price_hourly
     basis = (
         _basis(evidence, hours, best),
+        *quotes.tier(evidence, best),
         *_spared(prevented),
         *_risk(evidence, failure, best, rate, failures_expected_per_1000),
     )

@@ -70,6 +70,7 @@ class Attempt:
     gpu_utilization_mean: float | None = None
     gpu_utilization_max: float | None = None
     gpu_memory_peak_bytes: int | None = None
+    instance_type: str | None = None
     disk_peak_bytes: int | None = None
     requested_cpu: float | None = None
     requested_memory_bytes: int | None = None

@@ -48,7 +48,7 @@ def contents(directory: Path) -> list[VendorContents]:
 
     from stepsize.store.bounds import quiet_connection  # noqa: PLC0415 - as above
 
-    with closing(quiet_connection()) as connection:
+    with closing(quiet_connection(threads=1)) as connection:
         try:
             for table in ("servers", "server_prices"):
                 path = literal(str(directory / f"{table}.parquet"))

@@ -31,6 +31,7 @@ COLUMNS: tuple[str, ...] = (
         "server_id",
         "server_region",
         "server_price_hourly",
+        "server_price_observed_at",
         "reasons",
     ),
 )
@@ -61,5 +62,5 @@ def _row(found: dict[str, Any]) -> dict[str, Any]:
     if found["servers"]:
         server = found["servers"][0]
         row["server_id"] = server["server_id"]
-        row |= {f"server_{name}": server[name] for name in ("vendor_id", "region", "price_hourly")}
+        row |= {f"server_{name}": server[name] for name in ("vendor_id", "region", "price_hourly", "price_observed_at")}
     return row

@@ -88,6 +88,7 @@ def render(reports: Sequence[StepReport]) -> str:
     return environment.get_template("report.html.j2").render(
         sections=sections,
         covered=words.covered(reports),
+        prices=words.prices(reports),
         policies=sorted({report.policy for report in reports}),
         tasks=sum(report.tasks for report in reports),
         wasted_gb_h=sum(report.wasted_gb_h or 0.0 for report in reports),

@@ -31,8 +31,8 @@ def render(reports: Sequence[StepReport]) -> str:
     lines += as_markdown(_HEAD, map(_row, reports))
     for report in reports:
         lines += ["", *_details(report)]
-    if covered := words.covered(reports):
-        lines += ["", covered]
+    if basis := f"{words.covered(reports)} {words.prices(reports)}".strip():
+        lines += ["", basis]
     return "\n".join(lines) + "\n"
 
 

@@ -154,8 +154,5 @@ def _total(reports: Sequence[StepReport]) -> RenderableType:
     text = f"In all: {gb_hours(wasted)} of memory held and not used" + (
         f"; saving {' and '.join(saved)} a month" if saved else ""
     )
-    basis = (
-        "Servers are on demand, x86_64, without burstable cores, each attempt alone on one; prices are list prices "
-        "without discounts."
-    )
-    return Group(Text(), Text(text + "."), Text(f"{words.covered(reports)} {basis}".strip(), style="dim"))
+    basis = f"{words.covered(reports)} {words.prices(reports)}".strip()
+    return Group(Text(), Text(text + "."), *([Text(basis, style="dim")] if basis else []))

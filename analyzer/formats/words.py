@@ -90,6 +90,18 @@ def bill(report: StepReport) -> list[tuple[str, str]]:
     return lines
 
 
+def prices(reports: Iterable[StepReport]) -> str:
+    """What the prices are and from when; empty where there are none."""
+    days = sorted({offer.price_observed_at for report in reports for offer in report.costs.servers})
+    if not days:
+        return ""
+    when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    return (
+        f"Servers are on demand, x86_64, without burstable cores, each attempt alone on one; prices are list prices of "
+        f"{when}, without discounts."
+    )
+
+
 def covered(reports: Iterable[StepReport]) -> str:
     """Why no size is so small that it loses a task now and then; empty where a policy has other rules."""
     return _COVERED if any(report.policy in PRESETS for report in reports) else ""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from stepsize.analyzer.catalog import place
 from stepsize.analyzer.matching.nearest import Nearest, relaxation
 from stepsize.analyzer.matching.need import Offer, Packed
+from stepsize.analyzer.matching.tiers import Ran
 from stepsize.analyzer.sql import query_text
 from stepsize.errors import DataError, UsageError
 from stepsize.store.sql import literal
@@ -61,9 +62,8 @@ class Catalog:
         from stepsize.store.bounds import quiet_connection  # noqa: PLC0415 - as above
 
         directory = directory or place.shipped()
-        connection = quiet_connection()
+        connection = quiet_connection(threads=1)  # the tables are so small that handing out work takes longer
         try:
-            connection.execute("SET threads = 1")  # the tables are so small that handing out work takes longer
             for table in _TABLES:
                 path = literal(str(directory / f"{table}.parquet"))
                 connection.execute(f"CREATE VIEW {table} AS FROM read_parquet({path})")
@@ -143,6 +143,11 @@ class Catalog:
                 names = [column[0] for column in answer.description or ()]
                 found += [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
         return found
+
+    def ran(self, server_id: str) -> Ran | None:
+        """The type with GPUs of that name, of any status; None where there is none."""
+        rows = self._query(query_text("match_ran"), {"name": server_id})
+        return Ran(*rows[0]) if rows else None
 
     def known(self, column: str) -> list[str]:
         """Values of ``vendor_id``, ``region``, ``cpu_architecture``, ``gpu_model`` or ``allocation`` on offer."""

@@ -23,6 +23,7 @@ SELECT
     if(seen.gpu_utilization_mean BETWEEN 0 AND 1e15, seen.gpu_utilization_mean, NULL) AS gpu_utilization_mean,
     if(seen.gpu_utilization_max BETWEEN 0 AND 1e15, seen.gpu_utilization_max, NULL) AS gpu_utilization_max,
     if(seen.gpu_memory_peak_bytes >= 0, seen.gpu_memory_peak_bytes, NULL) AS gpu_memory_peak_bytes,
+    seen.instance_type,
     if(seen.disk_peak_bytes >= 0, seen.disk_peak_bytes, NULL) AS disk_peak_bytes,
     if(seen.requested_cpu > 0 AND seen.requested_cpu < 1e15, seen.requested_cpu, NULL) AS requested_cpu,
     if(seen.requested_memory_bytes > 0, seen.requested_memory_bytes, NULL) AS requested_memory_bytes,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from stepsize.analyzer import costs, formats
+from stepsize.analyzer.catalog import place
 from stepsize.analyzer.lessons import lessons
 from stepsize.analyzer.matching import Catalog
 from stepsize.analyzer.report import report_step
@@ -45,20 +46,20 @@ def recommend(recorded: Recorded, history: History, policy: str) -> Recommendati
 
 def need(recorded: Recorded, history: History, policy: str) -> Need | None:
     """What a server has to have for what is recommended; ``None`` where that is not known."""
-    with Catalog.open() as catalog:
+    with Catalog.open(place.directory()) as catalog:
         amounts = _report(recorded, history, policy, catalog).recommended
     return costs.need(amounts, amounts.vram_mb)
 
 
 def offers(need: Need, limit: int, **constraints: Any) -> list[Offer]:
     """The cheapest servers for it."""
-    with Catalog.open() as catalog:
+    with Catalog.open(place.directory()) as catalog:
         return catalog.cheapest(replace(need, **constraints), limit)
 
 
 def report(recorded: Recorded, history: History, policy: str, format: str) -> Page:  # noqa: A002 - the option's name
     """The report of the recording's step."""
-    with Catalog.open() as catalog:
+    with Catalog.open(place.directory()) as catalog:
         found = _report(recorded, history, policy, catalog)
     return Page(formats.render([replace(found, reasons=(*found.reasons, *_so_far(recorded)))], format))
 

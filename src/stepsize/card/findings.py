@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from stepsize.analyzer.catalog import place
 from stepsize.analyzer.costs import Amounts, Quotes
 from stepsize.analyzer.formats import words
 from stepsize.analyzer.matching import Catalog
@@ -91,7 +92,7 @@ def line(amounts: Amounts) -> str | None:
 
 
 def _report(seen: Known) -> StepReport:
-    with Catalog.open() as catalog:
+    with Catalog.open(place.directory()) as catalog:
         return report_step(seen.step, policies.load(), Quotes(catalog), seen.lessons)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stepsize.analyzer import report
+from stepsize.analyzer.catalog import place
 from stepsize.analyzer.matching import Catalog
 from stepsize.analyzer.sizing import policy as policies
 from stepsize.analyzer.sizing import targets
@@ -83,7 +84,7 @@ class Evidence:
             StepsizeError: the lake cannot be read, or holds nothing that was asked for.
         """
         policy, platform = self.checked()
-        with self._lake() as connection, Catalog.open() as catalog:
+        with self._lake() as connection, Catalog.open(place.directory()) as catalog:
             yield lambda query: report.build(connection, catalog, policy, query, platform)
 
     def _lake(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:

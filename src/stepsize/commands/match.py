@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stepsize.commands.fleet_file import read_fleet
 from stepsize.errors import PermanentError, UsageError
 from stepsize.sizes import MIB, parse_size
 
@@ -111,13 +112,7 @@ def command(context: click.Context, /, **options: Any) -> None:
     from stepsize.analyzer.matching import Catalog  # noqa: PLC0415 - as above
 
     _check(context, options)
-    fleet = None
-    if options["fleet"] is not None:
-        from stepsize.analyzer.matching import fleet as fleets  # noqa: PLC0415 - as above
-
-        fleet = fleets.parse(_read(options["fleet"]), options["fleet"].name)
-        for label in fleet.not_considered:
-            click.echo(f"stepsize: {fleet.name}: {label} is not considered: the catalogue does not have it", err=True)
+    fleet = read_fleet(options["fleet"])
     today = datetime.now(timezone.utc).date()
     with Catalog.open(place.directory(), fleet) as catalog:
         if options["flow"] is not None:
@@ -216,10 +211,3 @@ def _allocation(options: dict[str, Any]) -> str:
 def _nothing_fits(catalog: Catalog, need: Need) -> PermanentError:
     ways = "; or ".join(str(way) for way in catalog.relaxations(need))
     return PermanentError(f"no server fits: there would be one with {ways}")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from None

@@ -18,11 +18,13 @@ import click
 
 from stepsize import discovery
 from stepsize.analyzer import formats, report
+from stepsize.analyzer.catalog import place
 from stepsize.analyzer.matching import Catalog
 from stepsize.analyzer.sizing import policy as policies
 from stepsize.analyzer.sizing import targets
 from stepsize.analyzer.sizing.least_cost import LeastCostPolicy
 from stepsize.analyzer.usage import Query
+from stepsize.commands.fleet_file import read_fleet
 from stepsize.commands.settle import settle
 from stepsize.errors import UsageError
 from stepsize.settings import Settings
@@ -69,6 +71,12 @@ _MEMORY_BYTES = 1 << 30
 @click.option("--branch", metavar="GLOB", help="Only this branch of a project (prod, user.ann, test.*).")
 @click.option("--origin", metavar="NAME", help="Only runs of this origin: adhoc, schedule, event, upstream run.")
 @click.option(
+    "--fleet",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Only servers that FILE allows: Karpenter NodePools, or names of types.",
+)
+@click.option(
     "--data",
     metavar="DIR",
     help="The lake's directory, or s3://BUCKET/PREFIX. [STEPSIZE_DATA, default ~/.stepsize]",
@@ -95,6 +103,7 @@ def command(
     cpu_budget: float | None,
     branch: str | None,
     origin: str | None,
+    fleet: Path | None,
     data: str | None,
     format_name: str | None,
     out: Path | None,
@@ -109,7 +118,7 @@ def command(
     policy = _within(policies.load(policy_name), cpu_budget)
     platform = None if target_name is None else targets.named(target_name)
     chosen = format_name or (formats.format_of(out) if out else formats.DEFAULT_FORMAT)
-    with _lake(data) as connection, Catalog.open() as catalog:
+    with _lake(data) as connection, Catalog.open(place.directory(), read_fleet(fleet)) as catalog:
         reports = report.build(connection, catalog, policy, query, platform)
     if out is None:
         click.echo(_on_terminal(reports, chosen), nl=False)
@@ -128,14 +137,14 @@ def _within(policy: policies.Policy, cpu_budget: float | None) -> policies.Polic
 
 
 def _lake(data: str | None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-    """The lake to read: of this machine, once all that was measured is in it, or as it lies in an object store."""
-    if data is not None and "://" in data:
-        from stepsize.store.objects import ObjectLake  # noqa: PLC0415 - heavy, and hardly ever needed
-
-        return ObjectLake(data).reading(_MEMORY_BYTES)
+    """The lake to read, here or in an object store, once all that was measured on this machine is in it."""
     settings = Settings.load(data=data)
     for line in settle(settings, remote=True):
         click.echo(f"stepsize: {line}", err=True)
+    if settings.store is not None:
+        from stepsize.store.objects import ObjectLake  # noqa: PLC0415 - heavy, and hardly ever needed
+
+        return ObjectLake(settings.store).reading(_MEMORY_BYTES)
     return Lake(settings.data).reading(_MEMORY_BYTES)
 
 

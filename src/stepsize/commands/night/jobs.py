@@ -119,7 +119,8 @@ class Report:
         Raises:
             LakeError: nothing has been measured, or the lake cannot be read.
         """
-        from stepsize.analyzer.changes.compare import compare  # noqa: PLC0415 - heavy, and of this job alone
+        from stepsize.analyzer.catalog import place  # noqa: PLC0415 - heavy, and of this job alone
+        from stepsize.analyzer.changes.compare import compare  # noqa: PLC0415 - as above
         from stepsize.analyzer.changes.period import Period, read_period  # noqa: PLC0415 - as above
         from stepsize.analyzer.changes.snapshot import snapshot_bytes  # noqa: PLC0415 - as above
         from stepsize.analyzer.costs import Quotes  # noqa: PLC0415 - as above
@@ -137,7 +138,7 @@ class Report:
         query = Query(since=since, runs=self.runs, branch=self.branch, origin=self.origin)
         from_s = self.until_s - self.first_period_s if last is None else last.until_s
         period = Period(min(from_s, self.until_s), self.until_s)
-        with self._lake() as connection, Catalog.open() as catalog:
+        with self._lake() as connection, Catalog.open(place.directory()) as catalog:
             platform = targets.named(self.target) if self.target else None
             reports = build(connection, catalog, policy.load(self.policy), query, platform)
             seen = read_period(connection, query, period)

@@ -1,0 +1,36 @@
+"""The file of ``--fleet``: read, and what of it cannot be considered said.
+
+What comes in: a path. What goes out: a :class:`Fleet`; lines on standard error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from stepsize.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stepsize.analyzer.matching.fleet import Fleet
+
+
+def read_fleet(path: Path | None) -> Fleet | None:
+    """The fleet in the file, None without one.
+
+    Raises:
+        UsageError: it cannot be read, or is no fleet.
+    """
+    if path is None:
+        return None
+    from stepsize.analyzer.matching.fleet import parse  # noqa: PLC0415 - whoever has no fleet need not wait for it
+
+    try:
+        fleet = parse(path.read_text(encoding="utf-8"), path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from None
+    for label in fleet.not_considered:
+        click.echo(f"stepsize: {fleet.name}: {label} is not considered: the catalogue does not have it", err=True)
+    return fleet
