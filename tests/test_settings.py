@@ -25,9 +25,31 @@ def test_argument_wins_over_environment_and_environment_over_default() -> None:
 def test_an_argument_that_is_text_is_read_as_the_variable_would_be(tmp_path: Path) -> None:
     """So that an option of a command takes what the variable takes, and refuses what it refuses."""
     assert Settings.load({}, data=str(tmp_path)).data == Settings.load({}, data=tmp_path).data == tmp_path
-    for text in ("s3://bucket/lake", ""):
+    for text in ("gs://bucket/lake", ""):
         with pytest.raises(ConfigError, match="STEPSIZE_DATA"):
             Settings.load({"STEPSIZE_DATA": str(tmp_path)}, data=text)
+
+
+def test_a_lake_in_an_object_store_has_one_here_to_be_brought_there(tmp_path: Path) -> None:
+    """In the state directory, one for each store; other processes find the same, wherever their home is by then."""
+    environ = {"STEPSIZE_DATA": "s3://bucket/team/lake/"}
+    settings, other = Settings.load(environ), Settings.load({"STEPSIZE_DATA": "s3://bucket/other"}, state=tmp_path)
+    assert (settings.store, settings.lake) == ("s3://bucket/team/lake", "s3://bucket/team/lake")
+    assert Path("~/.stepsize/stores").expanduser() in settings.data.parents
+    assert settings.data.parent == settings.state_dir
+    assert (other.data.parent, other.state_dir) == (tmp_path, tmp_path)
+    assert other.data.name != Settings.load(environ, state=tmp_path).data.name
+    child = settings.environment({"HOME": str(tmp_path)})
+    assert Settings.load(child) == settings
+    assert Settings.load({}, data=str(tmp_path)).lake == str(tmp_path)
+
+
+def test_what_takes_a_local_lake_says_so(tmp_path: Path) -> None:
+    """And where what this machine brings to the store lies."""
+    assert Settings.load({}, data=tmp_path).here("erase") == tmp_path
+    settings = Settings.load({}, data="s3://bucket/lake", state=tmp_path)
+    with pytest.raises(ConfigError, match=f"erase takes a local lake.*{tmp_path}"):
+        settings.here("erase")
 
 
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
@@ -42,7 +64,9 @@ def test_an_empty_variable_is_one_that_is_not_set() -> None:
         ("STEPSIZE", "perhaps"),
         ("STEPSIZE_INTERVAL", "0"),
         ("STEPSIZE_INTERVAL", "soon"),
-        ("STEPSIZE_DATA", "s3://bucket/lake"),
+        ("STEPSIZE_DATA", "gs://bucket/lake"),
+        ("STEPSIZE_DATA", "s3://"),
+        ("STEPSIZE_DATA", "s3://bucket/../lake"),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_variables_name(name: str, text: str) -> None:

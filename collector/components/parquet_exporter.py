@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stepsize.collector.config.language import Section, directory_path, duration_s, option
+from stepsize.collector.config.language import Section, directory_path, duration_s, lake_place, option
 from stepsize.collector.limits import ClockBounds, RollupLimits, UpkeepLimits
 from stepsize.collector.wal.limits import WalLimits
 from stepsize.errors import UsageError
@@ -94,7 +94,7 @@ class ParquetExporterConfig:
     """Where the lake lies, and when attempts are closed.
 
     Attributes:
-        directory: the data directory; `~/.stepsize` where it is empty.
+        directory: the lake, a directory or ``s3://BUCKET/PREFIX``; `~/.stepsize` where it is empty.
         state_directory: the write-ahead log; `wal/` in the data directory where it is empty.
         silence_s: a task that sends nothing for so long is closed as lost.
         linger_s: points may arrive for so long after the end of their task before its row is final.
@@ -103,9 +103,13 @@ class ParquetExporterConfig:
         write_ahead_log: how large it may become.
     """
 
-    directory: Path | None = option(directory_path, default=None, says="the data directory; `~/.stepsize` where empty")
+    directory: Path | str | None = option(
+        lake_place, default=None, says="the lake: a directory, `s3://BUCKET/PREFIX`, or `~/.stepsize` where empty"
+    )
     state_directory: Path | None = option(
-        directory_path, default=None, says="the write-ahead log; `wal/` in the data directory where empty"
+        directory_path,
+        default=None,
+        says="the write-ahead log; where empty, `wal/` in the data directory, or for `s3://` `~/.stepsize/stores/…`",
     )
     silence_s: float = option(
         duration_s,

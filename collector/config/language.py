@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stepsize.errors import ConfigError
+from stepsize.settings import STORE, store_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -242,8 +243,18 @@ def directory_path(value: Any) -> Path | None:
     """A directory, ``~`` expanded; empty is None."""
     written = text(value)
     if "://" in written:
-        raise ValueError(f"object stores are not written yet; give a local directory, not {written!r}")
+        raise ValueError(f"give a local directory, not {written!r}")
     return Path(written).expanduser().absolute() if written else None
+
+
+def lake_place(value: Any) -> Path | str | None:
+    """Where a lake lies: a directory, as :func:`directory_path` has it, or ``s3://BUCKET/PREFIX``."""
+    written = text(value)
+    if written.startswith(STORE):
+        return store_address(written)
+    if "://" in written:
+        raise ValueError(f"give a local directory, or s3://BUCKET/PREFIX, not {written!r}")
+    return directory_path(value)
 
 
 def names(value: Any) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ What comes in: a configuration and settings. What goes out: nothing but requests
 stops on SIGTERM, SIGINT, ``/control/stop``, and, embedded, at the end of standard input. SIGHUP has it read its
 configuration again: what is as before is left alone. Stopping takes no new
 requests, finishes those that run, folds the log into the lake, and takes at most :data:`DRAIN_S`: what it does not
-manage stays in the log for the next one.
+manage stays in the log for the next one. Where the lake is in an object store, what it writes here is brought there.
 """
 
 from __future__ import annotations
@@ -44,18 +44,19 @@ from stepsize.collector.telemetry.exporters import observe_exporters
 from stepsize.collector.telemetry.health import Health, log_check
 from stepsize.collector.telemetry.process import observe_process
 from stepsize.collector.telemetry.registry import Registry
-from stepsize.collector.telemetry.storage import observe_log, observe_sink
+from stepsize.collector.telemetry.storage import observe_log, observe_sink, observe_upload
 from stepsize.collector.wal.reader import delete_covered
 from stepsize.errors import RetryableError, StepsizeError
 from stepsize.store.layout import check_directory
 from stepsize.store.manifest import read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from stepsize.collector.config.service import CollectorConfig
     from stepsize.collector.server.otlp_http import Handler
+    from stepsize.collector.server.upload_process import UploadProcess
     from stepsize.collector.telemetry.log import Log
     from stepsize.settings import Settings
     from stepsize.store.locks import Lock
@@ -129,13 +130,14 @@ class Collector:
             end.callback(lock.release)
             for problem in exposed([settings.data, settings.state_dir]):
                 self._log.warn(problem)
-            sink = await self._start_sink(end)
+            upload = await self._start_upload(end)
+            sink = await self._start_sink(end, upload)
             streams = await self._open_streams(sink, end)
-            health = self._observe(sink, streams)
+            health = self._observe(sink, streams, upload)
             if not self._embedded:
                 await self._parts.serve(lambda name: _intake(streams, name), health)
                 self._obey_hangups(sink, streams, health)
-            await self._serve_socket(_intake(streams, SOCKET), sink, end)
+            await self._serve_socket(_intake(streams, SOCKET), _flushing(sink, upload), end)
             self._watch_for_the_end(lock)
             self._ready([*self._parts.addresses, *streams.addresses])
             await self._stop.wait()
@@ -160,11 +162,25 @@ class Collector:
             limits=SinkLimits(parquet.clock, parquet.rollup, commit, parquet.upkeep),
         )
 
-    async def _start_sink(self, end: contextlib.AsyncExitStack) -> SinkProcess | None:
+    async def _start_upload(self, end: contextlib.AsyncExitStack) -> UploadProcess | None:
+        """What brings the lake to an object store, where that has it; it ends after the sink."""
+        settings = self._settings
+        if settings.store is None or self._config.is_relay:
+            return None
+        from stepsize.collector.server.upload_process import UploadProcess  # noqa: PLC0415 - few have their lake there
+
+        upload = UploadProcess(str(settings.data), settings.store, settings.state_dir, self._log)
+        end.push_async_callback(upload.stop)
+        await upload.start()
+        return upload
+
+    async def _start_sink(self, end: contextlib.AsyncExitStack, upload: UploadProcess | None) -> SinkProcess | None:
         """The sink; a relay has none."""
         if self._config.is_relay:
             return None
         sink = SinkProcess(self._sink_settings(), self._log)
+        if upload:
+            sink.on_stored = upload.stored
         await sink.start()
         end.push_async_callback(self._drain_sink, sink)
         return sink
@@ -185,7 +201,7 @@ class Collector:
             sink.advance(streams.main.durable)
         return streams
 
-    def _observe(self, sink: SinkProcess | None, streams: Streams) -> Health:
+    def _observe(self, sink: SinkProcess | None, streams: Streams, upload: UploadProcess | None) -> Health:
         observe_process(self._registry, lambda: sink.pid if sink else None)
         health = Health(lambda: sink.lag_s if sink else 0.0)
         self._observe_streams(streams, health)
@@ -193,6 +209,9 @@ class Collector:
         if sink:
             observe_sink(self._registry, sink)
             health.add("sink", lambda: None if sink.is_alive else "the sink does not run; it is being started again")
+        if upload:
+            observe_upload(self._registry, upload)
+            health.add("upload", upload.problem)
         return health
 
     def _observe_streams(self, streams: Streams, health: Health) -> None:
@@ -208,7 +227,9 @@ class Collector:
         check = log_check(directory, self._config.parquet.wal, log.counters)
         return lambda: check() if streams.logs.get(directory) is log else None
 
-    async def _serve_socket(self, intake: Intake, sink: SinkProcess | None, end: contextlib.AsyncExitStack) -> None:
+    async def _serve_socket(
+        self, intake: Intake, flush: Callable[[], Awaitable[None]], end: contextlib.AsyncExitStack
+    ) -> None:
         path = discovery.collector_socket(self._settings)
         listener = listen_unix(path)
         end.callback(listener.close)
@@ -219,7 +240,7 @@ class Collector:
         routes: dict[str, Handler] = {
             "/v1/metrics": OtlpHttp(reception, limits.max_body_bytes),
             "/metrics": metrics_route(self._registry),
-            **control_routes(sink.flush if sink else _nothing_to_flush, self._stop.set),
+            **control_routes(flush, self._stop.set),
         }
         application = with_token(token, Router(routes))
         await self._own.frontends.serve_http(HttpServerState(application, limits, in_flight=self._in_flight), listener)
@@ -316,8 +337,16 @@ def _intake(streams: Streams, receiver: str) -> Intake:
     return Intake(entrance, [entrance.closed])
 
 
-async def _nothing_to_flush() -> None:
-    """A relay shows nothing."""
+def _flushing(sink: SinkProcess | None, upload: UploadProcess | None) -> Callable[[], Awaitable[None]]:
+    """What has everything that is durable shown where the lake is; a relay shows nothing."""
+
+    async def flush() -> None:
+        if sink:
+            await sink.flush()
+        if sink and upload:
+            await upload.flush()
+
+    return flush
 
 
 def _wait_for_eof(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:

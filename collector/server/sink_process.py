@@ -7,10 +7,9 @@ Never passes a request: the log lies between the two.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import deque
 from typing import TYPE_CHECKING
 
+from stepsize.collector.processes.marks import Marks
 from stepsize.collector.processes.supervised import Launch, Supervised
 from stepsize.errors import LakeError
 from stepsize.store.manifest import WalPosition
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from stepsize.collector.sink.settings import SinkSettings
-
-_MARK_S = 1.0
-_MAX_MARKS = 4096
 
 
 class SinkProcess:
@@ -37,15 +33,16 @@ class SinkProcess:
         self._log = log
         self._durable = WalPosition()
         self._committed = WalPosition()
-        self._stored = WalPosition()
+        self._marks = Marks()
         self._changed = asyncio.Event()
-        self._marks: deque[tuple[WalPosition, float]] = deque()
         self._flushing = 0  # who waits for one
         self._process = Supervised(
             "the sink", _launch(settings), news=self._news, hear=self._hear, log=log, failure=LakeError
         )
         self.commits = 0
         """Generations that were committed since the start."""
+        self.on_stored: Callable[[], None] = lambda: None
+        """Called when the lake shows more than before."""
         self.on_seal: Callable[[], None] = lambda: None
         """Called where the log should go on in a new segment, so that those before can be deleted."""
 
@@ -67,7 +64,7 @@ class SinkProcess:
     @property
     def lag_s(self) -> float:
         """Age of the oldest requests that are durable and whose points are not in the lake, to a second."""
-        return time.monotonic() - self._marks[0][1] if self._marks else 0.0
+        return self._marks.lag_s
 
     @property
     def writer(self) -> str:
@@ -85,7 +82,7 @@ class SinkProcess:
     def advance(self, durable: WalPosition) -> None:
         """The log can be read up to ``durable``."""
         self._durable = durable
-        self._mark()
+        self._marks.advance(durable)
         self._process.tell_soon()
 
     def configure(self, settings: SinkSettings) -> None:
@@ -137,23 +134,8 @@ class SinkProcess:
             self._changed.set()
         elif word != "stored":
             raise ValueError(word)
-        self._stored = max(self._stored, position)
-        self._forget_marks()
-
-    def _mark(self) -> None:
-        """Remember when the log came so far, once a second; of a long lag, more coarsely."""
-        now_s = time.monotonic()
-        if self._durable <= self._stored or (self._marks and now_s - self._marks[-1][1] < _MARK_S):
-            return
-        if len(self._marks) >= _MAX_MARKS:
-            self._marks = deque(list(self._marks)[::2])
-        self._marks.append((self._durable, now_s))
-
-    def _forget_marks(self) -> None:
-        while self._marks and self._marks[0][0] <= self._stored:
-            self._marks.popleft()
-        if not self._marks:
-            self._mark()
+        self._marks.reach(position)
+        self.on_stored()
 
 
 def _launch(settings: SinkSettings) -> Launch:

@@ -7,6 +7,7 @@ writes.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepsize.collector.components.file_exporter import FileExporterConfig
@@ -23,8 +24,6 @@ from stepsize.collector.telemetry.registry import Registry
 from stepsize.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from stepsize.collector.config.service import CollectorConfig
 
 
@@ -41,7 +40,7 @@ def check_files(config: CollectorConfig) -> None:
             _check_place(one.path.parent, f"{where}.path", may_be_made=one.create_directory)
         if isinstance(one, ParquetExporterConfig):
             for key, directory in (("directory", one.directory), ("state_directory", one.state_directory)):
-                if directory is not None:
+                if isinstance(directory, Path):
                     _check_place(directory, f"{where}.{key}", may_be_made=True)
         if isinstance(one, (OtlpExporterConfig, OtlpHttpExporterConfig)):
             _check_sending(one, where, config)

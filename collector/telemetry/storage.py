@@ -6,12 +6,14 @@ Never changes either.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from stepsize.collector.telemetry.registry import GAUGE, SUM
 
 if TYPE_CHECKING:
     from stepsize.collector.server.sink_process import SinkProcess
+    from stepsize.collector.server.upload_process import UploadProcess
     from stepsize.collector.telemetry.registry import Registry
     from stepsize.collector.wal.writer import WalWriter
 
@@ -40,3 +42,15 @@ def observe_sink(registry: Registry, sink: SinkProcess) -> None:
         ("up", GAUGE, "1", "Whether the sink runs.", lambda: float(sink.is_alive)),
     ):
         registry.observe(f"stepsize_sink_{name}", kind, unit, description, read)
+
+
+def observe_upload(registry: Registry, upload: UploadProcess) -> None:
+    """Register the metrics of what brings the lake to an object store."""
+    for name, kind, unit, description, read in (
+        ("lag", GAUGE, "s", "Age of the oldest points that are stored here and not in the object store.", "lag_s"),
+        ("files", SUM, "{file}", "Files that were sent to the object store.", "files"),
+        ("bytes", SUM, "By", "Bytes of files that were sent to the object store.", "sent_bytes"),
+        ("failures", SUM, "{upload}", "Uploads that failed; each is tried again.", "failures"),
+        ("restarts", SUM, "{restart}", "How often the upload's process had to be started again.", "restarts"),
+    ):
+        registry.observe(f"stepsize_upload_{name}", kind, unit, description, functools.partial(getattr, upload, read))

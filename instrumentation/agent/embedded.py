@@ -52,7 +52,7 @@ class EmbeddedCollector:
         self._settings = settings
         self._output = output
         self._started = started
-        self._command = (*command, "--data", str(settings.data))
+        self._command = (*command, "--data", settings.lake)
         self._process: subprocess.Popen[bytes] | None = None
         self._not_before = 0.0
 

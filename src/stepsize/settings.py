@@ -86,8 +86,40 @@ def _data_directory(text: str) -> Path:
     if not text:
         raise ValueError("give a directory")
     if "://" in text:
-        raise ValueError("give a local directory, which `stepsize upload` brings to an object store")
+        raise ValueError("give a directory, or s3://BUCKET/PREFIX")
     return _path(text)
+
+
+STORE = "s3://"
+"""What the address of a lake in an object store begins with."""
+
+
+def store_address(text: str) -> str:
+    """``s3://BUCKET/PREFIX`` in its one form, without a slash at its end.
+
+    Raises:
+        ValueError: it is none, or names what not every client of a store can read.
+    """
+    import re  # noqa: PLC0415 - hardly ever needed, and this is read in the user's process
+
+    bucket, _, path = text.removeprefix(STORE).partition("/")
+    if not text.startswith(STORE) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]+", bucket):
+        raise ValueError(f"{text!r} is not s3://BUCKET/PREFIX")
+    path = path.strip("/")
+    if path and (not path.isprintable() or not {"", ".", ".."}.isdisjoint(path.split("/"))):
+        raise ValueError(f"{text!r}: a prefix has no empty parts, none that are . or .., and no control characters")
+    return f"{STORE}{bucket}/{path}".rstrip("/")
+
+
+def _staged(address: str, state: Path | None) -> dict[str, Any]:
+    """The settings of a lake in an object store: its collector writes a local one, of which the store has a copy."""
+    import hashlib  # noqa: PLC0415 - as above
+
+    store = store_address(address)
+    digest = hashlib.sha256(store.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    name = f"{store.removeprefix(STORE).partition('/')[0]}-{digest}"
+    state = state or _home_data() / "stores" / name
+    return {"data": state / f"lake-{name}", "state": state, "store": store}  # a state directory may serve several
 
 
 PROTOCOLS = ("grpc", "http/protobuf", "http/json")
@@ -181,9 +213,13 @@ class _Table(NamedTuple):
     enabled: bool = _row("STEPSIZE", parse_bool, "Track every step of every Metaflow flow.", False)
     interval_s: float = _row("STEPSIZE_INTERVAL", _seconds, "Seconds between samples.", 1.0)
     export_interval_s: float = _row("STEPSIZE_EXPORT_INTERVAL", _seconds, "Seconds between exports.", 5.0)
-    data: Path = _row("STEPSIZE_DATA", _data_directory, "The lake's directory.", _home_data)
+    data: Path = _row("STEPSIZE_DATA", _data_directory, "The lake: a directory, or `s3://BUCKET/PREFIX`.", _home_data)
     state: Path | None = _row(
-        "STEPSIZE_STATE", _path, "The collector's write-ahead log and identity; `wal/` in the data directory.", None
+        "STEPSIZE_STATE",
+        _path,
+        "The collector's write-ahead log and identity; `wal/` in the data directory. For `s3://` the lake from which "
+        "uploads are made, too: in `~/.stepsize/stores/`.",
+        None,
     )
     runtime: Path | None = _row(
         "STEPSIZE_RUNTIME", _path, "Directory of the sockets; `$XDG_RUNTIME_DIR/stepsize` or `/tmp/stepsize-UID`.", None
@@ -283,6 +319,8 @@ class _Table(NamedTuple):
         "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", _protocol, "As OTEL_EXPORTER_OTLP_PROTOCOL, for metrics.", None
     )
     sdk_disabled: bool = _row("OTEL_SDK_DISABLED", _otel_bool, "`true` switches everything off.", False)
+    store: str | None = None
+    """The object store that has the lake, of which ``data`` is what this machine brings there; no row of the table."""
     remote: bool = False
     """Whether this is a remote task of Metaflow's; no row of the table."""
     exporter_digest: str = ""
@@ -325,6 +363,7 @@ class Settings(_Table):
         values = {name: value for name, value in arguments.items() if value is not None}
         values.setdefault("exporter_digest", _exporter_digest(environ))
         values.setdefault("remote", bool(environ.get(_REMOTE_TASK)))
+        cls._place_lake(values, environ)
         for name, row in _ROWS.items():
             given = values.get(name)
             text = given if isinstance(given, str) else environ.get(row.env)
@@ -343,11 +382,44 @@ class Settings(_Table):
         values.setdefault("datastore", metaflow_datastore(environ))
         return cls(**values)
 
+    @staticmethod
+    def _place_lake(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+        """Add to ``values`` what follows where the lake is in an object store."""
+        given, state = (values.get(name, environ.get(_ROWS[name].env)) for name in ("data", "state"))
+        if not isinstance(given, str) or not given.startswith(STORE):
+            return
+        try:
+            values.update(_staged(given, _path(state) if isinstance(state, str) and state else state or None))
+        except ValueError as error:
+            from stepsize.errors import ConfigError  # noqa: PLC0415 - as in `load`
+
+            raise ConfigError(f"STEPSIZE_DATA={given!r}: {error}") from None
+
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """``environ`` for a process that is to load these same settings, whatever ``environ`` said of them."""
         rows = {row.env: getattr(self, name) for name, row in _ROWS.items()}
+        rows[_ROWS["data"].env] = self.lake
         kept = {name: text for name, text in environ.items() if name not in rows}
         return kept | {name: _text(value) for name, value in rows.items() if value is not None}
+
+    @property
+    def lake(self) -> str:
+        """The lake as ``STEPSIZE_DATA`` names it."""
+        return self.store or str(self.data)
+
+    def here(self, what: str) -> Path:
+        """The lake's directory, for what works on one of this machine alone.
+
+        Raises:
+            ConfigError: the lake is in an object store; ``what`` is what was asked for.
+        """
+        if self.store is None:
+            return self.data
+        from stepsize.errors import ConfigError  # noqa: PLC0415 - as in `load`
+
+        raise ConfigError(
+            f"STEPSIZE_DATA={self.store!r}: {what} takes a local lake; what this machine brings there is in {self.data}"
+        )
 
     @property
     def state_dir(self) -> Path:

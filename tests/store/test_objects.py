@@ -11,7 +11,7 @@ import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -28,50 +28,14 @@ from stepsize.testing import write_tasks
 from tests.collector.otlp import SECOND, cpu_samples
 from tests.collector.rollup_log import T0, Log, attempt
 from tests.recount import lakes
+from tests.store.s3 import NOW, URL, names
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-moto: Any = pytest.importorskip("moto.server", reason="no S3 server here: pip install 'moto[server]'")
-boto3: Any = pytest.importorskip("boto3", reason="no boto3 here: pip install 'stepsize[s3]'")
+pytest.importorskip("moto.server", reason="no S3 server here: pip install 'moto[server]'")
 ClientError: Any = pytest.importorskip("botocore.exceptions").ClientError
 S3UploadFailedError: Any = pytest.importorskip("boto3.exceptions").S3UploadFailedError
 uploads: Any = pytest.importorskip("stepsize.store.upload")
 
 pytestmark = pytest.mark.peers
-URL = "s3://bucket/team/lake"
-NOW = dt.datetime.now(dt.timezone.utc)
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A bucket, its address and credentials in the environment."""
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, text in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
-        monkeypatch.setenv(name, text)
-    client = boto3.client("s3", endpoint_url=f"http://{host}:{port}")
-    client.create_bucket(Bucket="bucket")
-    try:
-        yield client
-    finally:
-        for name in names(client):  # moto's stores outlive its servers
-            client.delete_object(Bucket="bucket", Key=name)
-        server.stop()
-
-
-def names(client: Any) -> list[str]:
-    return [one["Key"] for one in client.list_objects_v2(Bucket="bucket").get("Contents", ())]
 
 
 def bring(data: Path, client: Any, now: dt.datetime = NOW) -> Any:

@@ -70,5 +70,6 @@ def open_lake(path: str | Path | None = None, *, settle: bool = True) -> OpenLak
         ConfigError: a setting is wrong.
     """
     settings = Settings.load(data=None if path is None else str(path))
+    settings.here("open_lake")
     missing = tuple(settle_all(settings)) if settle else ()
     return OpenLake(Lake(settings.data).connect(), missing)

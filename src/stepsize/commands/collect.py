@@ -31,7 +31,7 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("collect")
 @click.option("--config", "config_file", type=_PATH, help="Configuration, as otel-config.yaml; without it, that file.")
-@click.option("--data", metavar="DIR", help="The lake's directory, in place of the configuration's.")
+@click.option("--data", metavar="DIR", help="The lake: a directory or s3://BUCKET/PREFIX, for the configuration's.")
 @click.option("--embedded", is_flag=True, help="Serve a Unix socket alone, and end with standard input.")
 @click.option("--validate", is_flag=True, help="Check the configuration and end.")
 def command(config_file: Path | None, data: str | None, embedded: bool, validate: bool) -> None:
@@ -60,7 +60,7 @@ def command(config_file: Path | None, data: str | None, embedded: bool, validate
             sys.stdout.write("ready\n")
             sys.stdout.flush()
         else:
-            where = f"no lake, what waits is in {settings.state_dir}" if config.is_relay else f"lake in {settings.data}"
+            where = f"no lake, what waits is in {settings.state_dir}" if config.is_relay else f"lake in {settings.lake}"
             log(f"{', '.join(addresses)}; {where}")
 
     def read() -> CollectorConfig:
@@ -110,8 +110,8 @@ def _read(config_file: Path | None) -> CollectorConfig:
 
 
 def _settings(config: CollectorConfig, data: str | None) -> Settings:
-    """The environment's settings, with the directories that the command line or the configuration names."""
-    settings = Settings.load(data=data)
+    """The environment's settings, with the lake and the directory that the command line or the configuration names."""
     parquet = config.parquet
-    directory = settings.data if data is not None else parquet.directory
-    return settings._replace(data=directory or settings.data, state=parquet.state_directory or settings.state)
+    if data is None and parquet.directory is not None:
+        data = str(parquet.directory)
+    return Settings.load(data=data, state=parquet.state_directory)

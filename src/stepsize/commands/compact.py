@@ -35,6 +35,7 @@ def command(data: str | None, keep_points: str, keep_tasks: str, max_size: str) 
         _given("--max-size", size_bytes, max_size),
     )
     settings = Settings.load(data=data)
+    settings.here("compact")
     Lake(settings.data).connect().close()  # which says so where there is none
     Lake(settings.data).create()  # an older one becomes one of today
     done = tend(settings.data, retention, quiet_s=0.0)

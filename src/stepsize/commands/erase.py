@@ -52,6 +52,7 @@ def command(
     """
     selection = _selection(user, flow, run_path, project)
     settings = Settings.load(data=data)
+    settings.here("erase")
     Lake(settings.data).connect().close()  # which says so where there is none
     Lake(settings.data).create()  # an older one becomes one of today
     for line in settle(settings):

@@ -47,11 +47,12 @@ def command(data: str | None, out: str, engine: str, memory: str) -> None:
 
 def source_of(data: str | None) -> Path | ObjectLake:
     """The lake whose points are counted: of this machine, or in an object store."""
-    if data is not None and "://" in data:
+    settings = Settings.load(data=data)
+    if settings.store is not None:
         from stepsize.store.objects import ObjectLake  # noqa: PLC0415 - heavy, and hardly ever needed
 
-        return ObjectLake(data)
-    return Settings.load(data=data).data
+        return ObjectLake(settings.store)
+    return settings.data
 
 
 def engine_named(name: str, memory_bytes: int) -> Engine:

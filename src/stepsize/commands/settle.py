@@ -2,13 +2,16 @@
 
 What comes in: settings. What goes out: a line for each part that did not manage. The agent sends what it has, and is
 started where one that has ended left points on disk; what remote steps left in the flow's datastore is fetched; the
-collector makes it all visible; where no collector lives, what a write-ahead log still holds is folded in here. Never
+collector makes it all visible; where no collector lives, what a write-ahead log still holds is folded in here, and
+brought to the object store where the lake is in one. Never
 fails a command for a part that does not answer: what is in the lake is read all the same, and the caller is told.
 """
 
 from __future__ import annotations
 
+import os
 import time
+from datetime import datetime, timezone
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,7 @@ from stepsize.commands.remote_points import take_remote
 from stepsize.errors import LakeError, StepsizeError
 from stepsize.instrumentation import client, wire
 from stepsize.instrumentation.agent.spools import pending_points
+from stepsize.store.layout import SCHEMA_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +104,7 @@ def _lost(settings: Settings) -> str | None:
 def _settle_collector(settings: Settings, timeout_s: float) -> str | None:
     answer = control.flush(settings, timeout_s)
     if answer is control.Answer.LATE:
-        return f"the collector of {settings.data} lives but did not answer within {timeout_s:g} s; {_MISSING}"
+        return f"the collector of {settings.lake} lives but did not answer within {timeout_s:g} s; {_MISSING}"
     if answer is control.Answer.NOBODY:
         from stepsize.collector.drain import drain  # noqa: PLC0415 - heavy, and hardly ever needed
 
@@ -110,4 +114,21 @@ def _settle_collector(settings: Settings, timeout_s: float) -> str | None:
             return f"{error}; {_MISSING}"
         except OSError as error:  # another user's
             return f"cannot read {error.filename}: {error.strerror}; {_MISSING}"
+        return _bring(settings)
+    return None
+
+
+def _bring(settings: Settings) -> str | None:
+    """Have the object store that has the lake, if one does, show what a collector has left here."""
+    if settings.store is None or not (settings.data / SCHEMA_FILE).exists():
+        return None
+    from stepsize.store.bucket import connect  # noqa: PLC0415 - heavy, and hardly ever needed
+    from stepsize.store.objects import Place  # noqa: PLC0415 - as above
+    from stepsize.store.upload import upload  # noqa: PLC0415 - as above
+
+    place = Place.of(settings.store)
+    try:
+        upload(settings.data, place, connect(place, os.environ), datetime.now(timezone.utc))
+    except StepsizeError as error:
+        return f"{error}; {_MISSING}"
     return None

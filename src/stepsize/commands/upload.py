@@ -29,7 +29,7 @@ def command(url: str, data: str | None) -> None:
 
     place = Place.of(url)
     client = connect(place, os.environ)
-    done = upload(Settings.load(data=data).data, place, client, dt.datetime.now(dt.timezone.utc))
+    done = upload(Settings.load(data=data).here("upload"), place, client, dt.datetime.now(dt.timezone.utc))
     click.echo(
         f"{done.sent} files sent ({done.sent_bytes / 1e6:.1f} MB), {done.there} were there, {done.deleted} deleted"
     )

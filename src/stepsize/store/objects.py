@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ import pyarrow.dataset as ds
 from pyarrow import fs
 
 from stepsize.errors import LakeError, UsageError
+from stepsize.settings import STORE, store_address
 from stepsize.store.bounds import bound, quiet_connection
 from stepsize.store.database import statements_over
 from stepsize.store.layout import MANIFESTS, SCHEMA_FILE, parse_version
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from stepsize.store.manifest import Manifest, StoredFile
 
-SCHEME = "s3://"
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]+")
 _DAY = pa.schema([("day", pa.date32())])
 
 
@@ -49,12 +47,10 @@ class Place:
         Raises:
             UsageError: it is no address of an object store that is known.
         """
-        bucket, _, path = url.removeprefix(SCHEME).partition("/")
-        if not url.startswith(SCHEME) or not _BUCKET.fullmatch(bucket):
-            raise UsageError(f"{url!r} is not s3://BUCKET/PREFIX")
-        path = path.strip("/")
-        if path and (not path.isprintable() or not {"", ".", ".."}.isdisjoint(path.split("/"))):
-            raise UsageError(f"{url!r}: a prefix has no empty parts, none that are . or .., and no control characters")
+        try:
+            bucket, _, path = store_address(url).removeprefix(STORE).partition("/")
+        except ValueError as error:
+            raise UsageError(str(error)) from None
         return cls(bucket, f"{path}/" if path else "")
 
     def path(self, name: str = "") -> str:
@@ -62,7 +58,7 @@ class Place:
         return f"{self.bucket}/{self.prefix}{name}"
 
     def __str__(self) -> str:
-        return f"{SCHEME}{self.bucket}/{self.prefix}".rstrip("/")
+        return f"{STORE}{self.bucket}/{self.prefix}".rstrip("/")
 
 
 def endpoint(environ: Mapping[str, str]) -> str | None:

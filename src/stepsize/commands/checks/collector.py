@@ -43,7 +43,7 @@ def check_collector(settings: Settings) -> list[Finding]:
     if address is None or not _answers(address):
         return [*found, *_gone(settings, address)]
     kind = "an agent's own" if address.embedded else "stepsize collect"
-    found.append(Finding(_PART, Level.WELL, f"pid {address.pid} serves {settings.data} ({kind})"))
+    found.append(Finding(_PART, Level.WELL, f"pid {address.pid} serves {settings.lake} ({kind})"))
     readings = control.metrics(settings, _PATIENCE_S)
     if readings is None:
         said = f"pid {address.pid} takes connections and does not answer within {_PATIENCE_S:g} s"
@@ -139,6 +139,10 @@ def _sink(readings: Sequence[Reading]) -> Iterator[Finding]:
         yield Finding(
             _PART, Level.FAULT, said, "give it more CPU or a faster disk, or see in its log why its sink ends"
         )
+    lag_s = _value(readings, "stepsize_upload_lag") or 0
+    if lag_s > _LONG_LAG_S:
+        said = f"points of {lag_s:.0f} s ago are not in the object store yet"
+        yield Finding(_PART, Level.FAULT, said, "see its log, which says why; they are kept here meanwhile")
     failed = sum(one.value for one in _named(readings, "stepsize_wal_failed_syncs"))
     if failed:
         said = f"{failed:.0f} times its disk did not take what was to be written"

@@ -1,0 +1,1 @@
+"""Brings the lake of a collector to an object store, in a process of its own."""
