@@ -75,7 +75,8 @@ def test_killed_while_it_tells_somebody(site: Site, told: Told) -> None:
     assert told.paths() == ["one", "two"]
 
 
-@pytest.mark.parametrize("error", [errno.ENOSPC, pytest.param(errno.EIO, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
 def test_a_disk_that_is_full_or_fails_is_one_line(
     site: Site, library: Path, told: Told, tmp_path: Path, error: int
 ) -> None:

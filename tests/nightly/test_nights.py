@@ -10,7 +10,6 @@ import pytest
 
 from stepsize.commands.night.night import Nightly, Outcome, Plan
 from stepsize.commands.night.targets import Target
-from stepsize.commands.report import parse_since
 from stepsize.errors import DataError
 from stepsize.store.reports import LocalShelf
 from stepsize.testing import write_tasks
@@ -40,7 +39,7 @@ class Nights:
         whom = (Target("chat", self._told.url("chat")),) if told else ()
         made = Plan(data=str(self._site.data), policy="safe", **plan)
         with shelf.locked():
-            return Nightly(made, shelf, whom, lambda: at(number).timestamp(), parse_since).run(again=again)
+            return Nightly(made, shelf, whom, lambda: at(number).timestamp()).run(again=again)
 
     def comparison(self, number: int) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.reports / f"{day(number)}/comparison.json").read_bytes())
@@ -104,6 +103,7 @@ def test_a_night_whose_news_nobody_heard_is_made_up_for(nights: Nights, told: To
     assert len(told.messages) == 2
 
 
+@pytest.mark.soak
 def test_once_more_is_compared_with_the_night_before(nights: Nights, told: Told) -> None:
     """Not with itself: the same changes, and savings that are not counted twice. With other options not at all."""
     nights.night(1)
@@ -119,6 +119,7 @@ def test_once_more_is_compared_with_the_night_before(nights: Nights, told: Told)
     assert "other options" in nights.comparison(2)["note"]
 
 
+@pytest.mark.soak
 def test_old_reports_go_but_for_what_is_not_ours(nights: Nights) -> None:
     """Nor does what the newest was compared with. A file that somebody keeps in a day's directory stays, and it too."""
     for number in (1, 2):

@@ -51,7 +51,7 @@ def test_an_address_that_was_added_is_told_the_same_day(site: Site, told: Told) 
     assert told.paths() == ["one", "two"]
 
 
-@pytest.mark.parametrize("text", ["nonsense", f"nosuch://{SECRET}", f"slack://{SECRET}"])
+@pytest.mark.parametrize("text", ["nonsense", f"slack://{SECRET}"])
 def test_what_is_no_address_is_refused_without_saying_it(site: Site, text: str) -> None:
     """Before anything is done, by its number."""
     finished = site.measured().nightly(STEPSIZE_NOTIFY=f"json://127.0.0.1:9/{SECRET} {text}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +20,8 @@ from stepsize.analyzer.sizing import targets as platforms
 from stepsize.collector.components.parquet_exporter import age_s
 from stepsize.collector.config.language import duration_s
 from stepsize.commands.night.jobs import COMPARISONS
-from stepsize.commands.night.night import Nightly, Plan
+from stepsize.commands.night.night import Nightly, Plan, instant_of
 from stepsize.commands.night.targets import VARIABLE, targets
-from stepsize.commands.report import parse_since
 from stepsize.commands.rollup import ENGINES, engine_named
 from stepsize.errors import BusyError, LakeError, PermanentError, UsageError
 from stepsize.settings import Settings
@@ -117,7 +115,7 @@ def command(
     )
     told = targets(notify_file, os.environ)
     shelf = _shelf(plan)
-    nightly = Nightly(plan, shelf, told, time.time, parse_since)
+    nightly = Nightly(plan, shelf, told, time.time)
     if dry_run:
         _rehearse(nightly, told, format_name)
         return 0
@@ -149,7 +147,7 @@ def _check(
     if target is not None:
         platforms.named(target)
     if since is not None:
-        parse_since(since, datetime.now(timezone.utc))
+        instant_of(since, time.time())
     if engine is not None:
         engine_named(engine, parse_size(memory))
 

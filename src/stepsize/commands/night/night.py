@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from stepsize.commands.night import jobs
 from stepsize.commands.night.child import do
@@ -89,25 +89,25 @@ class Outcome:
     was_done: bool
 
 
-class Since(Protocol):
-    """Reads an age or a date, as `stepsize report --since` has it."""
+def instant_of(since: str, now_s: float) -> float:
+    """What an age or a date means at ``now_s``, as `stepsize report --since` has it.
 
-    def __call__(self, text: str, now: datetime, /) -> datetime:
-        """The instant it means at ``now``."""
-        ...
+    Raises:
+        UsageError: it is neither.
+    """
+    from stepsize.commands.report import parse_since  # noqa: PLC0415 - heavy, and not always needed
+
+    return parse_since(since, datetime.fromtimestamp(now_s, timezone.utc)).timestamp()
 
 
 class Nightly:
     """The work of one night on a shelf that is locked."""
 
-    def __init__(
-        self, plan: Plan, shelf: Shelf, told: tuple[Target, ...], now: Callable[[], float], since_of: Since
-    ) -> None:
+    def __init__(self, plan: Plan, shelf: Shelf, told: tuple[Target, ...], now: Callable[[], float]) -> None:
         self._plan = plan
         self._shelf = shelf
         self._told = told
         self._now = now
-        self._since_of = since_of
         self._warned: list[str] = []
         self._failed: list[str] = []
         self._state = State()
@@ -189,7 +189,6 @@ class Nightly:
         if content is not None:
             (into / "last.json").write_bytes(content)
         until_s = now_s - SETTLED_S
-        since = self._since_of(plan.since, datetime.fromtimestamp(now_s, timezone.utc)) if plan.since else None
         return jobs.Report(
             data=plan.counted or plan.data,
             settle=plan.data if is_settled else "",
@@ -202,7 +201,7 @@ class Nightly:
             until_s=until_s,
             last="" if content is None else str(into / "last.json"),
             where=self._shelf.where(self._night.day, "report.html"),
-            since_s=None if since is None else since.timestamp(),
+            since_s=instant_of(plan.since, now_s) if plan.since else None,
             runs=plan.runs,
             branch=plan.branch,
             origin=plan.origin,
