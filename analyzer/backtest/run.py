@@ -11,6 +11,7 @@ import csv
 import functools
 import os
 import signal
+import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -143,8 +144,8 @@ def _scored(files: _Files, work: Sequence[_Job]) -> Iterator[Iterator[_Done]]:
 @contextmanager
 def _deaf() -> Iterator[None]:
     """Processes that are started meanwhile leave an interrupt to this one, which hears of it afterwards."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield  # Windows
+    if sys.platform == "win32":
+        yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
