@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.edits.source import ARGUMENTS, SIZES
+from stepsize.analyzer.edits.wanted import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +26,6 @@ _DEFAULTS: Mapping[str, Mapping[str, float]] = {
 }
 KUBERNETES_LEAST = _DEFAULTS["kubernetes"]
 """What ``--with kubernetes`` asks for at least."""
-SECONDS: Mapping[str, int] = {"hours": 3600, "minutes": 60, "seconds": 1}
-"""The parts of ``@timeout``, which Metaflow adds up."""
 
 
 def compute_of(step: Step) -> str | None:

@@ -273,10 +273,10 @@ class _Reader:
         span, line = self._span(expression), self._line(decorator)
         if not isinstance(expression, cst.Call):
             return Decorator(name, line, span)
-        obstacle = ""
-        for argument in expression.args:
-            if argument.keyword is None:
-                obstacle = f"@{name}({self._text(argument)}) says its values elsewhere"
+        nameless = next((argument for argument in expression.args if argument.keyword is None), None)
+        obstacle = "" if nameless is None else f"@{name}({self._text(nameless)}) says what it asks for elsewhere"
+        if nameless is not None and not nameless.star:
+            obstacle = f"@{name}({self._text(nameless)}) lacks a name, which Metaflow does not take"
         return Decorator(
             name=name,
             line=line,

@@ -16,12 +16,14 @@ from stepsize.identity import Platform
 from stepsize.model import BYTES_PER_MB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from stepsize.analyzer.report import StepReport
     from stepsize.analyzer.sizing.targets import Target
 
 RESOURCES = ("cpu", "memory", "gpu", "disk")
+SECONDS: Mapping[str, int] = {"hours": 3600, "minutes": 60, "seconds": 1}
+"""The parts of ``@timeout``, which Metaflow adds up."""
 _FIELDS = {"cpu": "cpu", "memory": "memory_mb", "gpu": "gpu", "disk": "disk_mb"}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 from pathlib import Path
 
@@ -11,31 +10,16 @@ import pytest
 
 from tests.apply.advice import applied, for_all, memory_written
 from tests.apply.effective import asked
+from tests.apply.outside import outside
 
 HERE = Path(__file__).parent / "flows"
 TUTORIALS = Path(metaflow.__file__).parent / "tutorials"
 FLOWS = [*sorted(HERE.glob("*.py")), *sorted(TUTORIALS.glob("**/*.py"))]
 ADVICE = {"cpu": 3, "memory_mb": 780, "timeout_s": 5400}
-SIZES = ("resources", "needs", "kubernetes", "batch", "timeout")
 
 
 def named(path: Path) -> str:
     return path.stem if path.parent == HERE else f"tutorial {path.parent.name}"
-
-
-def outside(text: str) -> bytes:
-    """The text without the lines of decorators that say sizes, and of imports from Metaflow: found by Python itself."""
-    dropped: set[int] = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("metaflow"):
-            dropped.update(range(node.lineno, (node.end_lineno or 0) + 1))
-        for decorator in getattr(node, "decorator_list", ()):
-            called = decorator.func if isinstance(decorator, ast.Call) else decorator
-            name = called.attr if isinstance(called, ast.Attribute) else called.id
-            if name.removeprefix("metaflow_") in SIZES:
-                dropped.update(range(decorator.lineno, decorator.end_lineno + 1))
-    lines = text.splitlines(keepends=True)
-    return "".join(line for number, line in enumerate(lines, 1) if number not in dropped).encode()
 
 
 def test_there_are_thirty_of_them() -> None:

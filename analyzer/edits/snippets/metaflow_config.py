@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from stepsize.analyzer.edits.merging import SECONDS
 from stepsize.analyzer.edits.snippets.sizes import in_units
+from stepsize.analyzer.edits.wanted import SECONDS
 from stepsize.model import BYTES_PER_MB
 
 if TYPE_CHECKING:

@@ -1,0 +1,278 @@
+"""`stepsize apply` as a user calls it: what is shown, written, refused, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stepsize.commands import flow_file
+from stepsize.errors import UnavailableError, UsageError
+from stepsize.testing import write_tasks
+from tests.analyzer.rows import row
+from tests.places import short_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+GB = 10**9
+FLOW = """from metaflow import FlowSpec, resources, step
+
+
+class TrainFlow(FlowSpec):
+    # Größe von Hand
+    @resources(memory=8000)
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    TrainFlow()
+"""
+EDITED = FLOW.replace("memory=8000", "memory=650")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A home, a lake, a directory with flows, and the command."""
+
+    home: Path
+    runtime: str
+
+    def apply(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[bytes]:
+        environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        environment |= {
+            "HOME": str(self.home),
+            "STEPSIZE_DATA": str(self.home / "lake"),
+            "STEPSIZE_RUNTIME": self.runtime,
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "stepsize", "apply", *arguments],
+            env={**environment, **more},
+            cwd=self.home,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+
+    def flow(self, content: bytes = FLOW.encode(), name: str = "flow.py") -> Path:
+        path = self.home / name
+        path.write_bytes(content)
+        return path
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """Ten runs that asked for 8000 MB and used 600; the step `end` has never been seen."""
+    rows = [row(step="start", run=str(run), requested_memory_bytes=8 * GB) for run in range(10)]
+    write_tasks(tmp_path / "lake", rows)
+    with short_directory() as runtime:
+        yield Place(tmp_path, str(runtime))
+
+
+def test_it_shows_a_diff_that_git_applies_and_changes_nothing(place: Place) -> None:
+    """On standard output the diff alone; on standard error what else is to be known."""
+    path = place.flow()
+    shown = place.apply("flow.py")
+    assert shown.returncode == 0
+    assert path.read_text() == FLOW
+    assert b"-    @resources(memory=8000)\n+    @resources(memory=650)\n" in shown.stdout
+    assert b"\x1b" not in shown.stdout
+    said = shown.stderr.decode()
+    assert "flow.py:12: end: has not been measured yet" in said
+    assert "1 value of 1 step to change; --write does it" in said
+    subprocess.run(["git", "apply", "-"], input=shown.stdout, cwd=place.home, check=True)
+    assert path.read_text() == EDITED
+
+
+def test_it_writes_and_then_has_nothing_to_do(place: Place) -> None:
+    """The second time the file is not even touched."""
+    path = place.flow()
+    path.chmod(0o750)
+    written = place.apply("flow.py", "--write")
+    assert (written.returncode, written.stdout) == (0, b"")
+    assert path.read_text() == EDITED
+    assert path.stat().st_mode & 0o777 == 0o750
+    before = path.stat()
+    again = place.apply("flow.py", "--write")
+    assert again.returncode == 0
+    assert b"Nothing to change." in again.stderr
+    after = path.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert sorted(one.name for one in place.home.iterdir() if one.is_file()) == ["flow.py"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        FLOW.replace("\n", "\r\n").encode(),
+        FLOW.encode("utf-8-sig"),
+        f"# -*- coding: latin-1 -*-\n{FLOW}".encode("latin-1"),
+        f"#!/usr/bin/python\n# vim: set fileencoding=cp1252 :\n{FLOW}".encode("cp1252"),
+        FLOW.rstrip("\n").encode(),
+        FLOW.replace("\n", "\r\n", 4).encode(),
+    ],
+    ids=["crlf", "mark", "latin-1", "cp1252", "no end", "mixed"],
+)
+def test_encoding_mark_and_line_ends_stay(place: Place, content: bytes) -> None:
+    """Only the number is another one; the diff is in the file's own bytes, so that it applies."""
+    path = place.flow(content)
+    shown = place.apply("flow.py")
+    assert place.apply("flow.py", "--write").returncode == 0
+    expected = content.replace(b"memory=8000", b"memory=650")
+    assert path.read_bytes() == expected
+    place.flow(content)
+    subprocess.run(["git", "apply", "-"], input=shown.stdout, cwd=place.home, check=True)
+    assert path.read_bytes() == expected
+
+
+def test_a_link_stays_a_link(place: Place) -> None:
+    """What it leads to is edited, where it lies."""
+    path = place.flow()
+    link = place.home / "linked.py"
+    link.symlink_to("flow.py")
+    assert place.apply("linked.py", "--write").returncode == 0
+    assert link.is_symlink()
+    assert path.read_text() == EDITED
+
+
+def test_check_exits_with_1_where_there_are_edits_to_make(place: Place) -> None:
+    """And with 0 once they are made, although steps without history are left."""
+    path = place.flow()
+    due = place.apply("flow.py", "--check")
+    assert due.returncode == 1
+    assert path.read_text() == FLOW
+    place.apply("flow.py", "--write")
+    assert place.apply("flow.py", "--check").returncode == 0
+
+
+def test_json_tells_each_edit_and_each_refusal(place: Place) -> None:
+    """Standard output is JSON alone."""
+    place.flow(FLOW.replace("memory=8000", "memory=MEMORY").replace("class", "MEMORY = 8000\n\n\nclass").encode())
+    answer = json.loads(place.apply("flow.py", "--format", "json").stdout)
+    place_of = {"flow": "TrainFlow", "step": "start", "line": 9}
+    assert answer["edits"] == []
+    (refusal,) = answer["refusals"]
+    assert refusal.items() >= {**place_of, "kind": "refused"}.items()
+    assert "memory=MEMORY" in refusal["reason"]
+    assert [note["kind"] for note in answer["notes"]] == ["unmeasured"]
+    place.flow()
+    answer = json.loads(place.apply("flow.py", "--format", "json", "--write").stdout)
+    (edit,) = answer["edits"]
+    assert edit == {
+        **place_of,
+        "line": 6,
+        "decorator": "resources",
+        "argument": "memory",
+        "before": "8000",
+        "after": "650",
+    }
+    assert (answer["file"], answer["written"]) == ("flow.py", True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nothing.py",), "cannot read nothing.py: No such file"),
+        (("empty.py",), "empty.py holds no Metaflow flow"),
+        (("broken.py",), "broken.py: line 2: this is no Python"),
+        (("binary.py",), "binary.py is no text in the encoding"),
+        (("flow.py", "--flow", "OtherFlow"), "no flow 'OtherFlow'"),
+        (("flow.py", "--step", "end"), "no step 'end' of TrainFlow has been measured"),
+        (("flow.py", "--project", "x"), "measured in other projects alone (none)"),
+        (("flow.py", "--write", "--check"), "exclude each other"),
+        (("flow.py", "--write", "--format", "config"), "--write and --check are for the flow's source"),
+        (("flow.py", "--since", "1d", "--runs", "2"), "--since and --runs exclude each other"),
+        (("flow.py", "--target", "moon"), "kubernetes, batch, fargate"),
+        (("unseen.py",), "no flow 'UnseenFlow' has been measured; known are TrainFlow"),
+        (("NoFlow", "--format", "config"), "no flow 'NoFlow' has been measured"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(place: Place, arguments: tuple[str, ...], said: str) -> None:
+    """It says what is wrong; nothing is written."""
+    place.flow()
+    place.flow(b"x = 1\n", "empty.py")
+    place.flow(b"x = 1\nclass (\n", "broken.py")
+    place.flow(b"\xff\xfe\x00", "binary.py")
+    place.flow(FLOW.replace("TrainFlow", "UnseenFlow").encode(), "unseen.py")
+    finished = place.apply(*arguments)
+    assert (finished.returncode, finished.stdout) == (2, b"")
+    (line,) = finished.stderr.decode().splitlines()
+    assert said in line
+
+
+def test_a_file_that_changes_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    """Somebody saves it between reading and writing: that stays, and no temporary file does."""
+    path = tmp_path / "flow.py"
+    path.write_text(FLOW)
+    file = flow_file.read(path)
+    path.write_text(FLOW.replace("8000", "9000"))
+    with pytest.raises(UnavailableError, match="has changed meanwhile"):
+        file.replace(EDITED)
+    assert path.read_text() == FLOW.replace("8000", "9000")
+    path.unlink()
+    with pytest.raises(UsageError, match="cannot write"):
+        file.replace(EDITED)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_production_is_not_sized_by_what_others_run(place: Place) -> None:
+    """Where both have been measured, production's history counts."""
+    rows = [
+        row(
+            step="start",
+            run=str(run),
+            project="p",
+            branch="prod",
+            requested_memory_bytes=8 * GB,
+            memory_peak_bytes=5 * GB,
+        )
+        for run in range(10)
+    ]
+    rows += [{**one, "branch": "user.ann", "memory_peak_bytes": GB // 10, "run": f"a{n}"} for n, one in enumerate(rows)]
+    write_tasks(place.home / "lake", rows)
+    place.flow(FLOW.replace("class", '@project(name="p")\nclass').replace("import", "import project,").encode())
+    (edit,) = json.loads(place.apply("flow.py", "--format", "json").stdout)["edits"]
+    assert 5000 < int(edit["after"]) < 8000
+
+
+@pytest.mark.skipif(shutil.which("script") is None, reason="nothing here makes a terminal")
+def test_a_terminal_gets_colours(place: Place) -> None:
+    """Green for what comes, red for what goes."""
+    place.flow()
+    command = f"{sys.executable} -m stepsize apply flow.py"
+    environment = {**os.environ, "HOME": str(place.home), "STEPSIZE_DATA": str(place.home / "lake"), "TERM": "xterm"}
+    shown = subprocess.run(
+        ["script", "-qec", command, "/dev/null"],
+        env={**environment, "STEPSIZE_RUNTIME": place.runtime},
+        cwd=place.home,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert b"\x1b[32m+    @resources(memory=650)" in shown.stdout
+    assert b"\x1b[31m-    @resources(memory=8000)" in shown.stdout
+
+
+def test_without_libcst_it_says_what_to_install(place: Place) -> None:
+    """One line; a flow that is named needs no source, and so no libcst."""
+    place.flow()
+    (place.home / "hidden").mkdir()
+    (place.home / "hidden/libcst.py").write_text("raise ModuleNotFoundError('no', name='libcst')\n")
+    hidden = str(place.home / "hidden")
+    finished = place.apply("flow.py", PYTHONPATH=hidden)
+    assert finished.returncode == 2
+    assert finished.stderr == b"stepsize: reading a flow's source takes libcst: pip install 'stepsize[apply]'\n"
+    assert place.apply("TrainFlow", "--format", "config", PYTHONPATH=hidden).returncode == 0
