@@ -46,9 +46,14 @@ def _columns(columns: tuple[Column, ...]) -> str:
 
 
 def _help(name: str, module: str) -> str:
-    command: click.Command = importlib.import_module(module).command
-    context = click.Context(command, info_name=f"stepsize {name}", terminal_width=100, max_content_width=100)
-    return f"### stepsize {name}\n\n```text\n{command.get_help(context)}\n```"
+    return _help_of(importlib.import_module(module).command, f"stepsize {name}")
+
+
+def _help_of(command: click.Command, name: str) -> str:
+    context = click.Context(command, info_name=name, terminal_width=100, max_content_width=100)
+    page = f"### {name}\n\n```text\n{command.get_help(context)}\n```"
+    below = command.commands if isinstance(command, click.Group) else {}
+    return "\n\n".join([page, *(_help_of(each, f"{name} {word}") for word, each in below.items())])
 
 
 def page() -> str:

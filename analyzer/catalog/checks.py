@@ -5,17 +5,22 @@ What comes in: the tables. What goes out: one line per violation. Never mends an
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
 from datetime import date
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
+
+from stepsize.analyzer.catalog.rows import PriceQuality
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stepsize.analyzer.catalog.rows import PriceRow, RegionRow, ServerRow, Tables
 
+_BURSTABLE = {"aws": r"t[2-9]", "azure": r"Standard_B\d", "gcp": r"f1-micro|g1-small|e2-(micro|small|medium)"}
+"""What the names of types begin with whose cores can be used in full only for a while."""
 GROWTH_TOLERANCE = 0.02
 """A larger server of the same family, region and allocation may cost this much less: lists round small prices."""
 
@@ -42,12 +47,14 @@ def _prices(tables: Tables) -> Iterable[str]:
     servers = {(row.vendor_id, row.server_id) for row in tables.servers}
     regions = {(row.vendor_id, row.region_id) for row in tables.regions}
     for row in tables.prices:
-        if row.price <= 0:
+        if not 0 < row.price < math.inf:
             yield f"price {_name(row)} is {row.price}"
         if (row.vendor_id, row.server_id) not in servers:
             yield f"price {_name(row)} is of an unknown server"
         if (row.vendor_id, row.region_id) not in regions:
             yield f"price {_name(row)} is in an unknown region"
+        if row.price_quality not in get_args(PriceQuality):
+            yield f"price {_name(row)} has the quality {row.price_quality!r}"
 
 
 def _servers(servers: Iterable[ServerRow]) -> Iterable[str]:
@@ -56,9 +63,9 @@ def _servers(servers: Iterable[ServerRow]) -> Iterable[str]:
             yield f"server {row.vendor_id} {row.api_reference} has no cpu or memory"
         if row.gpu_count and row.gpu_quality != "unknown" and not (row.gpu_model and row.gpu_memory_total):
             yield f"server {row.vendor_id} {row.api_reference} has a GPU without model or memory"
-        named_burstable = row.vendor_id == "aws" and re.match(r"t[2-9]", row.api_reference)
-        if named_burstable and row.cpu_allocation != "burstable":
-            yield f"server aws {row.api_reference} is not marked burstable"
+        pattern = _BURSTABLE.get(row.vendor_id)
+        if pattern and re.match(pattern, row.api_reference) and row.cpu_allocation != "burstable":
+            yield f"server {row.vendor_id} {row.api_reference} is not marked burstable"
 
 
 def _dates(tables: Tables) -> Iterable[str]:
@@ -84,7 +91,9 @@ def falling(servers: Iterable[ServerRow], prices: Iterable[PriceRow]) -> Iterabl
     known = {(row.vendor_id, row.server_id): row for row in servers}
     groups: dict[tuple[str | None, ...], list[tuple[ServerRow, PriceRow]]] = defaultdict(list)
     for price in prices:
-        server = known[price.vendor_id, price.server_id]
+        server = known.get((price.vendor_id, price.server_id))
+        if server is None:
+            continue  # a violation of its own
         group = (price.vendor_id, _series(server), server.cpu_allocation, price.region_id, price.allocation)
         groups[group].append((server, price))
     for members in groups.values():

@@ -30,6 +30,8 @@ _TARGETS = {
     "none": "none",
 }
 """``--target`` → whose share of a server is left free; names as ``stepsize report --target`` has them."""
+_TARGET_OF = {"karpenter": "kubernetes", "batch": "batch"}
+"""Format of a flow → the target that it is for."""
 _OF_OFFERS = ("table", "json", "csv", "markdown")
 _OF_FLOWS = ("table", "json", "karpenter", "batch")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -70,9 +72,8 @@ def _parse_duration(text: str) -> float:
 @click.option(
     "--target",
     type=click.Choice(list(_TARGETS)),
-    default="machine",
-    show_default=True,
-    help="What runs the tasks: what it and the system keep of a server is left free.",
+    help="What runs the tasks: what it and the system keep of a server is left free. [default: machine; of a flow what "
+    "its --format is for]",
 )
 @click.option("--tasks", type=click.IntRange(1, 10_000_000), metavar="N", help="So many tasks of this need.")
 @click.option("--duration", type=_parse_duration, metavar="TIME", help="What one task takes: 90s, 20m, 1.5h.")
@@ -158,7 +159,7 @@ def _print_offers(catalog: Catalog, options: dict[str, Any], today: date) -> Non
         allocation=_allocation(options),
         burstable=options["burstable"] is not False,
         gpu_models=options["gpu_models"],
-        platform=_TARGETS[options["target"]],
+        platform=_TARGETS[options["target"] or "machine"],
     )
     if options["duration"] is not None:
         work = Work(need, options["duration"], options["tasks"] or 1, options["at_once"])
@@ -189,7 +190,7 @@ def _print_flow(catalog: Catalog, options: dict[str, Any], today: date) -> None:
         allocation=_allocation(options),
         architecture=options["arch"],
         burstable=bool(options["burstable"]),
-        platform=_TARGETS[options["target"]],
+        platform=_TARGETS[options["target"] or _TARGET_OF.get(options["form"], "machine")],
         at_once=options["at_once"],
     )
     found, left_out = works(catalog, options["flow"], terms, options["policy_name"], options["data"])

@@ -22,8 +22,15 @@ from stepsize.settings import Settings
 from stepsize.store.lake import Lake
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    import duckdb
+
     from stepsize.analyzer.costs import PriceList
     from stepsize.analyzer.usage import StepEvidence
+
+_MEMORY_BYTES = 1 << 30
+"""What the lake's queries hold at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +58,7 @@ def works(
     lines = settle(settings, remote=True)
     sizing = policies.load(policy) if policy else policies.load()
     found: dict[str, Work] = {}
-    with Lake(settings.data).reading() as connection:
+    with _lake(settings) as connection:
         query = Query(flow=flow)
         taught = lessons(connection, query)
         quotes = Quotes(catalog)
@@ -76,6 +83,14 @@ def works(
             names = ", ".join(known(connection)) or "none"
             raise UsageError(f"nothing of {flow!r} can be sized; flows that were measured: {names}")
     return found, lines
+
+
+def _lake(settings: Settings) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+    if settings.store is None:
+        return Lake(settings.data).reading(_MEMORY_BYTES)
+    from stepsize.store.objects import ObjectLake  # noqa: PLC0415 - heavy, and hardly ever needed
+
+    return ObjectLake(settings.store).reading(_MEMORY_BYTES)
 
 
 def _per_run(evidence: StepEvidence) -> tuple[float | None, int]:
