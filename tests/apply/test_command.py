@@ -7,13 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
+from stepsize.cli import cli
 from stepsize.commands import flow_file
-from stepsize.errors import UnavailableError, UsageError
+from stepsize.errors import StepsizeError, UnavailableError, UsageError
 from stepsize.testing import write_tasks
 from tests.analyzer.rows import row
 from tests.places import short_directory
@@ -45,22 +47,40 @@ EDITED = FLOW.replace("memory=8000", "memory=650")
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What a command left."""
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(frozen=True)
 class Place:
-    """A home, a lake, a directory with flows, and the command."""
+    """A directory with flows, a lake, and the command."""
 
     home: Path
+    lake: Path
     runtime: str
 
-    def apply(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[bytes]:
-        environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-        environment |= {
-            "HOME": str(self.home),
-            "STEPSIZE_DATA": str(self.home / "lake"),
-            "STEPSIZE_RUNTIME": self.runtime,
-        }
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"HOME": str(self.home), "STEPSIZE_DATA": str(self.lake), "STEPSIZE_RUNTIME": self.runtime}
+
+    def apply(self, *arguments: str) -> Answer:
+        """The command in this process: what `stepsize.cli.main` says of an error is the error's own."""
+        result = CliRunner().invoke(cli, ["apply", *arguments], env=self.environment, standalone_mode=False)
+        if isinstance(result.exception, StepsizeError):
+            return Answer(result.exception.exit_code, result.stdout_bytes, f"{result.exception}\n".encode())
+        if result.exception is not None:
+            raise result.exception
+        return Answer(result.return_value or 0, result.stdout_bytes, result.stderr_bytes)
+
+    def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[bytes]:
+        """The command in a process of its own."""
         return subprocess.run(
-            [sys.executable, "-m", "stepsize", "apply", *arguments],
-            env={**environment, **more},
+            [*arguments],
+            env={"PATH": os.environ["PATH"], **self.environment, **more},
             cwd=self.home,
             capture_output=True,
             check=False,
@@ -73,19 +93,26 @@ class Place:
         return path
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten runs that asked for 8000 MB and used 600; the step `end` has never been seen."""
-    rows = [row(step="start", run=str(run), requested_memory_bytes=8 * GB) for run in range(10)]
-    write_tasks(tmp_path / "lake", rows)
+    directory = tmp_path_factory.mktemp("lake")
+    write_tasks(directory, [row(step="start", run=str(run), requested_memory_bytes=8 * GB) for run in range(10)])
+    return directory
+
+
+@pytest.fixture
+def place(tmp_path: Path, lake: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """A home of its own, which is where the command is called."""
+    monkeypatch.chdir(tmp_path)
     with short_directory() as runtime:
-        yield Place(tmp_path, str(runtime))
+        yield Place(tmp_path, lake, str(runtime))
 
 
 def test_it_shows_a_diff_that_git_applies_and_changes_nothing(place: Place) -> None:
     """On standard output the diff alone; on standard error what else is to be known."""
     path = place.flow()
-    shown = place.apply("flow.py")
+    shown = place.run(sys.executable, "-m", "stepsize", "apply", "flow.py")
     assert shown.returncode == 0
     assert path.read_text() == FLOW
     assert b"-    @resources(memory=8000)\n+    @resources(memory=650)\n" in shown.stdout
@@ -228,7 +255,7 @@ def test_a_file_that_changes_meanwhile_is_left_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_production_is_not_sized_by_what_others_run(place: Place) -> None:
+def test_production_is_not_sized_by_what_others_run(place: Place, tmp_path: Path) -> None:
     """Where both have been measured, production's history counts."""
     rows = [
         row(
@@ -242,7 +269,8 @@ def test_production_is_not_sized_by_what_others_run(place: Place) -> None:
         for run in range(10)
     ]
     rows += [{**one, "branch": "user.ann", "memory_peak_bytes": GB // 10, "run": f"a{n}"} for n, one in enumerate(rows)]
-    write_tasks(place.home / "lake", rows)
+    write_tasks(tmp_path / "lake", rows)
+    place = replace(place, lake=tmp_path / "lake")
     place.flow(FLOW.replace("class", '@project(name="p")\nclass').replace("import", "import project,").encode())
     (edit,) = json.loads(place.apply("flow.py", "--format", "json").stdout)["edits"]
     assert 5000 < int(edit["after"]) < 8000
@@ -253,15 +281,7 @@ def test_a_terminal_gets_colours(place: Place) -> None:
     """Green for what comes, red for what goes."""
     place.flow()
     command = f"{sys.executable} -m stepsize apply flow.py"
-    environment = {**os.environ, "HOME": str(place.home), "STEPSIZE_DATA": str(place.home / "lake"), "TERM": "xterm"}
-    shown = subprocess.run(
-        ["script", "-qec", command, "/dev/null"],
-        env={**environment, "STEPSIZE_RUNTIME": place.runtime},
-        cwd=place.home,
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
+    shown = place.run("script", "-qec", command, "/dev/null", TERM="xterm")
     assert b"\x1b[32m+    @resources(memory=650)" in shown.stdout
     assert b"\x1b[31m-    @resources(memory=8000)" in shown.stdout
 
@@ -272,7 +292,8 @@ def test_without_libcst_it_says_what_to_install(place: Place) -> None:
     (place.home / "hidden").mkdir()
     (place.home / "hidden/libcst.py").write_text("raise ModuleNotFoundError('no', name='libcst')\n")
     hidden = str(place.home / "hidden")
-    finished = place.apply("flow.py", PYTHONPATH=hidden)
+    finished = place.run(sys.executable, "-m", "stepsize", "apply", "flow.py", PYTHONPATH=hidden)
     assert finished.returncode == 2
     assert finished.stderr == b"stepsize: reading a flow's source takes libcst: pip install 'stepsize[apply]'\n"
-    assert place.apply("TrainFlow", "--format", "config", PYTHONPATH=hidden).returncode == 0
+    named = place.run(sys.executable, "-m", "stepsize", "apply", "TrainFlow", "--format", "config", PYTHONPATH=hidden)
+    assert named.returncode == 0
