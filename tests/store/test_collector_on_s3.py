@@ -53,9 +53,12 @@ class StorePlace(Place):
         file.write_text(config.replace("parquet: {}", f"parquet: {{directory: '{URL}'}}"))
         process = self.spawn("--config", str(file))
         assert process.stderr
-        line = process.stderr.readline().decode()
-        assert f"lake in {URL}" in line, line + process.stderr.read().decode()
-        return RunningCollector(self, process, line)
+        said = ""
+        for line in map(bytes.decode, process.stderr):  # where the store is away it says so, perhaps before
+            if f"lake in {URL}" in line:
+                return RunningCollector(self, process, line)
+            said += line
+        raise AssertionError(said)
 
     def command(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "stepsize", *arguments]
