@@ -163,7 +163,7 @@ FORMATS: Mapping[str, Callable[[Comparison], str]] = {
 
 
 def _notes(comparison: Comparison) -> list[str]:
-    notes = [comparison.note] if comparison.note else []
+    notes = [words.printable(comparison.note)] if comparison.note else []
     if comparison.saved_in_all.gb_h or comparison.saved_in_all.money:
         saved, in_all = comparison.saved, comparison.saved_in_all
         notes.append(

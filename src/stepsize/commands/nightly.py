@@ -113,6 +113,8 @@ def command(
         keep_days=_days(keep),
         limit_s=_limit_s(limit),
     )
+    if plan.counted and Path(plan.counted).resolve() == Path(plan.data).resolve():
+        raise UsageError("--counted: give a directory of its own, not the lake's")
     told = targets(notify_file, os.environ)
     shelf = _shelf(plan)
     nightly = Nightly(plan, shelf, told, time.time)
