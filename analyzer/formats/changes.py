@@ -132,7 +132,11 @@ def _record(change: Change) -> dict[str, Any]:
 
 
 def _csv(comparison: Comparison) -> str:
-    return as_csv(map(_record, comparison.changes), _COLUMNS)
+    rows = (
+        {name: words.printable(value) if isinstance(value, str) else value for name, value in _record(one).items()}
+        for one in comparison.changes
+    )
+    return as_csv(rows, _COLUMNS)
 
 
 def _html(comparison: Comparison) -> str:

@@ -19,7 +19,7 @@ from stepsize.analyzer.changes.savings import Saved
 from stepsize.analyzer.formats.changes import FORMATS, MESSAGE_CHANGES, headline, message, render, title
 from tests.analyzer.changes.lake import MB, Nights, nights
 
-TAGS = set(["html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "p", "ul", "li", "strong", "a"])
+TAGS = {"html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "p", "ul", "li", "strong", "a"}
 NASTY = "<script>alert('&')</script>|*x*\x1b[31m\n# <!channel> @everyone"
 
 
