@@ -94,11 +94,11 @@ class Quotes:
             self._known[need] = tuple(self._catalog.cheapest(need, limit=SERVERS_SHOWN))
         return self._known[need]
 
-    def tier(self, evidence: StepEvidence, best: Offer) -> tuple[str, ...]:
+    def tier(self, evidence: StepEvidence, wanted: Need, best: Offer) -> tuple[str, ...]:
         """Whether the step could leave the GPUs of the server that its newest attempt ran on, for those of ``best``."""
         newest = evidence.newest
-        if newest is None or newest.instance_type is None:
-            return ()
+        if newest is None or newest.instance_type is None or (wanted.gpu and not wanted.vram_mib):
+            return ()  # how much GPU memory it needs is not known
         ran = self._catalog.ran(newest.instance_type)
         return tuple(filter(None, (could_leave(ran, best) if ran else "",)))
 
@@ -131,7 +131,7 @@ def price(
     failure = hours / _attempts_per_run(evidence) * longer_then * best.price_hourly
     basis = (
         _basis(evidence, hours, best),
-        *quotes.tier(evidence, best),
+        *quotes.tier(evidence, wanted, best),
         *_spared(prevented),
         *_risk(evidence, failure, best, rate, failures_expected_per_1000),
     )

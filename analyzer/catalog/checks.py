@@ -87,13 +87,17 @@ def _growth(tables: Tables) -> Iterable[str]:
 
 
 def falling(servers: Iterable[ServerRow], prices: Iterable[PriceRow]) -> Iterable[tuple[PriceRow, PriceRow]]:
-    """Pairs of prices in one family, region and allocation where the larger server costs less than the smaller."""
+    """Pairs of prices in one family, region and allocation where the larger server costs less than the smaller.
+
+    Spot prices that a vendor states move each on its own, and are not compared.
+    """
     known = {(row.vendor_id, row.server_id): row for row in servers}
     groups: dict[tuple[str | None, ...], list[tuple[ServerRow, PriceRow]]] = defaultdict(list)
     for price in prices:
         server = known.get((price.vendor_id, price.server_id))
-        if server is None:
-            continue  # a violation of its own
+        moves = price.allocation == "spot" and price.price_quality == "listed"
+        if server is None or moves:  # a server that is not known is a violation of its own
+            continue
         group = (price.vendor_id, _series(server), server.cpu_allocation, price.region_id, price.allocation)
         groups[group].append((server, price))
     for members in groups.values():

@@ -78,7 +78,9 @@ class Catalog:
         except duckdb.Error as error:
             connection.close()
             reason = str(error).splitlines()[0]
-            raise DataError(f"{directory} holds no catalogue ({reason}): run `make catalog`") from None
+            raise DataError(
+                f"{directory} holds no catalogue ({reason}): run `stepsize catalog update`, or `make catalog`"
+            ) from None
         except BaseException:
             connection.close()
             raise

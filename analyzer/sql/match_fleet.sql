@@ -1,7 +1,7 @@
 -- Takes away every price that no line of the fleet allows.
 DELETE FROM prices WHERE NOT EXISTS (
-    FROM fleet
-    WHERE fleet.vendor_id = prices.vendor_id AND fleet.server_key = prices.server_key
+    FROM fleet JOIN sold_servers AS server USING (vendor_id, server_key)
+    WHERE server.id = prices.id
         AND coalesce(list_contains(fleet.regions, prices.region), true)
         AND coalesce(list_contains(fleet.allocations, prices.allocation), true)
 )

@@ -45,6 +45,7 @@ CREATE MACRO billed_s(seconds, minimum, step) AS if(seconds > 0, greatest(minimu
 -- GPUs: what each holds is gpu_memory_min; a server's GPUs may differ, so the least is what can be relied on.
 CREATE TABLE sold_servers AS
 SELECT
+    row_number() OVER ()::INTEGER AS id,
     vendor_id,
     server_id AS server_key,
     api_reference AS server_id,
@@ -61,11 +62,10 @@ SELECT
 FROM servers
 WHERE list_contains(getvariable('statuses'), status);
 
--- Prices that can be compared; each region as its vendor names it.
+-- Their prices that can be compared, by the servers' numbers; each region as its vendor names it.
 CREATE TABLE prices AS
 SELECT
-    price.vendor_id,
-    price.server_id AS server_key,
+    sold.id,
     region.api_reference AS region,
     price.allocation,
     price.price AS price_hourly,
@@ -73,11 +73,9 @@ SELECT
     price.observed_at AS price_observed_at,
     price.price_quality
 FROM server_prices AS price
-JOIN regions AS region USING (vendor_id, region_id)
+JOIN sold_servers AS sold ON sold.vendor_id = price.vendor_id AND sold.server_key = price.server_id
+JOIN regions AS region ON region.vendor_id = price.vendor_id AND region.region_id = price.region_id
 WHERE region.status = 'active' AND price.unit = 'hour' AND price.currency = 'USD';
-
-CREATE VIEW offers AS
-SELECT * FROM sold_servers JOIN prices USING (vendor_id, server_key);
 
 -- Each offer with what it falls short of, a bit for each constraint in the order of `matching.CONSTRAINTS`: 0 fits.
 -- Null arguments ask for nothing. The GPUs asked for (one, where only memory is asked for) hold vram together.
@@ -108,4 +106,4 @@ of_prices AS (
     FROM prices
 )
 SELECT *, of_server + of_price AS shortfalls
-FROM of_servers JOIN of_prices USING (vendor_id, server_key);
+FROM of_servers JOIN of_prices USING (id);

@@ -195,6 +195,10 @@ def dump(tables: Tables, prices: list[PriceRow], *, accelerator: bool = True, ex
         ("vendor_id", "server_id", "benchmark_id", "config", "score"),
         [(first.vendor_id, first.server_id, name, "{}", score) for name, score in scores],
     )
+    lines.append(
+        "INSERT INTO region VALUES('aws','x','x',replace('two\\nlines','\\n',char(10)),NULL,NULL,"
+        "'ACTIVE','2026-11-20');"
+    )
     lines += ["CREATE TABLE traffic_price (a);", "INSERT INTO traffic_price VALUES('a;\nb');", extra, "COMMIT;"]
     return lzma.compress("\n".join(lines).encode() + b"\n", preset=0)
 

@@ -111,6 +111,7 @@ def test_spare_cores_states_servers_regions_prices_and_scores(
     assert [(row.gpu_count, row.eks_max_pods) for row in found.servers] == [
         (row.gpu_count, row.eks_max_pods) for row in small.servers
     ]
+    assert [row.display_name for row in found.regions if row.region_id == "x"] == ["two\nlines"]
     (score,) = found.scores
     assert score.score == 1000.5
     assert json.loads(score.benchmark_scores) == {"stress_ng:best1": 500.0, "stress_ng:bestn": 1000.5}
@@ -298,6 +299,25 @@ def test_one_update_at_a_time(home: Path, mirror: Mirror, small: Tables) -> None
     with Lock(home / ".lock").held(0.0), pytest.raises(UnavailableError, match="another process"):
         fetch(home, mirror)
     assert unchanged(home, small)
+
+
+def test_spot_prices_move_each_on_its_own(home: Path, mirror: Mirror, small: Tables) -> None:
+    """A market in which a larger server costs less is no error, and all of its prices are kept."""
+    market = [replace(row, allocation="spot", price=0.3 / row.price) for row in of(small, "aws")]
+    mirror.files[DUMP] = dump(small, [*small.prices, *market])
+    assert len(of(fetch(home, mirror, "sparecores"), "aws", "spot")) == len(market)
+
+
+def test_pages_that_a_crash_lost_are_asked_for_again(home: Path, mirror: Mirror) -> None:
+    """Where less is on disk than was noted the list is begun anew."""
+    mirror.fail_pages = {1}
+    with pytest.raises(UnavailableError):
+        fetch(home, mirror, "azure")
+    items = home / "parts" / "azure.jsonl"
+    items.write_bytes(items.read_bytes()[:1000])
+    mirror.fail_pages = set()
+    found = fetch(home, mirror, "azure")
+    assert len(of(found, "azure")) + len(of(found, "azure", "spot")) == len(mirror.azure)
 
 
 def test_old_updates_are_removed_but_for_the_one_before(home: Path, mirror: Mirror) -> None:

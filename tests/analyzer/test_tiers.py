@@ -50,6 +50,11 @@ def test_a_fleet_bounds_where_it_could_go(catalog: Catalog) -> None:
         assert told(fleet, "g4dn.xlarge", GPU) == ""
 
 
+def test_gpu_memory_that_was_not_read_fits_nothing(catalog: Catalog) -> None:
+    """Where nobody knows how much GPU memory the step needs, no lesser GPU is named."""
+    assert told(catalog, "p3.2xlarge", Amounts(cpu=4, memory_mb=10_000, gpu=1)) == ""
+
+
 @pytest.mark.parametrize("instance_type", [None, "m5.large", "laptop"])
 def test_nothing_is_said_without_a_tier(catalog: Catalog, instance_type: str | None) -> None:
     """Servers without GPUs, unknown ones and none at all give no sentence."""

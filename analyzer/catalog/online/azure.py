@@ -44,7 +44,9 @@ def fetch(web: Web, url: str, directory: Path, day: str) -> Path:
     items, note = directory / "azure.jsonl", directory / "azure.json"
     link, pages, size = f"{url}?$filter={quote(FILTER)}", 0, 0
     started = _read(note)
-    if started.get("day") == day and started.get("url") == url and items.exists():
+    have = items.stat().st_size if items.exists() else -1
+    # where there is less than was noted, a crash of the machine has lost some
+    if (started.get("day"), started.get("url")) == (day, url) and have >= started["bytes"]:
         link, pages, size = started["next"], started["pages"], started["bytes"]
     with items.open("ab") as file:
         file.truncate(size)
