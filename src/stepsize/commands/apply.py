@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 import click
 
 from stepsize import discovery
+from stepsize.analyzer.catalog import place
 from stepsize.analyzer.edits import snippets
 from stepsize.analyzer.edits.diff import unified
 from stepsize.analyzer.edits.snippets.sizes import sizes_of
 from stepsize.analyzer.edits.wanted import platform, project_of, wanted
+from stepsize.analyzer.matching import Catalog
 from stepsize.commands import flow_file
 from stepsize.commands.evidence import Evidence, options
 from stepsize.errors import UsageError
@@ -192,7 +194,7 @@ def _advice(flows: Sequence[Lineage], choice: _Choice, evidence: Evidence) -> di
     """
     if not flows:
         raise UsageError(f"no flow {choice.flow!r} is in the file")
-    with evidence.reader() as reports:
+    with evidence.reader(Catalog.open(place.directory())) as reports:
         answers = {flow.name: _of_flow(flow, lambda name: reports(evidence.query(name)), choice) for flow in flows}
     found = {name: answer for name, answer in answers.items() if not isinstance(answer, UsageError)}
     unknown = [answer for answer in answers.values() if isinstance(answer, UsageError)]
@@ -235,7 +237,7 @@ def _snippet(target: str, format_name: str, choice: _Choice, evidence: Evidence)
 def _flow_of(target: str, choice: _Choice, evidence: Evidence) -> tuple[str, list[Wanted], dict[str, str | None]]:
     """A flow's name, its advice, and where its steps say that they run: of its file, or by name from the lake alone."""
     if not Path(target).is_file():
-        with evidence.reader() as reports:
+        with evidence.reader(Catalog.open(place.directory())) as reports:
             return target, _chosen(reports(evidence.query(target)), "", choice), {}
     from stepsize.analyzer.edits.merging import compute_of  # noqa: PLC0415 - as above
 

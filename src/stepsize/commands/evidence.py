@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stepsize.analyzer import report
-from stepsize.analyzer.catalog import place
-from stepsize.analyzer.matching import Catalog
 from stepsize.analyzer.sizing import policy as policies
 from stepsize.analyzer.sizing import targets
 from stepsize.analyzer.sizing.least_cost import LeastCostPolicy
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
+    from stepsize.analyzer.costs import PriceList
     from stepsize.analyzer.sizing.targets import Target
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)([mhdw])")
@@ -77,15 +76,17 @@ class Evidence:
         )
 
     @contextmanager
-    def reader(self) -> Iterator[Callable[[Query], list[report.StepReport]]]:
-        """What makes the reports of a query, while the lake is open.
+    def reader(
+        self, catalog: AbstractContextManager[PriceList]
+    ) -> Iterator[Callable[[Query], list[report.StepReport]]]:
+        """What makes the reports of a query, while the lake and ``catalog`` are open.
 
         Raises:
             StepsizeError: the lake cannot be read, or holds nothing that was asked for.
         """
         policy, platform = self.checked()
-        with self._lake() as connection, Catalog.open(place.directory()) as catalog:
-            yield lambda query: report.build(connection, catalog, policy, query, platform)
+        with self._lake() as connection, catalog as prices:
+            yield lambda query: report.build(connection, prices, policy, query, platform)
 
     def _lake(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """The lake to read, here or in an object store, once all that was measured on this machine is in it."""

@@ -78,12 +78,14 @@ class Plan:
         return " ".join(f"{name}={value}" for name, value in parts.items() if value not in ("", None))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a night has to say; it went well where nothing ``failed``."""
+    """What a night has to say, the last of it where its report is; ``told`` addresses took its message. It went well
+    where nothing ``failed``."""
 
     day: str
     said: tuple[str, ...]
+    told: int
     warned: tuple[str, ...]
     failed: tuple[str, ...]
     was_done: bool
@@ -95,7 +97,7 @@ def instant_of(since: str, now_s: float) -> float:
     Raises:
         UsageError: it is neither.
     """
-    from stepsize.commands.report import parse_since  # noqa: PLC0415 - heavy, and not always needed
+    from stepsize.commands.evidence import parse_since  # noqa: PLC0415 - heavy, and not always needed
 
     return parse_since(since, datetime.fromtimestamp(now_s, timezone.utc)).timestamp()
 
@@ -127,7 +129,14 @@ class Nightly:
         for stage, work in left:
             if not self._try(stage, work):
                 break
-        return Outcome(day, self._night.said, tuple(self._warned), tuple(self._failed), not left)
+        return Outcome(
+            day=day,
+            said=self._night.said,
+            told=len(self._night.sent),
+            warned=tuple(self._warned),
+            failed=tuple(self._failed),
+            was_done=not left,
+        )
 
     def rehearse(self, into: Path) -> tuple[str, jobs.Done]:
         """What the report of this night would be, made ``into`` a directory; nothing is kept, settled or sent."""
@@ -219,7 +228,7 @@ class Nightly:
         if not self._night.tried:
             self._keep(replace(self._night, tried=True))
         if not self._untold():
-            self._done(TELL, jobs.Done(said=(f"{len(self._night.sent)} told",) if self._night.sent else ()))
+            self._done(TELL, jobs.Done())
 
     def _send(self, target: Target, message: Message | None) -> None:
         if message is None:
