@@ -210,6 +210,7 @@ def _say(outcome: Outcome, shelf: Shelf, format_name: str | None) -> None:
         click.echo(f"stepsize nightly: {line}", err=True)
     if format_name is None:
         said = ("done already", *outcome.said[-1:]) if outcome.was_done else outcome.said
-        click.echo(f"{outcome.day}: {'; '.join(said)}")
+        told = (f"{outcome.told} told",) if outcome.told and not outcome.was_done else ()
+        click.echo(f"{outcome.day}: {'; '.join((*said, *told)) or 'nothing was made'}")
     elif (content := shelf.get(outcome.day, COMPARISONS[format_name])) is not None:
         click.echo(content.decode(), nl=False)

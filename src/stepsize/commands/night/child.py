@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _TAIL_BYTES = 2000
 _END_S = 10.0
+_ERROR = re.compile(r"[\w.]+(Error|Exception): ")
 
 
 def do(job: Job, limit_s: float, *, quiet: bool = False) -> Done:
@@ -92,9 +94,10 @@ def _last_words(process: subprocess.Popen[bytes], printed: IO[bytes] | None) -> 
     if printed is None:
         return how
     printed.seek(max(0, printed.seek(0, os.SEEK_END) - _TAIL_BYTES))
-    lines = printed.read().decode(errors="replace").splitlines()
-    said = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return f"{how}: {said}" if said else how
+    lines = [line.strip() for line in printed.read().decode(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if _ERROR.match(line)]  # DuckDB's go on below, with where in a query they are
+    said = (errors or lines)[-1:]
+    return ": ".join((how, *said))
 
 
 def _done(answer: bytes) -> Done:

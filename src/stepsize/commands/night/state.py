@@ -45,8 +45,9 @@ class Night:
     tried: bool = False
 
     def after(self, stage: str, *said: str) -> Night:
-        """The night once ``stage`` is done."""
-        return replace(self, done=(*self.done, stage), said=(*self.said, *said))
+        """The night once ``stage`` is done, which it may have been before."""
+        done = self.done if stage in self.done else (*self.done, stage)
+        return replace(self, done=done, said=(*self.said, *said))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
