@@ -85,6 +85,14 @@ def _no_rotel_wheel() -> str:
     return "" if fits and sys.version_info[:2] in _ROTEL_PYTHONS else "it has no wheel for this system and Python"
 
 
+def _no_java() -> str:
+    return _older_than("java", "--version", (17, 0), "Java 17") or ("" if shutil.which("mvn") else "there is no Maven")
+
+
+def _no_snakemake() -> str:
+    return "" if sys.version_info >= (3, 11) else "it needs Python 3.11"
+
+
 def _older_than(command: str, option: str, wanted: tuple[int, int], name: str) -> str:
     if shutil.which(command) is None:
         return f"{name} is not installed"
@@ -108,6 +116,21 @@ def _install_rotel(target: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", *options, "--only-binary", ":all:"]
     subprocess.run([*pip, "--target", target.parents[1], "--requirement", HERE / "rotel.txt"], check=True)
     target.chmod(0o755)
+
+
+def _install_jars(module: str) -> Callable[[Path], None]:
+    def build(target: Path) -> None:
+        goal = ["dependency:copy-dependencies", f"-DoutputDirectory={target.parent}"]
+        subprocess.run(["mvn", "--quiet", "--batch-mode", *goal], cwd=HERE / module, check=True)
+
+    return build
+
+
+def _install_snakemake(target: Path) -> None:
+    directory = target.parents[1]
+    subprocess.run([sys.executable, "-m", "venv", "--clear", directory], check=True)
+    pip = [directory / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--requirement", HERE / "snakemake.txt"], check=True)
 
 
 def _go_builder(package: str, module: str = "otelcol") -> Callable[[Path], None]:
@@ -145,7 +168,15 @@ H2SPEC = Peer(
     _no_go,
     _go_builder("github.com/summerwind/h2spec/cmd/h2spec", "h2spec"),
 )
-PEERS = (JAVASCRIPT, ROTEL, OTELCOL, TELEMETRYGEN, H2SPEC)
+NEXTFLOW = Peer(
+    "Nextflow 24.10.5",
+    "nextflow/nextflow-24.10.5.jar",
+    ("nextflow/pom.xml",),
+    _no_java,
+    _install_jars("nextflow"),
+)
+SNAKEMAKE = Peer("Snakemake 9.27.1", "snakemake/bin/snakemake", ("snakemake.txt",), _no_snakemake, _install_snakemake)
+PEERS = (JAVASCRIPT, ROTEL, OTELCOL, TELEMETRYGEN, H2SPEC, NEXTFLOW, SNAKEMAKE)
 
 
 def main() -> None:
