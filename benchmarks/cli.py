@@ -31,27 +31,47 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         *("-m", "stepsize", "match", "--cpu", "4", "--memory", "16GiB", "--tasks", "40", "--duration", "10m"),
     ),
 }
+START = """
+import time
+import duckdb
+began, used = time.perf_counter(), time.process_time()
+duckdb.connect(config={"threads": 1}).execute("SELECT 1").fetchall()
+print(time.perf_counter() - began, time.process_time() - used)
+"""
+"""DuckDB's engine starts, in a process of its own: it starts once in each."""
 INSIDE = """
 import time
 from datetime import date
-import duckdb, click
-import stepsize.cli, stepsize.commands.match, stepsize.analyzer.formats.offers
+import duckdb
+import stepsize.cli, stepsize.commands.match, stepsize.store.bounds
 from stepsize.analyzer.catalog import place
-from stepsize.analyzer.matching import Catalog, Need
-import stepsize.store.bounds
 from stepsize.analyzer.formats.offers import render
-began, used = time.perf_counter(), time.process_time()
+from stepsize.analyzer.matching import Catalog, Need
+
+marks = []
+def mark():
+    marks.append((time.perf_counter(), time.process_time()))
+
+mark()
 with Catalog.open(place.directory()) as catalog:
-    opened = time.perf_counter()
+    mark()
     offers = catalog.cheapest(Need(4, 16384), 5)
-    first = time.perf_counter()
+    mark()
     render(offers, "table", date(2026, 11, 22))
-    done, after = time.perf_counter(), time.process_time()
-    catalog.cheapest(Need(8, 32768), 5)
-    again = time.perf_counter() - done
-print(opened - began, first - opened, done - began, after - used, again)
+    mark()
+    catalog.cheapest(Need(4, 16384), 6)
+    mark()
+for (wall, cpu), (later, more) in zip(marks, marks[1:]):
+    print(later - wall, more - cpu)
 """
-"""A match after start-up: everything is imported, the catalogue is opened, asked, and the answer is written."""
+"""A match after its imports: the catalogue is opened, which starts DuckDB, and asked, and the answer written."""
+PARTS = (
+    "DuckDB's engine starts (a process of its own)",
+    "the catalogue is opened, that within",
+    "the first answer",
+    "it is written",
+    "the next answer",
+)
 
 
 def once(arguments: tuple[str, ...], environment: dict[str, str]) -> tuple[float, float]:
@@ -64,11 +84,13 @@ def once(arguments: tuple[str, ...], environment: dict[str, str]) -> tuple[float
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def inside(environment: dict[str, str]) -> list[float]:
-    """Seconds of the parts of a match after start-up."""
-    command = [sys.executable, "-c", INSIDE]
-    printed = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-    return [float(word) for word in printed.split()]
+def inside(environment: dict[str, str]) -> list[tuple[float, float]]:
+    """Wall clock and CPU seconds of the parts of a match after its imports."""
+    printed = ""
+    for code in (START, INSIDE):
+        command = [sys.executable, "-c", code]
+        printed += subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    return [(float(wall), float(cpu)) for wall, cpu in map(str.split, printed.splitlines())]
 
 
 def spread(values: list[float]) -> str:
@@ -81,7 +103,7 @@ def measure(runs: int, environment: dict[str, str]) -> list[str]:
     """The lines of the results."""
     walls: dict[str, list[float]] = {name: [] for name in COMMANDS}
     cpus: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    parts: list[list[float]] = []
+    parts: list[list[tuple[float, float]]] = []
     for run in range(runs + 1):
         for name, arguments in COMMANDS.items():
             wall, cpu = once(arguments, environment)
@@ -99,11 +121,20 @@ def measure(runs: int, environment: dict[str, str]) -> list[str]:
         wall = statistics.median(walls[name])
         cpu = statistics.median(cpus[name]) * 1000
         lines.append(f"| `{name}` | {spread(walls[name])} | {cpu:.0f} | {wall / bare:.1f} | {wall / duckdb:.2f} |")
-    titles = ("open the catalogue", "first answer", "all of it, printed", "all of it, CPU", "the next answer")
-    lines += ["", "After start-up, in `stepsize match`:", "", "| | ms (quartiles) |", "| --- | --- |"]
     lines += [
-        f"| {title} | {spread(list(column))} |" for title, column in zip(titles, zip(*parts, strict=True), strict=True)
+        "",
+        "Within `stepsize match`, once it is imported:",
+        "",
+        "| | wall ms (quartiles) | CPU ms |",
+        "| --- | --- | --- |",
     ]
+    columns = [list(column) for column in zip(*parts, strict=True)]
+    after = [[tuple(sum(part[i] for part in run[1:4]) - run[0][i] for i in (0, 1)) for run in parts]]
+    for title, column in zip(
+        (*PARTS, "**opened, answered and written, less DuckDB's start**"), columns + after, strict=True
+    ):
+        cpu = statistics.median(cpu for _, cpu in column) * 1000
+        lines.append(f"| {title} | {spread([wall for wall, _ in column])} | {cpu:.0f} |")
     return lines
 
 

@@ -43,8 +43,9 @@ _ALL = 1 << 40
 class Catalog:
     """Servers, prices and regions in an in-memory DuckDB. Close it, or use ``with``."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, directory: Path) -> None:
         self._connection = connection
+        self._directory = directory
         self._known: dict[str, list[str]] = {}
         self._sizes: dict[str, tuple[list[float], list[float]]] = {}
         self._cheapest: dict[tuple[Need, int], tuple[Offer, ...]] = {}
@@ -67,14 +68,11 @@ class Catalog:
             for table in _TABLES:
                 path = literal(str(directory / f"{table}.parquet"))
                 connection.execute(f"CREATE VIEW {table} AS FROM read_parquet({path})")
-            scores = directory / "server_scores.parquet"
-            rows = f"FROM read_parquet({literal(str(scores))})" if scores.exists() else query_text("match_no_scores")
-            connection.execute(f"CREATE VIEW server_scores AS {rows}")
             connection.execute("SET VARIABLE statuses = $1", [_STATUSES if fleet else _STATUSES[:1]])
             connection.execute(query_text("match_offers"))
             if fleet is not None:
                 _restrict(connection, fleet)
-            return cls(connection)
+            return cls(connection, directory)
         except duckdb.Error as error:
             connection.close()
             reason = str(error).splitlines()[0]
@@ -137,6 +135,9 @@ class Catalog:
         Columns of the price and the region that a server has too carry their table's name before their own.
         """
         sql = query_text("match_full")
+        scores = self._directory / "server_scores.parquet"
+        rows = f"FROM read_parquet({literal(str(scores))})" if scores.exists() else query_text("match_no_scores")
+        self._query(f"CREATE OR REPLACE VIEW server_scores AS {rows}")
         found = []
         for offer in offers:
             keys = {"vendor": offer.vendor_id, "server": offer.server_id, "region": offer.region}

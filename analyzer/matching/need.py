@@ -128,7 +128,7 @@ class Offer:
 class Packed:
     """Some :class:`Work` on servers of one type: how many tasks share one, how many servers at once, what all cost.
 
-    ``cost`` is of all tasks together, each server charged for at least the vendor's minimum (``match_offers.sql``).
+    ``cost`` is of all tasks together, each server charged for at least the vendor's minimum (``match_packed.sql``).
     """
 
     offer: Offer

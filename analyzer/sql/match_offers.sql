@@ -36,11 +36,6 @@ CREATE MACRO memory_free(platform, vendor, mib, pods) AS greatest(0, mib - CASE 
 CREATE MACRO cores_free(platform, vendor, cores) AS
     if(platform = 'kubernetes', cores - kubelet_cores(vendor, cores), cores)::DOUBLE;
 
--- How a vendor counts time: at least so many seconds, then in such steps (docs/catalogue.md); others by the hour.
-CREATE TABLE billing (vendor_id VARCHAR, minimum_s INTEGER, step_s INTEGER);
-INSERT INTO billing VALUES ('aws', 60, 1), ('gcp', 60, 1), ('azure', 60, 1), ('alicloud', 60, 1);
-CREATE MACRO billed_s(seconds, minimum, step) AS if(seconds > 0, greatest(minimum, ceil(seconds / step) * step), 0);
-
 -- statuses: previous generations, cheap on paper and hard to get, are there only where a fleet names them.
 -- GPUs: what each holds is gpu_memory_min; a server's GPUs may differ, so the least is what can be relied on.
 CREATE TABLE sold_servers AS

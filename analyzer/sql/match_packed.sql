@@ -1,6 +1,10 @@
 -- What so many tasks cost on each server that fits one of them, as many on a server as fit side by side.
 -- $side_by_side run at once; whole waves of them first, what is left in a last one, for which fewer servers stay.
-WITH fitting AS (
+-- billing: how a vendor counts time, at least so many seconds, then in such steps (docs/catalogue.md); others by the hour.
+WITH billing (vendor_id, minimum_s, step_s) AS (
+    VALUES ('aws', 60, 1), ('gcp', 60, 1), ('azure', 60, 1), ('alicloud', 60, 1)
+),
+fitting AS (
     SELECT
         *,
         greatest(1, least(
@@ -24,16 +28,15 @@ counted AS (
         ceil(($tasks % $side_by_side) / tasks_per_server) AS servers_of_rest,
         $tasks // $side_by_side * $duration_s AS whole_waves_s,
         coalesce(minimum_s, 3600) AS least_s,
-        coalesce(step_s, 3600) AS in_steps_of_s
+        coalesce(step_s, 3600) AS in_steps_of_s,
+        greatest(least_s, ceil(whole_waves_s / in_steps_of_s) * in_steps_of_s) AS billed_s,
+        greatest(least_s, ceil((whole_waves_s + $duration_s) / in_steps_of_s) * in_steps_of_s) AS billed_with_rest_s
     FROM fitting LEFT JOIN billing USING (vendor_id)
 ),
 priced AS (
     SELECT
         *,
-        price_hourly / 3600 * (
-            (servers - servers_of_rest) * billed_s(whole_waves_s, least_s, in_steps_of_s)
-            + servers_of_rest * billed_s(whole_waves_s + $duration_s, least_s, in_steps_of_s)
-        ) AS cost
+        price_hourly / 3600 * ((servers - servers_of_rest) * billed_s + servers_of_rest * billed_with_rest_s) AS cost
     FROM counted
 )
 SELECT
