@@ -1,0 +1,213 @@
+"""Metaflow's own record of its runs, through its Client API.
+
+What comes in: a flow's name, and how many of its newest runs. What goes out: an `Attempt` for each attempt that ended:
+when it began and ended, how, and what its step asked for. Metaflow measures nothing: a peak or CPU time is there only
+where resource-tracker left its artifact. Changes nothing in Metaflow's stores; looks into all namespaces.
+
+Reading an artifact means unpickling it, as it does for everybody who uses the Client: only ``_graph_info``, which holds
+the steps' decorators, and resource-tracker's are read.
+
+Names are those that `stepsize` itself gives the same attempt, so that one that was tracked is not imported beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from stepsize.collector.imports.attempts import Attempt
+from stepsize.collector.imports.tracked import figures
+from stepsize.errors import UnavailableError, UsageError
+from stepsize.identity import Platform, Request
+from stepsize.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from stepsize.collector.imports.labels import Labels
+    from stepsize.collector.imports.reading import Reading
+
+_TARGETS = {"kubernetes-pod-name": Platform.KUBERNETES, "aws-batch-job-id": Platform.BATCH}
+"""What a task's platform leaves in its metadata (Metaflow's ``kubernetes_decorator.py``, ``batch_decorator.py``)."""
+_TAGS = {"user": "user", "project": "project", "branch": "project_branch"}
+_GRAPH = "_graph_info"
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """One attempt of a task as metadata tell it; ``ok`` is None where it left no last word."""
+
+    number: int
+    started_at_s: float
+    ended_at_s: float | None = None
+    ok: bool | None = None
+
+
+def read(
+    flow: str, runs: int, artifact: str, labels: Labels, reading: Reading, say: Callable[[str], None]
+) -> Iterator[Attempt]:
+    """The attempts of the newest ``runs`` runs of ``flow``.
+
+    Args:
+        flow: its name in Metaflow.
+        runs: how many runs.
+        artifact: where resource-tracker's decorator leaves its data.
+        labels: what the user says of all of them; the flow's name is that in the lake.
+        reading: where tasks that cannot be told are counted.
+        say: is given a line before each run, which may take long.
+
+    Raises:
+        UsageError: Metaflow is not installed, or knows no such flow.
+        UnavailableError: its metadata service does not answer.
+    """
+    client = _client()
+    try:
+        found = list(islice(client.Flow(flow), runs))
+    except client.MetaflowNotFound:
+        raise UsageError(f"Metaflow knows no flow {flow}; see METAFLOW_DEFAULT_METADATA and _SERVICE_URL") from None
+    except Exception as error:  # noqa: BLE001 - of whatever metadata provider is configured
+        raise UnavailableError(f"Metaflow's metadata cannot be read: {_line(error)}") from None
+    source = _Source(client, artifact, labels, reading)
+    for run in found:
+        say(f"run {run.id}")
+        yield from source.run(run)
+
+
+def _client() -> SimpleNamespace:
+    try:
+        from metaflow import Flow, Task, namespace  # noqa: PLC0415 - optional, and heavy
+        from metaflow.exception import MetaflowNotFound  # noqa: PLC0415 - as above
+    except ImportError:
+        raise UsageError("Metaflow is not installed here: pip install metaflow") from None
+    namespace(None)
+    return SimpleNamespace(Flow=Flow, Task=Task, MetaflowNotFound=MetaflowNotFound)
+
+
+class _Source:
+    """Reads run after run. What cannot be read of one run or task is counted, and keeps nobody from the others."""
+
+    def __init__(self, client: Any, artifact: str, labels: Labels, reading: Reading) -> None:
+        self._client = client
+        self._artifact = artifact
+        self._labels = labels
+        self._reading = reading
+
+    def run(self, run: Any) -> Iterator[Attempt]:
+        """The attempts of a run that ended."""
+        try:
+            tags = dict(tag.split(":", 1) for tag in run.system_tags if ":" in tag)
+            is_over = bool(run.finished)
+            tasks = [(step.id, task) for step in run if not step.id.startswith("_") for task in step]
+        except Exception as error:  # noqa: BLE001 - of whatever metadata provider is configured
+            self._reading.wrong(run.pathspec, 0, _line(error))
+            return
+        named = {field: tags.get(tag) for field, tag in _TAGS.items()}
+        graph: Mapping[str, Any] = {}
+        for step, task in tasks:
+            self._reading.read += 1
+            try:
+                graph = graph or _graph(task)
+                found = self._task(task, run.id, step, _request(graph, step), named, is_over=is_over)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._reading.wrong(task.pathspec, 0, _line(error))
+                continue
+            yield from found
+
+    def _task(
+        self, task: Any, run: str, step: str, asked: Request, named: Mapping[str, str | None], *, is_over: bool
+    ) -> list[Attempt]:
+        metadata = sorted(task.metadata, key=lambda one: one.created_at)
+        names = {one.name: one.value for one in metadata}
+        spans = list(_spans(metadata))
+        if "origin-task-id" in names:
+            self._reading.pass_over("cloned by resume: ran in another run")
+            return []
+        if not spans:
+            self._reading.pass_over("no attempt recorded")
+        elif spans[-1].ok is None and not is_over:
+            self._reading.pass_over("had not ended")
+            spans.pop()
+        said = {**named, "target": _target(names), **self._labels.known()}
+        return [
+            Attempt(
+                flow=self._labels.flow,
+                run=run,
+                step=step,
+                task=task.id,
+                native=f"{task.pathspec}/{span.number}",
+                attempt=span.number,
+                outcome=_outcome(span),
+                started_at_s=span.started_at_s,
+                ended_at_s=span.ended_at_s,
+                requested_cpu=asked.cpu,
+                requested_memory_bytes=asked.memory_bytes,
+                requested_gpu=asked.gpu,
+                requested_disk_bytes=asked.disk_bytes,
+                requested_timeout_s=asked.timeout_s,
+                **{**said, **self._measured(task, span.number)},
+            )
+            for span in spans
+        ]
+
+    def _measured(self, task: Any, attempt: int) -> Mapping[str, Any]:
+        """What resource-tracker left of an attempt; empty where it left nothing, or only why it could not."""
+        try:
+            content = self._client.Task(task.pathspec, attempt=attempt)[self._artifact].data
+        except Exception:  # noqa: BLE001 - there is none: most tasks have none
+            return {}
+        seen = figures(content.get("tracker")) if isinstance(content, dict) else None
+        return seen.known() if seen else {}
+
+
+def _spans(metadata: Iterable[Any]) -> Iterator[_Span]:
+    """The attempts that metadata, in the order of their times, tell of: one after another, as Metaflow runs them."""
+    span: _Span | None = None
+    for one in metadata:
+        at_s = one.created_at.timestamp()
+        if one.name == "attempt" and str(one.value).isdecimal():
+            if span is not None:
+                yield span
+            span = _Span(int(one.value), at_s)
+        elif one.name == "attempt_ok" and span is not None:
+            span = _Span(span.number, span.started_at_s, at_s, one.value == "True")
+    if span is not None:
+        yield span
+
+
+def _outcome(span: _Span) -> Outcome:
+    """An attempt without a last word ended without one: it was killed, ran out of memory, or its machine went away."""
+    if span.ok is None:
+        return Outcome.LOST
+    return Outcome.OK if span.ok else Outcome.FAILED
+
+
+def _target(names: Mapping[str, str]) -> str | None:
+    return next((target for name, target in _TARGETS.items() if name in names), None)
+
+
+def _graph(task: Any) -> Mapping[str, Any]:
+    """The run's graph, which every task that has persisted anything holds; empty where this one does not."""
+    try:
+        steps = task[_GRAPH].data["steps"]
+    except Exception:  # noqa: BLE001 - the task failed before, or its datastore is gone: requests are not known
+        return {}
+    return steps if isinstance(steps, dict) else {}
+
+
+def _request(graph: Mapping[str, Any], step: str) -> Request:
+    """What the step's decorators ask for; nothing where they are not known."""
+    try:
+        from metaflow_extensions.stepsize.plugins.request import requested  # noqa: PLC0415 - Metaflow is optional
+
+        decorators = [
+            SimpleNamespace(name=one["name"], attributes=one["attributes"]) for one in graph[step]["decorators"]
+        ]
+    except (ImportError, KeyError, TypeError):
+        return Request()
+    return requested(decorators, {})
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
