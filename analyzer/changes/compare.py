@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from stepsize.analyzer.changes.conditions import Kind, conditions, lasts, lowered, resolved
 from stepsize.analyzer.changes.period import StepKey, StepPeriod
 from stepsize.analyzer.changes.savings import NOTHING, Saved, saved_by, saving_of
-from stepsize.analyzer.changes.sentences import at
+from stepsize.analyzer.changes.sentences import at, quantity
 from stepsize.analyzer.changes.snapshot import Snapshot, StepState
 from stepsize.analyzer.formats import words
 from stepsize.analyzer.formats.ranking import changes as is_changed
@@ -170,11 +170,11 @@ class _Step:
     def _lowered(self, earlier: Amounts, saved: Saved) -> Change:
         asks = self._report.requested
         parts = []
-        for name, label in words.RESOURCES:
+        for name in ("memory_mb", "cpu", "gpu"):
             was, now = getattr(earlier, name), getattr(asks, name)
             if was is not None and now is not None and now < was:
-                parts.append(f"{label} {words.amount(was)} → {words.amount(now)}")
-        sentence = f"It asks for less: {', '.join(parts)}. {_told(saved, self._period)}"
+                parts.append(f"{quantity(name, now)} rather than {words.amount(was)}")
+        sentence = f"It asks for {', '.join(parts)}. {_told(saved, self._period)}"
         return self._change(
             Kind.SAVED, sentence, now=asks.memory_mb, before=earlier.memory_mb, unit="MB", weight=saved.gb_h
         )

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.changes.chance import chance_of_more
-from stepsize.analyzer.changes.sentences import at, mb, of_all, seconds
+from stepsize.analyzer.changes.sentences import at, mb, of_all, quantity, seconds
 from stepsize.analyzer.formats import words
 from stepsize.sizes import GIB, gb_hours
 
@@ -195,16 +195,15 @@ def _is_wasteful(report: StepReport, seen: StepPeriod) -> bool:
 
 def _waste(report: StepReport, seen: StepPeriod, since: str) -> Condition:
     less = lowered(report, LEAST_LOWERED)
-    labels = dict(words.RESOURCES)
-    asked = ", ".join(f"{labels[name]} {words.amount(value)}" for name, value, _ in less)
-    enough = ", ".join(words.amount(value) for _, _, value in less)
-    sentence = f"It asks for {asked}; {enough} would do. Saving: {words.saving(report.costs)}."
+    asks = ", ".join(quantity(name, value) for name, value, _ in less)
+    enough = ", ".join(quantity(name, value) for name, _, value in less)
+    sentence = f"It asks for {asks}; {enough} would do. Saving: {words.saving(report.costs)}."
     if wasted := _wasted_gb_h(seen):
         sentence += f" {gb_hours(wasted)} of memory were held and not used since {since}."
     month, costs = report.costs.saving_per_month, report.costs
     a_run = costs.now - costs.recommended if costs.now is not None and costs.recommended is not None else 0.0
     name, now, advised = less[0]
-    unit = labels[name].rpartition(" ")[2]
+    unit = "MB" if name.endswith("_mb") else name
     return Condition(Standing(Kind.WASTE), sentence, now, advised, unit, month if month is not None else a_run)
 
 

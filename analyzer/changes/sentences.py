@@ -18,6 +18,12 @@ def mb(size_bytes: float) -> str:
     return f"{words.amount(size_bytes / BYTES_PER_MB)} MB"
 
 
+def quantity(name: str, value: float) -> str:
+    """``4,000 MB of memory``, ``2 cpu``: what a field of `Amounts` holds."""
+    what, is_mb, _ = name.partition("_mb")
+    return f"{words.amount(value)} MB of {what}" if is_mb else f"{words.amount(value)} {what}"
+
+
 def seconds(value: float) -> str:
     """``3,500 s``."""
     return f"{words.amount(value)} s"

@@ -53,8 +53,10 @@ def headline(comparison: Comparison) -> str:
         f"{words.plural(len(comparison.changes), 'change')} ({against})",
         f"{comparison.to_change:,} of {words.plural(comparison.steps, 'step')} to change",
     ]
-    if comparison.to_save:
-        parts.append(f"{_money(comparison.to_save)} a month to save")
+    if less := [(currency, value) for currency, value in comparison.to_save if value > 0]:
+        parts.append(f"{_money(less)} a month to save")
+    if more := [(currency, -value) for currency, value in comparison.to_save if value < 0]:
+        parts.append(f"as advised {_money(more)} a month more")
     return "; ".join(parts)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
+from stepsize.commands.evidence import Evidence
 from stepsize.commands.night.night import Nightly, Outcome, Plan
 from stepsize.commands.night.targets import Target
 from stepsize.errors import DataError
@@ -16,6 +18,16 @@ from stepsize.testing import write_tasks
 from tests.analyzer.rows import MB, row
 from tests.nightly.site import Site, Told
 
+EVERYTHING = Evidence(
+    since=None,
+    runs=None,
+    policy_name="safe",
+    target_name=None,
+    cpu_budget=None,
+    branch=None,
+    origin=None,
+    data=None,
+)
 FIRST = datetime(2026, 3, 1, 3, tzinfo=timezone.utc)
 
 
@@ -34,10 +46,12 @@ class Nights:
         given = {"run": str(self._number), "started_at": at(night) - timedelta(hours=2)}
         write_tasks(self._site.data, [row(**{**given, "requested_memory_bytes": 800 * MB, **values})])
 
-    def night(self, number: int, *, again: bool = False, told: bool = True, **plan: Any) -> Outcome:
+    def night(
+        self, number: int, *, again: bool = False, told: bool = True, runs: int | None = None, **plan: Any
+    ) -> Outcome:
         shelf = LocalShelf(self._site.data)
         whom = (Target("chat", self._told.url("chat")),) if told else ()
-        made = Plan(data=str(self._site.data), policy="safe", **plan)
+        made = Plan(data=str(self._site.data), evidence=replace(EVERYTHING, runs=runs), **plan)
         with shelf.locked():
             return Nightly(made, shelf, whom, lambda: at(number).timestamp()).run(again=again)
 
@@ -114,7 +128,7 @@ def test_once_more_is_compared_with_the_night_before(nights: Nights, told: Told)
     nights.night(2, again=True)
     assert nights.comparison(2) == before
     assert len(told.messages) == 3
-    nights.night(2, since="30d")
+    nights.night(2, runs=9)
     assert nights.comparison(2)["against"] is None
     assert "other options" in nights.comparison(2)["note"]
 

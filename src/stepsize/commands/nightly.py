@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import click
 
 from stepsize.analyzer import formats
-from stepsize.analyzer.sizing import policy as policies
-from stepsize.analyzer.sizing import targets as platforms
 from stepsize.collector.components.parquet_exporter import age_s
 from stepsize.collector.config.language import duration_s
+from stepsize.commands.evidence import Evidence
+from stepsize.commands.evidence import options as evidence_options
 from stepsize.commands.night.jobs import COMPARISONS
-from stepsize.commands.night.night import Nightly, Plan, instant_of
+from stepsize.commands.night.night import Nightly, Plan
 from stepsize.commands.night.targets import VARIABLE, targets
 from stepsize.commands.rollup import ENGINES, engine_named
 from stepsize.errors import BusyError, LakeError, PermanentError, UsageError
@@ -42,13 +42,13 @@ _SECONDS_PER_DAY = 86_400
     epilog="Exit code: 0 well, 1 a stage or a notification failed (start it again: it goes on there), 2 wrong usage, "
     f"{BusyError.exit_code} another one is at it.",
 )
-@click.option("--data", metavar="DIR", help="The lake's directory, or s3://BUCKET/PREFIX. [STEPSIZE_DATA]")
-@click.option("--policy", metavar="NAME", default=policies.DEFAULT_POLICY, show_default=True, help="How to size.")
-@click.option("--target", metavar="NAME", help="The platform that runs the steps, as for report.")
-@click.option("--since", metavar="AGO", help="Only attempts that began since: 30d, 12w, or a date.")
-@click.option("--runs", type=click.IntRange(1, 1_000_000), metavar="N", help="Only the newest N runs of each flow.")
-@click.option("--branch", metavar="GLOB", help="Only this branch of a project.")
-@click.option("--origin", metavar="NAME", help="Only runs of this origin: adhoc, schedule, event, upstream run.")
+@evidence_options
+@click.option(
+    "--fleet",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Only servers that FILE allows: Karpenter NodePools, or names of types.",
+)
 @click.option(
     "--notify",
     "notify_file",
@@ -75,13 +75,8 @@ _SECONDS_PER_DAY = 86_400
 )
 def command(
     *,
-    data: str | None,
-    policy: str,
-    target: str | None,
-    since: str | None,
-    runs: int | None,
-    branch: str | None,
-    origin: str | None,
+    evidence: Evidence,
+    fleet: Path | None,
     notify_file: Path | None,
     engine: str | None,
     counted: str | None,
@@ -97,19 +92,15 @@ def command(
     Reports lie in the lake, in reports/day=YYYY-MM-DD/; reports/latest is the newest. What went wrong is tried again by
     another start of the same day (UTC); what is done is not done again.
     """
-    _check(policy, target, since, runs, engine, counted, memory)
-    settings = Settings.load(data=data)
+    _check(evidence, engine, counted, memory)
+    settings = Settings.load(data=evidence.data)
     plan = Plan(
         data=settings.store or str(settings.data.absolute()),
-        policy=policy,
+        evidence=evidence,
+        fleet="" if fleet is None else str(fleet.absolute()),
         engine=engine or "",
         counted="" if counted is None else str(Path(counted).absolute()),
         memory_bytes=parse_size(memory),
-        target=target or "",
-        since=since or "",
-        runs=runs,
-        branch=branch,
-        origin=origin,
         keep_days=_days(keep),
         limit_s=_limit_s(limit),
     )
@@ -127,29 +118,16 @@ def command(
     return PermanentError.exit_code if outcome.failed else 0
 
 
-def _check(
-    policy: str,
-    target: str | None,
-    since: str | None,
-    runs: int | None,
-    engine: str | None,
-    counted: str | None,
-    memory: str,
-) -> None:
+def _check(evidence: Evidence, engine: str | None, counted: str | None, memory: str) -> None:
     """Refuse what is wrong before anything is done.
 
     Raises:
         UsageError: it is.
     """
-    if since is not None and runs is not None:
-        raise UsageError("--since and --runs exclude each other; give one")
+    evidence.checked()
+    evidence.query(None)
     if (engine is None) != (counted is None):
         raise UsageError("--engine and --counted belong together: what counts, and where the result goes")
-    policies.load(policy)
-    if target is not None:
-        platforms.named(target)
-    if since is not None:
-        instant_of(since, time.time())
     if engine is not None:
         engine_named(engine, parse_size(memory))
 

@@ -141,7 +141,7 @@ def test_waste_is_told_once_and_again_where_it_grows(lake: Nights) -> None:
     (change,) = lake.night(9).changes
     assert change.kind is Kind.WASTE
     assert change.key.step == "train"
-    assert change.sentence.startswith("It asks for memory MB 4,000; ")
+    assert change.sentence.startswith("It asks for 4,000 MB of memory; ")
     assert "USD a month" in change.sentence
     lake.run(10, tasks=50, duration_s=3600.0, requested_memory_bytes=4000 * MB)
     assert lake.kinds(10) == []
@@ -157,7 +157,7 @@ def test_savings_are_counted_from_the_day_a_request_is_lowered(lake: Nights) -> 
     lake.run(10, tasks=10, duration_s=3600.0, requested_memory_bytes=1 << 30, requested_cpu=2.0)
     first = lake.night(10)
     assert [change.kind for change in first.changes] == [Kind.SAVED]
-    assert "memory MB 8,590 → 1,074" in first.changes[0].sentence
+    assert "It asks for 1,074 MB of memory rather than 8,590. That was 70 GB·h and" in first.changes[0].sentence
     assert first.saved.gb_h == pytest.approx(70)
     ((currency, money),) = first.saved.money
     assert currency == "USD"

@@ -130,6 +130,6 @@ def test_what_was_saved_is_said() -> None:
 def test_the_headline() -> None:
     """How many of what, against which."""
     assert headline(comparison()) == "0 changes (since the report of 2026-03-01); 1 of 3 steps to change"
-    assert headline(comparison(against=None, to_save=(("USD", 12.0),))) == (
-        "0 changes (first report); 1 of 3 steps to change; 12.00 USD a month to save"
+    assert headline(comparison(against=None, to_save=(("EUR", -3.0), ("USD", 12.0)))) == (
+        "0 changes (first report); 1 of 3 steps to change; 12.00 USD a month to save; as advised 3.00 EUR a month more"
     )

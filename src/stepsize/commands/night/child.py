@@ -18,7 +18,7 @@ import threading
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
-from stepsize.commands.night.jobs import JOBS, Done
+from stepsize.commands.night.jobs import Done, as_fields, job_of
 from stepsize.commands.night.state import Message
 from stepsize.commands.night.targets import VARIABLE
 from stepsize.errors import StepsizeError, UnavailableError
@@ -39,7 +39,7 @@ def do(job: Job, limit_s: float, *, quiet: bool = False) -> Done:
         UnavailableError: it failed, or was not done in time; a later try may go on from where it was.
     """
     with tempfile.TemporaryFile() as printed, _process(printed) as process:
-        content = json.dumps({"kind": type(job).__name__, **asdict(job)}).encode() + b"\n"
+        content = json.dumps(as_fields(job)).encode() + b"\n"
         assert process.stdin
         try:
             with contextlib.suppress(BrokenPipeError):  # it could not start: what it printed says why
@@ -114,13 +114,12 @@ def _done(answer: bytes) -> Done:
 
 def main() -> None:
     """Entry point of the process: one job on standard input, one line on standard output, and the end."""
-    job = json.loads(sys.stdin.buffer.readline())
+    fields = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     answer = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
-    kind = job.pop("kind")
     try:
-        content = asdict(JOBS[kind](**job).do())
+        content = asdict(job_of(fields).do())
     except StepsizeError as error:
         content = {"error": str(error)}
     os.write(answer, json.dumps(content).encode() + b"\n")

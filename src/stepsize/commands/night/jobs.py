@@ -7,26 +7,16 @@ Compaction and roll-up make their results last themselves; the rest changes noth
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stepsize.commands.night.state import Message
-from stepsize.errors import DataError
-from stepsize.settings import Settings
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Mapping
 
-    import duckdb
-
-    from stepsize.analyzer.changes.compare import Comparison
-    from stepsize.analyzer.changes.snapshot import Snapshot
-    from stepsize.analyzer.report import StepReport
-
-_MEMORY_BYTES = 1 << 30
-"""What the lake's queries hold at once; more is on disk while they run."""
+    from stepsize.commands.evidence import Evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +78,8 @@ class Report:
     Attributes:
         data: the lake whose tasks are read.
         settle: the lake whose agents and collector on this machine are asked for what they still have; empty: none.
-        since_s, runs, branch, origin: as of :class:`stepsize.analyzer.usage.Query`.
-        policy, target: names; the target's may be empty.
+        evidence: what it is made of, and how; its ``data`` is not looked at.
+        fleet: path of a file, or empty.
         asked: how the report is made, in words.
         until_s: attempts count that had ended by then.
         first_period_s: those of so long before that are new where there is no last report.
@@ -101,88 +91,19 @@ class Report:
     settle: str
     into: str
     day: str
-    policy: str
-    target: str
+    evidence: Evidence
+    fleet: str
     asked: str
     first_period_s: float
     until_s: float
     last: str
     where: str
-    since_s: float | None = None
-    runs: int | None = None
-    branch: str | None = None
-    origin: str | None = None
 
     def do(self) -> Done:
-        """Do it.
+        """Do it; errors as for `making.make`."""
+        from stepsize.commands.night.making import make  # noqa: PLC0415 - heavy, and of this job alone
 
-        Raises:
-            LakeError: nothing has been measured, or the lake cannot be read.
-        """
-        from stepsize.analyzer.catalog import place  # noqa: PLC0415 - heavy, and of this job alone
-        from stepsize.analyzer.changes.compare import compare  # noqa: PLC0415 - as above
-        from stepsize.analyzer.changes.period import Period, read_period  # noqa: PLC0415 - as above
-        from stepsize.analyzer.changes.snapshot import snapshot_bytes  # noqa: PLC0415 - as above
-        from stepsize.analyzer.costs import Quotes  # noqa: PLC0415 - as above
-        from stepsize.analyzer.formats import changes as formats  # noqa: PLC0415 - as above
-        from stepsize.analyzer.matching import Catalog  # noqa: PLC0415 - as above
-        from stepsize.analyzer.report import build  # noqa: PLC0415 - as above
-        from stepsize.analyzer.sizing import policy, targets  # noqa: PLC0415 - as above
-        from stepsize.analyzer.usage import Query  # noqa: PLC0415 - as above
-        from stepsize.commands.settle import settle  # noqa: PLC0415 - as above
-        from stepsize.store.reports import SNAPSHOT_FILE  # noqa: PLC0415 - as above
-
-        warned = settle(Settings.load(data=self.settle), remote=True) if self.settle else []
-        last, damaged = self._last()
-        since = None if self.since_s is None else datetime.fromtimestamp(self.since_s, timezone.utc)
-        query = Query(since=since, runs=self.runs, branch=self.branch, origin=self.origin)
-        from_s = self.until_s - self.first_period_s if last is None else last.until_s
-        period = Period(min(from_s, self.until_s), self.until_s)
-        with self._lake() as connection, Catalog.open(place.directory()) as catalog:
-            platform = targets.named(self.target) if self.target else None
-            reports = build(connection, catalog, policy.load(self.policy), query, platform)
-            seen = read_period(connection, query, period)
-            comparison, snapshot = compare(reports, seen, period, last, Quotes(catalog), day=self.day, asked=self.asked)
-        self._write(SNAPSHOT_FILE, snapshot_bytes(snapshot))
-        self._write_texts(reports, comparison)
-        is_told = comparison.changes or comparison.against is None
-        return Done(
-            said=(formats.headline(comparison),),
-            warned=(*warned, *damaged),
-            message=Message(formats.title(comparison), formats.message(comparison, self.where)) if is_told else None,
-        )
-
-    def _lake(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        if "://" in self.data:
-            from stepsize.store.objects import ObjectLake  # noqa: PLC0415 - heavy, and hardly ever needed
-
-            return ObjectLake(self.data).reading(_MEMORY_BYTES)
-        from stepsize.store.lake import Lake  # noqa: PLC0415 - heavy, and of this job alone
-
-        return Lake(Path(self.data)).reading(_MEMORY_BYTES)
-
-    def _last(self) -> tuple[Snapshot | None, tuple[str, ...]]:
-        """The last report's snapshot; one that is damaged keeps no report from being made."""
-        from stepsize.analyzer.changes.snapshot import parse_snapshot  # noqa: PLC0415 - heavy, and of this job alone
-
-        if not self.last:
-            return None, ()
-        try:
-            return parse_snapshot(Path(self.last).read_bytes(), self.last), ()
-        except DataError as error:
-            return None, (str(error),)
-
-    def _write_texts(self, reports: list[StepReport], comparison: Comparison) -> None:
-        from stepsize.analyzer import formats  # noqa: PLC0415 - heavy, and of this job alone
-        from stepsize.analyzer.formats import changes  # noqa: PLC0415 - as above
-
-        for suffix, form in (("json", "json"), ("html", "html"), ("md", "markdown")):
-            self._write(f"report.{suffix}", formats.render(reports, form).encode())
-        for form, name in COMPARISONS.items():
-            self._write(name, changes.render(comparison, form).encode())
-
-    def _write(self, name: str, content: bytes) -> None:
-        (Path(self.into) / name).write_bytes(content)
+        return make(self)
 
 
 COMPARISONS = {
@@ -217,4 +138,20 @@ class Tell:
 
 
 Job = Compact | RollUp | Report | Tell
-JOBS = {job.__name__: job for job in (Compact, RollUp, Report, Tell)}
+
+
+def as_fields(job: Job) -> dict[str, Any]:
+    """A job as JSON's own types."""
+    return {"kind": type(job).__name__, **asdict(job)}
+
+
+def job_of(fields: Mapping[str, Any]) -> Job:
+    """The job that `as_fields` made them of."""
+    kinds: tuple[type[Job], ...] = (Compact, RollUp, Report, Tell)
+    (kind,) = (one for one in kinds if one.__name__ == fields["kind"])
+    given = {name: value for name, value in fields.items() if name != "kind"}
+    if kind is Report:
+        from stepsize.commands.evidence import Evidence  # noqa: PLC0415 - heavy, and of this job alone
+
+        given["evidence"] = Evidence(**given["evidence"])
+    return kind(**given)

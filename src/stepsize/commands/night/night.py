@@ -7,7 +7,7 @@ A stage that fails keeps none from being tried but those that stand on it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from stepsize.commands.evidence import Evidence
     from stepsize.commands.night.targets import Target
     from stepsize.store.reports import Shelf
 
@@ -39,22 +40,19 @@ class Plan:
 
     Attributes:
         data: the lake: a directory, or the address of an object store.
+        evidence: what the report is made of, and how; its ``data`` is not looked at.
+        fleet: path of a file, as for `stepsize report`, or empty.
         engine, counted, memory_bytes: with what and where tasks are counted anew; an empty engine: they are not.
-        policy, target, since, runs, branch, origin: as for `stepsize report`; ``since`` is as it was written.
         keep_days: how long reports are kept; None is for ever.
         limit_s: what each stage may take.
     """
 
     data: str
-    policy: str
+    evidence: Evidence
+    fleet: str = ""
     engine: str = ""
     counted: str = ""
     memory_bytes: int = 0
-    target: str = ""
-    since: str = ""
-    runs: int | None = None
-    branch: str | None = None
-    origin: str | None = None
     keep_days: int | None = 90
     limit_s: float = 7200.0
 
@@ -66,16 +64,8 @@ class Plan:
     @property
     def asked(self) -> str:
         """How the report is made: two that differ in it are not compared."""
-        parts = {
-            "policy": self.policy,
-            "target": self.target,
-            "since": self.since,
-            "runs": self.runs,
-            "branch": self.branch,
-            "origin": self.origin,
-            "counted": self.counted,
-        }
-        return " ".join(f"{name}={value}" for name, value in parts.items() if value not in ("", None))
+        parts = {**asdict(self.evidence), "data": None, "fleet": self.fleet, "counted": self.counted}
+        return " ".join(f"{name}={value}" for name, value in sorted(parts.items()) if value not in ("", None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,17 +79,6 @@ class Outcome:
     warned: tuple[str, ...]
     failed: tuple[str, ...]
     was_done: bool
-
-
-def instant_of(since: str, now_s: float) -> float:
-    """What an age or a date means at ``now_s``, as `stepsize report --since` has it.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    from stepsize.commands.evidence import parse_since  # noqa: PLC0415 - heavy, and not always needed
-
-    return parse_since(since, datetime.fromtimestamp(now_s, timezone.utc)).timestamp()
 
 
 class Nightly:
@@ -192,28 +171,23 @@ class Nightly:
         self._done(REPORT, done, self._shelf.where(day, "report.html"))
 
     def _report_job(self, into: Path, *, is_settled: bool) -> jobs.Report:
-        plan, now_s = self._plan, self._now()
+        plan = self._plan
         last = self._state.last
         content = None if last is None else self._shelf.get(last, SNAPSHOT_FILE)
         if content is not None:
             (into / "last.json").write_bytes(content)
-        until_s = now_s - SETTLED_S
         return jobs.Report(
             data=plan.counted or plan.data,
             settle=plan.data if is_settled else "",
             into=str(into),
             day=self._night.day,
-            policy=plan.policy,
-            target=plan.target,
+            evidence=plan.evidence,
+            fleet=plan.fleet,
             asked=plan.asked,
             first_period_s=FIRST_PERIOD_S,
-            until_s=until_s,
+            until_s=self._now() - SETTLED_S,
             last="" if content is None else str(into / "last.json"),
             where=self._shelf.where(self._night.day, "report.html"),
-            since_s=instant_of(plan.since, now_s) if plan.since else None,
-            runs=plan.runs,
-            branch=plan.branch,
-            origin=plan.origin,
         )
 
     def _untold(self) -> list[Target]:
