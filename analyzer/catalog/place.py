@@ -57,6 +57,6 @@ def updated(kept: Path) -> Path | None:
         name = json.loads(text)["directory"]
     except (ValueError, KeyError, TypeError):
         name = None
-    if not isinstance(name, str) or Path(name).name != name:
+    if not isinstance(name, str) or Path(name).name != name or name.startswith("."):
         raise DataError(f"{kept / CURRENT} names no directory: remove it, or run `stepsize catalog update`")
     return kept / name

@@ -8,6 +8,7 @@ one rename of ``current.json`` makes them the ones that are read. One update at 
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import shutil
 import statistics
@@ -90,34 +91,38 @@ def update(
     request.check()
     try:
         home.mkdir(parents=True, exist_ok=True)
+        with Lock(home / ".lock").held(0.0), requests.Session() as session:
+            session.headers["User-Agent"] = f"stepsize/{__version__}"
+            return _update(home, request, now, Web(session) if pause is None else Web(session, pause))
     except OSError as error:
-        raise UsageError(f"cannot make {home}: {error.strerror}; set STEPSIZE_CATALOG to another directory") from None
-    with Lock(home / ".lock").held(0.0), requests.Session() as session:
-        session.headers["User-Agent"] = f"stepsize/{__version__}"
-        web = Web(session) if pause is None else Web(session, pause)
-        before = parquet.read(place.updated(home) or place.shipped())
-        tables = before
-        stated: list[tuple[str, int, int]] = []
-        failed: list[UnavailableError | DataError] = []
-        parts = home / "parts"
-        parts.mkdir(exist_ok=True)
-        for name in (name for name in SOURCES if name in request.sources):
-            try:
-                layers = list(_LAYERS[name](web, request, parts, tables, now.date().isoformat()))
-            except (UnavailableError, DataError) as error:  # the other sources are tried all the same
-                failed.append(error)
-                continue
-            for layer in layers:
-                tables = laid_over(tables, layer)
-                stated.append((layer.source, len(layer.servers), len(layer.prices)))
-        if not stated:
-            raise failed[0] if failed else UsageError("no source was asked for; name one with --source")
-        tables, left_out = _without_falling(tables)
-        _verify(before, tables)
-        directory = _put(home, tables, now)
-        if not failed:
-            shutil.rmtree(parts, ignore_errors=True)
-        return Outcome(directory, tuple(stated), tuple(map(str, failed)), left_out)
+        what = f"cannot write {error.filename or home}: {error.strerror or error}"
+        raise UnavailableError(f"{what}; the catalogue stays as it is (STEPSIZE_CATALOG moves it)") from None
+
+
+def _update(home: Path, request: Request, now: datetime, web: Web) -> Outcome:
+    before = parquet.read(place.updated(home) or place.shipped())
+    parts = home / "parts"
+    parts.mkdir(exist_ok=True)
+    tables = before
+    stated: list[tuple[str, int, int]] = []
+    failed: list[UnavailableError | DataError] = []
+    for name in (name for name in SOURCES if name in request.sources):
+        try:
+            layers = list(_LAYERS[name](web, request, parts, tables, now.date().isoformat()))
+        except (UnavailableError, DataError) as error:  # the other sources are tried all the same
+            failed.append(error)
+            continue
+        for layer in layers:
+            tables = laid_over(tables, layer)
+            stated.append((layer.source, len(layer.servers), len(layer.prices)))
+    if not stated:
+        raise failed[0] if failed else UsageError("no source was asked for; name one with --source")
+    tables, left_out = _without_falling(tables)
+    _verify(before, tables)
+    directory = _put(home, tables, now)
+    if not failed:
+        shutil.rmtree(parts, ignore_errors=True)
+    return Outcome(directory, tuple(stated), tuple(map(str, failed)), left_out)
 
 
 def _of_sparecores(web: Web, request: Request, parts: Path, _tables: Tables, _day: str) -> Iterator[Layer]:
@@ -137,8 +142,11 @@ def _of_azure(web: Web, request: Request, parts: Path, tables: Tables, day: str)
 def _of_aws(web: Web, request: Request, parts: Path, tables: Tables, _day: str) -> Iterator[Layer]:
     for region, address in aws.files(web, request.url("aws"), request.aws_regions).items():
         path = web.file(address, parts / f"aws-{region}.csv", aws.MOST_BYTES)
-        with path.open(encoding="utf-8", newline="") as lines:
-            found = aws.layer(lines, region, tables)
+        try:
+            with path.open(encoding="utf-8", errors="replace", newline="") as lines:
+                found = aws.layer(lines, region, tables)
+        except csv.Error as error:
+            raise DataError(f"{address} cannot be read ({error}): the catalogue stays as it is") from None
         if not found.prices:
             raise DataError(f"{address} states no price of a server that is known")
         yield found
@@ -192,10 +200,10 @@ def _put(home: Path, tables: Tables, now: datetime) -> Path:
     try:
         parquet.write(tables, directory)
         write_whole(home / place.CURRENT, json.dumps({"directory": name}).encode())
-    except OSError as error:
+    except OSError:
         with contextlib.suppress(OSError):
             shutil.rmtree(directory)
-        raise UnavailableError(f"cannot write {directory}: {error.strerror}; the catalogue stays as it is") from None
+        raise
     for old in home.glob("2*Z"):
         if old.name not in (name, used.name if used else name):
             shutil.rmtree(old, ignore_errors=True)

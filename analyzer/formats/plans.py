@@ -162,6 +162,11 @@ def _age(plan: FlowPlan, today: date) -> str:
     return age([step.packed.offer for step in plan.steps], today)
 
 
+def summary(plan: FlowPlan, today: date) -> str:
+    """What the plan costs and from when its prices are, for a format that has no room for it."""
+    return f"{_summary(plan)} {_age(plan, today)}"
+
+
 def _comment(plan: FlowPlan, today: date) -> str:
     return f"# {_summary(plan)}\n# {_age(plan, today)}\n# Replace NODE-CLASS with the name of a node class of yours.\n"
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from stepsize.analyzer.catalog import parquet, place
+from stepsize.analyzer.catalog.online.download import same_site
 from stepsize.analyzer.catalog.rows import PriceRow, Tables
 from stepsize.analyzer.catalog.update import Request, update
 from stepsize.analyzer.matching import Catalog, Need
@@ -298,6 +300,42 @@ def test_one_update_at_a_time(home: Path, mirror: Mirror, small: Tables) -> None
     """A second update finds the first at work and ends with one line."""
     with Lock(home / ".lock").held(0.0), pytest.raises(UnavailableError, match="another process"):
         fetch(home, mirror)
+    assert unchanged(home, small)
+
+
+def test_a_full_last_page_is_the_last(home: Path, mirror: Mirror) -> None:
+    """A last page that is just full says nothing of a next one, which is asked for and is empty."""
+    del mirror.azure[100:]
+    whole = len(mirror.azure)
+    request = Request(sources=("azure",), urls=mirror.urls())
+    outcome = update(home, request, NOW, pause=lambda _seconds: None)
+    assert outcome.stated[0][2] == whole
+    assert len(mirror.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("link", "allowed"),
+    [
+        ("https://prices.azure.com:443/api?$skip=100", True),
+        ("https://PRICES.azure.com/api", True),
+        ("http://prices.azure.com/api", False),
+        ("https://prices.azure.com:8443/api", False),
+        ("https://prices.azure.com.example.org/api", False),
+        ("https://prices.azure.com:x/api", False),
+        ("/api", False),
+    ],
+)
+def test_a_site_is_scheme_host_and_port(link: str, allowed: bool) -> None:
+    """The port of a scheme may be written out, as Azure's links have it; all else is another site."""
+    with nullcontext() if allowed else pytest.raises(DataError):
+        same_site(link, "https://prices.azure.com/api/retail/prices")
+
+
+def test_a_place_that_cannot_be_written_is_one_line(home: Path, mirror: Mirror, small: Tables) -> None:
+    """A file where the parts should lie: one line that names it, and the catalogue stays."""
+    (home / "parts").write_text("")
+    with pytest.raises(UnavailableError, match="parts"):
+        fetch(home, mirror, "azure")
     assert unchanged(home, small)
 
 

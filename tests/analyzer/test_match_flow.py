@@ -82,6 +82,15 @@ def test_its_node_pool_is_a_fleet_for_the_report(data: Path, tmp_path: Path) -> 
     assert {offer["server_id"] for offer in offers} == set(types)
 
 
+def test_a_compute_environment_says_its_prices_days_beside_it(data: Path) -> None:
+    """AWS's JSON has no room for a comment: what it costs and how old the prices are is on standard error."""
+    result = match(data, "TrainFlow", "--vendor", "aws", "--format", "batch")
+    assert json.loads(result.stdout)["type"] == "MANAGED"
+    (line,) = result.stderr.splitlines()
+    assert "days old" in line
+    assert "USD a run" in line
+
+
 def test_prices_have_their_days_in_every_format_of_the_report(data: Path) -> None:
     """Wherever the report names a price it says from when it is."""
     for form in ("table", "json", "csv", "markdown", "html"):

@@ -13,9 +13,10 @@ import csv
 from datetime import date
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from stepsize.analyzer.catalog.layers import Layer
+from stepsize.analyzer.catalog.online.download import same_site
 from stepsize.analyzer.catalog.rows import PriceRow
 from stepsize.errors import DataError, UsageError
 
@@ -55,10 +56,7 @@ def files(web: Web, url: str, regions: Sequence[str]) -> dict[str, str]:
     found = {}
     for name, path in sorted(entries.items()):
         if any(fnmatchcase(name, pattern) for pattern in regions):
-            address = urljoin(url, path.removesuffix(".json") + ".csv")
-            if urlsplit(address)[:2] != urlsplit(url)[:2]:
-                raise DataError(f"{url} links to {urlsplit(address).netloc}: the catalogue stays as it is")
-            found[name] = address
+            found[name] = same_site(urljoin(url, path.removesuffix(".json") + ".csv"), url)
     if not found:
         raise UsageError(f"AWS lists no region {' or '.join(regions)}: known are {', '.join(sorted(entries))}")
     return found

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from stepsize.analyzer.catalog.layers import Layer
+from stepsize.analyzer.catalog.online.download import same_site
 from stepsize.analyzer.catalog.rows import PriceRow
 from stepsize.discovery import write_whole
 from stepsize.errors import DataError
@@ -30,7 +31,7 @@ URL = "https://prices.azure.com/api/retail/prices"
 FILTER = "serviceName eq 'Virtual Machines' and priceType eq 'Consumption'"
 MOST_PAGES = 10_000
 _PAGE_ITEMS = 100
-"""Items from which on a page without a link is taken for a full one."""
+"""A page of so many items, or a multiple of that, may be a full one."""
 _KEPT = ("armSkuName", "armRegionName", "productName", "skuName", "unitOfMeasure", "currencyCode", "retailPrice")
 _OTHER_THAN_LINUX = ("windows", "cloud services", "cloudservices")
 
@@ -42,12 +43,13 @@ def fetch(web: Web, url: str, directory: Path, day: str) -> Path:
         UnavailableError, DataError: as for :meth:`Web.page`.
     """
     items, note = directory / "azure.jsonl", directory / "azure.json"
-    link, pages, size = f"{url}?$filter={quote(FILTER)}", 0, 0
+    first = f"{url}?$filter={quote(FILTER)}"
+    link, pages, count, size = first, 0, 0, 0
     started = _read(note)
     have = items.stat().st_size if items.exists() else -1
     # where there is less than was noted, a crash of the machine has lost some
     if (started.get("day"), started.get("url")) == (day, url) and have >= started["bytes"]:
-        link, pages, size = started["next"], started["pages"], started["bytes"]
+        link, pages, count, size = (started[name] for name in ("next", "pages", "items", "bytes"))
     with items.open("ab") as file:
         file.truncate(size)
         while link:
@@ -55,15 +57,15 @@ def fetch(web: Web, url: str, directory: Path, day: str) -> Path:
             if not isinstance(page, dict) or not isinstance(page.get("Items"), list):
                 raise DataError(f"{link} answered with no list of prices: the catalogue stays as it is")
             for item in page["Items"]:
-                file.write(json.dumps({name: item.get(name) for name in _KEPT}).encode() + b"\n")
+                if isinstance(item, dict):
+                    file.write(json.dumps({name: item.get(name) for name in _KEPT}).encode() + b"\n")
             file.flush()
-            pages += 1
-            link = _next(page, link, url)
+            pages, count = pages + 1, count + len(page["Items"])
+            link = _next(page, f"{first}&$skip={count}", url)
             if pages >= MOST_PAGES:
                 raise DataError(f"{url} has more than {MOST_PAGES} pages: that is not what it should be")
-            write_whole(
-                note, json.dumps({"day": day, "url": url, "next": link, "pages": pages, "bytes": file.tell()}).encode()
-            )
+            state = {"day": day, "url": url, "next": link, "pages": pages, "items": count, "bytes": file.tell()}
+            write_whole(note, json.dumps(state).encode())
     return items
 
 
@@ -75,16 +77,13 @@ def _read(note: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _next(page: dict[str, Any], link: str, url: str) -> str:
+def _next(page: dict[str, Any], counted: str, url: str) -> str:
+    """Where the next page is: what the page says, else ``counted`` where it was a full one."""
     following = page.get("NextPageLink")
     if following:
-        if urlsplit(following)[:2] != urlsplit(url)[:2]:
-            raise DataError(f"{url} links to {urlsplit(following).netloc}: the catalogue stays as it is")
-        return str(following)
-    if len(page["Items"]) < _PAGE_ITEMS:
-        return ""
-    base, _, skipped = link.partition("&$skip=")
-    return f"{base}&$skip={int(skipped or 0) + len(page['Items'])}"
+        return same_site(str(following), url)
+    full = page["Items"] and len(page["Items"]) % _PAGE_ITEMS == 0
+    return counted if full else ""
 
 
 def layer(lines: Iterable[str], tables: Tables, day: str) -> Layer:

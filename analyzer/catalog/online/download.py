@@ -10,6 +10,7 @@ import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import MaxRetryError
@@ -104,6 +105,25 @@ class Web:
         part.replace(path)
         if etag:
             write_whole(note, json.dumps({"url": url, "etag": etag, "whole": True}).encode())
+
+
+def same_site(link: str, url: str) -> str:
+    """``link``, which ``url`` answered with.
+
+    Raises:
+        DataError: it leads to another site than ``url``; the port of a scheme may be written out.
+    """
+    if _site(link) != _site(url):
+        raise DataError(f"{url} links to {urlsplit(link).netloc or link!r}: the catalogue stays as it is")
+    return link
+
+
+def _site(url: str) -> tuple[str, str | None, int | None]:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    except ValueError:
+        return "", None, None
 
 
 def _read_note(note: Path) -> dict[str, Any]:

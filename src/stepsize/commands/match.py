@@ -203,6 +203,8 @@ def _print_flow(catalog: Catalog, options: dict[str, Any], today: date) -> None:
             raise _nothing_fits(catalog, alone)
         raise PermanentError(f"no {options['types']} types of one region fit every step: allow more --types or regions")
     click.echo(plans.render(chosen, options["form"], options["flow"], today), nl=False)
+    if options["form"] == "batch":
+        click.echo(f"stepsize: {plans.summary(chosen, today)}", err=True)
 
 
 def _allocation(options: dict[str, Any]) -> str:
