@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from stepsize.analyzer.costs import Amounts, Costs, PriceList, Quotes, price
 from stepsize.analyzer.lessons import lessons
+from stepsize.analyzer.sizing import gpu
 from stepsize.analyzer.sizing.cpu import cores_used
 from stepsize.analyzer.sizing.lessons import ALONE
 from stepsize.analyzer.sizing.targets import TARGETS, Need, changes, round_to, written
@@ -27,6 +28,7 @@ from stepsize.sizes import GIB
 if TYPE_CHECKING:
     import duckdb
 
+    from stepsize.analyzer.sizing.gpu import GpuUse
     from stepsize.analyzer.sizing.lessons import Lessons
     from stepsize.analyzer.sizing.memory.static import Replayed
     from stepsize.analyzer.sizing.policy import Policy, Recommendation
@@ -92,6 +94,8 @@ class StepReport:
     """What the sizes are for: what was named, or what ran the newest attempt; None where that is not known."""
     written: Sizes | None = None
     """What to write there, in the target's own unit; None where its sizes are not known, or it has none so large."""
+    gpu_use: GpuUse | None = None
+    """What was held and used of GPUs; None where none was read."""
 
     @property
     def all_reasons(self) -> tuple[str, ...]:
@@ -167,6 +171,7 @@ def report_step(
         timeout=_timeout(evidence, recommendation),
         target=sizes_of.name if sizes_of else ran_on,
         written=round_to(sizes_of, need) if sizes_of and need else None,
+        gpu_use=gpu.use(evidence),
     )
 
 

@@ -41,6 +41,18 @@ class Query:
     branch: str | None = None
     origin: str | None = None
 
+    @property
+    def parameters(self) -> dict[str, str | float | None]:
+        """What ``seen.sql`` takes."""
+        return {
+            "flow": self.flow,
+            "step": self.step,
+            "branch": self.branch,
+            "origin": self.origin,
+            "since_s": None if self.since is None else self.since.timestamp(),
+            "runs": self.runs,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
@@ -148,14 +160,7 @@ def histories(connection: duckdb.DuckDBPyConnection, query: Query) -> Iterator[S
     In memory are the attempts of one step, the names and histograms of all, and what ``connection`` may take to put the
     attempts in order. The connection is in use until the last one is taken: another query on it ends the iteration.
     """
-    parameters = {
-        "flow": query.flow,
-        "step": query.step,
-        "branch": query.branch,
-        "origin": query.origin,
-        "since_s": None if query.since is None else query.since.timestamp(),
-        "runs": query.runs,
-    }
+    parameters = query.parameters
     seen = query_text("seen")
     steps = connection.sql(seen + query_text("steps"), params=parameters).to_arrow_table()
     rows = connection.sql(seen + query_text("evidence"), params=parameters).to_arrow_reader(_ROWS_AT_ONCE)

@@ -1,79 +1,96 @@
-"""The report as one HTML file: works offline, in light and dark, on paper and on a phone.
+"""The report as one HTML file: works offline and without JavaScript, in light and dark, on paper and on a phone.
 
-What comes in: reports. What goes out: HTML text with its style inside and no script, no font and no picture from
-elsewhere. Every name and reason is escaped by jinja2; this module only turns numbers into lengths.
+What comes in: reports, and the courses of the steps that are drawn, where they were read. What goes out: HTML text with
+its style and pictures inside, and nothing from elsewhere: its Content-Security-Policy allows that one style and nothing
+more. jinja2 escapes every name, and control characters are made visible. Its size grows with steps, not with tasks, up
+to `ROWS` and `SECTIONS`; how many were left out is said.
 """
 
 from __future__ import annotations
 
+import base64
+import functools
+import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jinja2
+from markupsafe import Markup
 
+from stepsize.analyzer.course import StepKey, key_of
 from stepsize.analyzer.formats import words
-from stepsize.analyzer.formats.ranking import changes, ranked
+from stepsize.analyzer.formats.html_charts import WIDTH, Shape
+from stepsize.analyzer.formats.html_runs import LANE_HEIGHT, timelines
+from stepsize.analyzer.formats.html_step import Bar, anchor, bars, section, shapes_of_bar
+from stepsize.analyzer.formats.ranking import changes, raises, ranked
 from stepsize.sizes import gb_hours
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from stepsize.analyzer.course import Course
     from stepsize.analyzer.report import StepReport
-    from stepsize.analyzer.spread import Spread
 
-_WIDTH, _HEIGHT = 480, 72
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """What was asked, used and advised of one resource; lengths in percent of the longest."""
-
-    label: str
-    asked: str
-    used: str
-    advised: str
-    asked_percent: float | None
-    used_percent: float | None
-    advised_percent: float | None
-    changed: bool
-    raised: bool
+ROWS = 1000
+"""Steps in the table of what to change, at most."""
+SECTIONS = 200
+"""Steps that are told in full, at most."""
+_BAR_HEIGHT = 16
+_SHARE_HEIGHT = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a histogram, in the units of its picture."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """A spread as a picture of ``width`` by ``height``, with the places of the request and of the advice."""
-
-    caption: str
-    columns: tuple[Column, ...]
-    asked_x: float | None
-    advised_x: float | None
-    upper: str
-    width: int = _WIDTH
-    height: int = _HEIGHT
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One step on the page."""
+class Row:
+    """One step in the table of what to change first; ``share`` is its part of the largest saving, as a picture."""
 
     report: StepReport
+    rank: int
     anchor: str
     bars: tuple[Bar, ...]
-    histograms: tuple[Histogram, ...]
+    share: tuple[Shape, ...]
 
 
-def render(reports: Sequence[StepReport]) -> str:
-    """``reports`` as a page: what to change first, then a section for each step."""
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One of the figures at the top."""
+
+    label: str
+    value: str
+    note: str
+
+
+def steps_drawn(reports: Sequence[StepReport]) -> list[StepKey]:
+    """The steps that the page has pictures of, if it is given their courses."""
+    return [key_of(report) for report in ranked(reports)[:SECTIONS]]
+
+
+def render(reports: Sequence[StepReport], courses: Mapping[StepKey, Course] | None = None) -> str:
+    """``reports`` as a page: what to change first, the newest runs, then a section for each step."""
+    known = courses or {}
+    order = ranked(reports)
+    sections = [section(report, rank, known.get(key_of(report))) for rank, report in enumerate(order[:SECTIONS], 1)]
+    environment = _environment()
+    style = _style(environment)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return environment.get_template(
+        "report.html.j2"
+    ).render(
+        title=_title(order),
+        style=Markup(style),  # noqa: S704 - a file of this package, in which nothing is put
+        policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+        figures=_figures(order),
+        policies=sorted({report.policy for report in order}),
+        rows=_rows(order[:ROWS]),
+        timelines=timelines(map(key_of, order[:SECTIONS]), known),
+        sections=sections,
+        steps=len(order),
+        covered=words.covered(order),
+        prices=words.prices(order),
+    )
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("stepsize.analyzer", "templates"),
         autoescape=True,
@@ -81,72 +98,65 @@ def render(reports: Sequence[StepReport]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_shown,
     )
-    environment.globals["words"] = words
-    environment.globals["gb_hours"] = gb_hours
-    sections = [_section(report, f"step-{number}") for number, report in enumerate(ranked(reports), start=1)]
-    return environment.get_template("report.html.j2").render(
-        sections=sections,
-        covered=words.covered(reports),
-        prices=words.prices(reports),
-        policies=sorted({report.policy for report in reports}),
-        tasks=sum(report.tasks for report in reports),
-        wasted_gb_h=sum(report.wasted_gb_h or 0.0 for report in reports),
-        savings=words.savings(reports),
-        changes=sum(1 for report in reports if changes(report)),
+    names = {"gb_hours": gb_hours, "shapes_of_bar": shapes_of_bar, "words": words}
+    sizes = {"bar_height": _BAR_HEIGHT, "lane_height": LANE_HEIGHT, "share_height": _SHARE_HEIGHT, "width": WIDTH}
+    environment.globals.update(**names, **sizes)
+    return environment
+
+
+def _shown(value: Any) -> Any:
+    """Whatever a template shows: text without control characters."""
+    return words.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _style(environment: jinja2.Environment) -> str:
+    return environment.get_template("report.css").render()
+
+
+def _title(reports: Sequence[StepReport]) -> str:
+    flows = sorted({report.flow for report in reports})
+    return f"{flows[0]}: what each step should ask for" if len(flows) == 1 else "What each step should ask for"
+
+
+def _figures(reports: Sequence[StepReport]) -> tuple[Figure, ...]:
+    """What stands at the top."""
+    ends: dict[str, int] = {}
+    for report in reports:
+        for outcome, count in report.outcomes:
+            ends[outcome] = ends.get(outcome, 0) + count
+    savings, changed = words.savings(reports), sum(map(changes, reports))
+    short = sum(1 for report in reports if changes(report) and raises(report))
+    unpriced = sum(1 for report in reports if report.costs.saving_per_month is None)
+    attempts, other = sum(ends.values()), ends.get("failed", 0) + ends.get("killed", 0) + ends.get("lost", 0)
+    wasted = sum(report.wasted_gb_h or 0.0 for report in reports)
+    return (
+        Figure(
+            "Saving a month",
+            " + ".join(savings) or "not known yet",
+            f"without {words.plural(unpriced, 'step')}" if unpriced and savings else "",
+        ),
+        Figure("Steps to change", f"{changed:,} of {len(reports):,}", f"{short:,} ask for too little"),
+        Figure(
+            "Ran out of memory",
+            f"{ends.get('oom', 0):,}",
+            f"of {words.plural(attempts, 'attempt')}; {other:,} failed else",
+        ),
+        Figure("Memory held, not used", gb_hours(wasted), f"by {words.plural(sum(r.tasks for r in reports), 'task')}"),
     )
 
 
-def _section(report: StepReport, anchor: str) -> Section:
-    bars = tuple(_bar(report, name, label) for name, label in words.relevant(report))
-    pictures = (
-        _histogram("Tasks by memory peak, MB", report.memory_spread, report, "memory_mb"),
-        _histogram("Time by cores in use", report.cpu_spread, report, "cpu"),
-    )
-    return Section(report, anchor, bars, tuple(picture for picture in pictures if picture is not None))
+def _rows(reports: Sequence[StepReport]) -> list[Row]:
+    most = max([report.costs.saving_per_month or 0.0 for report in reports], default=0.0)
+    return [
+        Row(report, rank, anchor(rank) if rank <= SECTIONS else "", bars(report), _share(report, most))
+        for rank, report in enumerate(reports, 1)
+    ]
 
 
-def _bar(report: StepReport, name: str, label: str) -> Bar:
-    asked, used, advised = (getattr(part, name) for part in (report.requested, report.used, report.recommended))
-    longest = max((value for value in (asked, used, advised) if value is not None), default=0)
-
-    def percent(value: float | None) -> float | None:
-        return round(100 * value / longest, 2) if value is not None and longest else None
-
-    return Bar(
-        label=label,
-        asked=words.amount(asked),
-        used=words.amount(used),
-        advised=words.amount(advised),
-        asked_percent=percent(asked),
-        used_percent=percent(used),
-        advised_percent=percent(advised),
-        changed=advised is not None and advised != asked,
-        raised=advised is not None and asked is not None and advised > asked,
-    )
-
-
-def _histogram(caption: str, spread: Spread | None, report: StepReport, name: str) -> Histogram | None:
-    if spread is None:
-        return None
-    width = _WIDTH / len(spread.weights)
-    tallest = max(spread.weights)
-
-    def place(value: float | None) -> float | None:
-        return None if value is None else round(value / spread.upper * _WIDTH, 1)
-
-    columns = []
-    for index, weight in enumerate(spread.weights):
-        if weight > 0:
-            # A rare task is the one that matters: never invisible.
-            height = max(2.0, weight / tallest * (_HEIGHT - 4))
-            columns.append(
-                Column(round(index * width, 1), round(_HEIGHT - height, 1), round(width - 1, 1), round(height, 1))
-            )
-    return Histogram(
-        caption=caption,
-        columns=tuple(columns),
-        asked_x=place(getattr(report.requested, name)),
-        advised_x=place(getattr(report.recommended, name)),
-        upper=words.amount(spread.upper),
-    )
+def _share(report: StepReport, most: float) -> tuple[Shape, ...]:
+    saved = report.costs.saving_per_month or 0.0
+    if saved <= 0 or most <= 0:
+        return ()
+    return (Shape("advised-area", f"M0 0h{max(2.0, saved / most * WIDTH):.1f}v{_SHARE_HEIGHT}H0z"),)

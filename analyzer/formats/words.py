@@ -5,6 +5,7 @@ What is not known is a dash, never a zero.
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.sizing.presets import PRESETS
@@ -50,6 +51,31 @@ def money(value: float | None, currency: str | None) -> str:
     if abs(value) < LEAST_MONEY:
         return f"under 0.0001 {currency}" if value > 0 else f"about 0 {currency}"
     return f"{float(f'{value:.2g}'):.6f}".rstrip("0") + f" {currency}"
+
+
+def took(seconds: float | None) -> str:
+    """A stretch of time in its two largest units: ``0.42 s``, ``12 s``, ``3 min 5 s``, ``2 h 4 min``, ``3 days``."""
+    if seconds is None:
+        return UNKNOWN
+    if round(seconds) < 60:
+        return f"{float(f'{seconds:.2g}'):.3f}".rstrip("0").rstrip(".") + " s" if seconds < 10 else f"{seconds:.0f} s"
+    units = ((86_400, "days"), (3600, "h"), (60, "min"), (1, "s"))
+    whole = round(seconds)
+    large = next(index for index, (unit_s, _) in enumerate(units) if whole >= unit_s * (2 if unit_s == 86_400 else 1))
+    (large_s, large_name), (small_s, small_name) = units[large : large + 2]
+    count, rest = divmod(whole, large_s)
+    rest //= small_s
+    return f"{count:,} {large_name} {rest} {small_name}" if rest else f"{count:,} {large_name}"
+
+
+def day(time_s: float | None) -> str:
+    """The day (UTC) of an instant in seconds since 1970."""
+    return UNKNOWN if time_s is None else datetime.fromtimestamp(time_s, timezone.utc).strftime("%Y-%m-%d")
+
+
+def minute(time_s: float | None) -> str:
+    """The minute (UTC) of an instant in seconds since 1970."""
+    return UNKNOWN if time_s is None else datetime.fromtimestamp(time_s, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def plural(count: int, noun: str) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stepsize.analyzer import report
+from stepsize.analyzer.course import courses
 from stepsize.analyzer.sizing import policy as policies
 from stepsize.analyzer.sizing import targets
 from stepsize.analyzer.sizing.least_cost import LeastCostPolicy
@@ -26,18 +27,37 @@ from stepsize.settings import Settings
 from stepsize.store.lake import Lake
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     import duckdb
 
     from stepsize.analyzer.costs import PriceList
+    from stepsize.analyzer.course import Course, StepKey
     from stepsize.analyzer.sizing.targets import Target
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _MEMORY_BYTES = 1 << 30
 """What the lake's queries hold at once; reports of millions of tasks need more, and have it on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A lake and a catalogue that are open, and how to size."""
+
+    connection: duckdb.DuckDBPyConnection
+    prices: PriceList
+    policy: policies.Policy
+    platform: Target | None
+
+    def __call__(self, query: Query) -> list[report.StepReport]:
+        """The reports of a query; errors as for :func:`stepsize.analyzer.report.build`."""
+        return report.build(self.connection, self.prices, self.policy, query, self.platform)
+
+    def courses(self, query: Query, steps: Sequence[StepKey]) -> dict[StepKey, Course]:
+        """What pictures of these steps of the query need."""
+        return courses(self.connection, query, steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +96,7 @@ class Evidence:
         )
 
     @contextmanager
-    def reader(
-        self, catalog: AbstractContextManager[PriceList]
-    ) -> Iterator[Callable[[Query], list[report.StepReport]]]:
+    def reader(self, catalog: AbstractContextManager[PriceList]) -> Iterator[Reader]:
         """What makes the reports of a query, while the lake and ``catalog`` are open.
 
         Raises:
@@ -86,7 +104,7 @@ class Evidence:
         """
         policy, platform = self.checked()
         with self._lake() as connection, catalog as prices:
-            yield lambda query: report.build(connection, prices, policy, query, platform)
+            yield Reader(connection, prices, policy, platform)
 
     def _lake(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """The lake to read, here or in an object store, once all that was measured on this machine is in it."""

@@ -23,8 +23,9 @@ from stepsize.commands.fleet_file import read_fleet
 from stepsize.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from stepsize.analyzer.course import Course, StepKey
     from stepsize.analyzer.report import StepReport
 
 _WIDEST = 120
@@ -60,12 +61,13 @@ def command(
     """
     query = evidence.query(*_parts(target))
     chosen = format_name or (formats.format_of(out) if out else formats.DEFAULT_FORMAT)
-    with evidence.reader(Catalog.open(place.directory(), read_fleet(fleet))) as reports_of:
-        reports = reports_of(query)
+    with evidence.reader(Catalog.open(place.directory(), read_fleet(fleet))) as reader:
+        reports = reader(query)
+        courses = reader.courses(query, formats.steps_drawn(reports, chosen))
     if out is None:
-        click.echo(_on_terminal(reports, chosen), nl=False)
+        click.echo(_on_terminal(reports, chosen, courses), nl=False)
     else:
-        _write(out, formats.render(reports, chosen))
+        _write(out, formats.render(reports, chosen, courses))
         click.echo(f"Report written to {out}", err=True)
 
 
@@ -76,9 +78,9 @@ def _parts(target: str | None) -> tuple[str | None, str | None]:
     return flow or None, step or None
 
 
-def _on_terminal(reports: Sequence[StepReport], chosen: str) -> str:
+def _on_terminal(reports: Sequence[StepReport], chosen: str, courses: Mapping[StepKey, Course]) -> str:
     if chosen != "table" or not sys.stdout.isatty():
-        return formats.render(reports, chosen)
+        return formats.render(reports, chosen, courses)
     from stepsize.analyzer.formats import table  # noqa: PLC0415 - rich is heavy, and only a terminal needs it here
 
     return table.render(reports, color=True, width=min(_WIDEST, shutil.get_terminal_size().columns))
