@@ -35,8 +35,8 @@ _RANKS = {kind: rank for rank, kind in enumerate(Kind)}
 class Change:
     """One change of one step: ``sentence`` says it with the figures to check it by.
 
-    ``now`` and ``before`` are in ``unit`` (``By`` are bytes); ``what`` is the resource of a limit or the version of a
-    growth. Of two changes of a kind the one of larger ``weight`` matters more.
+    ``now`` and ``before`` are in ``unit`` (``By`` are bytes); ``what`` is the resource of a limit, the version of a
+    growth, or what is over. Of two changes of a kind the one of larger ``weight`` matters more.
     """
 
     kind: Kind
@@ -169,14 +169,17 @@ class _Step:
 
     def _lowered(self, earlier: Amounts, saved: Saved) -> Change:
         asks = self._report.requested
-        parts = []
-        for name in ("memory_mb", "cpu", "gpu"):
-            was, now = getattr(earlier, name), getattr(asks, name)
-            if was is not None and now is not None and now < was:
-                parts.append(f"{quantity(name, now)} rather than {words.amount(was)}")
-        sentence = f"It asks for {', '.join(parts)}. {_told(saved, self._period)}"
+        pairs = ((name, getattr(earlier, name), getattr(asks, name)) for name in ("memory_mb", "cpu", "gpu"))
+        less = [(name, was, now) for name, was, now in pairs if was is not None and now is not None and now < was]
+        parts = ", ".join(f"{quantity(name, now)} rather than {words.amount(was)}" for name, was, now in less)
+        name, was, now = less[0]
         return self._change(
-            Kind.SAVED, sentence, now=asks.memory_mb, before=earlier.memory_mb, unit="MB", weight=saved.gb_h
+            Kind.SAVED,
+            f"It asks for {parts}. {_told(saved, self._period)}",
+            now=now,
+            before=was,
+            unit="MB" if name.endswith("_mb") else name,
+            weight=saved.gb_h,
         )
 
     def _change(

@@ -58,7 +58,8 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What stands out now: ``now`` and ``before`` in ``unit``; of two of a kind the larger ``weight`` matters more."""
+    """What stands out now: ``now`` and ``before`` in ``unit``, None where nothing is to compare with; of two of a kind
+    the larger ``weight`` matters more."""
 
     standing: Standing
     sentence: str
@@ -197,14 +198,16 @@ def _waste(report: StepReport, seen: StepPeriod, since: str) -> Condition:
     less = lowered(report, LEAST_LOWERED)
     asks = ", ".join(quantity(name, value) for name, value, _ in less)
     enough = ", ".join(quantity(name, value) for name, _, value in less)
-    sentence = f"It asks for {asks}; {enough} would do. Saving: {words.saving(report.costs)}."
+    sentence = f"It asks for {asks}; {enough} would do."
+    if (saving := words.saving(report.costs)) != words.UNKNOWN:
+        sentence += f" Saving: {saving}."
     if wasted := _wasted_gb_h(seen):
         sentence += f" {gb_hours(wasted)} of memory were held and not used since {since}."
     month, costs = report.costs.saving_per_month, report.costs
     a_run = costs.now - costs.recommended if costs.now is not None and costs.recommended is not None else 0.0
-    name, now, advised = less[0]
+    name, now, _ = less[0]
     unit = "MB" if name.endswith("_mb") else name
-    return Condition(Standing(Kind.WASTE), sentence, now, advised, unit, month if month is not None else a_run)
+    return Condition(Standing(Kind.WASTE), sentence, now, None, unit, month if month is not None else a_run)
 
 
 def _wasted_gb_h(seen: StepPeriod) -> float:

@@ -7,6 +7,7 @@ Names are what anybody sent: they cannot steer a terminal, break out of Markdown
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from stepsize.analyzer.changes.compare import Change, Comparison
+    from stepsize.analyzer.changes.savings import Saved
 
 HEADINGS: Mapping[Kind, str] = {
     Kind.OOM: "Ran out of memory",
@@ -104,8 +106,8 @@ def _json(comparison: Comparison) -> str:
     content = {
         "day": comparison.day,
         "against": comparison.against,
-        "from": at(comparison.period.from_s),
-        "until": at(comparison.period.until_s),
+        "from": _iso(comparison.period.from_s),
+        "until": _iso(comparison.period.until_s),
         "steps": comparison.steps,
         "to_change": comparison.to_change,
         "to_save_per_month": {currency: round(value, 4) for currency, value in comparison.to_save},
@@ -117,7 +119,11 @@ def _json(comparison: Comparison) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _saved(saved: Any) -> dict[str, Any]:
+def _iso(instant_s: float) -> str:
+    return datetime.fromtimestamp(instant_s, timezone.utc).isoformat(timespec="seconds")
+
+
+def _saved(saved: Saved) -> dict[str, Any]:
     return {"gb_h": round(saved.gb_h, 6), "money": {currency: round(value, 4) for currency, value in saved.money}}
 
 
