@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Labels:
     """What is said of every attempt; None leaves it to the source.
 
-    ``zone``: of times that name none; None is this machine's. ``oom_exit_codes``: exit codes that mean that memory ran
-    out.
+    ``flow`` is empty where the source names flows. ``zone``: of times that name none; None is this machine's.
+    ``oom_exit_codes``: exit codes that mean that memory ran out.
     """
 
     flow: str

@@ -7,8 +7,10 @@ not be read, 1 where none could, 2 for wrong usage.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import click
@@ -147,6 +149,65 @@ def resource_tracker(*, files: tuple[str, ...], flow: str, step: str, run: str |
 
     labels, reading = common.labels(flow, run), Reading()
     common.write(SOURCE, read(files, labels, step, reading), reading)
+
+
+@command.command("prometheus", epilog=_EPILOG)
+@click.argument("url", metavar="URL")
+@click.option("--since", metavar="AGO", required=True, help="Pods that began since: 30d, 12h, or a date (2026-11-01).")
+@click.option("--until", metavar="AGO", default="0m", help="Only what was scraped until then. [default: now]")
+@click.option("--window", metavar="TIME", default="6h", show_default=True, help="How much is asked for at a time.")
+@click.option("--selector", metavar="MATCHERS", default="", help='Only such series: namespace="ml", pod=~"train-.*".')
+@click.option("--container", metavar="REGEX", default=".+", show_default=True, help="Which containers of a pod count.")
+@click.option(
+    "--map",
+    "mappings",
+    metavar="FIELD=LABEL",
+    multiple=True,
+    help="Which label names a pod's flow, run, step, task, attempt, user, project or branch: step=label_app. May be "
+    "repeated. [default: Metaflow's annotations]",
+)
+@click.option("--flow", metavar="NAME", help="What the flow of all pods is called, where no label does.")
+@click.option("--run", metavar="NAME", help="What their run is called.")
+@common_options
+def prometheus(
+    *,
+    url: str,
+    since: str,
+    until: str,
+    window: str,
+    selector: str,
+    container: str,
+    mappings: tuple[str, ...],
+    flow: str | None,
+    run: str | None,
+    common: Common,
+) -> None:
+    """Import pods that a Prometheus with cAdvisor and kube-state-metrics at URL has seen.
+
+    Its bearer token, if it wants one, is taken from the environment: PROMETHEUS_TOKEN.
+    """
+    from stepsize.collector.imports.pods import SOURCE, Names  # noqa: PLC0415 - as above
+    from stepsize.collector.imports.prometheus import Server, Span, read  # noqa: PLC0415 - as above
+    from stepsize.collector.imports.reading import Reading  # noqa: PLC0415 - as above
+    from stepsize.commands.evidence import parse_since  # noqa: PLC0415 - as above
+
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"{url!r} is no address; write http://HOST:PORT, as of Prometheus's own page")
+    now = datetime.now(timezone.utc)
+    start, end = parse_since(since, now), parse_since(until, now)
+    length_s = (now - parse_since(window, now)).total_seconds()
+    if start >= end or length_s < 1:
+        raise UsageError("--since is to come before --until, and --window to be a second at least")
+    span = Span(
+        since_s=start.timestamp(),
+        until_s=end.timestamp(),
+        window_s=length_s,
+        selector=selector,
+        container=container,
+    )
+    server = Server(url, os.environ.get("PROMETHEUS_TOKEN"))
+    labels, reading = common.labels(flow, run), Reading()
+    common.write(SOURCE, read(server, span, Names.of(mappings), labels, reading, _say), reading)
 
 
 def _regex(text: str | None) -> re.Pattern[str] | None:

@@ -42,7 +42,7 @@ class Common:
 
     def labels(
         self,
-        flow: str,
+        flow: str | None,
         run: str | None = None,
         timezone: str | None = None,
         oom_exit_codes: Iterable[int] = (),
@@ -59,7 +59,7 @@ class Common:
             if value == "":
                 raise UsageError(f"--{name} is empty; leave it away, or give a name")
         return Labels(
-            flow=flow,
+            flow=flow or "",
             run=run,
             project=self.project,
             branch=self.branch,
