@@ -70,8 +70,8 @@ def compare(vendor: str, home: str, path: Path, directory: Path) -> Iterable[str
     ours, known, days = listed(vendor, directory)
     yield f"## {vendor}: the catalogue (prices of {days}) beside Karpenter's table of {when}"
     yield ""
-    yield "| | types in both | within 1 % | within 0.5 % |"
-    yield "| --- | --- | --- | --- |"
+    yield "| | priced there | in both | within 1 % of those | within 0.5 % |"
+    yield "| --- | --- | --- | --- | --- |"
     cases: list[tuple[str, Callable[[str, str], bool]]] = [
         (f"newest general types, {home}", lambda r, n: r == home and bool(GENERAL[vendor].fullmatch(n))),
         (f"all types, {home}", lambda r, _n: r == home),
@@ -82,7 +82,9 @@ def compare(vendor: str, home: str, path: Path, directory: Path) -> Iterable[str
     for title, keep in cases:
         count, one, half, wrong = shares(ours, theirs, keep)
         lists.append((title, wrong))
-        yield f"| {title} | {count:,} | {one:,} ({one / max(count, 1):.1%}) | {half:,} ({half / max(count, 1):.1%}) |"
+        there = sum(1 for key, usd in theirs.items() if usd > 0 and keep(*key))
+        cells = [f"{part:,} ({part / max(count, 1):.1%})" for part in (one, half)]
+        yield f"| {title} | {there:,} | {count:,} | {' | '.join(cells)} |"
     missing = sorted(name for region, name in theirs if region == home and (region, name) not in ours)
     spec = [name for name in missing if name in known]
     yield ""
