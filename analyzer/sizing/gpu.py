@@ -76,7 +76,7 @@ class _Held:
 
 def use(evidence: StepEvidence) -> GpuUse | None:
     """What the step held and used of GPUs; None where of no attempt that counts it could be read."""
-    counted = _counted(evidence)
+    counted = alike(evidence)
     read = [attempt for attempt in counted if attempt.gpu_count is not None]
     if not read:
         return None
@@ -100,7 +100,7 @@ def use(evidence: StepEvidence) -> GpuUse | None:
     )
 
 
-def _counted(evidence: StepEvidence) -> list[Attempt]:
+def alike(evidence: StepEvidence) -> list[Attempt]:
     """The attempts that ended, of tasks whose first attempts asked for as many devices as the newest."""
     newest = evidence.newest
     first: dict[tuple[str, str, str], float] = {}
@@ -133,7 +133,7 @@ def advise(evidence: StepEvidence) -> Advice:
     asked = _asked(newest) if newest else 0.0
     if used is None:
         unread = "GPUs stay as they are: none could be read where the step ran."
-        if not _counted(evidence):
+        if not alike(evidence):
             unread = f"GPUs stay at {asked:g}: no attempt that asked for so many has ended."
         return Advice(None, (unread,), held=unread) if asked else Advice(None)
     most = used.most_at_once

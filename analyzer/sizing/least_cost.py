@@ -10,7 +10,7 @@ size stands on, and ``safe`` is the default.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.sizing import cpu, gpu, timeout
@@ -109,10 +109,12 @@ def _memory(evidence: StepEvidence, peaks: Peaks | None, lessons: Lessons, setti
 
 
 def _vram(evidence: StepEvidence, settings: Settings) -> Advice:
-    peaks = level_peaks(evidence, _VRAM.read)
+    # Peaks are summed over devices: what eight held says nothing of what one has to.
+    alike = replace(evidence, attempts=tuple(gpu.alike(evidence)))
+    peaks = level_peaks(alike, _VRAM.read)
     if peaks is None or peaks.highest_bytes == 0:
         return Advice(None)
-    return size(evidence, ALONE, settings, _VRAM, peaks).advice
+    return size(alike, ALONE, settings, _VRAM, peaks).advice
 
 
 def _disk(evidence: StepEvidence, settings: Settings) -> Advice:

@@ -137,7 +137,8 @@ def size(evidence: StepEvidence, lessons: Lessons, settings: Settings, level: Le
     if enough > needed:
         reasons.append(f"That is under the {mb(level.floor_bytes)} that starting a task takes.")
     elif static and value is not None and static.request_bytes == static.proposal.request_bytes:
-        reasons.append(f"At {target:,} MB the cost is least, a failure counted as {settings.failure_price:g} tasks.")
+        priced = f", a failure counted as {settings.failure_price:g} tasks" if level.kills else ""
+        reasons.append(f"At {target:,} MB the cost is least{priced}.")
     if held:
         reasons.append(held)
     elif value is None:
@@ -188,5 +189,5 @@ def _taught(lessons: Lessons, runs: int) -> tuple[str, ...]:
     batches, above, _ = lessons.exceedances.at(runs)
     if batches < LESSONS_ENOUGH:
         return ()
-    seen = f"After about as many runs, {above / batches:.1%} of the tasks of all steps took more than any before"
+    seen = f"After about as many runs, {above / batches:.1%} of the tasks of other steps took more than any before"
     return (f"{seen} ({batches:,.0f} runs seen).",)

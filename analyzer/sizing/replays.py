@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from stepsize.analyzer.sizing.rounding import two_figures
 from stepsize.model import BYTES_PER_MB
 from stepsize.sizes import GIB, gb_hours
 
@@ -30,7 +31,7 @@ def replays(replayed: Sequence[Replayed], *, taught: bool) -> tuple[str, ...]:
     used = gb_hours(math.fsum(run.used_byte_hours for run in replayed) / GIB)
     requested = [run.requested_byte_hours for run in replayed if run.requested_byte_hours is not None]
     beside = f", {gb_hours(math.fsum(requested) / GIB)} requested" if len(requested) == len(replayed) else ""
-    least = f"{missed:,} of {tasks:,} tasks ({likely:.2g} expected)"
-    before = "before it, with what other steps teach today" if taught else "before it"
-    asked_for = f"Its last {len(replayed)} runs, each under what this would have asked for {before}"
+    least = f"{missed:,} of {tasks:,} tasks ({two_figures(likely)} expected)"
+    others = " (other steps as known today)" if taught else ""
+    asked_for = f"Its last {len(replayed)} runs under what would have been asked for before each{others}"
     return (f"{asked_for}: {sizes}, too little for {least}; {held} held{beside}, {used} used.",)

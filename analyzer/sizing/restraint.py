@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stepsize.analyzer.sizing.rounding import two_figures
+
 if TYPE_CHECKING:
     from stepsize.analyzer.sizing.lessons import Lessons
 
@@ -70,7 +72,7 @@ def restrain(fall: Falling) -> tuple[int | None, str]:
 
 def _raised_by_expectation(fall: Falling, kept: str) -> tuple[int | None, str]:
     """Nothing seen needed more than was asked for; the next may."""
-    of_1000 = f"{1000 * fall.failing:.2g} of 1,000 next tasks"
+    of_1000 = f"{two_figures(1000 * fall.failing)} of 1,000 next tasks"
     if fall.failing_alike < RAISED_FROM:
         return None, f"{kept}: no task has needed more, and {of_1000} are expected to."
     return (

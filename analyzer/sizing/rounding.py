@@ -14,6 +14,7 @@ CORE_SLACK = 0.1
 BUCKET_WIDTH = 2 ** (1 / CPU_BUCKETS_PER_OCTAVE)
 """How many times its lower edge the upper edge of a bucket is, which stands for all of it."""
 
+_LEAST_COUNT = 0.001
 _MINUTE_S, _HOUR_S = 60, 3600
 _SHORTEST_TIME_S = _MINUTE_S
 _TIME_STEPS_S = (
@@ -61,6 +62,14 @@ def round_up_s(duration_s: float) -> int:
     """
     step_s = next((step_s for up_to_s, step_s in _TIME_STEPS_S if duration_s <= up_to_s), _LONGEST_TIME_STEP_S)
     return max(_SHORTEST_TIME_S, math.ceil(duration_s / step_s - 1e-9) * step_s)
+
+
+def two_figures(value: float) -> str:
+    """A count that is expected, as a person would write it: ``0.012``, ``3.4``, ``140``; never an exponent."""
+    if value < _LEAST_COUNT:
+        return f"under {_LEAST_COUNT:g}" if value > 0 else "0"
+    figures = float(f"{value:.2g}")
+    return f"{figures:,.0f}" if figures >= 10 else f"{figures:g}"
 
 
 def whole_cores(cores: float) -> int:

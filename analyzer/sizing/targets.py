@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _MIB, _GIB = 2**20, 2**30
+_FORTNIGHT_S = 14.0 * 24 * 3600
 _BYTES_PER_UNIT = {"MB": BYTES_PER_MB, "MiB": _MIB}
 _SLACK = 1 - 1e-9
 """What floating point may put above a size that fits."""
@@ -112,6 +113,7 @@ class Target:
         sizes: which sizes it takes.
         gpus: whether it has any.
         disk_gib: the least and the most of the disk that it gives out by the GiB; None where it does not.
+        longest_s: what runs for longer it may end; None where nothing says.
         source: where that is said.
     """
 
@@ -122,6 +124,7 @@ class Target:
     source: str
     gpus: bool = True
     disk_gib: tuple[int, int] | None = None
+    longest_s: float | None = None
 
     @property
     def memory_unit_bytes(self) -> int:
@@ -167,9 +170,11 @@ _ALL = (
         title="AWS Fargate",
         memory_unit="MiB",
         sizes=_FARGATE,
-        source="docs.aws.amazon.com/batch/latest/APIReference/API_ResourceRequirement.html",
+        source="docs.aws.amazon.com/batch/latest/APIReference/API_ResourceRequirement.html; "
+        "docs.aws.amazon.com/batch/latest/userguide/job_timeouts.html",
         gpus=False,
         disk_gib=(21, 200),
+        longest_s=_FORTNIGHT_S,
     ),
     Target(
         name=Platform.SLURM,
@@ -183,7 +188,9 @@ _ALL = (
         title="Google Cloud Batch",
         memory_unit="MiB",
         sizes=Steps(cpu=0.25, memory=round_up_binary, cpus_per_core=1000),
-        source="cloud.google.com/batch/docs/reference/rest/v1/projects.locations.jobs, ComputeResource",
+        source="cloud.google.com/batch/docs/reference/rest/v1/projects.locations.jobs, ComputeResource; "
+        "cloud.google.com/batch/docs/set-timeouts",
+        longest_s=_FORTNIGHT_S,
     ),
 )
 TARGETS: Mapping[str, Target] = {target.name: target for target in _ALL}

@@ -25,6 +25,7 @@ from stepsize.analyzer.sizing.memory.exceedances import tail
 from stepsize.analyzer.sizing.memory.proposal import Terms, propose
 from stepsize.analyzer.sizing.policy import Advice
 from stepsize.analyzer.sizing.rounding import round_up_s
+from stepsize.analyzer.sizing.targets import TARGETS
 from stepsize.model import Outcome
 
 if TYPE_CHECKING:
@@ -119,8 +120,8 @@ def advise(evidence: StepEvidence) -> Advice:
         return Advice(None, (*ended, _more_needed(seen.tasks)))
     if now_s is not None and _stands(now_s, target_s, seen, needs_longer=bool(slow)):
         return Advice(None, ended)
-    how = (_how_long(seen), _now(now_s, target_s, seen), _how_made(target_s, base_s, seen))
-    return Advice(target_s, (*how, *ended, *_longer(evidence, target_s)))
+    how = (_how_long(seen), *_now(now_s, target_s, seen), *ended, _how_made(target_s, base_s, seen))
+    return Advice(target_s, (*how, *_longer(evidence, ran_into, target_s), *_platform(newest, target_s)))
 
 
 def _stands(now_s: float, target_s: float, seen: Times, *, needs_longer: bool) -> bool:
@@ -183,31 +184,25 @@ def _may_need_longer(attempt: Attempt, seen: Times) -> bool:
 
 
 def _how_long(seen: Times) -> str:
-    runs = "1 run" if seen.runs == 1 else f"{seen.runs} runs"
-    tasks = "The 1 task" if seen.tasks == 1 else f"Of {seen.tasks:,} tasks in {runs}"
+    longest = f"took {said(seen.longest_s)} ({seen.longest_at})"
     if seen.tasks == 1:
-        return f"{tasks} that ended well took {said(seen.longest_s)} ({seen.longest_at})."
-    return (
-        f"{tasks} that ended well the longest took {said(seen.longest_s)} ({seen.longest_at}), half of them up to "
-        f"{said(seen.median_s)}."
-    )
+        return f"The 1 task that ended well {longest}."
+    return f"Of {seen.tasks:,} tasks that ended well the longest {longest}, half of them up to {said(seen.median_s)}."
 
 
-def _now(now_s: float | None, target_s: float, seen: Times) -> str:
+def _now(now_s: float | None, target_s: float, seen: Times) -> tuple[str, ...]:
     if now_s is None:
-        return "No timeout of the step is known: a task that hangs would be held until somebody ends it."
+        return ()
     if now_s > target_s:
-        return f"The step's timeout is {said(now_s)}, for which a task that hangs would be held."
+        return (f"The step's timeout is {said(now_s)}, for which a task that hangs would be held.",)
     if now_s < seen.longest_s:
-        return f"The step's timeout is {said(now_s)}, which is less than that took."
-    return f"The step's timeout is {said(now_s)}, which a slow machine may make too short."
+        return (f"The step's timeout is {said(now_s)}, which is less than that took.",)
+    return (f"The step's timeout is {said(now_s)}, which a slow machine may make too short.",)
 
 
 def _how_made(target_s: int, base_s: float, seen: Times) -> str:
     if base_s * _SETUP_SHARE < _SHORTEST_S:
-        return (
-            f"{said(target_s)} is little more than {said(SETUP_S)} for what a pod or job does before the step begins."
-        )
+        return f"{said(target_s)} is little more than the {said(SETUP_S)} that a pod or job may take to start."
     times_longest = base_s / seen.longest_s
     if base_s > seen.timeout_s:
         made = "twice the time that was not enough"
@@ -216,7 +211,7 @@ def _how_made(target_s: int, base_s: float, seen: Times) -> str:
     else:
         runs = "1 run leaves" if seen.runs == 1 else f"{seen.runs} runs leave"
         made = f"{times_longest:.1f} times the longest, which {runs} possible"
-    return f"{said(target_s)} is {made}, and {said(SETUP_S)} for what a pod or job does before the step begins."
+    return f"{said(target_s)} is {made}, and {said(SETUP_S)} for a pod or job to start."
 
 
 def _ended(ran_into: Sequence[Attempt], seen: Times | None) -> tuple[str, ...]:
@@ -234,14 +229,30 @@ def _ended(ran_into: Sequence[Attempt], seen: Times | None) -> tuple[str, ...]:
     return (f"{ended}: those that ended well took {said(seen.longest_s)} at most, so {hung}.",)
 
 
-def _longer(evidence: StepEvidence, target_s: float) -> tuple[str, ...]:
-    """The attempts that ran for longer than what is advised: they did not end well, or run still."""
-    longer = [a for a in evidence.attempts if (a.duration_s or 0.0) > target_s and a.outcome is not Outcome.OK]
+def _longer(evidence: StepEvidence, ran_into: Sequence[Attempt], target_s: float) -> tuple[str, ...]:
+    """The attempts that ran for longer than what is advised: they did not end well, or run still.
+
+    Those that a timeout ended are told of already.
+    """
+    told = {(attempt.task_key, attempt.attempt) for attempt in ran_into}
+    longer = [
+        a
+        for a in evidence.attempts
+        if (a.duration_s or 0.0) > target_s and a.outcome is not Outcome.OK and (a.task_key, a.attempt) not in told
+    ]
     if not longer:
         return ()
     count = "1 attempt" if len(longer) == 1 else f"{len(longer):,} attempts"
     longest_s = max(attempt.duration_s or 0.0 for attempt in longer)
     return (f"{count} that did not end well, or not yet, ran for longer: up to {said(longest_s)}.",)
+
+
+def _platform(newest: Attempt | None, target_s: float) -> tuple[str, ...]:
+    """That what ran the newest attempt may end it sooner."""
+    target = TARGETS.get(newest.target or "") if newest else None
+    if target is None or target.longest_s is None or target_s <= target.longest_s:
+        return ()
+    return (f"{target.title} may end what runs for longer than {said(target.longest_s)}.",)
 
 
 def _more_needed(tasks: int) -> str:

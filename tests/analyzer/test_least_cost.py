@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -208,6 +209,23 @@ def test_its_own_runs_are_replayed() -> None:
     assert "requested" in told
 
 
+@given(st.permutations(range(12)), presets)
+def test_the_order_in_which_runs_are_told_does_not_matter(order: list[int], policy: LeastCostPolicy) -> None:
+    """Of a step that changed half way, with a kill for memory before that: when they began is what counts."""
+    seen = in_runs([3000.0] * 6 + [1000.0] * 6, 12)
+    seen[2] = replace(seen[2], outcome=Outcome.OOM, memory_limit_bytes=5000 * MB)
+    assert policy.recommend(evidence(*(seen[n] for n in order))) == policy.recommend(evidence(*seen))
+
+
+def test_counts_are_told_without_an_exponent() -> None:
+    """Of 20,000 tasks in two runs thousands would have been expected to need more."""
+    many = [one for run in range(3) for one in tasks([600.0] * 1000, run=str(run), started_at_s=1e9 + 3600 * run)]
+    (told,) = [reason for reason in POLICY.recommend(evidence(*many)).all_reasons if reason.startswith("Its last ")]
+    expected = re.search(r"\(([^ ]+) expected\)", told)
+    assert expected
+    assert re.fullmatch(r"[1-9]\d0", expected[1])
+
+
 def test_what_was_long_ago_is_forgotten() -> None:
     """A year of daily runs is learned from, however many there were: work that does not grow for ever."""
     answer = POLICY.recommend(evidence(*in_runs([600.0] * (RUNS_LEARNED + 30), RUNS_LEARNED + 30)))
@@ -233,6 +251,19 @@ def test_vram_is_sized_as_memory_is() -> None:
     assert vram is not None
     assert 6000 <= vram <= 9000
     assert POLICY.recommend(evidence(*tasks([600] * 8))).vram_mb.value is None
+
+
+def test_vram_of_other_numbers_of_gpus_does_not_count() -> None:
+    """Peaks are summed over devices: what eight held says nothing of what one has to."""
+    eight = in_runs([600] * 8, 8, requested_gpu=8.0, gpu_count=8.0, gpu_memory_peak_bytes=160_000 * MB)
+    later = {"requested_gpu": 1.0, "gpu_count": 1.0, "started_at_s": 2e9}
+    one = tasks([600] * 2, run="one", gpu_memory_peak_bytes=20_000 * MB, **later)
+    answer = POLICY.recommend(evidence(*eight, *one))
+    assert answer.vram_mb.value is not None
+    assert 20_000 <= answer.vram_mb.value < 60_000
+    assert "20,000 MB" in answer.vram_mb.reasons[0]
+    running = attempt(run="one", outcome=None, **later)
+    assert POLICY.recommend(evidence(*eight, running)).vram_mb.value is None
 
 
 def test_disk_is_asked_for_only_where_the_default_is_not_enough() -> None:

@@ -11,6 +11,7 @@ from stepsize.analyzer.sizing.rounding import (
     round_up_binary,
     round_up_mb,
     round_up_s,
+    two_figures,
     whole_cores,
 )
 from stepsize.model import cpu_bucket_upper
@@ -126,3 +127,22 @@ def test_times_never_fall_below_keep_order_and_stay_once_rounded(first: float, s
     rounded = round_up_s(first)
     assert first * (1 - 1e-6) <= rounded <= max(60, first * 1.5)
     assert round_up_s(rounded) == rounded
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, "0"),
+        (0.0004, "under 0.001"),
+        (0.0123, "0.012"),
+        (0.999, "1"),
+        (3.44, "3.4"),
+        (9.96, "10"),
+        (137.0, "140"),
+        (4812.0, "4,800"),
+        (1e7, "10,000,000"),
+    ],
+)
+def test_what_is_expected_is_told_in_two_figures(value: float, expected: str) -> None:
+    """Never an exponent, never a zero for what is not none."""
+    assert two_figures(value) == expected

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stepsize.analyzer.sizing.gpu import alike
+
 if TYPE_CHECKING:
     from stepsize.analyzer.usage import StepEvidence
 
@@ -24,7 +26,8 @@ that this errs to fewer cores."""
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Memory and devices that a task holds: the highest peak, and the most devices at once of any attempt that ended.
+    """Memory and devices that a task holds: the highest peak, and the most devices at once of the attempts that asked
+    for as many as the newest.
 
     Where use of GPUs could not be read, those that were asked for count.
     """
@@ -36,8 +39,9 @@ class Beside:
     def of(cls, evidence: StepEvidence) -> Beside:
         """What the attempts that ended show."""
         memory_bytes = max((a.memory_peak_bytes or 0 for a in evidence.ended), default=0)
-        held = (a.requested_gpu if a.gpu_count is None else a.gpu_count for a in evidence.ended)
-        return cls(memory_bytes, max((gpus or 0.0 for gpus in held), default=0.0))
+        asked = evidence.newest.requested_gpu if evidence.newest else None
+        held = (a.requested_gpu if a.gpu_count is None else a.gpu_count for a in alike(evidence))
+        return cls(memory_bytes, max((gpus or 0.0 for gpus in held), default=asked or 0.0))
 
     @property
     def cores(self) -> float:

@@ -50,7 +50,8 @@ def used(enough: float | None, cores: float, run_time: RunTime, held: Limits) ->
     if shown > cores and covers(cores, enough) and not run_time.held_back(cores):
         return (said, f"What is above {cores:g} is no more than measuring may add.")
     fewer = float(whole_cores(enough))
-    short = run_time.held_back(fewer) / run_time.stretch(fewer) if fewer < cores else 0.0
+    told = held.is_throttled  # by the share that the quota did
+    short = run_time.held_back(fewer) / run_time.stretch(fewer) if fewer < cores and not told else 0.0
     if short >= WORTH_SAYING:
         return (said, f"With {_cores(fewer)} it would be short of cores for {short:.0%} of the time.")
     return (said,)
@@ -88,8 +89,10 @@ def expected(
     """How long a task takes on these cores, and on those asked for now; why not more where more would be faster."""
     if typical_s is None:
         return ()
-    then = run_time.stretch(cores)
-    said = [f"On {_cores(cores)} a task takes about {duration(typical_s * then)}"]
+    then, as_asked = run_time.stretch(cores), run_time.stretch(requested or cores)
+    takes = duration(typical_s * then)
+    said = [f"On {_cores(cores)} a task takes about {takes}"]
+    held_to = abs(as_asked - then) >= WORTH_SAYING
     if isinstance(run_time, Amdahl):
         *first, last = (f"{each:g}" for each in run_time.tried)
         tried = f"; by the tasks that ran on {', '.join(first)} and {last} cores, "
@@ -100,10 +103,15 @@ def expected(
             else "all of it is spread over them"
         )
         said.append(tried + stays)
+    elif abs(then - 1) < WORTH_SAYING:
+        said = [f"A task takes about {takes}"] if cores == requested else [*said, ", as it did"]
+    elif held_to and abs(as_asked - 1) < WORTH_SAYING:
+        said.append(f"; it took {duration(typical_s)} with the {requested:g} asked for")
+        held_to = False
     else:
-        said.append(", as it did" if abs(then - 1) < WORTH_SAYING else f"; it took {duration(typical_s)} as measured")
-    if requested and abs(run_time.stretch(requested) - then) >= WORTH_SAYING:
-        said.append(f"; held to the {requested:g} asked for, about {duration(typical_s * run_time.stretch(requested))}")
+        said.append(f"; it took {duration(typical_s)} as measured")
+    if held_to:
+        said.append(f"; held to the {requested:g} asked for, about {duration(typical_s * as_asked)}")
     if run_time.stretch(max(cores, run_time.most)) < then * (1 - WORTH_SAYING):
         said.append(f". More would shorten that for more than it is worth: {_worth(settings)}")
     return ("".join(said) + ".",)

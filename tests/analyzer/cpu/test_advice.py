@@ -168,6 +168,7 @@ def test_what_a_quota_left_of_it_is_not_called_enough() -> None:
     throttled = said(step({0.5: 60}, 0.5, throttled_s=30.0, cpu_limit=0.5, host_cpus=16))
     assert "It used no more than 0.5 cores for 95% of the time." in throttled
     assert "enough" not in throttled
+    assert "short of cores for" not in throttled  # the quota's share says it
     stopped = said(step({4.0: 60}, 4.0, throttled_s=1200.0, cpu_limit=4.0, host_cpus=4))
     assert "A quota held it back for all of the run time, added up over cores." in stopped
 

@@ -171,6 +171,15 @@ def test_a_gpu_does_not_wait_for_the_cores_that_feed_it() -> None:
     assert "8 cores cost least a task." in said
 
 
+def test_gpus_that_the_step_no_longer_asks_for_are_not_held() -> None:
+    """Eight until yesterday, one today; where nothing that asked for one has ended, it is the one asked for."""
+    seen = step({1.0: 30, 8.0: 60}, None, memory_peak_bytes=8e7, requested_gpu=8.0, gpu_count=8.0).attempts
+    later = {"task": "new", "requested_gpu": 1.0, "started_at_s": 2e9}
+    for newest in (attempt(gpu_count=1.0, **later), attempt(outcome=None, **later)):
+        said = " ".join(size(evidence(*seen, newest, cores={1.0: 30, 8.0: 60}), settings(0, 1.0)).advice.reasons)
+        assert "hold 1 GPU and" in said
+
+
 def test_memory_is_held_for_as_long_as_a_task_runs() -> None:
     """A hundred GB cost as much as a dozen cores; what costs less than one is not worth a sentence."""
     large, small = (step({1.0: 60, 8.0: 60}, None, memory_peak_bytes=peak) for peak in (100 * 10**9, 10**9))
