@@ -141,7 +141,7 @@ def _figures(reports: Sequence[StepReport]) -> tuple[Figure, ...]:
         Figure(
             "Ran out of memory",
             f"{ends.get('oom', 0):,}",
-            f"of {words.plural(attempts, 'attempt')}; {other:,} failed else",
+            f"of {words.plural(attempts, 'attempt')}; {other:,} failed otherwise",
         ),
         Figure("Memory held, not used", gb_hours(wasted), f"by {words.plural(sum(r.tasks for r in reports), 'task')}"),
     )

@@ -1,7 +1,8 @@
 """The report as Markdown (GitHub's), short enough for a comment: a table, what to change first on top,
-then what stands behind each row.
+then what stands behind each row, folded.
 
-What comes in: reports. What goes out: Markdown text in which names cannot break out of their place.
+What comes in: reports. What goes out: at most `MOST_BYTES` of Markdown, in which names cannot break out of their place.
+What comes first stays; how many rows and how many explanations did not fit is said.
 """
 
 from __future__ import annotations
@@ -11,29 +12,80 @@ import re
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.formats import words
-from stepsize.analyzer.formats.ranking import ranked
+from stepsize.analyzer.formats.ranking import changes, raises, ranked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from stepsize.analyzer.report import StepReport
 
+MOST_BYTES = 65_000
+"""GitHub refuses a comment of more than 65,536 characters; a byte is never more than one."""
+_TABLE_BYTES = 25_000
+"""Of these for the table where there are more steps: about 250 rows."""
+_END_BYTES = 2_000
+"""For what stands below."""
+_LONGEST_TITLE = 200
 _HEAD = ("step", "memory MB", "used", "cpu", "used", "saving", "confidence")
 _SPECIAL = re.compile(r"([\\`*_\[\]|~])")
 
 
 def render(reports: Sequence[StepReport]) -> str:
     """``reports`` as a table and a folded section for each step."""
-    lines = ["# What each step should ask for", ""]
+    title = ["# What each step should ask for", ""]
     if not reports:
-        return "\n".join([*lines, "No steps.", ""])
+        return "\n".join([*title, "No steps.", ""])
     reports = ranked(reports)
-    lines += as_markdown(_HEAD, map(_row, reports))
-    for report in reports:
-        lines += ["", *_details(report)]
+    title += [_headline(reports), ""]
+    rows = as_markdown(_HEAD, map(_row, reports))
+    shown = _fitting(rows, _TABLE_BYTES)
+    room = MOST_BYTES - _END_BYTES - _size([*title, *rows[:shown]])
+    details: list[list[str]] = []
+    for report in reports[: shown - 2]:
+        block = ["", *_details(report)]
+        room -= _size(block)
+        if room < 0:
+            break
+        details.append(block)
+    lines = [*title, *rows[:shown], *(line for block in details for line in block)]
+    lines += _left_out(len(reports), shown - 2, len(details))
     if basis := f"{words.covered(reports)} {words.prices(reports)}".strip():
         lines += ["", basis]
     return "\n".join(lines) + "\n"
+
+
+def _headline(reports: Sequence[StepReport]) -> str:
+    """How much there is to do, and what it saves."""
+    changed = sum(map(changes, reports))
+    short = sum(1 for report in reports if changes(report) and raises(report))
+    said = f"**{changed:,} of {words.plural(len(reports), 'step')}** should ask for something else"
+    said += f", {short:,} of them for more" if short else ""
+    saved = " + ".join(words.savings(reports))
+    return f"{said}; that saves **{saved}** a month." if changed and saved else f"{said}."
+
+
+def _size(lines: Iterable[str]) -> int:
+    return sum(len(line.encode()) + 1 for line in lines)
+
+
+def _fitting(lines: Sequence[str], most_bytes: int) -> int:
+    """How many of ``lines`` fit, from the first on; the head of a table always does."""
+    size = 0
+    for index, line in enumerate(lines):
+        size += _size([line])
+        if size > most_bytes and index >= 2:
+            return index
+    return len(lines)
+
+
+def _left_out(steps: int, rows: int, details: int) -> list[str]:
+    """What did not fit, and where it is."""
+    if details == steps:
+        return []
+    said = [f"{steps - rows:,} more steps"] if rows < steps else []
+    said += [f"the reasons of {words.plural(rows - details, 'step')} of the table"] if details < rows else []
+    text = " and ".join(said)
+    return ["", f"_{text[:1].upper()}{text[1:]} are left out: `stepsize report --format json` has all._"]
 
 
 def as_markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
@@ -45,7 +97,7 @@ def as_markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]
 
 def _row(report: StepReport) -> list[str]:
     return [
-        escaped(report.title),
+        escaped(_short(report.title)),
         _change(report, "memory_mb"),
         words.amount(report.used.memory_mb),
         _change(report, "cpu"),
@@ -61,7 +113,7 @@ def _change(report: StepReport, name: str) -> str:
 
 
 def _details(report: StepReport) -> list[str]:
-    lines = [f"<details><summary>{_plain(report.title)}: {words.seen(report)}</summary>", ""]
+    lines = [f"<details><summary>{_plain(_short(report.title))}: {words.seen(report)}</summary>", ""]
     for label, reasons in words.why(report):
         lines.append(f"- **{label}** {escaped(' '.join(reasons))}")
         if label == "memory" and report.failures_expected_per_1000 is not None:
@@ -71,6 +123,11 @@ def _details(report: StepReport) -> list[str]:
         name = escaped(f"{offer.vendor_id} {offer.server_id}, {offer.region}")
         lines.append(f"- **fits** {name}, {words.money(offer.price_hourly, offer.currency)} an hour")
     return [*lines, "", "</details>"]
+
+
+def _short(title: str) -> str:
+    """No name is so long that it leaves no room for another step."""
+    return title if len(title) <= _LONGEST_TITLE else f"{title[:_LONGEST_TITLE]}…"
 
 
 def escaped(text: str) -> str:
