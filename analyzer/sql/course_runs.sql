@@ -10,43 +10,57 @@
         unnest($productions::BOOLEAN[]) AS production,
         unnest(range(len($flows::VARCHAR[]))) AS place
 ),
-by_run AS (
+clean AS (
     SELECT
         wanted.place,
         seen.run,
         seen.owner,
-        min(seen.started_at) AS began_at,
-        count(*) AS attempts,
-        count(*) FILTER (outcome IS NULL) AS running,
-        count(*) FILTER (outcome = 'oom') AS oom,
-        count(*) FILTER (outcome = 'failed') AS failed,
-        count(*) FILTER (outcome = 'killed') AS killed,
-        count(*) FILTER (outcome = 'lost') AS lost,
-        count(*) FILTER (outcome = 'unknown') AS unknown,
-        min(memory_peak_bytes) FILTER (outcome IS NOT NULL AND memory_peak_bytes >= 0) AS memory_low,
-        sum(memory_peak_bytes) FILTER (outcome IS NOT NULL AND memory_peak_bytes >= 0) AS memory_sum,
-        count(*) FILTER (outcome IS NOT NULL AND memory_peak_bytes >= 0) AS memory_count,
-        max(memory_peak_bytes) FILTER (outcome IS NOT NULL AND memory_peak_bytes >= 0) AS memory_high,
-        sum((cpu_seconds * 1000)::BIGINT) FILTER (
-            outcome IS NOT NULL AND cpu_seconds BETWEEN 0 AND 1e12 AND duration_s BETWEEN 0 AND 1e12
-        ) AS cpu_ms,
-        sum((duration_s * 1000)::BIGINT) FILTER (
-            outcome IS NOT NULL AND cpu_seconds BETWEEN 0 AND 1e12 AND duration_s BETWEEN 0 AND 1e12
-        ) AS cpu_over_ms,
-        max(cpu_max) FILTER (outcome IS NOT NULL AND cpu_max BETWEEN 0 AND 1e15) AS cpu_high,
-        min(duration_s) FILTER (outcome = 'ok' AND duration_s BETWEEN 0 AND 1e12) AS duration_low,
-        sum((duration_s * 1000)::BIGINT) FILTER (outcome = 'ok' AND duration_s BETWEEN 0 AND 1e12) AS duration_ms,
-        count(*) FILTER (outcome = 'ok' AND duration_s BETWEEN 0 AND 1e12) AS duration_count,
-        max(duration_s) FILTER (outcome = 'ok' AND duration_s BETWEEN 0 AND 1e12) AS duration_high,
-        max(requested_memory_bytes) FILTER (attempt = 0 AND requested_memory_bytes > 0) AS asked_memory,
-        max(requested_cpu) FILTER (attempt = 0 AND requested_cpu > 0 AND requested_cpu < 1e15) AS asked_cpu
+        seen.started_at,
+        seen.attempt,
+        seen.outcome,
+        seen.outcome IS NOT NULL AS ended,
+        if(seen.memory_peak_bytes >= 0, seen.memory_peak_bytes, NULL) AS memory,
+        if(seen.cpu_seconds BETWEEN 0 AND 1e12, TRY_CAST(seen.cpu_seconds * 1000 AS BIGINT), NULL) AS cpu_ms,
+        if(seen.cpu_max BETWEEN 0 AND 1e12, seen.cpu_max, NULL) AS cpu_max,
+        if(seen.duration_s BETWEEN 0 AND 1e12, seen.duration_s, NULL) AS duration_s,
+        if(seen.duration_s BETWEEN 0 AND 1e12, TRY_CAST(seen.duration_s * 1000 AS BIGINT), NULL) AS duration_ms,
+        if(seen.requested_memory_bytes > 0, seen.requested_memory_bytes, NULL) AS asked_memory,
+        if(seen.requested_cpu > 0 AND seen.requested_cpu < 1e12, seen.requested_cpu, NULL) AS asked_cpu
     FROM seen
     JOIN wanted
       ON seen.project IS NOT DISTINCT FROM wanted.project
      AND seen.production = wanted.production
      AND seen.flow = wanted.flow
      AND seen.step = wanted.step
-    GROUP BY ALL
+),
+by_run AS (
+    SELECT
+        place,
+        run,
+        owner,
+        min(started_at) AS began_at,
+        count(*) AS attempts,
+        count(*) FILTER (NOT ended) AS running,
+        count(*) FILTER (outcome = 'oom') AS oom,
+        count(*) FILTER (outcome = 'failed') AS failed,
+        count(*) FILTER (outcome = 'killed') AS killed,
+        count(*) FILTER (outcome = 'lost') AS lost,
+        count(*) FILTER (outcome = 'unknown') AS unknown,
+        min(memory) FILTER (ended) AS memory_low,
+        sum(memory) FILTER (ended) AS memory_sum,
+        count(memory) FILTER (ended) AS memory_count,
+        max(memory) FILTER (ended) AS memory_high,
+        sum(cpu_ms) FILTER (ended AND duration_ms IS NOT NULL) AS cpu_ms,
+        sum(duration_ms) FILTER (ended AND cpu_ms IS NOT NULL) AS cpu_over_ms,
+        max(cpu_max) FILTER (ended) AS cpu_high,
+        min(duration_s) FILTER (outcome = 'ok') AS duration_low,
+        sum(duration_ms) FILTER (outcome = 'ok') AS duration_ms,
+        count(duration_ms) FILTER (outcome = 'ok') AS duration_count,
+        max(duration_s) FILTER (outcome = 'ok') AS duration_high,
+        max(asked_memory) FILTER (attempt = 0) AS asked_memory,
+        max(asked_cpu) FILTER (attempt = 0) AS asked_cpu
+    FROM clean
+    GROUP BY place, run, owner
 ),
 aged AS (
     SELECT
