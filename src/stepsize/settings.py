@@ -279,6 +279,13 @@ class _Table(NamedTuple):
     card_refresh_s: float = _row(
         "STEPSIZE_CARD_REFRESH", _seconds, "Seconds between two states of a card, at least.", 5.0
     )
+    autosize_wait_s: float = _row(
+        "STEPSIZE_AUTOSIZE_WAIT",
+        _wait,
+        "A launch with `@autosize` waits at most so many seconds for the lake; `0` leaves every request as it is.",
+        5.0,
+        travels=False,
+    )
     probes: str = _row(
         "STEPSIZE_PROBES", _probes, "`portable` measures through psutil, as on other systems than Linux.", "auto"
     )

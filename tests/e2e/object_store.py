@@ -1,6 +1,6 @@
 """As much of S3 as Metaflow asks of it, in memory, on loopback: where remote steps and deployments keep everything.
 
-And as much of Step Functions as it takes to compile a state machine.
+And as much of Step Functions as it takes to compile a state machine, and of Metaflow's service as a run asks of it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ _ANSWERS = {
 """What compiling a state machine asks of Step Functions and Batch."""
 
 
+_SERVICE = "/service/"
+_RECORDS = {"run_number": "1", "task_id": "1", "tags": [], "system_tags": []}
+"""What Metaflow's service says of whatever a run tells it."""
+
+
 @dataclass
 class ObjectStore:
     """Objects by key, where they are served, and what Batch and Step Functions were asked."""
@@ -33,6 +38,11 @@ class ObjectStore:
     url: str = ""
     objects: dict[str, tuple[bytes, dict[str, str]]] = field(default_factory=dict)
     posted: list[tuple[str, bytes]] = field(default_factory=list)
+    answers: dict[str, Any] = field(default_factory=lambda: dict(_ANSWERS))
+
+    def service(self) -> dict[str, str]:
+        """What a launcher needs to keep its metadata in the service in place of files."""
+        return {"METAFLOW_DEFAULT_METADATA": "service", "METAFLOW_SERVICE_URL": self.url + _SERVICE}
 
     def environment(self) -> dict[str, str]:
         """What a launcher of remote steps is configured with."""
@@ -91,7 +101,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         objects = self.server.store.objects
-        if not self.key:
+        if self.path.startswith(_SERVICE):
+            self.answer(200, b"{}")
+        elif not self.key:
             self.answer(200, _listing(objects, parse_qs(urlsplit(self.path).query)))
         elif self.key in objects:
             content, kept = objects[self.key]
@@ -101,7 +113,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.server.store.posted.append((self.path, self.body()))
-        answer = _ANSWERS.get(self.path)
+        if self.path.startswith(_SERVICE):
+            self.answer(200, json.dumps(_RECORDS).encode())
+            return
+        answer = self.server.store.answers.get(self.path)
         self.answer(200 if answer else 400, json.dumps(answer or {"message": "not here"}).encode())
 
     def body(self) -> bytes:

@@ -34,7 +34,7 @@ def test_importing_metaflow_imports_next_to_nothing_of_ours() -> None:
     loaded = python(program, STEPSIZE="1").split()
     assert not [name for name in loaded if name.split(".")[0] == "stepsize"]
     extension = {name.rpartition(".")[2] for name in loaded if name.startswith("metaflow_extensions.stepsize.plugins.")}
-    assert extension == {"mfextinit_stepsize", "decorator", "guard", "alias", "shipped"}
+    assert extension == {"mfextinit_stepsize", "decorator", "guard", "alias", "shipped", "autosize", "mutator"}
 
 
 @pytest.mark.parametrize("word", ["1", "true", "Yes", "on", "mistyped"])
@@ -91,7 +91,7 @@ def test_track_resources_is_its_owners_where_that_is_installed(tmp_path: Path) -
     )
     owner, *offered = python(program, PYTHONPATH=str(tmp_path)).split()
     assert owner == "metaflow_extensions.resource_tracker.plugins.owner"
-    assert offered == ["stepsize"]
+    assert offered == ["stepsize", "autosize"]
 
 
 HOOKS = (
@@ -105,13 +105,16 @@ HOOKS = (
 )
 
 
-@pytest.mark.parametrize(("kind", "hooks"), [("stepsize", HOOKS), ("track_resources", (*HOOKS, "task_post_step"))])
+@pytest.mark.parametrize(
+    ("kind", "hooks"),
+    [("stepsize", HOOKS), ("autosize", HOOKS), ("track_resources", (*HOOKS, "task_post_step"))],
+)
 def test_no_hook_raises_whatever_it_is_given(kind: str, hooks: tuple[str, ...]) -> None:
     """A Metaflow that calls them otherwise than we know it must not fail a flow because of us."""
     program = (
         "import metaflow\n"
-        f"ours = metaflow.{kind}.args[0](attributes={{'interval': object()}})\n"
-        "ours.attributes['artifact_name'] = object()\n"
+        f"ours = metaflow.{kind}.args[0]()\n"
+        "ours.attributes.update(interval=object(), artifact_name=object())\n"
         f"for hook in {hooks}:\n"
         "    for count in (0, 3, 12): getattr(ours, hook)(*[None] * count)\n"
         "step = lambda: 'untouched'\n"

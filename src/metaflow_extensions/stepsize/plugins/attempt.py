@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from metaflow import current
 
 from metaflow_extensions.stepsize.plugins.request import requested
+from metaflow_extensions.stepsize.plugins.sized import ANNOTATION, of_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,6 +33,9 @@ def describe(flow: Any, run_id: str, step_name: str, task_id: str, attempt: int,
     from stepsize.instrumentation.orchestrators.platforms import of_metaflow  # noqa: PLC0415 - as above
 
     production = current.get("is_production")
+    request, sized = requested(decorators, os.environ), of_step(os.environ, flow.name, step_name)
+    if sized is not None:
+        request = request._replace(cpu=sized.cpu, memory_bytes=sized.memory_bytes)
     return Identity(
         flow=flow.name,
         run=run_id,
@@ -46,7 +50,8 @@ def describe(flow: Any, run_id: str, step_name: str, task_id: str, attempt: int,
         code_version=_code_version(flow),
         run_origin=_origin(flow),
         target=of_metaflow(os.environ.get, flow.name, step_name),
-        request=requested(decorators, os.environ),
+        request=request,
+        annotations={} if sized is None else {ANNOTATION: sized.policy},
     )
 
 

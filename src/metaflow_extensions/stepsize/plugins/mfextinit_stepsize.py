@@ -1,4 +1,4 @@
-"""What the extension adds to Metaflow's plug-ins: the step decorator ``@stepsize``, and an alias of it.
+"""What the extension adds to Metaflow's plug-ins: the step decorators ``@stepsize`` and ``@autosize``, and an alias.
 
 ``@track_resources`` is resource-tracker's own where that is installed: of two extensions that offer one name Metaflow
 silently takes whichever it loaded last.
@@ -9,7 +9,10 @@ from importlib.util import find_spec as _find_spec
 
 _OWNER = "metaflow_extensions.resource_tracker.plugins.mfextinit_resource_tracker"
 
-STEP_DECORATORS_DESC = [("stepsize", ".decorator.StepsizeDecorator")]
+STEP_DECORATORS_DESC = [
+    ("stepsize", ".decorator.StepsizeDecorator"),
+    ("autosize", ".autosize.AutosizeDecorator"),
+]
 
 _owner = None
 with _suppress(ImportError, ValueError):  # nothing of that package is there

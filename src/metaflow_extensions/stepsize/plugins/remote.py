@@ -28,8 +28,12 @@ def give_settings(decorators: list[Any], environ: Mapping[str, str], argv: Seque
     """Add to a remote step's variables what of ours holds there; the user's own win. May be called again."""
     if not is_remote(decorators, argv):
         return
+    give(decorators, {**carried_request(decorators), **_carried(decorators, environ).variables}, argv)
+
+
+def give(decorators: list[Any], variables: dict[str, str], argv: Sequence[str]) -> None:
+    """Add these to a step's variables; the user's own win."""
     given = _environment(decorators)
-    variables = {**carried_request(decorators), **_carried(decorators, environ).variables}
     if given is not None:
         if not given.statically_defined and getattr(given, "inserted_by", None) is None:  # unknown before 2.16
             # Metaflow writes such a decorator on the command lines of tasks.
