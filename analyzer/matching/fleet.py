@@ -22,19 +22,25 @@ if TYPE_CHECKING:
 Server = dict[str, Any]
 """A row of ``servers.parquet``."""
 _CAPACITY = {"on-demand": "ondemand", "spot": "spot"}
-_VENDORS = {"karpenter.k8s.aws": "aws", "eks.amazonaws.com": "aws", "karpenter.azure.com": "azure"}
+_VENDORS = {
+    "karpenter.k8s.aws": "aws",
+    "eks.amazonaws.com": "aws",
+    "karpenter.azure.com": "azure",
+    "karpenter.k8s.gcp": "gcp",
+}
 _REGION_KEYS = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone")
 _EC2_NAME = re.compile(r"([a-z]+)(?:-\d+tb)?(\d+)[^.]*\.")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One server that is allowed, in these regions and allocations; None allows all."""
+    """One server that is allowed, in these regions but ``outside``, and allocations; None allows all."""
 
     vendor_id: str
     server_id: str
     regions: list[str] | None
     allocations: list[str] | None
+    outside: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,7 @@ class Fleet:
             found = [server for server in servers if _named(server, vendor, pattern)]
             if not found:
                 raise UsageError(f"{self.name}: no server of the catalogue is named {pattern!r}")
-            places += [Place(server["vendor_id"], server["server_id"], None, None) for server in found]
+            places += [Place(server["vendor_id"], server["server_id"], None, None, []) for server in found]
         return places
 
 
@@ -160,7 +166,8 @@ def _pool(manifest: Mapping[str, Any], name: str) -> Pool:
             for line in lines
         ]
         known = [Requirement(key, "In", (str(value),)) for key, value in labels.items() if key in _LABELS]
-        group = str((spec.get("nodeClassRef") or {}).get("group", ""))
+        node_class = spec.get("nodeClassRef") or {}
+        group = str(node_class.get("group") or node_class.get("apiVersion") or "").partition("/")[0]
     except (KeyError, TypeError, AttributeError):
         raise UsageError(f"{name}: a NodePool has no spec.template.spec.requirements of key and operator") from None
     for requirement in requirements:
@@ -192,11 +199,18 @@ def _of_pool(pool: Pool, servers: Sequence[Server]) -> Iterable[Place]:
     for line in about_regions:
         here = {_region(value) if line.key.endswith("/zone") else value for value in line.values}
         regions = sorted(here if regions is None else here & set(regions))
+    outside = [
+        region
+        for line in pool.requirements
+        if (line.key, line.operator)
+        == (_REGION_KEYS[0], "NotIn")  # a zone that is left out leaves others of its region
+        for region in line.values
+    ]
     for server in servers:
         if pool.vendor in (None, server["vendor_id"]) and all(
             line.allows(_LABELS[line.key](server)) for line in about_servers
         ):
-            yield Place(server["vendor_id"], server["server_id"], regions, allocations)
+            yield Place(server["vendor_id"], server["server_id"], regions, allocations, outside)
 
 
 def _region(zone: str) -> str:

@@ -101,6 +101,24 @@ def test_regions_zones_and_capacity() -> None:
         offered(pool("karpenter.k8s.aws/instance-family In m5", "karpenter.sh/capacity-type In spot"))
 
 
+def test_a_region_that_is_left_out_is_not_offered() -> None:
+    """A region may be refused; of a zone that is refused the region's other zones remain."""
+    family = "karpenter.k8s.aws/instance-family In m5"
+    without = {region for _, region, _ in offered(pool(family, "topology.kubernetes.io/region NotIn us-east-1"))}
+    zone = {region for _, region, _ in offered(pool(family, "topology.kubernetes.io/zone NotIn us-east-1a"))}
+    assert "us-east-1" not in without
+    assert "us-east-1" in zone
+
+
+def test_an_older_pool_is_of_its_node_classs_vendor() -> None:
+    """v1beta1 names its node class by apiVersion; without any sign of a vendor every one is allowed."""
+    linux = pool("kubernetes.io/os In linux")
+    older = linux.replace("group: karpenter.k8s.aws", "apiVersion: karpenter.k8s.aws/v1beta1")
+    nobody = linux.replace("group: karpenter.k8s.aws, ", "")
+    assert servers(older) == servers(linux)
+    assert servers(nobody) > servers(linux)
+
+
 def test_what_the_catalogue_cannot_judge_is_named() -> None:
     """A label that is not in the catalogue lets everything in, and is told."""
     fleet = parse(pool("karpenter.k8s.aws/instance-hypervisor In nitro"), "fleet")
