@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 
-from stepsize.store.locks import Lock
 from stepsize.testing import write_tasks
 from tests.analyzer.rows import row
 from tests.nightly.site import Site, Told
@@ -44,14 +44,19 @@ def test_a_second_start_changes_and_sends_nothing(site: Site, told: Told) -> Non
     assert told.paths() == ["chat", "chat"]
 
 
-def test_it_has_an_exit_code_of_its_own_where_another_one_is_at_it(site: Site) -> None:
-    """With one line that says so; nothing is done."""
+def test_it_has_an_exit_code_of_its_own_where_another_one_is_at_it(site: Site, told: Told) -> None:
+    """With one line that says so; nothing is done, and the other one goes on."""
     site.measured()
-    site.reports.mkdir()
-    with Lock(site.reports / ".lock").held(0):
+    told.held["chat"] = threading.Event()
+    with site.start(STEPSIZE_NOTIFY=told.url("chat")) as other:
+        assert told.arrived.acquire(timeout=60)
+        before = site.files()
         finished = site.nightly()
-    assert (finished.returncode, finished.stdout) == (75, "")
-    assert finished.stderr == (f"stepsize: another stepsize is making the reports in {site.reports}; wait for it\n")
+        assert (finished.returncode, finished.stdout) == (75, "")
+        assert finished.stderr == f"stepsize: another stepsize is making the reports in {site.reports}; wait for it\n"
+        assert site.files() == before
+        assert other.poll() is None
+        other.kill()
 
 
 def test_a_rehearsal_shows_and_keeps_nothing(site: Site, told: Told) -> None:
