@@ -17,6 +17,7 @@ from stepsize.analyzer.costs import Amounts, Costs, PriceList, Quotes, price
 from stepsize.analyzer.lessons import lessons
 from stepsize.analyzer.sizing import gpu
 from stepsize.analyzer.sizing.cpu import cores_used
+from stepsize.analyzer.sizing.gpu import alike
 from stepsize.analyzer.sizing.lessons import ALONE
 from stepsize.analyzer.sizing.targets import TARGETS, Need, changes, round_to, written
 from stepsize.analyzer.spread import Spread, cpu_spread, memory_spread
@@ -213,12 +214,14 @@ def _recommended(recommendation: Recommendation, requested: Amounts) -> Amounts:
 
 
 def _used(evidence: StepEvidence) -> Amounts:
-    ended = evidence.ended
+    ended, on_gpus = evidence.ended, alike(evidence)
     return Amounts(
         cpu=cores_used(evidence, CPU_QUANTILE_SHOWN),
         memory_mb=_mb(max((a.memory_peak_bytes for a in ended if a.memory_peak_bytes is not None), default=None)),
-        gpu=max((a.gpu_count for a in ended if a.gpu_count is not None), default=None),
-        vram_mb=_mb(max((a.gpu_memory_peak_bytes for a in ended if a.gpu_memory_peak_bytes is not None), default=None)),
+        gpu=max((a.gpu_count for a in on_gpus if a.gpu_count is not None), default=None),
+        vram_mb=_mb(
+            max((a.gpu_memory_peak_bytes for a in on_gpus if a.gpu_memory_peak_bytes is not None), default=None)
+        ),
         disk_mb=_mb(max((a.disk_peak_bytes for a in ended if a.disk_peak_bytes is not None), default=None)),
     )
 

@@ -189,7 +189,7 @@ def _attempts(rows: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, Attempt]]:
     for batch in rows:
         columns = {name: batch.column(name).to_pylist() for name in batch.schema.names}
         numbers = columns.pop("number")
-        columns["outcome"] = [_OUTCOMES[outcome] for outcome in columns["outcome"]]
+        columns["outcome"] = [_OUTCOMES.get(outcome, Outcome.UNKNOWN) for outcome in columns["outcome"]]
         names = tuple(columns)
         for number, *values in zip(numbers, *columns.values(), strict=True):
             yield number, Attempt(**dict(zip(names, values, strict=True)))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stepsize.analyzer.report import StepReport
 
 _AMOUNTS = ("cpu", "memory_mb", "gpu", "vram_mb", "disk_mb")
+_TARGET = ("name", "cpu", "memory", "memory_unit")
 COLUMNS: tuple[str, ...] = (
     *("flow", "step", "project", "production", "runs", "tasks", "policy"),
     *(f"{part}_{name}" for part in ("requested", "used", "recommended") for name in _AMOUNTS),
@@ -34,6 +35,7 @@ COLUMNS: tuple[str, ...] = (
         "server_price_observed_at",
         "reasons",
     ),
+    *("requested_timeout_s", "recommended_timeout_s", *(f"target_{name}" for name in _TARGET)),
 )
 """The header; the server is the cheapest that fits the recommendation."""
 
@@ -59,6 +61,8 @@ def _row(found: dict[str, Any]) -> dict[str, Any]:
     row |= {f"cost_per_run_{name}": cost for name, cost in found["cost_per_run"].items()}
     row["failures_low_per_1000"], row["failures_high_per_1000"] = found["failures_range_per_1000"] or (None, None)
     row["reasons"] = " ".join(found["reasons"])
+    row |= {f"{part}_timeout_s": found["timeout_s"][part] for part in ("requested", "recommended")}
+    row |= {f"target_{name}": value for name, value in (found["target"] or {}).items()}
     if found["servers"]:
         server = found["servers"][0]
         row["server_id"] = server["server_id"]

@@ -108,12 +108,21 @@ def bill(report: StepReport) -> list[tuple[str, str]]:
     if report.wasted_gb_h is not None:
         lines.append(("waste", f"{gb_hours(report.wasted_gb_h)} of memory held and not used over the tasks seen"))
     if costs.now is not None:
-        month = f"; saves {saving(costs)}" if costs.saving_per_month is not None else ""
-        then = money(costs.recommended, costs.currency)
-        lines.append(("a run", f"{money(costs.now, costs.currency)} → {then}{month}"))
+        lines.append(("a run", _a_run(costs)))
     if costs.reasons:
         lines.append(("cost", " ".join(cost_reason(reason) for reason in costs.reasons)))
     return lines
+
+
+def _a_run(costs: Costs) -> str:
+    """What a run costs, now and as recommended, and what that is a month, where it is a cent."""
+    now, then = money(costs.now, costs.currency), money(costs.recommended, costs.currency)
+    change = f"{now}, now and as advised" if now == then else f"{now} → {then}"
+    month = round(costs.saving_per_month or 0.0, 2)
+    if not month:
+        return change
+    amount_a_month = f"{abs(month):,.2f} {costs.currency}"
+    return f"{change}; " + (f"saves {amount_a_month} a month" if month > 0 else f"costs {amount_a_month} more a month")
 
 
 def prices(reports: Iterable[StepReport]) -> str:

@@ -32,7 +32,7 @@ AMOUNTS = {"cpu", "memory_mb", "gpu", "vram_mb", "disk_mb"}
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> list[StepReport]:
     """A step of ten days, one with a name that means harm, one that still runs, one whose request is not known."""
-    rows = [row(run=str(day), step="train", started_at=NOON + timedelta(days=day)) for day in range(10)]
+    rows = [row(run=str(day), step="train", started_at=NOON + timedelta(days=day), target="batch") for day in range(10)]
     rows += [row(step=NASTY, task="n", started_at=NOON + timedelta(days=20), gpu_count=1.0, requested_gpu=2.0)]
     rows += [row(flow="Other\x1b[31m", step="running", outcome=None, cpu_histogram=None)]
     rows += [row(flow="job", step="job", requested_cpu=None, requested_memory_bytes=None)]
@@ -122,6 +122,13 @@ def test_csv_is_a_row_a_step_with_plain_columns(reports: list[StepReport]) -> No
     assert float(rows["train"]["server_price_hourly"]) > 0
     assert rows["job"]["requested_memory_mb"] == ""
     assert NASTY in rows
+    for found in json.loads(render(reports, "json")):
+        row = rows[found["step"]]
+        flat = {f"{part}_timeout_s": seconds for part, seconds in found["timeout_s"].items()}
+        flat |= {f"target_{name}": value for name, value in (found["target"] or {}).items()}
+        assert {name: row[name] for name in flat} == {n: "" if v is None else str(v) for n, v in flat.items()}
+    assert rows["train"]["recommended_timeout_s"]
+    assert rows["train"]["target_memory_unit"] == "MiB"
 
 
 @pytest.mark.parametrize("color", [False, True])
@@ -356,6 +363,25 @@ def test_the_table_spends_three_lines_on_a_step_that_stays(tmp_path: Path) -> No
 def test_a_saving_is_a_month_where_the_pace_is_known_else_a_run(costs: Costs, long: str, short: str) -> None:
     """And none where nothing changes, which is not the same as not known."""
     assert (words.saving(costs), words.saving_short(costs)) == (long, short)
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "month", "said"),
+    [
+        (3.0, 1.0, 61.5, "3.00 USD → 1.00 USD; saves 61.50 USD a month"),
+        (1.0, 3.0, -61.5, "1.00 USD → 3.00 USD; costs 61.50 USD more a month"),
+        (3.0, 1.0, None, "3.00 USD → 1.00 USD"),
+        (3.0, 3.0, 0.0, "3.00 USD, now and as advised"),
+        (0.0012, 0.0011, 0.003, "0.0012 USD → 0.0011 USD"),
+        (0.0, 0.0, -1e-9, "0.00 USD, now and as advised"),
+    ],
+)
+def test_what_a_run_costs_is_said_without_a_saving_that_is_none(
+    reports: list[StepReport], now: float, then: float, month: float | None, said: str
+) -> None:
+    """Less than half a cent a month is none, and what costs more saves nothing."""
+    costs = Costs(now=now, recommended=then, saving_per_month=month, currency="USD")
+    assert dict(words.bill(replace(reports[0], costs=costs)))["a run"] == said
 
 
 def test_html_shows_what_the_last_runs_would_have_been(reports: list[StepReport]) -> None:

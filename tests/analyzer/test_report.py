@@ -69,6 +69,16 @@ def test_an_unknown_request_is_unknown_not_zero(tmp_path: Path) -> None:
     assert any("not known" in reason for reason in step.all_reasons)
 
 
+def test_what_was_used_of_gpus_is_of_those_that_are_asked_for_now(tmp_path: Path) -> None:
+    """What eight of them held is no use of the one that is advised."""
+    eight = {"requested_gpu": 8.0, "gpu_count": 8.0, "gpu_memory_peak_bytes": 160_000 * MB}
+    one = {"requested_gpu": 1.0, "gpu_count": 1.0, "gpu_memory_peak_bytes": 20_000 * MB}
+    rows = [row(run=str(n), started_at=NOON + timedelta(days=n), **(eight if n < 3 else one)) for n in range(6)]
+    (step,) = report(tmp_path, rows)
+    assert (step.used.gpu, step.used.vram_mb) == (1, 20_000)
+    assert step.recommended.gpu == 1
+
+
 def test_steps_that_only_run_are_reported_without_advice(tmp_path: Path) -> None:
     """Named, kept, and said why."""
     (step,) = report(tmp_path, [row(outcome=None)])

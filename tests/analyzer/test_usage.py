@@ -39,6 +39,12 @@ def test_every_outcome_is_evidence_and_running_ones_are_told_apart(tmp_path: Pat
     assert len(step.succeeded) == 1
 
 
+def test_an_outcome_that_is_not_known_here_is_unknown(tmp_path: Path) -> None:
+    """A lake that something newer wrote to: the attempt is over, and how is not known."""
+    (step,) = read(tmp_path, [row(outcome="evicted")])
+    assert [attempt.outcome for attempt in step.ended] == [Outcome.UNKNOWN]
+
+
 def test_columns_arrive_in_their_fields(tmp_path: Path) -> None:
     """What the lake says of an attempt is what the evidence says."""
     (step,) = read(tmp_path, [row(gpu_count=2.0, disk_peak_bytes=7, memory_limit_bytes=9, attempt=3, host_cpus=16)])
