@@ -48,6 +48,8 @@ _COLUMNS: tuple[tuple[str, Callable[[Offer], str], bool], ...] = (
 """Heading, text and whether it is aligned to the right."""
 
 
+_PACKED_NAMES = ("tasks_per_server", "servers", "price_per_task", "price_total")
+"""Of the fields that records of packed offers have beside the offer's own."""
 _OF_PACKED: tuple[tuple[str, Callable[[Packed], str], bool], ...] = (
     ("USD/task", lambda packed: f"{packed.cost_per_task:.6f}", True),
     ("USD all", lambda packed: f"{packed.cost:.4f}", True),
@@ -71,16 +73,12 @@ def render_packed(
     offers = [each.offer for each in packed]
     if form in ("json", "csv"):
         costs = [
-            {
-                "tasks_per_server": each.tasks_per_server,
-                "servers": each.servers,
-                "price_per_task": each.cost_per_task,
-                "price_total": each.cost,
-            }
-            for each in packed
+            dict(zip(_PACKED_NAMES, (p.tasks_per_server, p.servers, p.cost_per_task, p.cost), strict=True))
+            for p in packed
         ]
         records = [{**row, **cost} for row, cost in zip(full or map(record, offers), costs, strict=True)]
-        return _records(records, form, list(records[0]) if records else [])
+        names = [field.name for field in fields(Offer)] + list(_PACKED_NAMES)
+        return _records(records, form, list(records[0]) if records else names)
     cells = [
         [*([text(each) for _, text, _ in _OF_PACKED]), *row]
         for each, row in zip(packed, _cells(offers)[1:], strict=True)
@@ -100,7 +98,7 @@ def _records(records: Sequence[dict[str, Any]], form: str, names: Sequence[str])
         return as_json(records)
     from stepsize.analyzer.formats.csv_text import as_csv  # noqa: PLC0415 - as above
 
-    return as_csv(records, names)
+    return as_csv(records, names) if names else ""
 
 
 def _text(cells: list[list[str]], offers: Sequence[Offer], form: str, today: date) -> str:

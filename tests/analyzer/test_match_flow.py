@@ -145,6 +145,16 @@ def test_packed_offers_in_every_format(data: Path) -> None:
     assert "price_per_task" in match(data, *options, "--format", "csv").stdout.splitlines()[0]
 
 
+def test_where_nothing_fits_records_are_none(data: Path) -> None:
+    """An empty list, or a header alone, and exit code 1, whatever was asked to be shown."""
+    for more, expected in (((), "vendor_id"), (("--duration", "1h"), "vendor_id"), (("--full",), "")):
+        result = match(data, "--cpu", "5000", *more, "--format", "csv")
+        assert result.returncode == 1
+        assert len(result.stdout.splitlines()) == bool(expected)
+        assert result.stdout.startswith(expected)
+        assert json.loads(match(data, "--cpu", "5000", *more, "--format", "json").stdout) == []
+
+
 def test_full_has_every_column_of_the_catalogue(data: Path) -> None:
     """Spare Cores' names; scores are null where nothing was fetched; with tasks what they cost as well."""
     (record,) = json.loads(match(data, "--gpu", "1", "--full", "--format", "json", "--limit", "1").stdout)
