@@ -85,17 +85,16 @@ def prometheus(program: Path, directory: Path, pods: list[Pod], *options: str) -
     source.write_text(openmetrics(pods))
     data = directory / "prometheus"
     promtool = shutil.which("promtool", path=str(program.parent))
-    made = subprocess.run(
-        [str(promtool), "tsdb", "create-blocks-from", "openmetrics", source, data], capture_output=True, text=True
-    )
+    command = [str(promtool), "tsdb", "create-blocks-from", "openmetrics", source, data]
+    made = subprocess.run(command, check=False, capture_output=True, text=True)
     assert made.returncode == 0, made.stdout + made.stderr
     (directory / "prometheus.yml").write_text("scrape_configs: []\n")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [program, f"--config.file={directory / 'prometheus.yml'}", f"--storage.tsdb.path={data}"]
+    serve = [program, f"--config.file={directory / 'prometheus.yml'}", f"--storage.tsdb.path={data}"]
     more = [f"--web.listen-address={address}", "--storage.tsdb.retention.time=100y", *options]
-    with subprocess.Popen([*command, *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen([*serve, *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             _until_ready(f"http://{address}/-/ready", process)
             yield f"http://{address}"
@@ -110,6 +109,5 @@ def _until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
             if answer.status == 200:
                 return
-        select_s = 0.05
-        time.sleep(select_s)
+        time.sleep(0.05)
     raise AssertionError("Prometheus is not ready")

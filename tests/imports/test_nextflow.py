@@ -9,23 +9,14 @@ import pytest
 
 from tests.imports.conftest import Place
 
-USUAL = ("task_id", "hash", "native_id", "name", "status", "exit", "submit", "duration", "realtime", "%cpu") + (
-    "peak_rss",
-    "peak_vmem",
-    "rchar",
-    "wchar",
+USUAL = (
+    *("task_id", "hash", "native_id", "name", "status", "exit", "submit", "duration", "realtime", "%cpu"),
+    *("peak_rss", "peak_vmem", "rchar", "wchar"),
 )
 """What a trace has unless `trace.fields` says otherwise."""
-ASKED = ("task_id", "hash", "process", "tag", "name", "status", "exit", "start", "complete", "realtime", "%cpu") + (
-    "peak_rss",
-    "read_bytes",
-    "write_bytes",
-    "attempt",
-    "cpus",
-    "memory",
-    "disk",
-    "time",
-    "hostname",
+ASKED = (
+    *("task_id", "hash", "process", "tag", "name", "status", "exit", "start", "complete", "realtime", "%cpu"),
+    *("peak_rss", "read_bytes", "write_bytes", "attempt", "cpus", "memory", "disk", "time", "hostname"),
 )
 HOUR_MS = 3_600_000
 START_MS = 1_793_000_000_000
