@@ -7,10 +7,12 @@ a name that is bound to different things in different places stands for none of 
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from enum import Enum
 
 import libcst as cst
+import libcst.matchers as m
 
 PACKAGE = "metaflow"
 _MENTIONS = re.compile(r"\b(resources|batch|kubernetes|timeout|add_decorator|remove_decorator|decorators)\b")
@@ -24,6 +26,7 @@ class Kind(Enum):
     PACKAGE = "Metaflow itself"
     MADE = "what a call of Metaflow's made"
     LOCAL = "a class or function of the file"
+    FOREIGN = "something of a module that is neither Metaflow's nor Python's"
     OTHER = "something else"
 
 
@@ -36,6 +39,7 @@ class Meaning:
 
 
 OTHER = Meaning(Kind.OTHER)
+_FOREIGN = Meaning(Kind.FOREIGN)
 _ITSELF = Meaning(Kind.PACKAGE)
 
 
@@ -64,10 +68,6 @@ class Names:
             return Meaning(Kind.METAFLOW, expression.attr.value) if inside else OTHER
         return OTHER
 
-    def is_free(self, name: str) -> bool:
-        """Whether nothing in the module or the class has this name."""
-        return name not in self.bound and name not in self.hidden
-
     def _resolve_name(self, name: str) -> Meaning:
         if name in self.hidden:
             return OTHER
@@ -89,9 +89,23 @@ def names_of(module: cst.Module) -> Names:
     return names
 
 
-def mentions_resources(definition: cst.ClassDef | cst.FunctionDef) -> bool:
-    """Whether what a class or function of the file says could change what a step asks for."""
-    return _MENTIONS.search(cst.Module(body=[definition]).code) is not None
+def may_set_resources(name: str, names: Names) -> bool:
+    """Whether a class or function of the file could change what a step asks for: it speaks of that, or uses something
+    of another module (Python's own excepted), or another definition of the file that does.
+    """
+    seen: set[str] = set()
+    left = [name]
+    while left:
+        seen.add(left[-1])
+        definition = names.local[left.pop()]
+        if _MENTIONS.search(cst.Module(body=[definition]).code):
+            return True
+        used = {node.value for node in m.findall(definition, m.Name()) if isinstance(node, cst.Name)}
+        meanings = [names.bound[one] for one in used if one in names.bound]
+        if any(meaning.kind is Kind.FOREIGN for meaning in meanings):
+            return True
+        left += [one.name for one in meanings if one.kind is Kind.LOCAL and one.name not in seen]
+    return False
 
 
 def is_metaflow_import(node: cst.ImportFrom) -> bool:
@@ -116,9 +130,9 @@ def dotted(expression: cst.BaseExpression | None) -> str:
     return ""
 
 
-def _meaning(name: str, value: cst.CSTNode | str | None, names: Names) -> Meaning:
-    if isinstance(value, str):
-        return _ITSELF if value == PACKAGE else Meaning(Kind.METAFLOW, value.removeprefix(f"{PACKAGE}."))
+def _meaning(name: str, value: cst.CSTNode | Meaning | None, names: Names) -> Meaning:
+    if isinstance(value, Meaning):
+        return value
     if isinstance(value, (cst.ClassDef, cst.FunctionDef)):
         return Meaning(Kind.LOCAL, name)
     if isinstance(value, cst.Call) and names.resolve(value.func).kind is Kind.METAFLOW:
@@ -126,14 +140,22 @@ def _meaning(name: str, value: cst.CSTNode | str | None, names: Names) -> Meanin
     return names.resolve(value) if isinstance(value, (cst.Name, cst.Attribute)) else OTHER
 
 
+def _imported(path: str, name: str) -> Meaning:
+    """What an import of ``path`` means; a relative one begins with a dot."""
+    top = path.split(".", maxsplit=1)[0]
+    if top == PACKAGE:
+        return _ITSELF if path == PACKAGE else Meaning(Kind.METAFLOW, name)
+    return OTHER if top in sys.stdlib_module_names else _FOREIGN
+
+
 class _Bindings(cst.CSTVisitor):
-    """Every name that a body binds, in its order, with what: a definition, an expression, a dotted name that was
-    imported from Metaflow, or None for what is not followed. Functions and classes inside are not entered.
+    """Every name that a body binds, in its order, with what: a definition, an expression, what an import means, or None
+    for what is not followed. Functions and classes inside are not entered.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.bound: list[tuple[str, cst.CSTNode | str | None]] = []
+        self.bound: list[tuple[str, cst.CSTNode | Meaning | None]] = []
         self.star = False
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:
@@ -150,22 +172,22 @@ class _Bindings(cst.CSTVisitor):
     def visit_Import(self, node: cst.Import) -> bool:
         for alias in node.names:
             path = dotted(alias.name)
-            ours = path.split(".")[0] == PACKAGE
+            top = path.split(".")[0]
             if alias.asname is not None:
-                self.bound.append((dotted(alias.asname.name), path if ours else None))
+                self.bound.append((dotted(alias.asname.name), _imported(path, path.rpartition(".")[2])))
             else:
-                self.bound.append((path.split(".")[0], PACKAGE if ours else None))
+                self.bound.append((top, _imported(top, top)))
         return False
 
     def visit_ImportFrom(self, node: cst.ImportFrom) -> bool:
-        ours = imports_metaflow(node)
         if isinstance(node.names, cst.ImportStar):
             self.star = self.star or is_metaflow_import(node)
             return False
+        module = "" if node.relative else dotted(node.module)
         for alias in node.names:
             name = dotted(alias.name)
             local = dotted(alias.asname.name) if alias.asname else name
-            self.bound.append((local, name if ours else None))
+            self.bound.append((local, _imported(f"{module}.{name}", name)))
         return False
 
     def visit_Assign(self, node: cst.Assign) -> None:

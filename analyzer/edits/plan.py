@@ -19,7 +19,7 @@ from stepsize.analyzer.edits.obstacles import obstacle, unreadable
 from stepsize.analyzer.edits.references import References
 from stepsize.analyzer.edits.requests import differences, kept
 from stepsize.analyzer.edits.source import read
-from stepsize.analyzer.edits.wanted import largest, numbers, platform
+from stepsize.analyzer.edits.wanted import largest, numbers, pair_of, platform
 from stepsize.errors import DataError
 
 if TYPE_CHECKING:
@@ -159,10 +159,15 @@ class _Plan:
             amounts = {}
         self._compare(flow, step, advice, amounts)
         values: dict[str, dict[str, float]] = {}
+        reasons = {
+            resource: kept(step, advice, resource, number, target, drop_gpus=self._options.drop_gpus)
+            for resource, number in amounts.items()
+        }
+        together = pair_of(target) if any(reasons.get(one) for one in pair_of(target)) else ()
         for resource, number in amounts.items():
-            if reason := kept(step, advice, resource, number, target, drop_gpus=self._options.drop_gpus):
+            if reason := reasons[resource]:
                 self._say(Kind.REFUSED, flow, step, step.line, reason)
-            elif number or merging.asked(step, resource):
+            elif resource not in together and (number or merging.asked(step, resource)):
                 for decorator, value in merging.settings(step, resource, number).items():
                     values.setdefault(decorator, {})[resource] = value
         if self._options.timeout and advice.advised_timeout_s is not None:

@@ -57,8 +57,8 @@ def differences(step: Step, advice: Wanted, target: Target | None, written: Mapp
             continue
         found.append(
             f"its newest run asked for {requested:g} {_UNITS[resource]}, the source for "
-            f"{_said(step, resource, asked)}: "
-            "--with or the site's configuration gave it, which counts where it is more, or the source was changed since"
+            f"{_said(step, resource, asked)}: --with or the site's configuration gave it (of --with kubernetes and "
+            "--with batch the larger counts), or the source was changed since"
         )
     if target is not None and target.name == "kubernetes" and merging.compute_of(step) is None:
         found += [

@@ -19,7 +19,7 @@ from stepsize.analyzer.edits.names import (
     Names,
     imports_metaflow,
     is_metaflow_import,
-    mentions_resources,
+    may_set_resources,
     names_of,
 )
 from stepsize.errors import UsageError
@@ -164,15 +164,17 @@ def read(text: str) -> Source:
     """The flows in ``text``.
 
     Raises:
-        UsageError: it is no Python, or its line ends are odd (a carriage return alone).
+        UsageError: it is no Python, its line ends are odd (a carriage return alone), or it nests too deep.
     """
     try:
         module = cst.parse_module(text)
+        if module.code != text:
+            raise UsageError("its line ends are neither LF nor CRLF throughout; convert them first")
+        return _Reader(module, text.encode()).read()
     except cst.ParserSyntaxError as error:
         raise UsageError(f"line {error.raw_line}: this is no Python; mend it first") from None
-    if module.code != text:
-        raise UsageError("its line ends are neither LF nor CRLF throughout; convert them first")
-    return _Reader(module, text.encode()).read()
+    except RecursionError:
+        raise UsageError("an expression in it nests too deep to be read (hundreds of operands)") from None
 
 
 class _Reader:
@@ -204,7 +206,9 @@ class _Reader:
         bases = [argument.value for argument in node.bases if argument.keyword is None]
         meanings = [self._names.resolve(base) for base in bases]
         local = tuple(meaning.name for meaning in meanings if meaning.kind is Kind.LOCAL)
-        foreign = [base for base, meaning in zip(bases, meanings, strict=True) if meaning.kind is Kind.OTHER]
+        foreign = [
+            base for base, meaning in zip(bases, meanings, strict=True) if meaning.kind in (Kind.OTHER, Kind.FOREIGN)
+        ]
         known = [(decorator, self._meaning(decorator, self._names)) for decorator in node.decorators]
         return Flow(
             name=node.name.value,
@@ -252,9 +256,9 @@ class _Reader:
         )
 
     def _is_harmless(self, meaning: Meaning) -> bool:
-        """Metaflow's own are what they say. One that the file defines is, if it never speaks of resources."""
+        """Metaflow's own are what they say. One that the file defines is, if nothing in it could set resources."""
         if meaning.kind is Kind.LOCAL:
-            return not mentions_resources(self._names.local[meaning.name])
+            return not may_set_resources(meaning.name, self._names)
         made = meaning.kind is Kind.MADE and meaning.name not in ARGUMENTS
         return made or meaning.kind is Kind.METAFLOW
 

@@ -142,6 +142,11 @@ def memory_unit_bytes(target: Target | None) -> int:
     return BYTES_PER_MB if target is None else target.memory_unit_bytes
 
 
+def pair_of(target: Target | None) -> tuple[str, ...]:
+    """The resources that ``target`` takes together, so that one without the other is not to be written."""
+    return ("cpu", "memory") if target is not None and isinstance(target.sizes, Pairs) else ()
+
+
 def numbers(advice: Wanted, target: Target | None) -> dict[str, float] | str:
     """What to write for each resource that the report changes, in the unit of ``target`` and of a size that it has.
 
@@ -151,7 +156,7 @@ def numbers(advice: Wanted, target: Target | None) -> dict[str, float] | str:
     cpu, memory = advice.recommended.cpu, advice.recommended.memory_mb
     if target is None or not {"cpu", "memory"} & result.keys():
         return result
-    paired = isinstance(target.sizes, Pairs)
+    paired = bool(pair_of(target))
     if paired and (cpu is None or memory is None):
         return f"{target.title} takes cores and memory in pairs, and one of them is not known"
     need = Need(

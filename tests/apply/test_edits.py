@@ -74,6 +74,8 @@ def test_a_value_that_only_running_the_file_would_show_is_refused_with_its_line(
         ("class Sized(StepMutator):\n    def mutate(self, s): s.add_decorator('resources')\n", "@Sized", "Sized"),
         ("def sized(f): return resources(memory=1)(f)\n", "@sized", "sized"),
         ("resources = None\n", "@resources(memory=8000)", "resources"),
+        ("import mylib\ndef sized(f): return mylib.big(f)\n", "@sized", "sized"),
+        ("def big(f): return resources(memory=1)(f)\ndef sized(f): return big(f)\n", "@sized", "sized"),
     ],
 )
 def test_a_decorator_that_may_set_resources_is_refused_unless_trusted(head: str, decorators: str, name: str) -> None:
@@ -93,6 +95,7 @@ def test_a_decorator_that_may_set_resources_is_refused_unless_trusted(head: str,
     "head",
     [
         "def logged(f): return f\n",
+        "import functools\ndef named(f): return functools.wraps(f)(f)\ndef logged(f): return named(f)\n",
         "class Logged(StepMutator):\n    def mutate(self, s): print(s)\n",
         "from metaflow import card as logged\n",
         "from metaflow import retry\nlogged = retry(times=3)\n",
@@ -305,6 +308,20 @@ def test_the_import_is_extended_in_its_manner(head: str, imported: str) -> None:
     assert edited.data.decode().startswith(imported)
     called = "metaflow_resources" if "metaflow_" in imported else "resources"
     assert step_of(edited) == f"@{called}(memory=600)"
+
+
+def test_a_pair_is_written_whole_or_not_at_all() -> None:
+    """On Fargate fewer cores do not go with memory that somebody raised since."""
+    requested = Amounts(cpu=4, memory_mb=8000)
+    edited = train("@batch(cpu=4, memory=16384)", target="fargate", requested=requested, cpu=1, memory_mb=600)
+    assert not edited.edits
+    assert "raised it since" in said(edited)[0][1]
+
+
+def test_what_nests_too_deep_is_one_line() -> None:
+    """Hundreds of operands, of which libcst goes down one after another."""
+    with pytest.raises(UsageError, match="nests too deep"):
+        applied("x = " + " + ".join(["1"] * 400) + "\n")
 
 
 @pytest.mark.parametrize("text", ["class (", "print 'x'\n", "x = 1\rclass A: pass\r"])

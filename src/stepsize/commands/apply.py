@@ -114,6 +114,8 @@ def command(
     choice = _Choice(flow, steps, project, timeout, drop_gpus, frozenset(trusted))
     if write and check:
         raise UsageError("--write and --check exclude each other; give one")
+    if write and out is not None and format_name == "diff":
+        raise UsageError("--out is for what is printed, and --write prints no diff; leave out one of the two")
     if format_name in _SOURCE_FORMATS:
         return _apply(_read(Path(target)), choice, evidence, _Output(write, check, format_name, out))
     if write or check:
@@ -175,7 +177,7 @@ def _tell(edited: Edited, file: FlowFile, output: _Output) -> None:
         else:
             _emit(difference.encode(file.plain_encoding), output.out)
     for remark in edited.remarks:
-        click.echo(f"{file.path}:{remark.line}: {remark.step}: {remark.text}", err=True)
+        click.echo(_printable(f"{file.path}:{remark.line}: {remark.step}: {remark.text}"), err=True)
     steps = len({(edit.flow, edit.step) for edit in edited.edits})
     changes = f"{len(edited.edits)} {_plural('value', len(edited.edits))} of {steps} {_plural('step', steps)}"
     if not edited.edits:
@@ -228,7 +230,7 @@ def _snippet(target: str, format_name: str, choice: _Choice, evidence: Evidence)
         runs_on = platform(computes.get(one.step), one.target)
         made = sizes_of(one, runs_on, drop_gpus=choice.drop_gpus, timeout=choice.timeout)
         if isinstance(made, str):
-            click.echo(f"stepsize: {one.step}: {made}", err=True)
+            click.echo(_printable(f"stepsize: {one.step}: {made}"), err=True)
         else:
             sizes.append(made)
     return snippets.render(format_name, flow, sizes)
@@ -283,6 +285,11 @@ def _coloured(difference: str) -> str:
     encoding = sys.stdout.encoding or "utf-8"
     lines = difference.encode(encoding, "replace").decode(encoding).splitlines(keepends=True)
     return "".join(click.style(line, fg=_COLOURS.get(line[:1])) for line in lines)
+
+
+def _printable(text: str) -> str:
+    """Without what a terminal would take for commands: others may have written the file, and the lake."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _plural(word: str, count: int) -> str:
