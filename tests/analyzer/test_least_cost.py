@@ -135,6 +135,15 @@ def test_raising_needs_one_task() -> None:
     assert asked > 600
 
 
+def test_what_only_may_be_needed_raises_from_three_tasks_on() -> None:
+    """More than the 640 MB asked for is likely after runs of 600; after one task nobody knows, after many it is not."""
+    raised = memory(*tasks([600] * 3), requested_mb=640)
+    assert raised is not None
+    assert raised > 640
+    assert memory(*tasks([600] * 2), requested_mb=640) == 640
+    assert memory(*in_runs([600] * 200, 200), requested_mb=640) == 640
+
+
 def test_attempts_of_one_task_are_one_task() -> None:
     """Three retries of one task are not three tasks."""
     retried = [attempt(attempt=n, outcome=Outcome.OK if n == 2 else Outcome.FAILED) for n in range(3)]

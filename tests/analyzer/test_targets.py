@@ -45,6 +45,7 @@ memory_bytes = st.floats(1, 300 * 1024 * MIB) | st.integers(1, 300).map(lambda g
         (0.1, 100, Sizes(0.25, 512)),
         (0.25, 512, Sizes(0.25, 512)),
         (0.25, 513, Sizes(0.25, 1024)),
+        (0.25 + 1e-12, 2048 * (1 + 1e-12), Sizes(0.25, 2048)),  # floating point's
         (0.25, 2049, Sizes(0.5, 3072)),
         (1, 600, Sizes(1, 2048)),
         (1, 8193, Sizes(2, 9216)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,26 @@ def test_attempts_that_a_timeout_ended_raise_it_where_others_come_near() -> None
         "1 attempt was ended by a timeout of 20 min: others took as much as 12 min, so that may have been too short.",
         "45 min is twice the time that was not enough, and 5 min for a pod or job to start.",
     )
+
+
+def test_a_timeout_that_was_raised_too_little_is_raised_again_by_few_tasks() -> None:
+    """From 20 minutes, which were not enough for one task, to 24: twice the longest of three tasks, not twice 20."""
+    few = with_timeout(24, ran(10, 11, 12))
+    assert advise(evidence(*few)).value is None
+    ended = attempt(task="x", run="0", outcome=Outcome.FAILED, duration_s=20 * MINUTE_S, requested_timeout_s=1200.0)
+    assert advise(evidence(*few, replace(ended, started_at_s=0.0))).value == 45 * 60
+
+
+def test_times_of_long_ago_leave_less_possible() -> None:
+    """All of them bound a timeout; how far times may go above it is learned from the newest six hundred."""
+
+    def seen(*older: float) -> float:
+        old = ran(*older, started_at_s=1e9)
+        found = times(evidence(*old, *ran(*[10.0] * 600, first=len(old), started_at_s=2e9)))
+        assert found is not None
+        return found.timeout_s
+
+    assert seen(*(1.0, 20.0) * 300) == seen(*[20.0] * 600) == seen(20.0) == 40 * MINUTE_S
 
 
 def test_attempts_that_hung_do_not_raise_it() -> None:

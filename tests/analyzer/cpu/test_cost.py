@@ -101,6 +101,13 @@ def test_small_steps_get_what_they_ever_use_and_large_ones_what_they_keep_busy()
     assert 16 <= asked(step({16.0: 90, 32.0: 10}, None), BALANCED) < 32
 
 
+def test_of_numbers_that_cost_the_same_the_fewest_are_taken() -> None:
+    """Four cores for a minute hold as much as one for four, where nobody waits and nothing else is held; only within a
+    budget is it the fastest of them."""
+    even = step({4.0: 60}, None, memory_peak_bytes=None)
+    assert (asked(even, settings(0)), asked(even, settings(0, 1.0))) == (1, 4)
+
+
 def test_presets_go_from_few_cores_to_many() -> None:
     """The same names as those of memory."""
     found = step({1.0: 70, 16.0: 10, 4.0: 20}, None)
