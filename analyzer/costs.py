@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from stepsize.analyzer.matching import Need
+from stepsize.analyzer.matching.need import DEFAULT_PLATFORM
 from stepsize.analyzer.matching.tiers import could_leave
 from stepsize.analyzer.sizing.cpu import stretch
 from stepsize.model import BYTES_PER_MB, Outcome
@@ -114,7 +115,8 @@ def price(
 
     ``failures_expected_per_1000`` is of tasks as recommended; with it, the reasons say what failures cost.
     """
-    wanted = need(recommended, recommended.vram_mb)
+    platform = _platform(evidence)
+    wanted = need(recommended, recommended.vram_mb, platform)
     if wanted is None:
         return Costs(reasons=("No servers: what to ask for in cpu and memory is not known.",))
     offers = quotes.offers(wanted)
@@ -136,7 +138,7 @@ def price(
         *_risk(evidence, failure, best, rate, failures_expected_per_1000),
     )
     # A server whose VRAM is too small could not have run the step, so that both needs carry what it used.
-    asked = need(requested, recommended.vram_mb)
+    asked = need(requested, recommended.vram_mb, platform)
     present = quotes.offers(asked)[:1] if asked else ()
     if asked is None or not present:
         missing = "what it asked for is not known" if asked is None else "no server of the catalogue fits the request"
@@ -174,8 +176,11 @@ def _key(offer: Offer) -> tuple[str, str, str]:
     return (offer.vendor_id, offer.server_id, offer.region)
 
 
-def need(amounts: Amounts, vram_mb: float | None) -> Need | None:
-    """What a server has to have for these amounts, and VRAM in MB; ``None`` where cores or memory are not known."""
+def need(amounts: Amounts, vram_mb: float | None, platform: str = DEFAULT_PLATFORM) -> Need | None:
+    """What a server has to have for these amounts, and VRAM in MB; ``None`` where cores or memory are not known.
+
+    ``platform`` is whose share of the server is left free (:data:`stepsize.analyzer.matching.PLATFORMS`).
+    """
     if amounts.cpu is None or amounts.memory_mb is None:
         return None
     gpu = math.ceil(amounts.gpu or 0)
@@ -186,7 +191,14 @@ def need(amounts: Amounts, vram_mb: float | None) -> Need | None:
         vram_mib=(vram_mb or 0) * BYTES_PER_MB / MIB if gpu else 0,
         architecture=ARCHITECTURE,
         burstable=False,
+        platform=platform,
     )
+
+
+def _platform(evidence: StepEvidence) -> str:
+    """Whose share of a server is left free: what ran the newest attempt, where that keeps more than the system does."""
+    target = evidence.newest.target if evidence.newest else None
+    return target if target in ("kubernetes", "batch") else DEFAULT_PLATFORM
 
 
 def _hours_per_run(evidence: StepEvidence) -> float | None:

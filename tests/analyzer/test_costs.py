@@ -184,3 +184,14 @@ def test_gpu_steps_are_matched_with_the_vram_they_used(catalog: Catalog) -> None
     vram_mib = 20_000 * 10**6 / 2**20
     assert found.recommended == pytest.approx(hourly(catalog, 4, 8000, gpu=1, vram_mib=vram_mib))
     assert found.now == pytest.approx(hourly(catalog, 4, 8000, gpu=2, vram_mib=vram_mib))
+
+
+@pytest.mark.parametrize("target", ["kubernetes", "batch", "slurm", None])
+def test_what_ran_the_step_keeps_its_share_of_the_server(catalog: Catalog, target: str | None) -> None:
+    """On Kubernetes and AWS Batch more of a server is left free than its system takes."""
+    platform = target if target in ("kubernetes", "batch") else "machine"
+    advised = Amounts(cpu=2, memory_mb=6500)
+    found = cost(catalog, attempt(target=target, duration_s=3600.0), advised=advised)
+    assert found.recommended == pytest.approx(hourly(catalog, 2, 6500, platform=platform))
+    if target == "kubernetes":
+        assert found.recommended > hourly(catalog, 2, 6500)
