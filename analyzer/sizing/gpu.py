@@ -141,7 +141,8 @@ def advise(evidence: StepEvidence) -> Advice:
         return Advice(most, (_at_once(most), _beyond(evidence, asked), *_little_use(used)))
     if most == math.ceil(asked):
         return Advice(None, (_at_once(most), *_unused(used), *_little_use(used), *_unread(used)) if asked else ())
-    reasons = (_never_used(used, asked) if most == 0 else _at_once(most), *_unused(used), *_unread(used))
+    seen = (_never_used(used, asked),) if most == 0 else (_at_once(most), *_unused(used))
+    reasons = (*seen, *_unread(used))
     if used.tasks < TASKS_TO_FALL:
         held = (
             f"GPUs stay at {asked:g} until {TASKS_TO_FALL} tasks of {WITNESS_S:g} s or more have finished "
@@ -157,11 +158,12 @@ def _at_once(most: int) -> str:
 
 def _never_used(used: GpuUse, asked: float) -> str:
     none = "The GPU asked for was never" if asked <= 1 else f"None of the {asked:g} GPUs asked for was ever"
+    over = f"in {_attempts(used.attempts)}, {_hours(used.held_device_hours)} device hours"
     if used.tasks < TASKS_TO_FALL:
-        return f"{none} seen in use in {_attempts(used.attempts)}."
+        return f"{none} seen in use {over}."
     return (
-        f"{none} used in {_attempts(used.attempts)}: without one the step would run as it did. If it is meant to use "
-        "one, its libraries do not find it."
+        f"{none} used {over}: without one the step would run as it did. If it is meant to use one, its libraries do "
+        "not find it."
     )
 
 

@@ -76,10 +76,9 @@ def test_a_gpu_that_was_never_used_is_left() -> None:
     assert answer.value == 0
     assert answer.reasons == (
         (
-            "The GPU asked for was never used in 8 attempts: without one the step would run as it did. If it is meant "
-            "to use one, its libraries do not find it."
+            "The GPU asked for was never used in 8 attempts, 8.0 device hours: without one the step would run as it "
+            "did. If it is meant to use one, its libraries do not find it."
         ),
-        "Of 8.0 device hours held, 100% did nothing: 8.0 on devices that were never used.",
     )
 
 
@@ -157,7 +156,7 @@ def test_a_first_attempt_that_is_there_twice_counts_alike_in_any_order() -> None
 def test_too_little_evidence_claims_nothing_of_what_the_step_needs() -> None:
     """Two tasks that were on no device are no proof that the step runs without."""
     assert advise(evidence(*gpus(2, gpu_count=0.0))).reasons[0] == (
-        "The GPU asked for was never seen in use in 2 attempts."
+        "The GPU asked for was never seen in use in 2 attempts, 2.0 device hours."
     )
 
 
