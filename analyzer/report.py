@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from stepsize.analyzer.costs import Amounts, Costs, PriceList, Quotes, price
 from stepsize.analyzer.lessons import lessons
 from stepsize.analyzer.sizing import gpu
+from stepsize.analyzer.sizing.autosized import of_step
 from stepsize.analyzer.sizing.cpu import cores_used
 from stepsize.analyzer.sizing.gpu import alike
 from stepsize.analyzer.sizing.lessons import ALONE
@@ -136,6 +137,7 @@ def report_step(
     evidence: StepEvidence, policy: Policy, quotes: Quotes, taught: Lessons = ALONE, target: Target | None = None
 ) -> StepReport:
     """The report of one step; ``taught`` is what all steps teach, ``target`` what to write for."""
+    policy, of_launch = of_step(policy, evidence)
     recommendation = policy.recommend(evidence, taught.beside(evidence))
     requested = _requested(evidence)
     recommended = _recommended(recommendation, requested)
@@ -155,6 +157,7 @@ def report_step(
         used=_used(evidence),
         reasons=(
             *recommendation.reasons,
+            *of_launch,
             *_unknown_request(requested),
             *_on_target(sizes_of, need, named=target is not None),
         ),

@@ -15,7 +15,7 @@ from stepsize.analyzer.costs import Amounts, Quotes
 from stepsize.analyzer.formats import words
 from stepsize.analyzer.matching import Catalog
 from stepsize.analyzer.report import report_step
-from stepsize.analyzer.sizing import policy as policies
+from stepsize.analyzer.sizing.autosized import AsLaunched
 from stepsize.api.advice import known
 from stepsize.card.history import of_step
 from stepsize.errors import StepsizeError
@@ -93,7 +93,7 @@ def line(amounts: Amounts) -> str | None:
 
 def _report(seen: Known) -> StepReport:
     with Catalog.open(place.directory()) as catalog:
-        return report_step(seen.step, policies.load(), Quotes(catalog), seen.lessons)
+        return report_step(seen.step, AsLaunched(), Quotes(catalog), seen.lessons)
 
 
 def _said(history: History | None) -> str:

@@ -19,6 +19,7 @@ from stepsize.analyzer import report
 from stepsize.analyzer.course import courses
 from stepsize.analyzer.sizing import policy as policies
 from stepsize.analyzer.sizing import targets
+from stepsize.analyzer.sizing.autosized import AsLaunched
 from stepsize.analyzer.sizing.least_cost import LeastCostPolicy
 from stepsize.analyzer.usage import Query
 from stepsize.commands.settle import settle
@@ -66,7 +67,7 @@ class Evidence:
 
     since: str | None
     runs: int | None
-    policy_name: str
+    policy_name: str | None
     target_name: str | None
     cpu_budget: float | None
     branch: str | None
@@ -82,6 +83,8 @@ class Evidence:
         if self.since is not None and self.runs is not None:
             raise UsageError("--since and --runs exclude each other; give one")
         platform = None if self.target_name is None else targets.named(self.target_name)
+        if self.policy_name is None:
+            return AsLaunched(lambda policy: _within(policy, self.cpu_budget)), platform
         return _within(policies.load(self.policy_name), self.cpu_budget), platform
 
     def query(self, flow: str | None, step: str | None = None) -> Query:
@@ -136,9 +139,8 @@ _OPTIONS = (
         "--policy",
         "policy_name",
         metavar="NAME",
-        default=policies.DEFAULT_POLICY,
-        show_default=True,
-        help="How to size: cheap, balanced, safe, resource-tracker, or an installed plug-in.",
+        help="How to size: cheap, balanced, safe, resource-tracker, or an installed plug-in. "
+        "[default: safe, or what @autosize sized a step's newest run by]",
     ),
     click.option(
         "--target",

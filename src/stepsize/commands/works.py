@@ -15,6 +15,7 @@ from stepsize.analyzer.lessons import lessons
 from stepsize.analyzer.matching import Work
 from stepsize.analyzer.report import report_step
 from stepsize.analyzer.sizing import policy as policies
+from stepsize.analyzer.sizing.autosized import AsLaunched
 from stepsize.analyzer.usage import Query, histories, known
 from stepsize.commands.settle import settle
 from stepsize.errors import UsageError
@@ -56,7 +57,7 @@ def works(
     """
     settings = Settings.load(data=data)
     lines = settle(settings, remote=True)
-    sizing = policies.load(policy) if policy else policies.load()
+    sizing = policies.load(policy) if policy else AsLaunched()
     found: dict[str, Work] = {}
     with _lake(settings) as connection:
         query = Query(flow=flow)
