@@ -242,7 +242,7 @@ def _table_of_spread(memory: Sorted | None, duration: Sorted | None) -> tuple[Ta
         rows.append(("Memory peak, MB", *map(words.amount, values)))
     if duration is not None:
         rows.append(("Took", *map(words.took, (duration.lowest, duration.middle, duration.highest))))
-    return (Table("How they spread", ("", "least", "middle", "most"), tuple(rows)),) if rows else ()
+    return (Table("How they spread", ("Of a task", "least", "middle", "most"), tuple(rows)),) if rows else ()
 
 
 def _all(report: StepReport) -> Part | None:
@@ -320,7 +320,7 @@ def _gpu(report: StepReport) -> Part | None:
     )
     rows = tuple((label, _hours(hours), _share(hours, use.held_device_hours)) for _, label, hours in parts)
     busy = "" if use.utilization is None else f"Devices in use were busy {use.utilization:.0%} of the time."
-    return Part("GPU time", busy, (chart,), (Table("Device hours", ("", "hours", "share"), rows),))
+    return Part("GPU time", busy, (chart,), (Table("Device hours", ("Devices", "hours", "share"), rows),))
 
 
 def _hours(hours: float) -> str:

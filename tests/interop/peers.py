@@ -103,12 +103,16 @@ def _older_than(command: str, option: str, wanted: tuple[int, int], name: str) -
     return ""
 
 
-def _install_npm_packages(target: Path) -> None:
-    directory = target.parent
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(HERE / "javascript" / name, directory / name)
-    subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], cwd=directory, check=True)
+def _npm_installer(folder: str) -> Callable[[Path], None]:
+    def install(target: Path) -> None:
+        directory = target.parent
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(HERE / folder / name, directory / name)
+        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+        subprocess.run(command, cwd=directory, check=True)
+
+    return install
 
 
 def _install_rotel(target: Path) -> None:
@@ -150,7 +154,14 @@ JAVASCRIPT = Peer(
     "javascript/node_modules",
     ("javascript/package.json", "javascript/package-lock.json"),
     _no_node,
-    _install_npm_packages,
+    _npm_installer("javascript"),
+)
+AXE = Peer(
+    "axe-core 4.14.1",
+    "axe/node_modules",
+    ("axe/package.json", "axe/package-lock.json"),
+    _no_node,
+    _npm_installer("axe"),
 )
 ROTEL = Peer("rotel 0.0.1a15", "rotel/rotel/rotel-agent", ("rotel.txt",), _no_rotel_wheel, _install_rotel)
 OTELCOL = Peer("the OpenTelemetry Collector 0.161.0", "otelcol/otelcol", _GO_SOURCES, _no_go, _go_builder("."))
@@ -176,7 +187,7 @@ NEXTFLOW = Peer(
     _install_jars("nextflow"),
 )
 SNAKEMAKE = Peer("Snakemake 9.27.1", "snakemake/bin/snakemake", ("snakemake.txt",), _no_snakemake, _install_snakemake)
-PEERS = (JAVASCRIPT, ROTEL, OTELCOL, TELEMETRYGEN, H2SPEC, NEXTFLOW, SNAKEMAKE)
+PEERS = (JAVASCRIPT, AXE, ROTEL, OTELCOL, TELEMETRYGEN, H2SPEC, NEXTFLOW, SNAKEMAKE)
 
 
 def main() -> None:

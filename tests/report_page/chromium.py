@@ -88,11 +88,13 @@ class Chromium:
         os.close(self._write)
         os.close(self._read)
 
-    def open(self, page: Path, fragment: str = "") -> None:
-        """Load a file and wait until it is laid out."""
+    def open(self, page: Path, *, scripts: bool = True) -> None:
+        """Load a file and wait until it is laid out; without ``scripts`` none of its own runs."""
         self._events.clear()
-        self._call("Page.navigate", url=page.as_uri() + fragment)
+        self._call("Emulation.setScriptExecutionDisabled", value=not scripts)
+        self._call("Page.navigate", url=page.as_uri())
         self._wait("Page.loadEventFired")
+        self._call("Emulation.setScriptExecutionDisabled", value=False)
         self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
 
     def events(self, *methods: str) -> list[dict[str, Any]]:
@@ -154,7 +156,9 @@ class Chromium:
     def _wait(self, method: str) -> None:
         deadline = time.monotonic() + _PATIENCE_S
         while not any(event["method"] == method for event in self._events):
-            self._events.append(self._next(deadline))
+            found = self._next(deadline)
+            if "method" in found:  # else an answer to what was given up
+                self._events.append(found)
 
     def _next(self, deadline: float) -> dict[str, Any]:
         while b"\0" not in self._pending:
