@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from stepsize.analyzer.sizing.targets import TARGETS, Need, Pairs, round_to
 from stepsize.autosize.question import StepAnswer
@@ -87,9 +87,7 @@ def _placed(question: StepQuestion, platform: str | None, cpu: float | None, mem
         cpu = min(cpu, bounds.max_cpu)
     if memory_bytes is not None and bounds.max_memory_bytes is not None and memory_bytes != question.memory_bytes:
         memory_bytes = min(memory_bytes, bounds.max_memory_bytes)
-    # Where neither the flow nor its history says a number, the user's least is one.
-    cpu = max((each for each in (cpu, bounds.min_cpu) if each is not None), default=None)
-    memory_bytes = max((each for each in (memory_bytes, bounds.min_memory_bytes) if each is not None), default=None)
+    cpu, memory_bytes = _at_least(cpu, bounds.min_cpu), _at_least(memory_bytes, bounds.min_memory_bytes)
     answer = StepAnswer(step=question.step, cpu=cpu, memory_bytes=memory_bytes, target=platform)
     target = TARGETS.get(platform or "")
     own = (question.cpu, question.memory_bytes)
@@ -105,12 +103,23 @@ def _placed(question: StepQuestion, platform: str | None, cpu: float | None, mem
     sizes = round_to(target, need)
     if sizes is None:
         why = f"{target.title} has nothing that covers {cpu:g} cores with {memory_bytes / BYTES_PER_MB:,.0f} MB."
-        return replace(answer, cpu=question.cpu, memory_bytes=question.memory_bytes, why=why)
+        least = (_at_least(question.cpu, bounds.min_cpu), _at_least(question.memory_bytes, bounds.min_memory_bytes))
+        if (cpu, memory_bytes) != least:  # without what history says
+            answer = _placed(question, platform, question.cpu, question.memory_bytes)
+        return replace(answer, why=why)  # what is left is the user's to say, and the platform's to refuse
     most = bounds.max_memory_bytes
     rounded = sizes.memory * target.memory_unit_bytes
     if most is not None and memory_bytes <= most < rounded and not isinstance(target.sizes, Pairs):
         rounded = most  # what rounds up to more than the user's most stops there
     return replace(answer, cpu=sizes.cpu, memory_bytes=rounded)
+
+
+_Amount = TypeVar("_Amount", int, float)
+
+
+def _at_least(amount: _Amount | None, least: _Amount | None) -> _Amount | None:
+    """Where neither the flow nor its history says a number, the user's least is one."""
+    return max((each for each in (amount, least) if each is not None), default=None)
 
 
 def _with_cores(target: Target, cpu: float | None, memory_bytes: int, most: int | None) -> int:
