@@ -12,7 +12,8 @@ Names are those that `stepsize` itself gives the same attempt, so that one that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from itertools import islice
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
 
     from stepsize.collector.imports.labels import Labels
     from stepsize.collector.imports.reading import Reading
+    from stepsize.collector.imports.tracked import Figures
 
 _TARGETS = {"kubernetes-pod-name": Platform.KUBERNETES, "aws-batch-job-id": Platform.BATCH}
 """What a task's platform leaves in its metadata (Metaflow's ``kubernetes_decorator.py``, ``batch_decorator.py``)."""
 _TAGS = {"user": "user", "project": "project", "branch": "project_branch"}
 _GRAPH = "_graph_info"
+_CLOCKS_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ class _Source:
             return
         named = {field: tags.get(tag) for field, tag in _TAGS.items()}
         graph: Mapping[str, Any] = {}
+        attempts: list[Attempt] = []
         for step, task in tasks:
             self._reading.read += 1
             try:
@@ -113,7 +117,8 @@ class _Source:
             except Exception as error:  # noqa: BLE001 - as above
                 self._reading.wrong(task.pathspec, 0, _line(error))
                 continue
-            yield from found
+            attempts += found
+        yield from self._measured(attempts)
 
     def _task(
         self, task: Any, run: str, step: str, asked: Request, named: Mapping[str, str | None], *, is_over: bool
@@ -146,26 +151,48 @@ class _Source:
                 requested_gpu=asked.gpu,
                 requested_disk_bytes=asked.disk_bytes,
                 requested_timeout_s=asked.timeout_s,
-                **{**said, **self._measured(task, span.number)},
+                **said,
             )
             for span in spans
         ]
 
-    def _measured(self, task: Any, attempt: int) -> Mapping[str, Any]:
-        """What resource-tracker left of an attempt; empty where it left nothing, or only why it could not."""
+    def _measured(self, attempts: list[Attempt]) -> Iterator[Attempt]:
+        """The attempts of a run with what resource-tracker left of them.
+
+        Metaflow hands a step's artifacts on to the steps after it: of attempts with the same snapshot it is the one's
+        that began first, if the snapshot is of that time.
+        """
+        taken: set[float] = set()
+        for attempt in sorted(attempts, key=lambda one: one.started_at_s or 0.0):
+            seen = self._figures(attempt)
+            began_s = None if seen is None else seen.started_at_s
+            if seen is None or began_s is None or began_s in taken or not _is_of(attempt, began_s):
+                yield attempt
+            else:
+                taken.add(began_s)
+                yield replace(attempt, **seen.known())
+
+    def _figures(self, attempt: Attempt) -> Figures | None:
+        """What an attempt's artifact holds; None where it has none, or one that only says why there is nothing."""
+        pathspec, _, number = attempt.native.rpartition("/")
         try:
-            content = self._client.Task(task.pathspec, attempt=attempt)[self._artifact].data
+            content = self._client.Task(pathspec, attempt=int(number))[self._artifact].data
         except Exception:  # noqa: BLE001 - there is none: most tasks have none
-            return {}
-        seen = figures(content.get("tracker")) if isinstance(content, dict) else None
-        return seen.known() if seen else {}
+            return None
+        return figures(content.get("tracker")) if isinstance(content, dict) else None
+
+
+def _is_of(attempt: Attempt, began_s: float) -> bool:
+    """Whether a snapshot that begins at ``began_s`` can be of ``attempt``, by clocks that may differ a little."""
+    started_s, ended_s = attempt.started_at_s or 0.0, attempt.ended_at_s or math.inf
+    return started_s - _CLOCKS_S <= began_s <= ended_s + _CLOCKS_S
 
 
 def _spans(metadata: Iterable[Any]) -> Iterator[_Span]:
     """The attempts that metadata, in the order of their times, tell of: one after another, as Metaflow runs them."""
     span: _Span | None = None
     for one in metadata:
-        at_s = one.created_at.timestamp()
+        at_s = one.created_at / 1000  # milliseconds since 1970
         if one.name == "attempt" and str(one.value).isdecimal():
             if span is not None:
                 yield span
