@@ -29,8 +29,7 @@ class References:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._added: dict[str, str] = {}
-        self.imported: dict[str, list[str]] = {}
+        self._added: dict[str, tuple[str, Step]] = {}
 
     def name(self, step: Step, decorator: str) -> str | None:
         """What to write behind the ``@`` for Metaflow's ``decorator``; None where nothing can be imported beside
@@ -38,34 +37,45 @@ class References:
         """
         if step.owner:
             return f"{step.owner}{decorator}"
-        for local, metaflow in self._source.taken.items():
-            if metaflow == decorator and local not in step.hidden:
-                return local
+        for one in self._source.imports:
+            seen = one.local in self._source.known and one.local not in step.hidden
+            if one.name == decorator and seen and self._is_there(one, step):
+                return one.local
         taken = {*self._source.taken, *step.hidden}
         if self._source.star and decorator not in taken:
             return decorator
         if not self._source.anchors:
             return None
         local = decorator if decorator not in taken else f"metaflow_{decorator}"
-        self._added.setdefault(local, decorator)
+        self._added.setdefault(local, (decorator, step))
         return local
 
     def splices(self) -> list[Splice]:
         """What the imports take."""
-        names = [(decorator, local) for local, decorator in self._added.items()]
-        if not names:
+        if not self._added:
             return []
-        texts = [name if name == local else f"{name} as {local}" for name, local in sorted(names)]
-        beside = self._statement()
-        if not beside:
-            return [line_above(self._source.data, self._source.anchors[0], f"from metaflow import {', '.join(texts)}")]
-        return _inserted(self._source.data, beside, texts)
+        names = sorted((decorator, local) for local, (decorator, _) in self._added.items())
+        texts = [name if name == local else f"{name} as {local}" for name, local in names]
+        first = min((step for _, step in self._added.values()), key=lambda step: step.at)
+        beside = self._beside(first)
+        if beside:
+            return _inserted(self._source.data, beside, texts)
+        anchors = self._source.anchors
+        anchor = next((one for one in anchors if one.reaches(first)), anchors[0])
+        return [line_above(self._source.data, anchor.at, f"from metaflow import {', '.join(texts)}")]
 
-    def _statement(self) -> list[Imported]:
-        """The names of the ``from metaflow import`` that brings ``step``, else of the last one."""
+    def _is_there(self, one: Imported, step: Step) -> bool:
+        """Whether the name is bound where ``step`` is: an import in an ``if``, or further down, may not have been."""
+        brought = (other for other in self._source.imports if other.local == step.step_name)
+        return one.anchor.reaches(step) or any(other.anchor == one.anchor for other in brought)
+
+    def _beside(self, step: Step) -> list[Imported]:
+        """The names of the ``from metaflow import`` to extend: the one that brings ``step``, else one at the top."""
         imports = self._source.imports
-        chosen = next((one for one in imports if one.name == "step"), imports[-1] if imports else None)
-        return [one for one in imports if chosen is not None and one.statement == chosen.statement]
+        brings = [one for one in imports if one.local == step.step_name]
+        top = [one for one in (*brings, *imports) if one.anchor.reaches(step)]
+        chosen = next(iter([*top, *brings]), None)
+        return [one for one in imports if chosen is not None and one.anchor == chosen.anchor]
 
 
 def _inserted(data: bytes, beside: Sequence[Imported], texts: Sequence[str]) -> list[Splice]:

@@ -130,13 +130,25 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
+class Anchor:
+    """A statement that imports something of Metaflow: where it begins, and whether that is at the top level."""
+
+    at: int
+    top: bool
+
+    def reaches(self, step: Step) -> bool:
+        """Whether what it imports is there when the decorators of ``step`` are, whatever is true before."""
+        return self.top and self.at < step.at
+
+
+@dataclass(frozen=True, slots=True)
 class Imported:
     """One name of a ``from metaflow import``: where it is written, and what it is called here."""
 
     name: str
     local: str
     span: Span
-    statement: int
+    anchor: Anchor
     comma: bool
     brackets: bool
 
@@ -144,16 +156,17 @@ class Imported:
 @dataclass(frozen=True, slots=True)
 class Source:
     """What was read. ``imports`` holds the names of every ``from metaflow import``, ``star`` says whether one brings
-    all, ``anchors`` where statements that import of Metaflow begin. ``taken`` are the names that the module gives to
-    something, with Metaflow's own name of it.
+    all, ``anchors`` are the statements that import of Metaflow. ``taken`` are the names that the module gives away,
+    ``known`` those of them that mean something of Metaflow and nothing else.
     """
 
     data: bytes
     flows: tuple[Flow, ...]
     imports: tuple[Imported, ...]
     star: bool
-    anchors: tuple[int, ...]
-    taken: Mapping[str, str | None]
+    anchors: tuple[Anchor, ...]
+    taken: frozenset[str]
+    known: frozenset[str]
 
     def line_of(self, offset: int) -> int:
         """The number of the line that ``offset`` is in, from 1."""
@@ -164,12 +177,12 @@ def read(text: str) -> Source:
     """The flows in ``text``.
 
     Raises:
-        UsageError: it is no Python, its line ends are odd (a carriage return alone), or it nests too deep.
+        UsageError: it is no Python, has blanks that libcst does not keep, or nests too deep.
     """
     try:
         module = cst.parse_module(text)
         if module.code != text:
-            raise UsageError("its line ends are neither LF nor CRLF throughout; convert them first")
+            raise UsageError("it has a carriage return or a form feed alone, which is not read as it is; convert them")
         return _Reader(module, text.encode()).read()
     except cst.ParserSyntaxError as error:
         raise UsageError(f"line {error.raw_line}: this is no Python; mend it first") from None
@@ -197,8 +210,9 @@ class _Reader:
             tuple(self._flow(node) for node in blocks.classes),
             tuple(part for node in froms for part in self._imported(node)),
             names.star,
-            tuple(self._spans[node].start for node in blocks.imports if imports_metaflow(node)),
-            {name: meaning.name if meaning.kind is Kind.METAFLOW else None for name, meaning in names.bound.items()},
+            tuple(self._anchor(node) for node in blocks.imports if imports_metaflow(node)),
+            frozenset(names.bound),
+            frozenset(name for name, meaning in names.bound.items() if meaning.kind is Kind.METAFLOW),
         )
 
     def _flow(self, node: cst.ClassDef) -> Flow:
@@ -312,10 +326,14 @@ class _Reader:
                 name=name,
                 local=alias.evaluated_alias or name,
                 span=self._span(alias),
-                statement=self._spans[statement].start,
+                anchor=self._anchor(statement),
                 comma=isinstance(alias.comma, cst.Comma),
                 brackets=statement.lpar is not None,
             )
+
+    def _anchor(self, statement: cst.Import | cst.ImportFrom) -> Anchor:
+        lines = (line for line in self._module.body if isinstance(line, cst.SimpleStatementLine))
+        return Anchor(self._spans[statement].start, any(statement in line.body for line in lines))
 
     def _span(self, node: cst.CSTNode) -> Span:
         span = self._spans[node]

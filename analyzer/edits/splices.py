@@ -49,8 +49,9 @@ def arguments(data: bytes, decorator: Decorator, pairs: Sequence[tuple[str, str]
         listed = ", ".join(f"{name}={text}" for name, text in pairs)
         return [Splice(decorator.span.end, decorator.span.end, f"({listed})")]
     if not decorator.arguments:
-        listed = ", ".join(f"{name}={text}" for name, text in pairs)
-        return [Splice(decorator.closing, decorator.closing, listed)]
+        at, listed = decorator.closing, ", ".join(f"{name}={text}" for name, text in pairs)
+        lines = begins_line(data, at)  # below a comment
+        return [Splice(at, at, f"    {listed}{line_end(data, at)}{indent(data, at)}" if lines else listed)]
     last = decorator.arguments[-1]
     equals = _EQUALS.match(data[last.span.start : last.span.end].decode())
     sign = equals[1] if equals else "="

@@ -130,6 +130,7 @@ def test_what_metaflow_does_not_take_is_refused(decorators: str) -> None:
     [
         ("@resources", "@resources(cpu=1, memory=600)"),
         ("@resources()", "@resources(cpu=1, memory=600)"),
+        ("@resources(\n    # nothing yet\n)", "@resources(\n    # nothing yet\n    cpu=1, memory=600\n)"),
         ("@resources(cpu=2)", "@resources(cpu=1, memory=600)"),
         ("@resources(cpu=2,)", "@resources(cpu=1, memory=600,)"),
         ("@resources(memory='8000', cpu = 2)", "@resources(memory='600', cpu = 1)"),
@@ -299,6 +300,8 @@ def test_a_flow_that_is_defined_twice_is_refused() -> None:
         (f"{LINES}    FlowSpec  # base\n)\n", f"{LINES}    FlowSpec,  # base\n    resources\n)\n"),
         (f"{PLAIN}, \\\n    step, Config\n", f"{PLAIN}, \\\n    step, Config, resources\n"),
         (f"import os; {DEEP}", f"import os; from metaflow import resources; {DEEP}"),
+        (f"{PLAIN}, step\nif 0: from metaflow import resources\n", f"{PLAIN}, resources as metaflow_resources, step\n"),
+        (f"{PLAIN}, step\nif True:\n    {PLAIN}, step\n", f"{PLAIN}, resources, step\nif True:\n    {PLAIN}, step\n"),
         (f"resources = 1\n{PLAIN}, step\n", f"resources = 1\n{PLAIN}, resources as metaflow_resources, step\n"),
     ],
 )  # fmt: skip
@@ -318,14 +321,25 @@ def test_a_pair_is_written_whole_or_not_at_all() -> None:
     assert "raised it since" in said(edited)[0][1]
 
 
+def test_an_import_further_down_is_not_there_yet() -> None:
+    """The name is imported where the step can see it."""
+    text = flow("", f"{PLAIN}, step\n") + "from metaflow import resources\n"
+    after = applied(text, wanted("TrainFlow", "train", memory_mb=600)).data.decode()
+    assert after.startswith(f"{PLAIN}, resources as metaflow_resources, step\n")
+    assert "    @metaflow_resources(memory=600)\n" in after
+
+
 def test_what_nests_too_deep_is_one_line() -> None:
     """Hundreds of operands, of which libcst goes down one after another."""
     with pytest.raises(UsageError, match="nests too deep"):
         applied("x = " + " + ".join(["1"] * 400) + "\n")
 
 
-@pytest.mark.parametrize("text", ["class (", "print 'x'\n", "x = 1\rclass A: pass\r"])
+@pytest.mark.parametrize(
+    "text",
+    ["class (", "print 'x'\n", "x = 1\rclass A: pass\r", "x = 1\n\x0cclass A: pass\n"],
+)
 def test_what_is_no_python_is_one_line(text: str) -> None:
     """With the line it is about, where there is one."""
-    with pytest.raises(UsageError, match=r"line 1: this is no Python|line ends"):
+    with pytest.raises(UsageError, match=r"line 1: this is no Python|carriage return or a form feed"):
         applied(text)
