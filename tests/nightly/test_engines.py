@@ -39,6 +39,7 @@ def test_tasks_are_counted_anew_and_reported(site: Site) -> None:
     assert sum(counts) == ended
 
 
+@pytest.mark.soak
 def test_a_roll_up_that_fails_makes_no_report(site: Site) -> None:
     """What it would be made of is not there; the directory of a collector is no place for it."""
     log, _ = lakes.write(site.home / "from")

@@ -149,6 +149,7 @@ def test_old_reports_go_but_for_what_is_not_ours(nights: Nights) -> None:
             assert link.startswith("#") or (nights.reports / day(9) / link).is_file()
 
 
+@pytest.mark.soak
 def test_damage_keeps_no_report_from_being_made(nights: Nights) -> None:
     """Of what it would be compared with: it is said; of its own state: it is refused, saying which file to delete."""
     nights.night(1, told=False)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepsize.analyzer.changes.compare import Change, Comparison
@@ -75,6 +75,7 @@ def test_names_from_a_real_lake(lake: Nights) -> None:
     check(found)
 
 
+@settings(max_examples=40)
 @given(st.text(min_size=1), st.text(max_size=30))
 def test_any_name(name: str, note: str) -> None:
     """None breaks out of its place."""

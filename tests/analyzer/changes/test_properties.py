@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepsize.analyzer.changes.compare import Comparison, compare
@@ -84,6 +84,7 @@ def night(
     return found
 
 
+@settings(max_examples=40)
 @given(first=STEPS, second=STEPS)
 def test_any_two_nights(plain: StepReport, quotes: Quotes, first: object, second: object) -> None:
     """What was told is not told again while it lasts; what is over was told; the order of steps does not matter."""
