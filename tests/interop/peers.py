@@ -93,6 +93,13 @@ def _no_snakemake() -> str:
     return "" if sys.version_info >= (3, 11) else "it needs Python 3.11"
 
 
+def _no_prometheus() -> str:
+    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+        return "it comes from Debian"
+    known = subprocess.run(["apt-cache", "show", _prometheus()], capture_output=True, check=False).returncode == 0
+    return "" if known else f"this Debian has another version than {_prometheus()}, or apt-get update has not run"
+
+
 def _older_than(command: str, option: str, wanted: tuple[int, int], name: str) -> str:
     if shutil.which(command) is None:
         return f"{name} is not installed"
@@ -130,11 +137,30 @@ def _install_jars(module: str) -> Callable[[Path], None]:
     return build
 
 
-def _install_snakemake(target: Path) -> None:
-    directory = target.parents[1]
-    subprocess.run([sys.executable, "-m", "venv", "--clear", directory], check=True)
-    pip = [directory / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--requirement", HERE / "snakemake.txt"], check=True)
+def _installer(requirements: str) -> Callable[[Path], None]:
+    """What installs them in an environment of their own."""
+
+    def build(target: Path) -> None:
+        directory = target.parents[1]
+        subprocess.run([sys.executable, "-m", "venv", "--clear", directory], check=True)
+        pip = [directory / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--requirement", HERE / requirements], check=True)
+
+    return build
+
+
+def _prometheus() -> str:
+    """Debian's package, in the version that is wanted."""
+    return f"prometheus={(HERE / 'prometheus.txt').read_text('ascii').strip()}"
+
+
+def _unpack_prometheus(target: Path) -> None:
+    directory = target.parents[2]
+    directory.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["apt-get", "download", _prometheus()], cwd=directory, check=True, capture_output=True)
+    for package in directory.glob("*.deb"):
+        subprocess.run(["dpkg-deb", "-x", package, directory], check=True)
+        package.unlink()
 
 
 def _go_builder(package: str, module: str = "otelcol") -> Callable[[Path], None]:
@@ -186,8 +212,28 @@ NEXTFLOW = Peer(
     _no_java,
     _install_jars("nextflow"),
 )
-SNAKEMAKE = Peer("Snakemake 9.27.1", "snakemake/bin/snakemake", ("snakemake.txt",), _no_snakemake, _install_snakemake)
-PEERS = (JAVASCRIPT, AXE, ROTEL, OTELCOL, TELEMETRYGEN, H2SPEC, NEXTFLOW, SNAKEMAKE)
+SNAKEMAKE = Peer(
+    "Snakemake 9.27.1",
+    "snakemake/bin/snakemake",
+    ("snakemake.txt",),
+    _no_snakemake,
+    _installer("snakemake.txt"),
+)
+PROMETHEUS = Peer(
+    "Prometheus 2.42.0",
+    "prometheus/usr/bin/prometheus",
+    ("prometheus.txt",),
+    _no_prometheus,
+    _unpack_prometheus,
+)
+RESOURCE_TRACKER = Peer(
+    "resource-tracker 0.5.0",
+    "resource-tracker-0.5.0/bin/python",
+    ("resource-tracker.txt",),
+    lambda: "",
+    _installer("resource-tracker.txt"),
+)
+PEERS = (JAVASCRIPT, AXE, ROTEL, OTELCOL, TELEMETRYGEN, H2SPEC, NEXTFLOW, SNAKEMAKE, PROMETHEUS, RESOURCE_TRACKER)
 
 
 def main() -> None:
