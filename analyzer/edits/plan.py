@@ -71,12 +71,13 @@ class Edit:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """``timeout``: write ``@timeout`` too. ``drop_gpus``: take the GPUs of steps that never used one. ``trusted``:
-    decorators that leave resources alone.
+    decorators that leave resources alone. ``steps``: only these; all where there is none.
     """
 
     timeout: bool = False
     drop_gpus: bool = False
     trusted: frozenset[str] = frozenset()
+    steps: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,8 @@ class _Plan:
         flows = lineages(self._source)
         sites = {(step.flow, step.name): step for flow in flows for step in flow.steps.values()}
         for step in sorted(sites.values(), key=lambda one: one.at):
+            if self._options.steps and step.name not in self._options.steps:
+                continue
             users = [flow for flow in flows if flow.steps.get(step.name) is step]
             self._site(step, [flow for flow in users if flow.name in self._advice or not flow.derived])
         for flow in flows:
@@ -184,7 +187,7 @@ class _Plan:
         if asked_s == seconds:
             return {}
         if asked_s is not None and asked_s > max(seconds, requested_s):
-            reason = f"a timeout of {asked_s:g} s is more than the {requested_s:g} s of its newest run; run it first"
+            reason = f"a timeout of {asked_s:g} s is more than its newest run had: somebody set it since; run it first"
             self._say(Kind.REFUSED, flow, step, step.line, reason)
             return {}
         return {"timeout": merging.timeout_parts(step, seconds)}

@@ -175,6 +175,14 @@ def test_a_link_stays_a_link(place: Place) -> None:
     assert path.read_text() == EDITED
 
 
+def test_of_the_steps_that_are_not_named_nothing_is_said(place: Place) -> None:
+    """`end` has not been measured, which is of no interest then."""
+    place.flow()
+    answer = json.loads(place.apply("flow.py", "--step", "start", "--format", "json").stdout)
+    assert [edit["step"] for edit in answer["edits"]] == ["start"]
+    assert (answer["refusals"], answer["notes"]) == ([], [])
+
+
 def test_check_exits_with_1_where_there_are_edits_to_make(place: Place) -> None:
     """And with 0 once they are made, although steps without history are left."""
     path = place.flow()

@@ -156,7 +156,9 @@ def _apply(read: _Read, choice: _Choice, evidence: Evidence, output: _Output) ->
     from stepsize.analyzer.edits.plan import Options, edit  # noqa: PLC0415 - as above
 
     advice = _advice([flow for flow in read.flows if choice.flow in (None, flow.name)], choice, evidence)
-    chosen = Options(timeout=choice.timeout, drop_gpus=choice.drop_gpus, trusted=choice.trusted)
+    chosen = Options(
+        timeout=choice.timeout, drop_gpus=choice.drop_gpus, trusted=choice.trusted, steps=frozenset(choice.steps)
+    )
     edited = edit(read.source, advice, chosen)
     text = edited.data.decode()
     if output.write and edited.edits:
