@@ -25,7 +25,8 @@ RAISED_FROM = 0.01
 """The share of next tasks expected to need more than is asked for from which a request is raised that nothing seen
 exceeded."""
 WORTH_AN_EDIT = 0.9
-"""A request that would fall to more than this share of itself is kept: the edit would save less than it costs."""
+"""A request that would fall to more than this share of itself is kept: the edit would save less than it costs. So is
+one that is more than this share of what nothing seen has needed: else advice goes up and down with each run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,9 @@ def _raised_by_expectation(fall: Falling, kept: str) -> tuple[int | None, str]:
     of_1000 = f"{two_figures(1000 * fall.failing)} of 1,000 next tasks"
     if fall.failing_alike < RAISED_FROM:
         return None, f"{kept}: no task has needed more, and {of_1000} are expected to."
+    if (fall.requested or 0.0) > fall.target * WORTH_AN_EDIT:
+        least = f"{_size(fall.target)}, where the cost is least,"
+        return None, f"{kept}: no task has needed more, and {least} is less than a tenth above it."
     return (
         fall.target,
         f"No task has needed more than the {_size(fall.requested or 0)} asked for, but {of_1000} are expected to.",

@@ -144,6 +144,19 @@ def test_what_only_may_be_needed_raises_from_three_tasks_on() -> None:
     assert memory(*in_runs([600] * 200, 200), requested_mb=640) == 640
 
 
+def test_a_raise_of_less_than_a_tenth_that_nothing_needed_is_not_worth_an_edit() -> None:
+    """Else advice that is followed goes up and down with each run; a task that did need more raises it by any step."""
+    seen = tasks([600] * 3)
+    would_do = memory(*seen, requested_mb=None)
+    assert would_do is not None
+    near = round(would_do / 1.08)
+    assert near > 600
+    answer = POLICY.recommend(evidence(*(replace(one, requested_memory_bytes=near * MB) for one in seen)))
+    assert answer.memory_mb.value is None
+    assert answer.memory_mb.held.endswith(f"{would_do:,} MB, where the cost is least, is less than a tenth above it.")
+    assert memory(*tasks([600, 600, near + 1]), requested_mb=near) != near
+
+
 def test_that_the_next_run_may_differ_as_a_whole_raises_nothing() -> None:
     """A hundred tasks alike in one run: more than 1 in 100 are expected above 700 MB, by that alone."""
     alike = tasks([600 + n / 50 for n in range(100)])
