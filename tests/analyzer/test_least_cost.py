@@ -107,6 +107,19 @@ def test_an_attempt_that_ran_out_of_memory_counts_though_its_retry_went_well() -
     assert memory(killed, went_well, *tasks([600] * 9)[1:], requested_mb=1000) == 1250
 
 
+def test_what_no_longer_counts_is_said() -> None:
+    """Where a step takes less than it did, how many of its runs are counted, and the most in these; else nothing."""
+
+    def told(*peaks_mb: float) -> list[str]:
+        answer = POLICY.recommend(evidence(*in_runs(list(peaks_mb), len(peaks_mb))))
+        return [reason for reason in answer.all_reasons if "has changed since" in reason]
+
+    assert told(*[3000.0] * 6, *[500.0] * 6) == [
+        "The step has changed since: its last 6 runs count, in which no task took more than 500 MB."
+    ]
+    assert told(*[600.0] * 12) == told(600.0) == []
+
+
 @pytest.mark.parametrize(
     ("count", "falls", "lessons"),
     [(1, False, ALONE), (2, False, ALONE), (3, True, ALONE), (1, False, experienced()), (2, True, experienced())],
@@ -128,43 +141,6 @@ def test_what_other_steps_did_makes_a_young_step_sure() -> None:
     assert taught < alone
 
 
-def test_raising_needs_one_task() -> None:
-    """It is proof."""
-    asked = memory(*tasks([600]), requested_mb=500)
-    assert asked is not None
-    assert asked > 600
-
-
-def test_what_only_may_be_needed_raises_from_three_tasks_on() -> None:
-    """More than the 640 MB asked for is likely after runs of 600; after one task nobody knows, after many it is not."""
-    raised = memory(*tasks([600] * 3), requested_mb=640)
-    assert raised is not None
-    assert raised > 640
-    assert memory(*tasks([600] * 2), requested_mb=640) == 640
-    assert memory(*in_runs([600] * 200, 200), requested_mb=640) == 640
-
-
-def test_a_raise_of_less_than_a_tenth_that_nothing_needed_is_not_worth_an_edit() -> None:
-    """Else advice that is followed goes up and down with each run; a task that did need more raises it by any step."""
-    seen = tasks([600] * 3)
-    would_do = memory(*seen, requested_mb=None)
-    assert would_do is not None
-    near = round(would_do / 1.08)
-    assert near > 600
-    answer = POLICY.recommend(evidence(*(replace(one, requested_memory_bytes=near * MB) for one in seen)))
-    assert answer.memory_mb.value is None
-    assert answer.memory_mb.held.endswith(f"{would_do:,} MB, where the cost is least, is less than a tenth above it.")
-    assert memory(*tasks([600, 600, near + 1]), requested_mb=near) != near
-
-
-def test_that_the_next_run_may_differ_as_a_whole_raises_nothing() -> None:
-    """A hundred tasks alike in one run: more than 1 in 100 are expected above 700 MB, by that alone."""
-    alike = tasks([600 + n / 50 for n in range(100)])
-    answer = POLICY.recommend(evidence(*(replace(one, requested_memory_bytes=700 * MB) for one in alike)))
-    assert answer.memory_mb.value is None
-    assert (answer.failures_expected_per_1000 or 0) > 10
-
-
 def test_attempts_of_one_task_are_one_task() -> None:
     """Three retries of one task are not three tasks."""
     retried = [attempt(attempt=n, outcome=Outcome.OK if n == 2 else Outcome.FAILED) for n in range(3)]
@@ -181,15 +157,6 @@ def test_a_reason_names_the_peak_and_the_task_it_was_in() -> None:
     """So that a person can look it up."""
     reasons = POLICY.recommend(evidence(*tasks([600, 912.3, 610]))).all_reasons
     assert any("912 MB" in reason and "1/train/1" in reason and "3 tasks" in reason for reason in reasons)
-
-
-def test_a_fall_of_less_than_a_tenth_is_not_worth_an_edit() -> None:
-    """What would do is within a tenth of what is asked for: kept."""
-    would_do = memory(*tasks([550] * 8))
-    assert would_do is not None
-    near, far = round(would_do * 1.08), round(would_do * 1.13)
-    assert memory(*tasks([550] * 8), requested_mb=near) == near
-    assert memory(*tasks([550] * 8), requested_mb=far) == would_do
 
 
 def test_memory_does_not_fall_under_what_starting_a_task_takes() -> None:
