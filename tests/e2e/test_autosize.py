@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stepsize.testing import write_tasks
-from tests.e2e.conftest import make_workplace
+from tests.e2e.conftest import EXAMPLES, make_workplace
 from tests.e2e.object_store import ObjectStore, object_store
 from tests.metaflow_extensions.histories import history
 from tests.places import short_directory
@@ -223,3 +223,11 @@ def test_what_a_run_is_told_by_hand_is_a_least(workplace: Workplace) -> None:
     launched = launch(workplace, "run", "--with", "resources:memory=5000", flow=flow)
     assert launched.returncode == 0, launched.stderr
     assert [line[:24] for line in said(launched) if line.startswith("end ")] == ["end keeps 1 cpu, 5000 MB"]
+
+
+def test_the_example_does_what_it_says(workplace: Workplace) -> None:
+    """With three runs behind it, `load` asks for what it is pinned to."""
+    write_tasks(workplace.data, history("AutosizeFlow", "load", runs=3, tasks=1))
+    ran = workplace.flow(EXAMPLES / "autosize_flow.py")
+    assert ran.returncode == 0, ran.stderr
+    assert any(line.startswith("load gets 1 cpu, 500 MB in place of 4 cpu, 8000 MB (safe, 3") for line in said(ran))
