@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stepsize.model import Outcome
+from stepsize.model import SAMPLED_SOURCES, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +87,7 @@ def memory_peaks(evidence: StepEvidence) -> Peaks | None:
         highest_at=peaks.highest_at,
         finished_bytes=peaks.finished_bytes,
         exceeded_limits_bytes=exceeded,
-        sampled_only=sources == {"samples"},
+        sampled_only=bool(sources) and sources <= SAMPLED_SOURCES,
     )
 
 

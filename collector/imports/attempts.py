@@ -58,6 +58,7 @@ class Attempt:
     samples: int | None = None
     cpu_seconds: float | None = None
     cpu_max: float | None = None
+    cpu_histogram: Mapping[int, float] | None = None
     memory_peak_bytes: int | None = None
     memory_mean_bytes: float | None = None
     memory_source: str | None = None
@@ -104,6 +105,7 @@ def staged_table(attempts: Sequence[Attempt], first_place: int) -> pa.Table:
     spans = list(map(_span, started, ended, columns["duration_s"]))
     columns["started_at"], columns["ended_at"], columns["duration_s"] = zip(*spans, strict=True)
     columns["cpu_mean"] = list(map(_mean, columns["cpu_seconds"], columns["duration_s"]))
+    columns["cpu_histogram"] = [list(one.items()) if one else None for one in columns["cpu_histogram"]]
     columns[PLACE] = range(first_place, first_place + len(attempts))
     count = len(attempts)
     return pa.table(

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepsize.collector.imports.attempts import Attempt
 from stepsize.collector.imports.lines import opened
 from stepsize.errors import DataError
-from stepsize.model import Outcome
+from stepsize.model import Outcome, cpu_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -43,6 +44,7 @@ class Figures:
     samples: int | None = None
     cpu_seconds: float | None = None
     cpu_max: float | None = None
+    cpu_histogram: Mapping[int, float] | None = None
     memory_peak_bytes: int | None = None
     memory_mean_bytes: float | None = None
     gpu_count: float | None = None
@@ -78,6 +80,7 @@ def figures(snapshot: Any) -> Figures | None:
         samples=len(samples),
         cpu_seconds=math.fsum(map(math.fsum, times)) if any(times) else None,
         cpu_max=max(cores, default=None),
+        cpu_histogram=_histogram(cores, _number(about["metadata"].get("interval"))),
         memory_peak_bytes=math.ceil(peak_mib * _MIB) or None,
         memory_mean_bytes=math.fsum(memory) / len(memory) * _MIB if memory else None,
         # Without a GPU it says zero, and so it does where it cannot see one.
@@ -135,6 +138,14 @@ def _content(path: str) -> Any:
         return json.loads(held) if len(held) <= _LARGEST_FILE else None
     except (ValueError, RecursionError):
         return None
+
+
+def _histogram(cores: Iterable[float], interval_s: float | None) -> Mapping[int, float] | None:
+    """Seconds spent in each bucket of cores; None where nobody says how far samples are apart."""
+    if not interval_s:
+        return None
+    counted = Counter(map(cpu_bucket, cores))
+    return {bucket: count * interval_s for bucket, count in sorted(counted.items())} or None
 
 
 _ABOUT = ("metadata", "server_info", "cloud_info")

@@ -54,7 +54,7 @@ SUMMARIES: dict[str, str] = {
     "nightly": "Compact the lake, report on all flows, compare with the last report, and tell who wants to know.",
     "rollup": "Count tasks anew from every stored point, into a lake of their own that report reads with --data.",
     "upload": "Bring the lake to an object store as it is now, for `stepsize report --data s3://BUCKET/PREFIX`.",
-    "import": "Add history that other programs kept: Nextflow, Snakemake, SLURM, Prometheus, Metaflow, resource-tracker.",
+    "import": "Add what others recorded: Nextflow, Snakemake, SLURM, Prometheus, Metaflow, resource-tracker.",
     "erase": "Erase what is stored of a user, a flow or a run: points, tasks, and what is on its way to the lake.",
     "doctor": "Find the usual faults: settings, sockets, agent, endpoint, lake, collector, Metaflow, GPUs.",
     "demo": "Run real flows with STEPSIZE=1, then print what each step should ask for.",

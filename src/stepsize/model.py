@@ -205,7 +205,11 @@ TASK_COLUMNS: tuple[Column, ...] = (
     Column("cpu_histogram", "MAP(SMALLINT, DOUBLE)", "Seconds spent in each bucket of cores (see cpu_bucket)."),
     Column("memory_peak_bytes", "BIGINT", "Highest true peak."),
     Column("memory_mean_bytes", "DOUBLE", "Mean of the samples."),
-    Column("memory_source", "VARCHAR", "Where the peak comes from: vmhwm, cgroup, rusage, samples."),
+    Column(
+        "memory_source",
+        "VARCHAR",
+        "Where the peak comes from: vmhwm, cgroup, rusage, samples; or what recorded it (docs/import.md).",
+    ),
     Column("memory_limit_bytes", "BIGINT", "The container's limit, where there is one."),
     Column("gpu_count", "DOUBLE", "GPUs in use, the most at once."),
     Column("gpu_utilization_mean", "DOUBLE", "GPUs busy, mean."),
@@ -242,6 +246,9 @@ TASK_COLUMNS: tuple[Column, ...] = (
     Column("cpu_limit", "DOUBLE", "Cores that the container's quota amounts to, where there is one."),
     Column("thread_limits", "JSON", "Environment variables that say how many threads libraries start."),
 )
+
+SAMPLED_SOURCES = frozenset({"samples", "nextflow", "snakemake", "slurm", "prometheus", "resource-tracker"})
+"""Values of ``memory_source`` of peaks that a short spike between two samples may have exceeded."""
 
 POINT_COLUMNS: tuple[Column, ...] = (
     Column("time", "TIMESTAMPTZ", "When the value was true."),

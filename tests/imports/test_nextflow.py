@@ -84,7 +84,9 @@ def test_a_trace_becomes_advice(place: Place) -> None:
     advice = place.advice()["rnaseq/RNA:ALIGN"]
     assert advice["requested"]["memory_mb"] == pytest.approx(8 * 1.073741824e3, abs=1)
     assert 1048 <= advice["recommended"]["memory_mb"] < 3000
-    assert advice["recommended"]["cpu"] < 4
+    assert advice["recommended"]["cpu"] == 4
+    assert "It used 2 cores on average, by CPU time." in advice["reasons"]
+    assert any("comes from samples alone" in reason for reason in advice["reasons"])
 
 
 def test_raw_numbers_are_exact(place: Place) -> None:

@@ -59,7 +59,8 @@ def test_jobs_become_advice(place: Place) -> None:
     assert said["steps"] == [{"flow": "hpc", "step": "align", "runs": 10, "attempts": 10}]
     advice = place.advice()["hpc/align"]
     assert 5368 <= advice["recommended"]["memory_mb"] < 12_000
-    assert advice["recommended"]["cpu"] == 2
+    assert advice["recommended"]["cpu"] == 4
+    assert any("a mean does not tell" in reason for reason in advice["reasons"])
     assert any("On SLURM" in reason for reason in advice["reasons"])
 
 

@@ -57,7 +57,7 @@ def test_extended_benchmarks_become_advice(place: Place) -> None:
     advice = place.advice()["wgs/align"]
     assert advice["requested"]["memory_mb"] == 8000
     assert 1058 <= advice["recommended"]["memory_mb"] < 3000
-    assert advice["recommended"]["cpu"] == 2
+    assert advice["recommended"]["cpu"] == 4
 
 
 def test_what_a_row_says(place: Place) -> None:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from stepsize.model import cpu_bucket
 from tests.imports.conftest import Place
 
 START_S = 1_793_527_200.25
@@ -27,7 +28,13 @@ def snapshot(number: int, **more: Any) -> dict[str, Any]:
         "gpu_utilized": 0,
     }
     said = {
-        "metadata": {"version": 1, "pid": 4000, "start_time": START_S + number * 100, "duration": 60.0},
+        "metadata": {
+            "version": 1,
+            "pid": 4000,
+            "interval": 1.0,
+            "start_time": START_S + number * 100,
+            "duration": 60.0,
+        },
         "server_info": {"vcpus": 8, "memory_mib": 16_000.0},
         "cloud_info": {"vendor": "aws", "region": "eu-west-1", "instance_type": "m5.2xlarge"},
         "process_metrics": [sample, sample | {"memory_mib": 100.0, "cpu_usage": 0.5}],
@@ -61,6 +68,7 @@ def test_what_a_file_says(place: Place) -> None:
     assert (row["run"], row["user"], row["host_cpus"]) == ("r", "ann", 8)
     assert (row["cloud_vendor"], row["cloud_region"], row["instance_type"]) == ("aws", "eu-west-1", "m5.2xlarge")
     assert row["started_at"].timestamp() == START_S
+    assert dict(row["cpu_histogram"]) == {cpu_bucket(0.75): 1.0, cpu_bucket(0.5): 1.0}
     assert row["gpu_count"] is row["gpu_utilization_mean"] is row["requested_memory_bytes"] is None
 
 

@@ -22,7 +22,7 @@ from stepsize.analyzer.sizing.cpu.limits import limits, unthrottled
 from stepsize.analyzer.sizing.cpu.run_time import ByUse, Profile
 from stepsize.analyzer.sizing.cpu.settings import SAFE
 from stepsize.analyzer.sizing.cpu.threads import thread_reasons
-from stepsize.analyzer.sizing.cpu.use import SHORTEST_RUN_S, cores_used, sampled, timed
+from stepsize.analyzer.sizing.cpu.use import SHORTEST_RUN_S, cores_used, only_means, sampled, timed
 from stepsize.analyzer.sizing.policy import Advice
 from stepsize.analyzer.sizing.restraint import TASKS_TO_FALL
 from stepsize.analyzer.sizing.rounding import covers
@@ -78,7 +78,11 @@ def size(evidence: StepEvidence, settings: CpuSettings = SAFE) -> CpuSizing:
     worked = cores if why_held else best
     typical_s = _typical_s(evidence)
     said = (
-        *reasons.used(cores_used(evidence, reasons.SHOWN), cores, run_time, held),
+        *(
+            reasons.mean(cores_used(evidence, reasons.SHOWN))
+            if only_means(evidence)
+            else reasons.used(cores_used(evidence, reasons.SHOWN), cores, run_time, held)
+        ),
         *((why_held,) if why_held else reasons.limited(held, cores, requested)),
         *(reasons.expected(run_time, worked, requested, typical_s, settings) if why_held or worked == cores else ()),
         *(_weighed(best, run_time, candidates, settings, beside) if best == cores else ()),
@@ -147,6 +151,8 @@ def _kept(evidence: StepEvidence, best: float, requested: float | None, held: Li
     if held.is_throttled:
         share = reasons.held_back(held)
         return requested, f"CPU stays at {requested:g}: a quota held it back for {share} of the run time."
+    if only_means(evidence):
+        return requested, f"CPU stays at {requested:g}: a mean does not tell how many cores it used at once."
     measured = (a for a in evidence.succeeded if a.cpu_seconds is not None or a.cpu_max is not None)
     tasks = len({a.task_key for a in measured})
     if tasks < TASKS_TO_FALL:

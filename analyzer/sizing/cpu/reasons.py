@@ -57,6 +57,14 @@ def used(enough: float | None, cores: float, run_time: RunTime, held: Limits) ->
     return (said,)
 
 
+def mean(cores: float | None) -> tuple[str, ...]:
+    """What was used where nothing but CPU time is known: a mean."""
+    if cores is None:
+        return ()
+    shown = round(cores, 1 if cores >= 10 else 2)
+    return (f"It used {_cores(shown)} on average, by CPU time.",)
+
+
 def limited(held: Limits, cores: float, requested: float | None) -> tuple[str, ...]:
     """What kept the step from using more, and what did not keep it from using more than it asked for."""
     if held.is_throttled:

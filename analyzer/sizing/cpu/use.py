@@ -59,6 +59,11 @@ def timed(evidence: StepEvidence) -> tuple[Level, ...]:
     return _levels(whole)
 
 
+def only_means(evidence: StepEvidence) -> bool:
+    """Whether nothing but CPU time is known of any attempt, as of history that was imported: no sample, no maximum."""
+    return not evidence.cpu_histogram and all(a.cpu_max is None for a in evidence.ended)
+
+
 def cores_used(evidence: StepEvidence, quantile: float) -> float | None:
     """Cores that were enough for ``quantile`` of the time, by samples; at least the mean that CPU time shows.
 

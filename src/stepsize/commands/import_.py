@@ -27,7 +27,7 @@ _EPILOG = "Exit code: 0 well, 1 nothing could be read or the lake not be written
 
 @click.group("import")
 def command() -> None:
-    """Add history that other programs kept: Nextflow, Snakemake, SLURM, Prometheus, Metaflow, resource-tracker."""
+    """Add what others recorded: Nextflow, Snakemake, SLURM, Prometheus, Metaflow, resource-tracker."""
 
 
 @command.command("nextflow", epilog=_EPILOG)
