@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format test-peers soak bench-agent bench-api bench-card bench-cli bench-cpu bench-collector bench-flow bench-lake bench-scale bench-sizing bench-truth plots docs catalog lock clean
+.PHONY: help run test lint format test-peers soak bench-agent bench-api bench-card bench-cli bench-cpu bench-collector bench-flow bench-lake bench-report bench-scale bench-sizing bench-truth plots docs catalog lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ bench-flow: $(STAMP) ## Measure what tracking costs a flow
 
 bench-lake: $(STAMP) ## Measure what a point takes on disk, beside VictoriaMetrics and Prometheus, and what compaction costs
 	$(BIN)/python benchmarks/lake_size.py --json benchmarks/results/lake_size.json
+
+bench-report: $(STAMP) ## Measure the HTML report of 50 steps of 1,000 runs, in a headless Chromium too, and take its pictures
+	$(BIN)/python benchmarks/report_page.py --results benchmarks/results --images docs/images
 
 bench-scale: $(STAMP) ## Measure what reports and roll-ups take of lakes of more and more tasks
 	$(BIN)/python benchmarks/scale.py

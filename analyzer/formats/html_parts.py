@@ -22,15 +22,8 @@ if TYPE_CHECKING:
     from stepsize.analyzer.report import StepReport
     from stepsize.analyzer.spread import Spread
 
-    _Text = Callable[[float | None], str]
-
-_OVER_RUNS = (
-    ("bar", "lowest to highest"),
-    ("mark", "mean"),
-    ("asked", "asked for"),
-    ("advised", "ask for"),
-)
-_ONE_BY_ONE = (("solid", "seen"), ("asked", "asked for"), ("advised", "ask for"))
+_OF_REQUESTS = (("asked", "asked for"), ("advised", "ask for"))
+_ONE_BY_ONE = (("solid", "seen"), *_OF_REQUESTS)
 _BAD = (
     ("oom", "ran out of memory"),
     ("failed", "failed"),
@@ -40,6 +33,20 @@ _BAD = (
 _GPU_HEIGHT = 14
 _FOREACH = 3
 """From so many tasks in a run on, how they spread is worth a picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """How values are told, where a picture of them ends, and what a bar over runs spans."""
+
+    text: Callable[[float | None], str]
+    round_up: Callable[[float], float] = charts.nice
+    bar: str = "lowest to highest"
+
+
+_AMOUNT = _Measure(words.amount)
+_CORES = _Measure(words.amount, bar="mean to highest sample")
+_TIME = _Measure(words.took, charts.nice_time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +85,13 @@ def _runs(report: StepReport, course: Course | None) -> Part | None:
     cpu = [Range(one.cpu_mean, one.cpu_mean, one.cpu_high, one.asked_cpu) for one in columns]
     lasted = [Range(one.duration_low, one.duration_mean, one.duration_high) for one in columns]
     found = [
-        _over("Memory peaks, MB", memory, advised.memory_mb, columns, words.amount),
-        _over("Cores in use, mean to highest sample", cpu, advised.cpu, columns, words.amount),
-        _over("How long a task took", lasted, None, columns, words.took, charts.nice_time),
+        _over("Memory peaks, MB", memory, advised.memory_mb, columns, _AMOUNT),
+        _over("Cores in use", cpu, advised.cpu, columns, _CORES),
+        _over("How long a task took", lasted, None, columns, _TIME),
         _failures(columns),
     ]
     runs = sum(column.runs for column in columns)
-    together = math.ceil(runs / len(columns))
+    together = columns[-1].runs
     said = f"{words.plural(runs, 'run')}, the newest on the right"
     said += f"; a column is {words.plural(together, 'run')}." if together > 1 else "."
     if not any(_bad_of(column) for column in columns):
@@ -93,17 +100,12 @@ def _runs(report: StepReport, course: Course | None) -> Part | None:
 
 
 def _over(
-    title: str,
-    ranges: Sequence[Range],
-    advised: float | None,
-    columns: Sequence[Column],
-    text: _Text,
-    round_up: Callable[[float], float] = charts.nice,
+    title: str, ranges: Sequence[Range], advised: float | None, columns: Sequence[Column], measure: _Measure
 ) -> Chart | None:
     highest = max((one.high for one in ranges if one.high is not None), default=None)
     if highest is None:
         return None
-    upper = charts.top_of(ranges, advised, round_up)
+    text, upper = measure.text, charts.top_of(ranges, advised, measure.round_up)
     shapes = charts.over_runs(ranges, advised, upper)
     lowest = min((one.low for one in ranges if one.low is not None), default=0.0)
     asked = ranges[-1].asked
@@ -114,17 +116,17 @@ def _over(
     return Chart(
         title=title,
         summary=f"{'; '.join(said)}.",
-        upper=f"up to {text(upper)}{_above(asked, upper, text)}",
+        upper=f"up to {text(upper)}{_above(asked, upper, measure)}",
         left=left,
         right=right,
         shapes=shapes,
-        key=charts.text_of_key(_OVER_RUNS, shapes),
+        key=charts.text_of_key((("bar", measure.bar), ("mark", "mean"), *_OF_REQUESTS), shapes),
     )
 
 
-def _above(asked: float | None, upper: float, text: _Text) -> str:
+def _above(asked: float | None, upper: float, measure: _Measure) -> str:
     """That the request does not fit into the picture."""
-    return f"; {text(asked)} asked for" if asked is not None and asked > upper else ""
+    return f"; {measure.text(asked)} asked for" if asked is not None and asked > upper else ""
 
 
 def _failures(columns: Sequence[Column]) -> Chart | None:
@@ -185,8 +187,8 @@ def _newest(report: StepReport, course: Course | None) -> Part | None:
     newest, advised = course.newest, report.recommended
     memory = None if newest.memory_bytes is None else _in_mb(newest.memory_bytes)
     found = [
-        _rising("Its tasks by memory peak, MB", memory, report.requested.memory_mb, advised.memory_mb, words.amount),
-        _rising("Its tasks by duration", newest.duration_s, None, None, words.took, charts.nice_time),
+        _rising("Its tasks by memory peak, MB", memory, report.requested.memory_mb, advised.memory_mb, _AMOUNT),
+        _rising("Its tasks by duration", newest.duration_s, None, None, _TIME),
     ]
     said = (
         f"Run {newest.run}: {words.plural(newest.tasks, 'task')} of one step, each picture from the least to the most."
@@ -200,17 +202,12 @@ def _newest(report: StepReport, course: Course | None) -> Part | None:
 
 
 def _rising(
-    title: str,
-    values: Sorted | None,
-    asked: float | None,
-    advised: float | None,
-    text: _Text,
-    round_up: Callable[[float], float] = charts.nice,
+    title: str, values: Sorted | None, asked: float | None, advised: float | None, measure: _Measure
 ) -> Chart | None:
     if values is None:
         return None
     ranges = [Range(values.lowest, values.middle, values.highest, asked)]
-    upper = charts.top_of(ranges, advised, round_up)
+    text, upper = measure.text, charts.top_of(ranges, advised, measure.round_up)
     shapes = charts.rising(values, asked, advised, upper)
     said = f"From {text(values.lowest)} to {text(values.highest)}, half of {values.count:,} up to {text(values.middle)}"
     if values.middle > 0 and values.highest >= 2 * values.middle:
@@ -218,7 +215,7 @@ def _rising(
     return Chart(
         title=title,
         summary=f"{said}.",
-        upper=f"up to {text(upper)}{_above(asked, upper, text)}",
+        upper=f"up to {text(upper)}{_above(asked, upper, measure)}",
         left="least",
         right="most",
         shapes=shapes,
@@ -309,8 +306,8 @@ def _gpu(report: StepReport) -> Part | None:
     key = tuple((kind, f"{label}: {_share(hours, use.held_device_hours)}") for kind, label, hours in parts)
     said = "; ".join(f"{label} {_hours(hours)}" for _, label, hours in parts)
     chart = Chart(
-        title=f"{_hours(use.held_device_hours)} of devices held",
-        summary=f"Of {_hours(use.held_device_hours)} of devices held: {said}.",
+        title=f"{_hours(use.held_device_hours)} held",
+        summary=f"Of {_hours(use.held_device_hours)} held: {said}.",
         upper="",
         left="",
         right="",

@@ -17,7 +17,6 @@ from stepsize.analyzer.formats.html_parts import parts
 from stepsize.analyzer.formats.ranking import changes
 
 if TYPE_CHECKING:
-    from stepsize.analyzer.costs import Amounts
     from stepsize.analyzer.course import Course
     from stepsize.analyzer.formats.html_parts import Part
     from stepsize.analyzer.report import StepReport
@@ -59,7 +58,7 @@ def section(report: StepReport, rank: int, course: Course | None) -> Section:
         anchor=anchor(rank),
         rank=rank,
         changed=changes(report),
-        decorator=decorator(report.recommended),
+        decorator=decorator(report),
         saving=_saving(report),
         bars=bars(report),
         parts=parts(report, course),
@@ -71,10 +70,12 @@ def anchor(rank: int) -> str:
     return f"step-{rank}"
 
 
-def decorator(amounts: Amounts) -> str:
-    """``@resources(cpu=2, memory=1800)``, memory and disk in MB; empty where nothing is known."""
-    pairs = (("cpu", amounts.cpu), ("memory", amounts.memory_mb), ("gpu", amounts.gpu), ("disk", amounts.disk_mb))
-    said = [f"{name}={math.ceil(value)}" for name, value in pairs if value]
+def decorator(report: StepReport) -> str:
+    """``@resources(cpu=2, memory=1800)``: what to write for the step's target; empty where nothing is known."""
+    advised, written = report.recommended, report.written
+    cpu, memory = (advised.cpu, advised.memory_mb) if written is None else (written.cpu, written.memory)
+    pairs = (("cpu", cpu), ("memory", memory), ("gpu", advised.gpu), ("disk", advised.disk_mb))
+    said = [f"{name}={f'{value:g}' if name == 'cpu' else math.ceil(value)}" for name, value in pairs if value]
     return f"@resources({', '.join(said)})" if said else ""
 
 

@@ -57,6 +57,8 @@ def took(seconds: float | None) -> str:
     """A stretch of time in its two largest units: ``0.42 s``, ``12 s``, ``3 min 5 s``, ``2 h 4 min``, ``3 days``."""
     if seconds is None:
         return UNKNOWN
+    if 0 < seconds < 0.0005:
+        return "under 0.001 s"
     if round(seconds) < 60:
         return f"{float(f'{seconds:.2g}'):.3f}".rstrip("0").rstrip(".") + " s" if seconds < 10 else f"{seconds:.0f} s"
     units = ((86_400, "days"), (3600, "h"), (60, "min"), (1, "s"))

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stepsize.card.charts import HEIGHT, WIDTH, Line, draw, nice
+from stepsize.analyzer.formats.html_charts import nice
+from stepsize.card.charts import HEIGHT, WIDTH, Line, draw
 from stepsize.card.series import Envelope
 
 POINTS = st.lists(st.tuples(st.floats(0, 1e5), st.floats(0, 1e13)), min_size=1, max_size=300)

@@ -6,9 +6,10 @@ What comes in: envelopes of task and host, and lines across. What goes out: froz
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from stepsize.analyzer.formats.html_charts import nice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 600, 120
 _LEAST_GAP_S = 5.0
 """A pause in the samples that is shorter is no gap in the curve."""
-_LEAST_VALUE = 1e-300  # below, powers of ten lose digits and are zero in the end
 _HEADROOM = 1.05
 
 
@@ -89,14 +89,6 @@ def draw(
         drawings=tuple(_drawing(label, kind, curve, upper, span_s, gap_s) for label, kind, curve in seen),
         marks=tuple(Mark(line.label, line.kind, _y(line.value, upper)) for line in near),
     )
-
-
-def nice(value: float) -> float:
-    """The least of 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten that is no less; 1 where the value is next to none."""
-    if not math.isfinite(value) or value < _LEAST_VALUE:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(value))
-    return next((step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8) if step * power >= value), 10 * power)
 
 
 def _drawing(label: str, kind: str, curve: Envelope, upper: float, span_s: float, gap_s: float) -> Drawing:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from stepsize.analyzer.formats import words
 from stepsize.card.curves import HOST_CURVES, TASK_CURVES, Drawn
 from stepsize.card.findings import NONE, findings
-from stepsize.card.pictures import Sources, pictures, took
+from stepsize.card.pictures import Sources, pictures
 from stepsize.card.rows import rows
 from stepsize.model import Outcome
 
@@ -122,8 +122,8 @@ def _facts(started_s: float, stats: Stats, server: Server) -> list[tuple[str, st
         size.append("shared" if server.shared else "its own")
     found = [
         ("Started", _clock(started_s)),
-        ("Took", took(stats.duration_s)),
-        ("CPU time", words.UNKNOWN if stats.cpu_seconds is None else took(stats.cpu_seconds)),
+        ("Took", words.took(stats.duration_s)),
+        ("CPU time", words.UNKNOWN if stats.cpu_seconds is None else words.took(stats.cpu_seconds)),
         ("Server", words.printable(", ".join([server.name or "not known", *size]))),
     ]
     return [*found, ("Cloud", words.printable(where) if where else "none, or not known")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stepsize.analyzer.formats.words import amount
+from stepsize.analyzer.formats.words import amount, took
 from stepsize.card.charts import Line, draw
 
 if TYPE_CHECKING:
@@ -122,13 +122,3 @@ def _picture(
     said += [f"{line.label} {kind.text(line.value)}" for line in lines]
     summary = "; ".join(said)
     return Picture(kind.name, kind.title, kind.text(chart.upper), took(chart.span_s), f"{summary}.", chart)
-
-
-def took(seconds: float) -> str:
-    """A stretch of time: ``0.42 s``, ``12 s``, ``3 min 5 s``, ``2 h 4 min``."""
-    if seconds < 60:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
