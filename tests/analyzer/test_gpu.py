@@ -46,6 +46,7 @@ def known_use(*attempts: Attempt) -> GpuUse:
     ("used", "requested", "count", "expected"),
     [
         (1.0, 4.0, 3, 1),
+        (1.5, 4.0, 3, 2),
         (1.0, 4.0, 2, None),
         (0.0, 1.0, 3, 0),
         (0.0, 1.0, 2, None),
@@ -214,6 +215,8 @@ def test_devices_that_are_busy_for_fewer_are_told() -> None:
     assert answer.reasons[-1] == (
         "Together they were never busier than 1.8 of the 4: fewer would do, if the program can work with fewer."
     )
+    two = gpus(gpu_count=2.0, requested_gpu=2.0, gpu_utilization_mean=1.5, gpu_utilization_max=1.8)
+    assert not any("never busier" in reason for reason in advise(evidence(*two)).reasons)  # one would not do
 
 
 @pytest.mark.parametrize(
@@ -241,6 +244,8 @@ def test_attempts_that_could_not_be_read_are_counted() -> None:
     assert advise(evidence(*gpus(), unread)).reasons[-1] == "In 1 attempt more GPUs could not be read."
     assert advise(evidence(unread)).held == "GPUs stay as they are: none could be read where the step ran."
     assert use(evidence(unread)) is None
+    nothing_asked = gpus(2, requested_gpu=None)
+    assert known_use(*nothing_asked, replace(unread, requested_gpu=None)).unread == 0
 
 
 attempts = st.builds(

@@ -174,9 +174,9 @@ def test_unread_memory_is_kept_with_a_reason() -> None:
 
 def test_peaks_from_samples_alone_are_said_to_be() -> None:
     """A spike between two samples is not in them."""
-    answer = POLICY.recommend(evidence(*tasks([600] * 9, memory_source="samples")))
+    answer = POLICY.recommend(evidence(*in_runs([600] * 9, 3, memory_source="samples")))
     assert any("samples alone" in reason for reason in answer.all_reasons)
-    assert answer.confidence is Confidence.MEDIUM
+    assert answer.confidence is Confidence.MEDIUM  # nine tasks in three runs are else high
 
 
 @pytest.mark.parametrize(
@@ -226,10 +226,22 @@ def test_counts_are_told_without_an_exponent() -> None:
 
 def test_what_was_long_ago_is_forgotten() -> None:
     """A year of daily runs is learned from, however many there were: work that does not grow for ever."""
-    answer = POLICY.recommend(evidence(*in_runs([600.0] * (RUNS_LEARNED + 30), RUNS_LEARNED + 30)))
-    learned = [one.run for one in sorted(answer.replayed, key=lambda one: int(one.run))]
-    assert learned[-1] == str(RUNS_LEARNED + 29)
-    assert int(learned[0]) > 30
+
+    def after_one_of_3000_mb(runs: int) -> int:
+        return memory(*in_runs([3000.0, *[600.0] * runs], runs + 1), requested_mb=None) or 0
+
+    assert after_one_of_3000_mb(RUNS_LEARNED - 1) >= 3000
+    assert after_one_of_3000_mb(RUNS_LEARNED) < 1000
+
+
+def test_a_kill_that_is_forgotten_is_not_said_to_count() -> None:
+    """Thirty-one runs later the request lies above its limit, and below what it was counted as."""
+    killed = attempt(run="-", started_at_s=0.0, outcome=Outcome.OOM, memory_limit_bytes=1000 * MB)
+    answer = POLICY.recommend(evidence(killed, *in_runs([1050.0] * 31, 31)))
+    assert answer.memory_mb.value is not None
+    assert 1050 <= answer.memory_mb.value < 1250
+    (told,) = [reason for reason in answer.all_reasons if "out of memory" in reason]
+    assert told.endswith("no longer counts.")
 
 
 def test_what_holds_a_request_is_one_of_the_reasons() -> None:
