@@ -89,7 +89,7 @@ def pictures(browser: Chromium, page: Path, into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     shots = (
         ("report-light.png", 1180, 900, False, "h1"),
-        ("report-step-dark.png", 1180, 1120, True, "article:nth-of-type(2)"),
+        ("report-step-dark.png", 1180, 900, True, "#step-2-1"),
         ("report-phone.png", 390, 844, False, "h1"),
     )
     for name, width, height, dark, place in shots:

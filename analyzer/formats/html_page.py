@@ -26,7 +26,7 @@ from stepsize.analyzer.formats.ranking import changes, raises, ranked
 from stepsize.sizes import gb_hours
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from stepsize.analyzer.course import Course
     from stepsize.analyzer.report import StepReport
@@ -79,6 +79,7 @@ def render(reports: Sequence[StepReport], courses: Mapping[StepKey, Course] | No
         style=Markup(style),  # noqa: S704 - a file of this package, in which nothing is put
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         figures=_figures(order),
+        period=_period(known.values()),
         policies=sorted({report.policy for report in order}),
         rows=_rows(order[:ROWS]),
         timelines=timelines(map(key_of, order[:SECTIONS]), known),
@@ -120,6 +121,14 @@ def _title(reports: Sequence[StepReport]) -> str:
     return f"{flows[0]}: what each step should ask for" if len(flows) == 1 else "What each step should ask for"
 
 
+def _period(courses: Iterable[Course]) -> str:
+    """From when to when what is drawn began; empty where nothing is."""
+    columns = [column for course in courses for column in course.columns]
+    first = words.day(min((one.first_s for one in columns if one.first_s is not None), default=None))
+    last = words.day(max((one.last_s for one in columns if one.last_s is not None), default=None))
+    return "" if first == words.UNKNOWN else first if first == last else f"{first} to {last}"
+
+
 def _figures(reports: Sequence[StepReport]) -> tuple[Figure, ...]:
     """What stands at the top."""
     ends: dict[str, int] = {}
@@ -137,7 +146,11 @@ def _figures(reports: Sequence[StepReport]) -> tuple[Figure, ...]:
             " + ".join(savings) or "not known yet",
             f"without {words.plural(unpriced, 'step')}" if unpriced and savings else "",
         ),
-        Figure("Steps to change", f"{changed:,} of {len(reports):,}", f"{short:,} ask for too little"),
+        Figure(
+            "Steps to change",
+            f"{changed:,} of {len(reports):,}",
+            f"{short:,} {'asks' if short == 1 else 'ask'} for too little",
+        ),
         Figure(
             "Ran out of memory",
             f"{ends.get('oom', 0):,}",
