@@ -5,7 +5,8 @@ What comes in: files as ``trace.enabled`` leaves them (``-with-trace``), with wh
 their forms are those of Nextflow's ``TraceRecord.groovy``.
 
 A task that was taken from the cache ran in another run and is passed over. A trace does not name its run: where the
-user does not either, the run is named after the first row of the file, which stays the first while the file grows.
+user does not either, the run is named after the first task of the file that ran in it, which stays the first while the
+file grows.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ def read(paths: Iterable[str], labels: Labels, reading: Reading) -> Iterator[Att
     for path in paths:
         run = labels.run
         for row in rows(path, _SEPARATORS, str, _is_trace, reading):
+            if _is_cached(row):
+                reading.pass_over("taken from the cache: ran in another run")
+                continue
             run = run or _run(row)
             try:
                 attempt = _attempt(row, run, labels, reading)
@@ -58,6 +62,10 @@ def _is_trace(columns: frozenset[str]) -> bool:
     return {"status"} <= columns and bool(columns & {"name", "process"}) and bool(columns & {"task_id", "hash"})
 
 
+def _is_cached(row: Row) -> bool:
+    return row.get("status").strip().upper() == "CACHED"
+
+
 def _run(first: Row) -> str:
     """A name for the run: when its first task was submitted, where that is told, and a digest of that task's row."""
     digest = hashlib.sha256(first.text.encode("utf-8", "replace")).hexdigest()[:8]
@@ -67,9 +75,6 @@ def _run(first: Row) -> str:
 
 def _attempt(row: Row, run: str, labels: Labels, reading: Reading) -> Attempt | None:
     status = row.get("status").strip().upper()
-    if status == "CACHED":
-        reading.pass_over("taken from the cache: ran in another run")
-        return None
     if status in _RUNNING:
         reading.pass_over("had not ended")
         return None

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 _TOLD = 20
 """Of the lines that are wrong, so many are told one by one."""
 
+_LONGEST_REASON = 200
+
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
@@ -46,7 +48,7 @@ class Reading:
         """Count a line that could not be read."""
         self.bad += 1
         if len(self.first_bad) < _TOLD:
-            self.first_bad.append(BadLine(file, line, reason))
+            self.first_bad.append(BadLine(file, line, reason[:_LONGEST_REASON]))
 
     def pass_over(self, why: str) -> None:
         """Count what is no finished attempt."""

@@ -98,7 +98,7 @@ def attempt_of(job: Job, labels: Labels, step_pattern: re.Pattern[str] | None) -
         return "ran on several nodes: what one of them used is not recorded"
     outcome = _outcome(state, job)
     if outcome is None:
-        return f"state {state or 'missing'} is not known"
+        return "its state is not known"
     peak_bytes = peak(job.steps)
     known = labels.known()
     signal = job.exit_signal if job.exit_signal and job.exit_signal <= _LAST_SIGNAL else None

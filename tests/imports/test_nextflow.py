@@ -161,6 +161,17 @@ def test_what_did_not_run_here_or_has_not_ended_is_passed_over(place: Place) -> 
     assert [row["outcome"] for row in place.tasks()] == ["ok", "killed"]
 
 
+def test_runs_that_were_resumed_are_runs_of_their_own(place: Place) -> None:
+    """Though their traces begin with the same cached task: each is named after the first that ran in it."""
+    cached = asked(1, status="CACHED")
+    for number in (2, 3):
+        path = trace(
+            place.home / f"{number}.txt", ASKED, cached, asked(9, hash=f"ee/{number}", start=str(START_MS + number))
+        )
+        assert place.imported("nextflow", path, "--flow", "rnaseq")["added"] == 1
+    assert len({row["run"] for row in place.tasks()}) == 2
+
+
 def test_lines_that_cannot_be_read_are_told(place: Place) -> None:
     """Each with its number and why; the others count."""
     path = trace(place.home / "trace.txt", ASKED, asked(1), asked(2, peak_rss="much"), asked(3, status="DREAMING"))

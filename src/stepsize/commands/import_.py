@@ -194,8 +194,13 @@ def prometheus(
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"{url!r} is no address; write http://HOST:PORT, as of Prometheus's own page")
     now = datetime.now(timezone.utc)
-    start, end = parse_since(since, now), parse_since(until, now)
-    length_s = (now - parse_since(window, now)).total_seconds()
+    try:
+        start, end = parse_since(since, now), parse_since(until, now)
+        length_s = (now - parse_since(window, now)).total_seconds()
+    except UsageError:
+        raise UsageError(
+            "write --since, --until and --window as 30d, 12h or 90m, the first two also as a date"
+        ) from None
     if start >= end or length_s < 1:
         raise UsageError("--since is to come before --until, and --window to be a second at least")
     span = Span(

@@ -93,10 +93,14 @@ class Common:
 
 
 _OPTIONS = (
-    click.option("--project", metavar="NAME", help="The project that the flow belongs to."),
+    click.option(
+        "--project", metavar="NAME", help="The project that the flow belongs to. [default: as the source says]"
+    ),
     click.option("--branch", metavar="NAME", help="The project's branch: prod, user.ann; prod is kept apart."),
-    click.option("--user", metavar="NAME", help="Who ran it, where the source does not say."),
-    click.option("--target", type=click.Choice(TARGETS), help="What ran it (docs/targets.md), where nothing says."),
+    click.option("--user", metavar="NAME", help="Who ran it. [default: as the source says]"),
+    click.option(
+        "--target", type=click.Choice(TARGETS), help="What ran it (docs/targets.md). [default: as the source says]"
+    ),
     click.option("--data", metavar="DIR", help="The lake's directory. [STEPSIZE_DATA, default ~/.stepsize]"),
     click.option("--dry-run", is_flag=True, help="Read everything, say what would be added, and add nothing."),
     click.option("--format", "format_name", type=click.Choice(["table", "json"]), default="table", show_default=True),
