@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stepsize.autosize.ask import ask
+from stepsize.autosize.history import answers
 from stepsize.autosize.question import Question, StepQuestion
 from stepsize.errors import LakeError
 from stepsize.settings import Settings
@@ -102,3 +103,12 @@ def test_a_lake_that_hangs_is_waited_for_so_long_and_no_longer(place: Path) -> N
     with pytest.raises(LakeError, match="gave no answer within 2 s"):
         asked(place, Question(flow="F", steps=(step("train"),)), STEPSIZE_AUTOSIZE_WAIT="2")
     assert time.monotonic() - began_s < 8
+
+
+def test_a_lake_too_large_to_learn_from_in_time_still_tells_a_step_its_own_history(place: Path) -> None:
+    """What other steps teach is let go of."""
+    rows = [row for number in range(200) for row in history(f"F{number}", "train", tasks=9)]
+    write_tasks(place / "lake", rows)
+    settings = Settings.load(environment(place, STEPSIZE_AUTOSIZE_WAIT="0.001"))
+    (found,) = answers(settings, Question(flow="F7", steps=(step("train"),)))
+    assert (found.cpu, found.tasks) == (1.0, 72)

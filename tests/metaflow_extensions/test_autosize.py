@@ -107,6 +107,11 @@ def test_nothing_is_sized_that_nobody_asked_for(tmp_path: Path) -> None:
             "",
             {"start": {"min_cpu": 1}, "end": {"min_memory": 700, "min_cpu": 2}},
         ),
+        (
+            "@autosize(min_cpu=1, pin={'start': {'memory': 700}})",
+            "@autosize(max_cpu=2)",
+            {"start": {"max_cpu": 2, "min_memory": 700}, "end": {"min_cpu": 1}},
+        ),
     ],
 )
 def test_it_stands_above_flows_and_steps(tmp_path: Path, above: str, first: str, expected: dict[str, Any]) -> None:
@@ -122,6 +127,13 @@ def test_its_options_may_be_a_configs(tmp_path: Path) -> None:
         body="sizes = Config('sizes', default_value='{\"policy\": \"cheap\"}')",
     )
     assert shown(ran) == {"start": {"policy": "cheap"}, "end": {"policy": "cheap"}}
+
+
+def test_a_least_that_is_said_twice_stops_the_flow(tmp_path: Path) -> None:
+    """Which of the two was meant is not ours to say."""
+    ran = launched(tmp_path, above="@autosize(pin={'start': {'memory': 700}})", first="@autosize(min_memory=900)")
+    assert ran.returncode != 0
+    assert "min_memory of step start is said twice" in ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,16 @@ order; of a step without history the flow's own request. Reads the lake, and wri
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import duckdb
+
 from stepsize.analyzer.lessons import lessons
 from stepsize.analyzer.sizing import policy as policies
+from stepsize.analyzer.sizing.lessons import ALONE
 from stepsize.analyzer.usage import Attempt, Query, histories
 from stepsize.autosize.decision import decide, unsized
 from stepsize.commands.settle import settle
@@ -21,14 +25,15 @@ from stepsize.store.layout import DATABASE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import duckdb
-
+    from stepsize.analyzer.sizing.lessons import Lessons
     from stepsize.analyzer.usage import StepEvidence
     from stepsize.autosize.question import Question, StepAnswer, StepQuestion
     from stepsize.settings import Settings
 
 _SETTLING = 0.3
 """The share of the wait that each part of what was measured last has to reach the lake."""
+_TEACHING = 0.3
+"""The share of the wait that what other steps teach may take, which grows with the whole lake."""
 _MEMORY_BYTES = 1 << 29
 
 
@@ -45,7 +50,7 @@ def answers(settings: Settings, question: Question) -> tuple[StepAnswer, ...]:
         return tuple(unsized(each) for each in question.steps)
     query = Query(flow=question.flow)
     with _reading(settings) as connection:
-        taught = lessons(connection, query)
+        taught = _lessons(connection, query, settings.autosize_wait_s * _TEACHING)
         own = (question.project, question.production)
         known = {each.step: each for each in histories(connection, query) if (each.project, each.production) == own}
     found = []
@@ -57,6 +62,19 @@ def answers(settings: Settings, question: Question) -> tuple[StepAnswer, ...]:
         advised = sizing[step.policy].recommend(_launching(evidence, step), taught.beside(evidence))
         found.append(decide(step, evidence, advised))
     return tuple(found)
+
+
+def _lessons(connection: duckdb.DuckDBPyConnection, query: Query, limit_s: float) -> Lessons:
+    """What other steps teach; where that takes too long, a step is sized by its own history alone."""
+    alarm = threading.Timer(limit_s, connection.interrupt)
+    alarm.start()
+    try:
+        return lessons(connection, query)
+    except duckdb.InterruptException:
+        return ALONE
+    finally:
+        alarm.cancel()
+        alarm.join()  # one that came too late interrupts nothing else
 
 
 @contextmanager

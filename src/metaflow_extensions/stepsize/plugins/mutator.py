@@ -78,7 +78,22 @@ if FlowMutator is not None:
                 raise MetaflowException(f"@autosize(pin=...): the flow has no step {', '.join(unknown)}.")
             for name, step in steps.items():
                 pinned = {f"min_{what}": least for what, least in self._pins.get(name, {}).items()}
-                step.add_decorator(autosize, deco_kwargs={**self._options, **pinned})
+                own = _options_of(step)
+                if own is None:
+                    step.add_decorator(autosize, deco_kwargs={**self._options, **pinned})
+                elif pinned:
+                    twice = sorted(pinned.keys() & own.keys())
+                    if twice:
+                        raise MetaflowException(f"@autosize: {', '.join(twice)} of step {name} is said twice.")
+                    step.add_decorator(autosize, deco_kwargs={**own, **pinned}, duplicates=step.OVERRIDE)
+
+
+def _options_of(step: Any) -> dict[str, Any] | None:
+    """What the step's own ``@autosize`` says; None where it has none."""
+    for name, _, _, options in step.decorator_specs:
+        if name == AutosizeDecorator.name:
+            return {option: value for option, value in options.items() if value is not None}
+    return None
 
 
 def _checked(pins: Any) -> dict[str, dict[str, Any]]:
