@@ -20,7 +20,7 @@ from markupsafe import Markup
 from stepsize.analyzer.course import StepKey, key_of
 from stepsize.analyzer.formats import words
 from stepsize.analyzer.formats.html_charts import WIDTH, Shape
-from stepsize.analyzer.formats.html_runs import LANE_HEIGHT, timelines
+from stepsize.analyzer.formats.html_runs import LANE_HEIGHT, MOST, timelines
 from stepsize.analyzer.formats.html_step import Bar, anchor, bars, section, shapes_of_bar
 from stepsize.analyzer.formats.ranking import changes, raises, ranked
 from stepsize.sizes import gb_hours
@@ -69,6 +69,7 @@ def render(reports: Sequence[StepReport], courses: Mapping[StepKey, Course] | No
     known = courses or {}
     order = ranked(reports)
     sections = [section(report, rank, known.get(key_of(report))) for rank, report in enumerate(order[:SECTIONS], 1)]
+    lines = timelines(map(key_of, order[:SECTIONS]), known)
     environment = _environment()
     style = _style(environment)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -82,7 +83,8 @@ def render(reports: Sequence[StepReport], courses: Mapping[StepKey, Course] | No
         period=_period(known.values()),
         policies=sorted({report.policy for report in order}),
         rows=_rows(order[:ROWS]),
-        timelines=timelines(map(key_of, order[:SECTIONS]), known),
+        timelines=lines[:MOST],
+        flows=len(lines),
         sections=sections,
         steps=len(order),
         covered=words.covered(order),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LANE_HEIGHT = 22
 MOST = 20
-"""Timelines on a page."""
+"""Timelines on a page, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,7 @@ def timelines(steps: Iterable[StepKey], courses: Mapping[StepKey, Course]) -> tu
     for step in steps:
         if step in courses and courses[step].newest.began_s is not None:
             flows.setdefault(step[:3], []).append((step.step, courses[step].newest))
-    drawn = (_timeline(_title(*flow), found) for flow, found in flows.items())
-    return tuple(drawn)[:MOST]
+    return tuple(_timeline(_title(*flow), found) for flow, found in flows.items())
 
 
 def _title(project: str | None, production: bool, flow: str) -> str:

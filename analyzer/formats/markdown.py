@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST_BYTES = 65_000
 """GitHub refuses a comment of more than 65,536 characters; a byte is never more than one."""
 _TABLE_BYTES = 25_000
-"""Of these for the table where there are more steps: about 250 rows."""
+"""Of these at most for the table."""
 _END_BYTES = 2_000
 """For what stands below."""
 _LONGEST_TITLE = 200

@@ -17,6 +17,7 @@ from stepsize.analyzer.course import courses
 from stepsize.analyzer.formats import html_charts as charts
 from stepsize.analyzer.formats import render, steps_drawn, words
 from stepsize.analyzer.formats.html_page import ROWS, SECTIONS
+from stepsize.analyzer.formats.html_runs import MOST
 from stepsize.analyzer.matching import Catalog
 from stepsize.analyzer.report import StepReport, build
 from stepsize.analyzer.sizing import policy as policies
@@ -104,6 +105,13 @@ def test_the_newest_run_is_a_timeline(tmp_path: Path) -> None:
     assert lanes.index(">first</th>") < lanes.index(">second</th>") < lanes.index("Step by step")
     assert ">+1 min 30 s</td>" in lanes
     assert ">1 failed</td>" in lanes
+
+
+def test_more_flows_than_timelines_are_counted(tmp_path: Path) -> None:
+    """A page has a bound."""
+    text = page(tmp_path, [row(flow=f"Flow{number}") for number in range(MOST + 3)])
+    assert text.count('class="lanes"') == MOST
+    assert "3 more flows: stepsize report FLOW" in text
 
 
 def test_without_courses_the_page_is_whole(report: StepReport) -> None:

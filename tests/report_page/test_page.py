@@ -71,10 +71,12 @@ def test_axe_has_nothing_serious_to_say(
     assert [(rule["id"], rule["impact"], [node["html"][:120] for node in rule["nodes"][:3]]) for rule in found] == []
 
 
-@pytest.mark.parametrize("width", [320, 390, 900, 901, 1600])
-def test_no_width_needs_a_sideways_scroll(browser: Chromium, page: Path, width: int) -> None:
-    """Folded or not; wide tables of figures scroll in a place of their own."""
-    browser.view(width, 900)
+@pytest.mark.parametrize(
+    ("width", "media"), [(320, ""), (390, ""), (900, ""), (901, ""), (1600, ""), (640, "print"), (718, "print")]
+)
+def test_no_width_needs_a_sideways_scroll(browser: Chromium, page: Path, width: int, media: str) -> None:
+    """Folded or not, on a screen and on paper (A4 has 718); wide tables of figures scroll in a place of their own."""
+    browser.view(width, 900, media=media)
     browser.open(page)
     browser.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
