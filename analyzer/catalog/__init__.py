@@ -1,4 +1,4 @@
-"""The catalogue: servers, hourly prices and regions of cloud vendors as three Parquet files beside this module.
+"""The catalogue: servers, hourly prices and regions of cloud vendors, as Parquet files beside this module and below it.
 
 What comes in: three installed packages where it is built (``sources``), the network where it is updated (``online``).
 What goes out: ``servers.parquet``, ``server_prices.parquet`` and ``regions.parquet``, with the column names of Spare

@@ -1,23 +1,28 @@
 """Builds the catalogue: ``python -m stepsize.analyzer.catalog.build`` (``make catalog``).
 
-What comes in: the packages of the extra ``catalog``, installed. What goes out: the three Parquet files beside this
-module, or in ``--out``; the same bytes each time. Needs no network, and writes nothing where an invariant fails.
+What comes in: the packages of the extra ``catalog``, installed. What goes out: the Parquet files beside this module, or
+in ``--out``, the rows of each licence in a part of their own; the same bytes each time. Needs no network, and writes
+nothing where an invariant fails.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepsize.analyzer.catalog import checks, parquet, prices, servers, sources
-from stepsize.analyzer.catalog.rows import PriceRow, RegionRow, ServerRow, Tables
+from stepsize.analyzer.catalog import checks, parquet, parts, prices, servers, sources
+from stepsize.analyzer.catalog.rows import PriceRow, ServerRow, Tables
 from stepsize.errors import DataError, StepsizeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_AWS_REGION = re.compile(r"[a-z]{2}-[a-z]+-\d")
+"""Names of regions that every customer of AWS may use: no government's, no local zone."""
 
 
 def assemble(found: sources.Sources) -> Tables:
@@ -29,7 +34,9 @@ def assemble(found: sources.Sources) -> Tables:
     server_rows = servers.servers(found)
     region_rows = servers.regions(found)
     price_rows = _without_falling(server_rows, prices.prices(found.libcloud, server_rows, region_rows))
-    tables = Tables(server_rows, price_rows, region_rows or _regions_of(price_rows))
+    if not region_rows:  # without Spare Cores the prices, AWS's alone, name them
+        price_rows = tuple(row for row in price_rows if _AWS_REGION.fullmatch(row.region_id))
+    tables = Tables(server_rows, price_rows, region_rows or parts.regions_of(price_rows))
     violated = checks.violations(tables)
     if violated:
         raise DataError(f"the catalogue does not hold: {violated[0]} (and {len(violated) - 1} more)")
@@ -42,33 +49,11 @@ def _without_falling(server_rows: Sequence[ServerRow], price_rows: Sequence[Pric
     return tuple(row for row in price_rows if row not in wrong)
 
 
-def _regions_of(price_rows: Sequence[PriceRow]) -> tuple[RegionRow, ...]:
-    """Regions as far as prices name them, for a build without Spare Cores' table of regions."""
-    named = {(row.vendor_id, row.region_id): row for row in price_rows}
-    return tuple(
-        RegionRow(
-            vendor_id=vendor,
-            region_id=region,
-            api_reference=region,
-            display_name=region,
-            country_id=None,
-            city=None,
-            status="active",
-            source=row.source,
-            observed_at=row.observed_at,
-            licence=row.licence,
-        )
-        for (vendor, region), row in sorted(named.items())
-    )
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line of the build; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m stepsize.analyzer.catalog.build", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="directory of the Parquet files")
-    parser.add_argument(
-        "--without-share-alike", action="store_true", help="leave Spare Cores' CC BY-SA data out: AWS only"
-    )
+    parser.add_argument("--without-share-alike", action="store_true", help="only the part under Apache-2.0: AWS")
     options = parser.parse_args(arguments)
     try:
         tables = assemble(sources.find(share_alike=not options.without_share_alike))

@@ -1,54 +1,84 @@
-"""The catalogue's Parquet files: one per kind of row, written whole or not at all.
+"""The catalogue's Parquet files: one per kind of row and licence, each written whole or not at all.
 
-What comes in: the tables. What goes out: files of the same bytes for the same rows and the same pyarrow; or rows
-of files.
+What comes in: the tables. What goes out: files of the same bytes for the same rows and the same pyarrow, the rows of
+each licence in a part of their own (:mod:`~stepsize.analyzer.catalog.parts`); or rows of files.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import types
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stepsize.analyzer.catalog import parts
 from stepsize.analyzer.catalog.rows import PriceRow, RegionRow, ScoreRow, ServerRow, Tables
 from stepsize.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
 _Row = TypeVar("_Row", ServerRow, PriceRow, RegionRow, ScoreRow)
+_LICENCE = "LICENCE.txt"
+_NOTHING = Tables((), (), ())
 _ARROW = {str: pa.string(), int: pa.int32(), float: pa.float64()}
 
 
 def write(tables: Tables, directory: Path) -> dict[str, int]:
-    """Writes the files, of scores only where there are any, into ``directory`` and returns the bytes of each."""
-    contents: tuple[tuple[str, type, Sequence[Any]], ...] = (
-        ("servers", ServerRow, tables.servers),
-        ("server_prices", PriceRow, tables.prices),
-        ("regions", RegionRow, tables.regions),
-        *((("server_scores", ScoreRow, tables.scores),) if tables.scores else ()),
-    )
-    directory.mkdir(parents=True, exist_ok=True)
-    return {name: _write(_table(row, rows), directory / f"{name}.parquet") for name, row, rows in contents}
+    """Writes the files into ``directory``, those of parts below it, and returns the bytes of each by its name there.
+
+    Other licences' parts have no files of tables without a row, and their licence's text where the package has it.
+    Tables of parts that ``tables`` does not have are removed.
+    """
+    sizes: dict[str, int] = {}
+    for part, held in parts.split(tables).items():
+        place = directory / part
+        place.mkdir(parents=True, exist_ok=True)
+        for table, row, rows in _contents(held):
+            if rows or (not part and table != "server_scores"):
+                sizes["/".join(filter(None, (part, table)))] = _write(_table(row, rows), place / f"{table}.parquet")
+        text = Path(__file__).parent / part / _LICENCE
+        if part and text.exists() and not (place / _LICENCE).exists():
+            shutil.copyfile(text, place / _LICENCE)
+    for table, _, _ in _contents(tables):
+        for path in parts.files(directory, table):
+            if path.relative_to(directory).with_suffix("").as_posix() not in sizes:
+                path.unlink()
+    return sizes
 
 
 def read(directory: Path) -> Tables:
-    """The catalogue in ``directory``; columns that a file from before does not have are null.
+    """The catalogue in ``directory``, all of its parts; columns that a file from before does not have are null.
 
     Raises:
         DataError: a file is missing or is no table of the catalogue.
     """
-    scores = directory / "server_scores.parquet"
+    below = sorted({path.parent for table, _, _ in _contents(_NOTHING) for path in parts.files(directory, table)})
+    return parts.merged([_read(directory, required=True), *(_read(part) for part in below if part != directory)])
+
+
+def _contents(tables: Tables) -> Iterator[tuple[str, type, Sequence[Any]]]:
+    yield "servers", ServerRow, tables.servers
+    yield "server_prices", PriceRow, tables.prices
+    yield "regions", RegionRow, tables.regions
+    yield "server_scores", ScoreRow, tables.scores
+
+
+def _read(directory: Path, *, required: bool = False) -> Tables:
+    def rows(row: type[_Row], table: str, required: bool) -> tuple[_Row, ...]:
+        path = directory / f"{table}.parquet"
+        return _rows(row, path) if required or path.exists() else ()
+
     return Tables(
-        _rows(ServerRow, directory / "servers.parquet"),
-        _rows(PriceRow, directory / "server_prices.parquet"),
-        _rows(RegionRow, directory / "regions.parquet"),
-        _rows(ScoreRow, scores) if scores.exists() else (),
+        rows(ServerRow, "servers", required),
+        rows(PriceRow, "server_prices", required),
+        rows(RegionRow, "regions", required),
+        rows(ScoreRow, "server_scores", False),
     )
 
 

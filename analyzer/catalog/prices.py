@@ -63,6 +63,7 @@ class _Writer:
         changed_on: str | None = None,
     ) -> Iterable[PriceRow]:
         region_id = self._regions.get((server.vendor_id, region)) if self._regions else region
+        mixed = server.licence != self._source.licence
         if region_id is not None and usd > 0:
             yield PriceRow(
                 vendor_id=server.vendor_id,
@@ -71,9 +72,10 @@ class _Writer:
                 allocation=allocation,
                 price=usd,
                 price_quality=quality,
-                source=self._source.name,
+                # It carries its server's id, Google's its size too: what another licence describes, that one covers.
+                source=f"{self._source.name} with {server.source}" if mixed else self._source.name,
                 observed_at=changed_on or self._day,
-                licence=self._source.licence,
+                licence=server.licence if mixed else self._source.licence,
             )
 
 

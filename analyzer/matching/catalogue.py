@@ -1,6 +1,6 @@
 """The catalogue, opened: which of its servers fit a need, cheapest first.
 
-What comes in: the three Parquet files, and needs. What goes out: offers, or, where nothing fits, which constraint has
+What comes in: a catalogue's files, and needs. What goes out: offers, or, where nothing fits, which constraint has
 to give and by how much. Never touches the network, never invents a price: a server without a price is not offered.
 
 A server is offered once, in the region (of those asked for) where it costs least: five offers of one type in five
@@ -15,13 +15,12 @@ from dataclasses import astuple, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from stepsize.analyzer.catalog import place
+from stepsize.analyzer.catalog import parts, place
 from stepsize.analyzer.matching.nearest import Nearest, relaxation
 from stepsize.analyzer.matching.need import Offer, Packed
 from stepsize.analyzer.matching.tiers import Ran
 from stepsize.analyzer.sql import query_text
 from stepsize.errors import DataError, UsageError
-from stepsize.store.sql import literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from stepsize.analyzer.matching.need import Need, Relaxation, Work
 
 _ARCHITECTURES = {"amd64": "x86_64", "x64": "x86_64", "aarch64": "arm64"}
-_TABLES = ("servers", "server_prices", "regions")
 _OFFER_COLUMNS = len(Offer.__dataclass_fields__)
 _STATUSES = ["active", "previous_generation"]
 _ALL = 1 << 40
@@ -65,9 +63,8 @@ class Catalog:
         directory = directory or place.shipped()
         connection = quiet_connection(threads=1)  # the tables are so small that handing out work takes longer
         try:
-            for table in _TABLES:
-                path = literal(str(directory / f"{table}.parquet"))
-                connection.execute(f"CREATE VIEW {table} AS FROM read_parquet({path})")
+            for table in parts.TABLES:
+                connection.execute(parts.view(directory, table))
             connection.execute("SET VARIABLE statuses = $1", [_STATUSES if fleet else _STATUSES[:1]])
             connection.execute(query_text("match_offers"))
             if fleet is not None:
@@ -135,9 +132,10 @@ class Catalog:
         Columns of the price and the region that a server has too carry their table's name before their own.
         """
         sql = query_text("match_full")
-        scores = self._directory / "server_scores.parquet"
-        rows = f"FROM read_parquet({literal(str(scores))})" if scores.exists() else query_text("match_no_scores")
-        self._query(f"CREATE OR REPLACE VIEW server_scores AS {rows}")
+        table = "server_scores"
+        scored = parts.files(self._directory, table)
+        without = f"CREATE OR REPLACE VIEW {table} AS {query_text('match_no_scores')}"
+        self._query(parts.view(self._directory, table) if scored else without)
         found = []
         for offer in offers:
             keys = {"vendor": offer.vendor_id, "server": offer.server_id, "region": offer.region}

@@ -1,4 +1,4 @@
-"""The build: packages' files in, three Parquet files out, the same each time, or nothing and a reason."""
+"""The build: packages' files in, Parquet files out, the same each time, or nothing and a reason."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-import stepsize.analyzer.catalog
 from stepsize.analyzer.catalog import parquet
 from stepsize.analyzer.catalog.build import assemble, main
 from stepsize.analyzer.catalog.sources import Source, Sources
 from stepsize.errors import DataError
+from tests.analyzer.shipped import DIRECTORY, SHARE_ALIKE
 
+TABLES = ("servers", "server_prices", "regions")
 SEEN = "2026-01-15 21:42:02.030529"
 SERVER_COLUMNS = [
     "vendor_id",
@@ -137,7 +138,9 @@ def libcloud(path: Path, **aws: float) -> Path:
     published = {
         "updated": 1740936978,
         "compute": {
-            "ec2_linux": {name: {"us-east-1": usd, "moon-1": usd} for name, usd in linux.items()},
+            "ec2_linux": {
+                name: {"us-east-1": usd, "us-gov-west-1": usd, "us-west-2-lax-1": usd} for name, usd in linux.items()
+            },
             "azure_linux": {
                 "standardd2sv3": {"eastus": 0.096, "usgovtexas": 0.115},
                 "lowpriorityd2sv3": {"eastus": 0.019},
@@ -149,6 +152,12 @@ def libcloud(path: Path, **aws: float) -> Path:
     }
     path.write_text(json.dumps(published), encoding="utf-8")
     return path
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Every file below, by its name there."""
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.fixture
@@ -197,17 +206,38 @@ def test_same_sources_give_the_same_bytes(found: Sources, tmp_path: Path) -> Non
     written = []
     for name in ("first", "second"):
         sizes = parquet.write(assemble(found), tmp_path / name)
-        written.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
-        assert sizes == {path.stem: path.stat().st_size for path in (tmp_path / name).iterdir()}
+        written.append(contents(tmp_path / name))
+        assert {f"{table}.parquet": size for table, size in sizes.items()} == {
+            file: len(content) for file, content in written[-1].items() if file.endswith(".parquet")
+        }
     assert written[0] == written[1]
-    assert set(written[0]) == {"servers.parquet", "server_prices.parquet", "regions.parquet"}
+    own = {f"{table}.parquet" for table in TABLES}
+    assert set(written[0]) == own | {f"{SHARE_ALIKE.name}/{name}" for name in (*own, "LICENCE.txt")}
+
+
+def test_each_licence_is_a_part_and_both_are_the_catalogue(found: Sources, tmp_path: Path) -> None:
+    """Rows under Apache-2.0 alone are those of a build without Spare Cores; with the others they are all of it."""
+    whole = assemble(found)
+    parquet.write(whole, tmp_path / "whole")
+    parquet.write(assemble(Sources(None, found.moto, found.libcloud)), tmp_path / "own")
+    assert parquet.read(tmp_path / "whole") == whole
+    own = {name: content for name, content in contents(tmp_path / "whole").items() if "/" not in name}
+    assert own == contents(tmp_path / "own")
+
+
+def test_what_another_build_left_is_no_part(found: Sources, tmp_path: Path) -> None:
+    """Built without share-alike where all of it was, only what is under Apache-2.0 is left to read."""
+    parquet.write(assemble(found), tmp_path)
+    own = assemble(Sources(None, found.moto, found.libcloud))
+    parquet.write(own, tmp_path)
+    assert parquet.read(tmp_path) == own
 
 
 def test_without_share_alike_only_apache_data_is_left(found: Sources, tmp_path: Path) -> None:
-    """Without Spare Cores the catalogue is AWS alone, in every region that has a price, all under Apache-2.0."""
+    """Without Spare Cores the catalogue is AWS alone, in the regions that everybody may use, all under Apache-2.0."""
     tables = assemble(Sources(None, found.moto, found.libcloud))
     assert {row.vendor_id for row in tables.servers} == {"aws"}
-    assert {row.region_id for row in tables.regions} == {"us-east-1", "moon-1"}
+    assert {row.region_id for row in tables.regions} == {"us-east-1"}
     assert {row.licence for row in (*tables.servers, *tables.prices, *tables.regions)} == {"Apache-2.0"}
 
 
@@ -222,9 +252,19 @@ def test_a_catalogue_that_does_not_hold_is_refused(found: Sources, tmp_path: Pat
 def test_what_ships_is_what_the_packages_give(tmp_path: Path) -> None:
     """Building again from the packages gives the tables that ship, row for row."""
     assert main(["--out", str(tmp_path)]) == 0
-    shipped = Path(stepsize.analyzer.catalog.__file__).parent
-    for name in ("servers", "server_prices", "regions"):
-        assert pq.read_table(tmp_path / f"{name}.parquet").equals(pq.read_table(shipped / f"{name}.parquet")), name
+    for part in ("", SHARE_ALIKE.name):
+        for table in TABLES:
+            built, shipped = (pq.read_table(place / part / f"{table}.parquet") for place in (tmp_path, DIRECTORY))
+            assert built.equals(shipped), (part, table)
+
+
+@pytest.mark.peers
+def test_what_ships_under_apache_is_a_build_without_the_rest(tmp_path: Path) -> None:
+    """Without share-alike the packages give the tables beside the share-alike part, row for row, and no other."""
+    assert main(["--out", str(tmp_path), "--without-share-alike"]) == 0
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")} == {f"{t}.parquet" for t in TABLES}
+    for table in TABLES:
+        assert pq.read_table(tmp_path / f"{table}.parquet").equals(pq.read_table(DIRECTORY / f"{table}.parquet")), table
 
 
 def test_missing_packages_are_named(

@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 
-from stepsize.analyzer.catalog import parquet, place
 from stepsize.analyzer.catalog.checks import violations
 from stepsize.analyzer.catalog.rows import Tables
 
 
 @pytest.fixture(scope="module")
-def small() -> Tables:
+def small(shipped: Tables) -> Tables:
     """A family with GPUs, a burstable one and one of each other vendor with shared cores, in one region each."""
-    whole = parquet.read(place.shipped())
+    whole = shipped
     names = ("g4dn.", "t3.", "Standard_B2", "e2-")
     servers = tuple(row for row in whole.servers if row.api_reference.startswith(names))
     regions = tuple(row for row in whole.regions if row.api_reference in ("us-east-1", "eastus", "us-central1"))

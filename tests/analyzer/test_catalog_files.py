@@ -1,8 +1,9 @@
-"""What is true of the catalogue that ships: read from its Parquet files as any reader would."""
+"""What is true of the catalogue that ships."""
 
 from __future__ import annotations
 
 import re
+import shutil
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
@@ -11,11 +12,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-import stepsize.analyzer.catalog
+from stepsize.analyzer.catalog import parquet
+from stepsize.analyzer.catalog.checks import violations
+from stepsize.analyzer.catalog.contents import part_contents
+from stepsize.analyzer.matching import Catalog, Need
+from tests.analyzer.shipped import DIRECTORY, SHARE_ALIKE, rows
 
 Row = dict[str, Any]
-DIRECTORY = Path(stepsize.analyzer.catalog.__file__).parent
 GROWTH_TOLERANCE = 0.02
+TABLES = ("servers", "server_prices", "regions")
 
 AWS_US_EAST_1 = {
     "m5.large": 0.096,
@@ -85,11 +90,6 @@ KNOWN_PRICES = [
 ]
 
 
-def rows(table: str) -> list[Row]:
-    found: list[Row] = pq.read_table(DIRECTORY / f"{table}.parquet").to_pylist()
-    return found
-
-
 @pytest.fixture(scope="module")
 def servers() -> dict[tuple[str, str], Row]:
     return {(row["vendor_id"], row["server_id"]): row for row in rows("servers")}
@@ -107,7 +107,7 @@ def prices() -> list[Row]:
 
 def test_files_are_small() -> None:
     """The whole catalogue is below 1 MB, so that a wheel can hold it."""
-    assert sum(path.stat().st_size for path in DIRECTORY.glob("*.parquet")) < 1_000_000
+    assert sum(path.stat().st_size for path in DIRECTORY.rglob("*.parquet")) < 1_000_000
 
 
 def test_keys_are_unique(prices: list[Row]) -> None:
@@ -135,15 +135,47 @@ def test_prices_are_of_known_servers_in_known_regions(
         assert row["allocation"] in {"ondemand", "spot"}, row
 
 
-@pytest.mark.parametrize("table", ["servers", "server_prices", "regions"])
+@pytest.mark.parametrize("table", TABLES)
 def test_every_row_has_source_date_and_licence(table: str) -> None:
-    """Each row says which package it is from, of which day, and under which licence; prices are free of share-alike."""
+    """Each row says which packages it is from, of which day, and under which licence: share-alike what is of both."""
     for row in rows(table):
-        assert re.fullmatch(r"(sparecores-data|moto|apache-libcloud) [\d.]+", row["source"]), row
+        packages = row["source"].split(" with ")
+        assert all(re.fullmatch(r"(sparecores-data|moto|apache-libcloud) [\d.]+", name) for name in packages), row
         assert re.fullmatch(r"20\d\d-\d\d-\d\d", row["observed_at"]), row
-        shared_alike = row["source"].startswith("sparecores")
+        shared_alike = packages[-1].startswith("sparecores")
         assert row["licence"] == ("CC-BY-SA-4.0" if shared_alike else "Apache-2.0"), row
-        assert table != "server_prices" or not shared_alike
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_each_licence_has_files_of_its_own(table: str, servers: dict[tuple[str, str], Row]) -> None:
+    """What is under CC BY-SA lies in a directory of its own, with its licence; a price lies beside its server."""
+    for directory, licence in ((DIRECTORY, "Apache-2.0"), (SHARE_ALIKE, "CC-BY-SA-4.0")):
+        found = pq.read_table(directory / f"{table}.parquet").to_pylist()
+        assert {row["licence"] for row in found} == {licence}
+        assert table != "server_prices" or {
+            servers[row["vendor_id"], row["server_id"]]["licence"] for row in found
+        } == {licence}
+    assert "Attribution-ShareAlike 4.0 International" in (SHARE_ALIKE / "LICENCE.txt").read_text()
+    assert {path.parent for path in DIRECTORY.rglob("*.parquet")} == {DIRECTORY, SHARE_ALIKE}
+
+
+def test_without_share_alike_the_rest_is_a_catalogue(tmp_path: Path) -> None:
+    """The files under Apache-2.0 hold every invariant, say what they are, and offer what they do beside others."""
+    for table in TABLES:
+        shutil.copy(DIRECTORY / f"{table}.parquet", tmp_path)
+    assert violations(parquet.read(tmp_path)) == []
+    (part,) = part_contents(tmp_path)
+    assert part.licences == ["Apache-2.0"]
+    need = Need(cpu=2, memory_mib=4096, gpu=1, vendors=("aws",), regions=("us-east-1",))
+    with Catalog.open(tmp_path) as alone, Catalog.open() as whole:
+        assert alone.known("vendor_id") == ["aws"]
+        assert set(alone.known("region")) < set(whole.known("region"))
+        own = {row["server_id"] for row in rows("servers") if row["licence"] == "Apache-2.0"}
+        expected = [offer for offer in whole.cheapest(need, 1000) if offer.server_id in own]
+        assert len(expected) > 10
+        assert alone.cheapest(need, 1000) == expected
+        (record,) = alone.full(alone.cheapest(need, 1))
+    assert record["region_licence"] == "Apache-2.0"
 
 
 def test_price_grows_with_size(servers: dict[tuple[str, str], Row], prices: list[Row]) -> None:

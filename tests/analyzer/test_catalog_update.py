@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -15,13 +13,17 @@ from pathlib import Path
 import pytest
 
 from stepsize.analyzer.catalog import parquet, place
+from stepsize.analyzer.catalog.contents import part_contents
 from stepsize.analyzer.catalog.online.download import same_site
 from stepsize.analyzer.catalog.rows import PriceRow, Tables
 from stepsize.analyzer.catalog.update import Request, update
 from stepsize.analyzer.matching import Catalog, Need
 from stepsize.errors import DataError, StepsizeError, UnavailableError, UsageError
 from stepsize.store.locks import Lock
+from tests.analyzer import in_process
+from tests.analyzer.in_process import Finished
 from tests.analyzer.mirror import Mirror, aws_csv, azure_item, dump, serving
+from tests.analyzer.shipped import SHARE_ALIKE
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 DUMP = "/sc-data/latest/sc-data-all.sql.xz"
@@ -29,9 +31,9 @@ AWS_FILE = "/offers/v1.0/aws/AmazonEC2/20261119/us-east-1/index.csv"
 
 
 @pytest.fixture(scope="module")
-def small() -> Tables:
+def small(shipped: Tables) -> Tables:
     """A part of what ships: two families of AWS and one of Azure in a region each."""
-    whole = parquet.read(place.shipped())
+    whole = shipped
     families = {("aws", "m7g"), ("aws", "g4dn"), ("azure", "Dsv5")}
     servers = tuple(
         row
@@ -117,6 +119,25 @@ def test_spare_cores_states_servers_regions_prices_and_scores(
     (score,) = found.scores
     assert score.score == 1000.5
     assert json.loads(score.benchmark_scores) == {"stress_ng:best1": 500.0, "stress_ng:bestn": 1000.5}
+
+
+def test_each_licence_is_written_as_a_part(home: Path, mirror: Mirror, small: Tables) -> None:
+    """What came lies apart from what is kept, each under its licence, whose text stays beside what it is of."""
+    kept = replace(small.servers[0], server_id="kept", api_reference="kept", licence="CC-BY-SA-4.0")
+    parquet.write(replace(small, servers=(*small.servers, kept)), home / "20260101T000000.000000Z")
+    found = fetch(home, mirror)
+    directory = place.directory({"STEPSIZE_CATALOG": str(home)})
+    held = {part.name: part for part in part_contents(directory)}
+    assert [(part.name, part.licences) for part in held.values()] == [
+        ("", []),
+        ("busl-1-1", ["BUSL-1.1"]),
+        ("cc-by-sa-4-0", ["CC-BY-SA-4.0"]),
+        ("list-price", ["list price"]),
+    ]
+    assert (held["cc-by-sa-4-0"].servers, held["list-price"].servers) == (1, 0)
+    assert sum(part.prices for part in held.values()) == len(found.prices)
+    assert (directory / "busl-1-1" / "server_scores.parquet").exists()
+    assert (directory / "cc-by-sa-4-0" / "LICENCE.txt").read_bytes() == (SHARE_ALIKE / "LICENCE.txt").read_bytes()
 
 
 def test_sources_lie_over_one_another_in_their_order(home: Path, mirror: Mirror, small: Tables) -> None:
@@ -374,15 +395,9 @@ def test_wrong_names_are_refused(home: Path, mirror: Mirror) -> None:
         fetch(home, mirror, "aws", aws_regions=("mars-*",))
 
 
-def stepsize(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        "HOME": str(home),
-        "STEPSIZE_CATALOG": str(home),
-        "PATH": os.environ["PATH"],
-        "NO_PROXY": "127.0.0.1",
-    }
-    command = [sys.executable, "-m", "stepsize", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+def stepsize(home: Path, *arguments: str) -> Finished:
+    environment = {"HOME": str(home), "STEPSIZE_CATALOG": str(home), "NO_PROXY": "127.0.0.1"}
+    return in_process.stepsize(environment, *arguments)
 
 
 def test_the_command_updates_and_shows(home: Path, mirror: Mirror) -> None:
@@ -426,5 +441,8 @@ def test_what_ships_is_shown_without_an_update(tmp_path: Path) -> None:
     """Seven vendors, their prices' days, and that it came with stepsize."""
     shown = stepsize(tmp_path, "catalog", "show").stdout
     assert "came with stepsize" in shown
-    assert "CC-BY-SA-4.0" in shown
+    assert "Here: 1,395 servers" in shown
+    assert "regions under Apache-2.0." in shown
+    assert "cc-by-sa-4-0/: 3,891 servers" in shown
+    assert "regions under CC-BY-SA-4.0." in shown
     assert {"aws", "azure", "gcp", "hcloud"} <= {line.partition(" ")[0] for line in shown.splitlines()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from fnmatch import fnmatch
 from math import ceil
@@ -14,11 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import stepsize.analyzer.catalog
 from stepsize.analyzer.matching import PLATFORMS, Catalog, Need, Offer, Work
 from stepsize.errors import DataError, UsageError
+from tests.analyzer.shipped import DIRECTORY
 
-DIRECTORY = Path(stepsize.analyzer.catalog.__file__).parent
 GIB = 1024.0
 
 NEEDS = st.builds(
@@ -43,36 +41,6 @@ WORKS = st.builds(
     tasks=st.sampled_from([1, 1, 2, 7, 40, 1000]),
     at_once=st.sampled_from([None, None, 1, 3, 16, 5000]),
 )
-
-
-@pytest.fixture(scope="module")
-def catalog() -> Iterator[Catalog]:
-    with Catalog.open() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def joined() -> list[dict[str, Any]]:
-    """Each price with its server and region, cheapest first, joined here and not by the code under test."""
-
-    def table(name: str) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = pq.read_table(DIRECTORY / f"{name}.parquet").to_pylist()
-        return rows
-
-    servers = {(row["vendor_id"], row["server_id"]): row for row in table("servers")}
-    regions = {(row["vendor_id"], row["region_id"]): row["api_reference"] for row in table("regions")}
-    rows = [
-        {
-            "price": row["price"],
-            "allocation": row["allocation"],
-            "region": regions[row["vendor_id"], row["region_id"]],
-            **servers[row["vendor_id"], row["server_id"]],
-            "vendor_id": row["vendor_id"],
-        }
-        for row in table("server_prices")
-        if servers[row["vendor_id"], row["server_id"]]["status"] == "active"
-    ]
-    return sorted(rows, key=lambda row: (row["price"], row["region"], row["allocation"]))
 
 
 def system_mib(vendor: str, mib: float) -> float:

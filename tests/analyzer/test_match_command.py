@@ -1,4 +1,4 @@
-"""``stepsize match`` as people and scripts call it: a process of its own, text out, an exit code."""
+"""``stepsize match`` as people and scripts call it: text out, an exit code."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import stepsize
+from tests.analyzer import in_process
+from tests.analyzer.in_process import Finished
 
 FIELDS = [
     "vendor_id",
@@ -31,17 +35,9 @@ FIELDS = [
 ]
 
 
-def match(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def match(home: Path, *arguments: str) -> Finished:
     """Runs the command with a home directory of its own."""
-    environment = {"HOME": str(home), "STEPSIZE_DATA": str(home / "lake"), "PATH": "/usr/bin:/bin"}
-    return subprocess.run(
-        [sys.executable, "-m", "stepsize", "match", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return in_process.stepsize({"HOME": str(home), "STEPSIZE_DATA": str(home / "lake")}, "match", *arguments)
 
 
 def test_json_is_the_contract(tmp_path: Path) -> None:
@@ -141,6 +137,12 @@ def test_wrong_usage(tmp_path: Path, arguments: tuple[str, ...], word: str) -> N
 
 
 def test_it_touches_nothing(tmp_path: Path) -> None:
-    """Matching reads the catalogue alone: home and lake stay empty."""
-    assert match(tmp_path, "--memory", "8GiB").returncode == 0
+    """Matching, in a process of its own, reads the catalogue alone: home and lake stay empty."""
+    places = {"HOME": str(tmp_path), "STEPSIZE_DATA": str(tmp_path / "lake"), "PATH": "/usr/bin:/bin"}
+    environment = places | {
+        "PYTHONPATH": str(Path(stepsize.__file__).parents[1])
+    }  # this checkout, whatever is installed
+    command = [sys.executable, "-m", "stepsize", "match", "--memory", "8GiB"]
+    finished = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, timeout=60, check=False)
+    assert (finished.returncode, finished.stderr) == (0, b"")
     assert list(tmp_path.iterdir()) == []

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from stepsize.testing import write_tasks
+from tests.analyzer.in_process import Finished, stepsize
 from tests.analyzer.rows import MB, row
 from tests.places import short_directory
 
@@ -40,16 +38,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def match(data: Path, *arguments: str, command: str = "match") -> subprocess.CompletedProcess[str]:
+def match(data: Path, *arguments: str, command: str = "match") -> Finished:
     with short_directory() as runtime:
-        environment = {
-            "HOME": str(data),
-            "STEPSIZE_DATA": str(data),
-            "STEPSIZE_RUNTIME": str(runtime),
-            "PATH": os.environ["PATH"],
-        }
-        line = [sys.executable, "-m", "stepsize", command, *arguments]
-        return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        places = {"HOME": str(data), "STEPSIZE_DATA": str(data), "STEPSIZE_RUNTIME": str(runtime)}
+        return stepsize(places | {"PATH": "/usr/bin:/bin"}, command, *arguments)
 
 
 def test_a_flow_is_planned_from_what_was_measured(data: Path) -> None:

@@ -15,7 +15,7 @@ import click
 from stepsize.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
-    from stepsize.analyzer.catalog.contents import VendorContents
+    from stepsize.analyzer.catalog.contents import PartContents, VendorContents
 
 
 @click.group("catalog")
@@ -26,9 +26,9 @@ def command() -> None:
 @command.command("show")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def show(*, form: str) -> None:
-    """Show what the catalogue in use holds of each vendor."""
+    """Show what the catalogue in use holds of each vendor, and in which parts."""
     from stepsize.analyzer.catalog import place  # noqa: PLC0415 - `--help` stays quick
-    from stepsize.analyzer.catalog.contents import contents  # noqa: PLC0415 - as above
+    from stepsize.analyzer.catalog.contents import contents, part_contents  # noqa: PLC0415 - as above
 
     directory = place.directory()
     found = contents(directory)
@@ -42,6 +42,8 @@ def show(*, form: str) -> None:
     click.echo(f"{directory} ({origin})\n")
     for line in _table(found, today):
         click.echo(line)
+    for part in part_contents(directory):
+        click.echo(_part(part))
 
 
 def _table(found: list[VendorContents], today: date) -> list[str]:
@@ -70,10 +72,14 @@ def _table(found: list[VendorContents], today: date) -> list[str]:
         )
         for vendor in found
     ]
-    licences = sorted({licence for vendor in found for licence in vendor.licences})
     sources = sorted({source for vendor in found for source in vendor.sources})
-    tail = [f"Sources: {', '.join(sources)}.", f"Licences of rows: {', '.join(licences)}."]
-    return [*aligned([head, *rows], {*head[1:8], head[9]}), "", *tail]
+    return [*aligned([head, *rows], {*head[1:8], head[9]}), "", f"Sources: {', '.join(sources)}."]
+
+
+def _part(part: PartContents) -> str:
+    where = f"{part.name}/" if part.name else "Here"
+    counts = f"{part.servers:,} servers, {part.prices:,} prices, {part.regions:,} regions"
+    return f"{where}: {counts} under {', '.join(part.licences) or 'no licence'}."
 
 
 def _span(oldest: str | None, newest: str | None) -> str:
