@@ -111,7 +111,10 @@ def _memory(evidence: StepEvidence, peaks: Peaks | None, lessons: Lessons, setti
 def _vram(evidence: StepEvidence, settings: Settings) -> Advice:
     # Peaks are summed over devices: what eight held says nothing of what one has to.
     alike = replace(evidence, attempts=tuple(gpu.alike(evidence)))
-    peaks = level_peaks(alike, _VRAM.read)
+    peaks, any_peaks = (level_peaks(seen, _VRAM.read) for seen in (alike, evidence))
+    asks = evidence.newest is not None and evidence.newest.requested_gpu
+    if asks and peaks is None and any_peaks is not None and any_peaks.highest_bytes:
+        return Advice(None, ("What so many GPUs hold is not known: servers are matched without.",))
     if peaks is None or peaks.highest_bytes == 0:
         return Advice(None)
     return size(alike, ALONE, settings, _VRAM, peaks).advice

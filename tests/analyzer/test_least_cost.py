@@ -273,7 +273,13 @@ def test_vram_of_other_numbers_of_gpus_does_not_count() -> None:
     assert 20_000 <= answer.vram_mb.value < 60_000
     assert "20,000 MB" in answer.vram_mb.reasons[0]
     running = attempt(run="one", outcome=None, **later)
-    assert POLICY.recommend(evidence(*eight, running)).vram_mb.value is None
+    unknown = POLICY.recommend(evidence(*eight, running)).vram_mb
+    assert (unknown.value, unknown.reasons) == (
+        None,
+        ("What so many GPUs hold is not known: servers are matched without.",),
+    )
+    none = replace(running, requested_gpu=None)
+    assert POLICY.recommend(evidence(*eight, none)).vram_mb.reasons == ()
 
 
 def test_disk_is_asked_for_only_where_the_default_is_not_enough() -> None:
