@@ -119,10 +119,11 @@ def stacked(columns: Sequence[Sequence[float]], kinds: Sequence[str], upper: flo
     width = WIDTH / max(1, len(columns))
     paths = [""] * len(kinds)
     for index, values in enumerate(columns):
-        bottom = float(HEIGHT)
-        for place, value in enumerate(values):
-            if value > 0:
-                height = max(_LEAST, value / upper * HEIGHT)
+        heights = [max(_LEAST, value / upper * HEIGHT) if value > 0 else 0.0 for value in values]
+        fitting, bottom = min(1.0, HEIGHT / max(1.0, math.fsum(heights))), float(HEIGHT)
+        for place, tall in enumerate(heights):
+            if tall > 0:
+                height = tall * fitting
                 paths[place] += _box(width * (index + _GAP / 2), bottom - height, width * (1 - _GAP), height)
                 bottom -= height
     return tuple(Shape(kind, path) for kind, path in zip(kinds, paths, strict=True) if path)

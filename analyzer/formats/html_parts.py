@@ -251,7 +251,7 @@ def _all(report: StepReport) -> Part | None:
     )
     drawn, tables = [], []
     for title, unit, spread, requested, recommended in found:
-        if spread is not None:
+        if spread is not None and any(spread.weights):
             drawn.append(_histogram(title, spread, requested, recommended))
             tables.append(_table_of_spread_bins(title, unit, spread))
     return Part("All of it together", "", tuple(drawn), tuple(tables)) if drawn else None

@@ -72,12 +72,20 @@ def took(seconds: float | None) -> str:
 
 def day(time_s: float | None) -> str:
     """The day (UTC) of an instant in seconds since 1970."""
-    return UNKNOWN if time_s is None else datetime.fromtimestamp(time_s, timezone.utc).strftime("%Y-%m-%d")
+    return _instant(time_s, "%Y-%m-%d")
 
 
 def minute(time_s: float | None) -> str:
     """The minute (UTC) of an instant in seconds since 1970."""
-    return UNKNOWN if time_s is None else datetime.fromtimestamp(time_s, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    return _instant(time_s, "%Y-%m-%d %H:%M UTC")
+
+
+def _instant(time_s: float | None, shape: str) -> str:
+    """A dash where it is not known, or beyond the calendar: clocks can be wrong."""
+    try:
+        return UNKNOWN if time_s is None else datetime.fromtimestamp(time_s, timezone.utc).strftime(shape)
+    except (OverflowError, ValueError, OSError):
+        return UNKNOWN
 
 
 def plural(count: int, noun: str) -> str:
@@ -129,12 +137,15 @@ def _a_run(costs: Costs) -> str:
 
 def prices(reports: Iterable[StepReport]) -> str:
     """What the prices are and from when; empty where there are none."""
-    days = sorted({offer.price_observed_at for report in reports for offer in report.costs.servers})
+    servers = [offer for report in reports for offer in report.costs.servers]
+    days = sorted({offer.price_observed_at for offer in servers})
     if not days:
         return ""
+    spot = {offer.allocation for offer in servers} - {"ondemand"}
+    terms = "on demand (at spot prices where none fits)" if spot else "on demand"
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     return (
-        f"Servers are on demand, x86_64, without burstable cores, each attempt alone on one; prices are list prices of "
+        f"Servers are {terms}, x86_64, without burstable cores, each attempt alone on one; prices are list prices of "
         f"{when}, without discounts."
     )
 

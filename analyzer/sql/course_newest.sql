@@ -29,7 +29,7 @@ SELECT
     seen.attempt,
     seen.item,
     seen.outcome,
-    epoch(seen.started_at) AS started_s,
+    if(isfinite(seen.started_at), epoch(seen.started_at), NULL) AS started_s,
     if(seen.duration_s BETWEEN 0 AND 1e12, seen.duration_s, NULL) AS duration_s,
     if(seen.memory_peak_bytes >= 0, seen.memory_peak_bytes, NULL) AS memory_peak_bytes
 FROM seen

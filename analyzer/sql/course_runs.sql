@@ -15,7 +15,7 @@ clean AS (
         wanted.place,
         seen.run,
         seen.owner,
-        seen.started_at,
+        if(isfinite(seen.started_at), seen.started_at, NULL) AS started_at,
         seen.attempt,
         seen.outcome,
         seen.outcome IS NOT NULL AS ended,

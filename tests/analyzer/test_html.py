@@ -78,6 +78,32 @@ def test_the_tasks_of_a_foreach_are_drawn_and_the_largest_named(tmp_path: Path) 
     assert '<tr><th scope="row">19</th><td>part=19</td><td>290</td><td>1 min</td></tr>' in text
 
 
+def test_what_was_seen_for_no_time_is_not_drawn(tmp_path: Path) -> None:
+    """A histogram of nothing is no picture."""
+    text = page(tmp_path, runs(4, cpu_histogram={0: 0.0}))
+    assert "Attempts by memory peak, MB" in text
+    assert "Time by cores in use" not in text
+
+
+@given(st.lists(st.lists(st.floats(0, 1e6), min_size=4, max_size=4), min_size=1, max_size=40))
+def test_what_failed_is_seen_and_stays_in_the_picture(columns: list[list[float]]) -> None:
+    """One of a million too."""
+    kinds = ("oom", "failed", "killed", "lost")
+    shapes = charts.stacked(columns, kinds, charts.in_columns(columns))
+    boxes = [
+        (float(top), float(height))
+        for shape in shapes
+        for top, height in re.findall(r"M[\d.]+ (-?[\d.]+)h[\d.]+v([\d.]+)", shape.path)
+    ]
+    assert len(boxes) == sum(1 for column in columns for value in column if value > 0)
+    assert all(top >= -0.1 and height > 0 and top + height <= charts.HEIGHT + 0.15 for top, height in boxes)
+
+
+def test_a_day_beyond_the_calendar_is_not_known() -> None:
+    """Clocks can be wrong by more than there are years."""
+    assert words.day(1e15) == words.minute(float("inf")) == words.day(None) == words.UNKNOWN
+
+
 def test_a_skewed_foreach_says_how_skewed(tmp_path: Path) -> None:
     """The largest beside the middle one."""
     rows = [row(task=str(n), memory_peak_bytes=(3000 if n == 4 else 200) * MB) for n in range(9)]
