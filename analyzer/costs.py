@@ -4,16 +4,17 @@ What comes in: evidence, the amounts asked for, and a catalogue. What goes out: 
 from what, or why a figure is missing. Never invents a price, a duration or a rate of runs.
 
 Each attempt is charged for its duration (longer where it used more cores than it would have, see
-``sizing.cpu.stretch``), alone on the cheapest on-demand server that fits. Servers with burstable cores
-are left out: they sustain a fraction of a core once their credits are spent, so that a task on one takes longer than
-the durations measured. So are other architectures than x86_64, since a container image or a wheel built for one does
-not run on the other. Disk is not matched: clouds attach it apart.
+``sizing.cpu.stretch``), alone on the cheapest on-demand server that fits; where none does, as in a fleet of spot
+servers alone, on the cheapest at spot prices, and the reasons say so. Servers with burstable cores are left out: they
+sustain a fraction of a core once their credits are spent, so that a task on one takes longer than the durations
+measured. So are other architectures than x86_64, since a container image or a wheel built for one does not run on the
+other. Disk is not matched: clouds attach it apart.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from stepsize.analyzer.matching import Need
@@ -71,6 +72,7 @@ class Costs:
     """Money in ``currency``; None where it cannot be known, and then ``reasons`` say why.
 
     ``now`` and ``recommended`` are of a run, ``failure`` of one attempt that runs out of memory as recommended.
+    ``platform`` is whose share of a server is left free (:data:`stepsize.analyzer.matching.PLATFORMS`).
     """
 
     now: float | None = None
@@ -78,12 +80,13 @@ class Costs:
     failure: float | None = None
     saving_per_month: float | None = None
     currency: str | None = None
+    platform: str = DEFAULT_PLATFORM
     servers: tuple[Offer, ...] = ()
     reasons: tuple[str, ...] = ()
 
 
 class Quotes:
-    """Answers of one catalogue, each need asked for once: many steps need the same."""
+    """Answers of one catalogue, each need asked for once: many steps need the same. On demand, else at spot prices."""
 
     def __init__(self, catalog: PriceList) -> None:
         self._catalog = catalog
@@ -92,7 +95,9 @@ class Quotes:
     def offers(self, need: Need) -> tuple[Offer, ...]:
         """The cheapest servers for ``need``."""
         if need not in self._known:
-            self._known[need] = tuple(self._catalog.cheapest(need, limit=SERVERS_SHOWN))
+            found = self._catalog.cheapest(need, limit=SERVERS_SHOWN)
+            at_any_terms = replace(need, allocation=None)
+            self._known[need] = tuple(found or self._catalog.cheapest(at_any_terms, limit=SERVERS_SHOWN))
         return self._known[need]
 
     def tier(self, evidence: StepEvidence, wanted: Need, best: Offer) -> tuple[str, ...]:
@@ -116,6 +121,18 @@ def price(
     ``failures_expected_per_1000`` is of tasks as recommended; with it, the reasons say what failures cost.
     """
     platform = _platform(evidence)
+    found = _priced(evidence, requested, recommended, quotes, failures_expected_per_1000, platform)
+    return replace(found, platform=platform)
+
+
+def _priced(
+    evidence: StepEvidence,
+    requested: Amounts,
+    recommended: Amounts,
+    quotes: Quotes,
+    failures_expected_per_1000: float | None,
+    platform: str,
+) -> Costs:
     wanted = need(recommended, recommended.vram_mb, platform)
     if wanted is None:
         return Costs(reasons=("No servers: what to ask for in cpu and memory is not known.",))
@@ -144,8 +161,8 @@ def price(
         missing = "what it asked for is not known" if asked is None else "no server of the catalogue fits the request"
         reasons = (*basis, f"No cost as it is: {missing}.")
         return Costs(recommended=then, failure=failure, currency=best.currency, servers=offers, reasons=reasons)
-    if present[0].currency != best.currency:
-        reasons = (*basis, f"No saving: prices are in {present[0].currency} and {best.currency}.")
+    if terms(present[0]) != terms(best):
+        reasons = (*basis, f"No saving: prices are in {terms(present[0])} and {terms(best)}.")
         return Costs(recommended=then, failure=failure, currency=best.currency, servers=offers, reasons=reasons)
     longer = stretch(evidence, asked.cpu)
     now = hours * longer * present[0].price_hourly
@@ -170,6 +187,11 @@ def _caveats(asked: Need, longer: float, *, same_server: bool) -> tuple[str, ...
     if same_server:
         caveats.append("The same server is cheapest for both: the change pays where tasks share servers.")
     return tuple(caveats)
+
+
+def terms(offer: Offer) -> str:
+    """What prices have to agree in to be compared: ``USD``, or ``USD at spot prices``."""
+    return offer.currency if offer.allocation == "ondemand" else f"{offer.currency} at {offer.allocation} prices"
 
 
 def _key(offer: Offer) -> tuple[str, str, str]:
@@ -256,7 +278,8 @@ def _two_digits(value: float) -> str:
 def _basis(evidence: StepEvidence, hours: float, best: Offer) -> str:
     runs = len({attempt.run_key for attempt in evidence.ended if attempt.duration_s is not None})
     over = "in the one run seen" if runs == 1 else f"a run (mean of {runs})"
-    return f"Cost: {_took(hours)} {over}, retries included, at a price of {best.price_observed_at}."
+    kind = "" if best.allocation == "ondemand" else f"{best.allocation} "
+    return f"Cost: {_took(hours)} {over}, retries included, at a {kind}price of {best.price_observed_at}."
 
 
 def _took(hours: float) -> str:

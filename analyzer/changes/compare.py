@@ -137,7 +137,8 @@ class _Step:
             saving = saving_of(self._before.saving, self._before.requested, asks, day)
         if saving is None:
             return StepState(requested=asks, standing=standing), NOTHING
-        saved = saved_by(saving, self._seen.held, self._report.used.vram_mb, quotes)
+        platform = self._report.costs.platform
+        saved = saved_by(saving, self._seen.held, self._report.used.vram_mb, quotes, platform)
         return StepState(requested=asks, standing=standing, saving=replace(saving, saved=saving.saved + saved)), saved
 
     def changes(self, state: StepState, saved: Saved) -> Iterable[Change]:

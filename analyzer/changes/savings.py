@@ -2,8 +2,8 @@
 
 What comes in: what a step asked for before and asks for now, the hours of its attempts by what they asked for, a
 catalogue's quotes. What goes out: frozen :class:`Saving` values. Pure. Hours count as they were: whether the step would
-have been faster on more cores is not known. Money is the price of the cheapest on-demand server that fits each request
-(:mod:`stepsize.analyzer.costs`), memory GB·h of 2^30 bytes.
+have been faster on more cores is not known. Money is the price of the cheapest server that fits each request, as
+:mod:`stepsize.analyzer.costs` finds it, memory GB·h of 2^30 bytes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from stepsize.analyzer.costs import Amounts, need
+from stepsize.analyzer.costs import Amounts, need, terms
 from stepsize.model import BYTES_PER_MB
 from stepsize.sizes import GIB
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from stepsize.analyzer.changes.period import Held
     from stepsize.analyzer.costs import Quotes
+    from stepsize.analyzer.matching import Offer
 
 _CLEARLY = 0.99
 """A request is lower where it is below this share of the one before: what a unit's rounding makes is no decision."""
@@ -60,32 +61,33 @@ def saving_of(earlier: Saving | None, asked: Amounts, asks: Amounts, day: str) -
     return Saving(day, replace(asked, vram_mb=None)) if _is_lower(asks, asked) else None
 
 
-def saved_by(saving: Saving, held: Iterable[Held], vram_mb: float | None, quotes: Quotes) -> Saved:
-    """What the attempts that were ``held`` asked less for than before ``saving``; negative where it was more."""
+def saved_by(saving: Saving, held: Iterable[Held], vram_mb: float | None, quotes: Quotes, platform: str) -> Saved:
+    """What the attempts that were ``held`` asked less for than before ``saving``; negative where it was more.
+
+    ``platform`` is whose share of a server is left free (:data:`stepsize.analyzer.matching.PLATFORMS`).
+    """
+    before = _cheapest(saving.before, vram_mb, quotes, platform)
     whole = NOTHING
     for one in held:
         before_bytes = None if saving.before.memory_mb is None else saving.before.memory_mb * BYTES_PER_MB
         less_bytes = 0.0 if before_bytes is None or one.memory_bytes is None else before_bytes - one.memory_bytes
         memory_mb = None if one.memory_bytes is None else one.memory_bytes / BYTES_PER_MB
         now = Amounts(cpu=one.cpu, memory_mb=memory_mb, gpu=one.gpu)
-        money = _difference(_hourly(saving.before, vram_mb, quotes), _hourly(now, vram_mb, quotes), one.hours)
+        money = _difference(before, _cheapest(now, vram_mb, quotes, platform), one.hours)
         whole += Saved(less_bytes / GIB * one.hours, money)
     return whole
 
 
-def _difference(
-    before: tuple[float, str] | None, now: tuple[float, str] | None, hours: float
-) -> tuple[tuple[str, float], ...]:
-    if before is None or now is None or before[1] != now[1]:
+def _difference(before: Offer | None, now: Offer | None, hours: float) -> tuple[tuple[str, float], ...]:
+    if before is None or now is None or terms(before) != terms(now):
         return ()
-    difference = (before[0] - now[0]) * hours
-    return ((now[1], difference),) if difference and math.isfinite(difference) else ()
+    difference = (before.price_hourly - now.price_hourly) * hours
+    return ((now.currency, difference),) if difference and math.isfinite(difference) else ()
 
 
-def _hourly(amounts: Amounts, vram_mb: float | None, quotes: Quotes) -> tuple[float, str] | None:
-    wanted = need(amounts, vram_mb)
-    offers = quotes.offers(wanted) if wanted is not None else ()
-    return (offers[0].price_hourly, offers[0].currency) if offers else None
+def _cheapest(amounts: Amounts, vram_mb: float | None, quotes: Quotes, platform: str) -> Offer | None:
+    wanted = need(amounts, vram_mb, platform)
+    return next(iter(quotes.offers(wanted)), None) if wanted is not None else None
 
 
 def _is_lower(now: Amounts, before: Amounts) -> bool:

@@ -29,10 +29,13 @@ class Ran:
 
 
 def could_leave(ran: Ran, fits: Offer) -> str:
-    """The sentence for a step that ran on ``ran`` and fits ``fits``; empty where that is the same, or no cheaper."""
+    """The sentence for a step that ran on ``ran`` and fits ``fits``; empty where that is the same, or no cheaper.
+
+    Empty too where ``fits`` has a spot price: what the step ran on is known at its price on demand.
+    """
     same = (fits.gpu_model, fits.gpu_count) == (ran.gpu_model, ran.gpu_count)
     dear = ran.price_hourly is None or ran.currency != fits.currency or ran.price_hourly <= fits.price_hourly
-    if same or dear or not ran.gpu_count:
+    if same or dear or not ran.gpu_count or fits.allocation != "ondemand":
         return ""
     there = f"{ran.server_id} ({_gpus(ran)}, {ran.price_hourly:.4g} {ran.currency} an hour)"
     here = f"{fits.server_id} ({_gpus(fits)}, {fits.price_hourly:.4g})"

@@ -9,6 +9,7 @@ import pytest
 
 from stepsize.analyzer.costs import DAYS_PER_MONTH, Amounts, Costs, Quotes, price
 from stepsize.analyzer.matching import Catalog, Need
+from stepsize.analyzer.matching.fleet import parse
 from stepsize.model import Outcome
 from tests.analyzer.rows import MB, NOON, attempt, evidence, tasks
 
@@ -195,3 +196,49 @@ def test_what_ran_the_step_keeps_its_share_of_the_server(catalog: Catalog, targe
     assert found.recommended == pytest.approx(hourly(catalog, 2, 6500, platform=platform))
     if target == "kubernetes":
         assert found.recommended > hourly(catalog, 2, 6500)
+
+
+def nodes(terms: str, *types: str) -> str:
+    """A NodePool of these types of Azure at these terms, in one region."""
+    return f"""
+kind: NodePool
+spec:
+  template:
+    spec:
+      nodeClassRef: {{group: karpenter.azure.com}}
+      requirements:
+      - {{key: karpenter.sh/capacity-type, operator: In, values: [{terms}]}}
+      - {{key: topology.kubernetes.io/region, operator: In, values: [eastus]}}
+      - {{key: node.kubernetes.io/instance-type, operator: In, values: [{", ".join(types)}]}}
+"""
+
+
+SMALL, LARGE = "Standard_D2s_v3", "Standard_D16s_v3"
+
+
+def test_a_fleet_of_spot_servers_alone_is_charged_at_their_prices() -> None:
+    """Costs, servers and saving are there, all at spot prices, and it is said."""
+    with Catalog.open(fleet=parse(nodes("spot", SMALL, LARGE), "fleet")) as spot:
+        small, large = (hourly(spot, cores, 4000, allocation="spot") for cores in (2, 16))
+        found = cost(spot, *each_day(11))
+    assert {offer.allocation for offer in found.servers} == {"spot"}
+    assert (found.now, found.recommended) == (pytest.approx(large), pytest.approx(small))
+    assert found.saving_per_month == pytest.approx((large - small) * DAYS_PER_MONTH)
+    assert any("at a spot price of 20" in reason for reason in found.reasons)
+
+
+def test_where_servers_on_demand_fit_spot_ones_do_not_count() -> None:
+    """A fleet of both is charged on demand, as any catalogue that has spot prices too."""
+    with Catalog.open(fleet=parse(nodes("on-demand, spot", SMALL, LARGE), "fleet")) as both:
+        found = cost(both, *each_day(11))
+        assert found.now == pytest.approx(hourly(both, 16, 32_000))
+    assert {offer.allocation for offer in found.servers} == {"ondemand"}
+
+
+def test_spot_prices_are_not_held_against_prices_on_demand() -> None:
+    """Where only large servers may be spot ones, there is no saving, and the reason names both."""
+    text = nodes("on-demand", SMALL) + "---" + nodes("spot", LARGE)
+    with Catalog.open(fleet=parse(text, "fleet")) as mixed:
+        found = cost(mixed, *each_day(11))
+    assert (found.now, found.saving_per_month) == (None, None)
+    assert "No saving: prices are in USD at spot prices and USD." in found.reasons

@@ -74,6 +74,18 @@ def test_its_node_pool_is_a_fleet_for_the_report(data: Path, tmp_path: Path) -> 
     assert {offer["server_id"] for offer in offers} == set(types)
 
 
+def test_the_report_counts_spot_prices_in_a_fleet_of_spot_servers(data: Path, tmp_path: Path) -> None:
+    """A NodePool of spot servers alone fits, at their prices, and the report says what they are."""
+    path = tmp_path / "spot.yaml"
+    requirement = "{key: karpenter.sh/capacity-type, operator: In, values: [spot]}"
+    path.write_text(f"kind: NodePool\nspec: {{template: {{spec: {{requirements: [{requirement}]}}}}}}\n")
+    steps = json.loads(match(data, "--fleet", str(path), "--format", "json", command="report").stdout)
+    assert all(step["cost_per_run"]["now"] > 0 for step in steps)
+    assert {server["allocation"] for step in steps for server in step["servers"]} == {"spot"}
+    text = match(data, "--fleet", str(path), "--format", "markdown", command="report").stdout
+    assert "at spot prices where none fits" in " ".join(text.split())
+
+
 def test_a_compute_environment_says_its_prices_days_beside_it(data: Path) -> None:
     """AWS's JSON has no room for a comment: what it costs and how old the prices are is on standard error."""
     result = match(data, "TrainFlow", "--vendor", "aws", "--format", "batch")

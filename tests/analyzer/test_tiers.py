@@ -59,3 +59,18 @@ def test_gpu_memory_that_was_not_read_fits_nothing(catalog: Catalog) -> None:
 def test_nothing_is_said_without_a_tier(catalog: Catalog, instance_type: str | None) -> None:
     """Servers without GPUs, unknown ones and none at all give no sentence."""
     assert told(catalog, instance_type, GPU) == ""
+
+
+def test_a_spot_price_says_nothing_of_a_tier() -> None:
+    """What the server it ran on costs is known on demand; a market's price beside that says nothing."""
+    text = """
+kind: NodePool
+spec:
+  template:
+    spec:
+      nodeClassRef: {group: karpenter.azure.com}
+      requirements: [{key: karpenter.sh/capacity-type, operator: In, values: [%s]}]
+"""
+    for terms, said in (("spot", False), ("on-demand", True)):
+        with Catalog.open(fleet=parse(text % terms, "fleet")) as fleet:
+            assert bool(told(fleet, "p3.2xlarge", NONE)) is said

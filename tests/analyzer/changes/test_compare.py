@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from stepsize.analyzer.changes.conditions import Kind
+from stepsize.analyzer.matching import Need
 from tests.analyzer.changes.lake import MB, Nights, nights
 
 
@@ -172,6 +173,22 @@ def test_savings_are_counted_from_the_day_a_request_is_lowered(lake: Nights) -> 
     third = lake.night(12)
     assert third.saved.gb_h == 0
     assert third.saved_in_all.gb_h == pytest.approx(210)
+
+
+@pytest.mark.parametrize("target", ["kubernetes", "batch", "local"])
+def test_savings_are_at_prices_of_servers_that_leave_free_what_ran_the_step_keeps(lake: Nights, target: str) -> None:
+    """As the report's costs are: on Kubernetes 14 GiB need a server of 32 GiB, elsewhere one of 16."""
+    asked = {"tasks": 10, "duration_s": 3600.0, "requested_cpu": 2.0, "target": target}
+    lake.run(8, requested_memory_bytes=14 << 30, **asked)
+    lake.night(9)
+    lake.run(10, requested_memory_bytes=1 << 30, **asked)
+    platform = "machine" if target == "local" else target
+    before, now = (
+        lake.catalog.cheapest(Need(2, gib * 1024, architecture="x86_64", burstable=False, platform=platform), 1)[0]
+        for gib in (14, 1)
+    )
+    assert (before.memory_mib > 16 * 1024) is (target == "kubernetes")
+    assert dict(lake.night(10).saved.money) == {"USD": pytest.approx(10 * (before.price_hourly - now.price_hourly))}
 
 
 def test_less_memory_for_more_cores_is_no_saving(lake: Nights) -> None:
