@@ -84,3 +84,12 @@ def test_a_fall_of_less_than_a_tenth_is_not_worth_an_edit() -> None:
     near, far = round(would_do * 1.08), round(would_do * 1.13)
     assert memory(*tasks([550] * 8), requested_mb=near) == near
     assert memory(*tasks([550] * 8), requested_mb=far) == would_do
+
+
+@pytest.mark.parametrize(("runs", "counts"), [(29, True), (30, False)])
+def test_a_kill_counts_for_thirty_runs(runs: int, counts: bool) -> None:
+    """Its own is one of them; whatever made it so is gone by then."""
+    killed = attempt(run="-", started_at_s=0.0, outcome=Outcome.OOM, memory_limit_bytes=4096 * MB)
+    asked = memory(killed, *in_runs([600] * runs, runs), requested_mb=4096)
+    assert asked is not None
+    assert (asked >= 5120) is counts
