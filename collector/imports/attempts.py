@@ -30,7 +30,7 @@ _EARLIEST_S, _LATEST_S = 631_152_000.0, 32_503_680_000.0
 """1990 and 3000: what lies outside is no time at which a task ran."""
 _INT64_MAX = 2**63 - 1
 _MOST_CORES = 4096.0
-_LONGEST_TEXT = 1024
+_LONGEST_TEXT = 16_384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +129,8 @@ def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
 
 
 def _text(value: str) -> str:
-    """Text that every reader of the lake can read: of a name's bytes that are none, marks."""
-    return value.encode("utf-8", "replace").decode()[: _LONGEST_TEXT * 16]
+    """Text that every reader of the lake can read, at most so much of it: of a name's bytes that are none, marks."""
+    return value.encode("utf-8", "replace").decode()[:_LONGEST_TEXT]
 
 
 def _span(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stepsize.errors import DataError, UsageError
+from stepsize.identity import Platform
 from stepsize.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from stepsize.collector.imports.labels import Labels
     from stepsize.collector.imports.reading import Reading
 
-TARGETS = ("kubernetes", "batch", "fargate", "slurm", "gcp-batch", "local")
+TARGETS = tuple(value for name, value in vars(Platform).items() if name.isupper())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
