@@ -82,7 +82,8 @@ def _runs(report: StepReport, course: Course | None) -> Part | None:
     memory = [
         Range(_mb(one.memory_low), _mb(one.memory_mean), _mb(one.memory_high), _mb(one.asked_memory)) for one in columns
     ]
-    cpu = [Range(one.cpu_mean, one.cpu_mean, one.cpu_high, one.asked_cpu) for one in columns]
+    # Where history came from elsewhere, the mean alone may be known.
+    cpu = [Range(one.cpu_mean, one.cpu_mean, one.cpu_high or one.cpu_mean, one.asked_cpu) for one in columns]
     lasted = [Range(one.duration_low, one.duration_mean, one.duration_high) for one in columns]
     found = [
         _over("Memory peaks, MB", memory, advised.memory_mb, columns, _AMOUNT),

@@ -60,6 +60,13 @@ def test_runs_are_drawn_and_told(tmp_path: Path) -> None:
     assert len(re.findall(r"<tr><th scope=\"row\">\d</th><td>2026-11-01</td><td>1</td>", text)) == 10
 
 
+def test_cores_of_which_the_mean_alone_is_known_are_drawn(tmp_path: Path) -> None:
+    """As of imported history."""
+    text = page(tmp_path, runs(4, cpu_max=None, cpu_histogram=None))
+    assert ">Cores in use</strong>" in text
+    assert "From 1 to 1; the newest run asked for 1" in text
+
+
 def test_a_step_that_ran_once_has_no_pictures_over_runs(tmp_path: Path) -> None:
     """Nor one whose tasks are fewer than three a picture of them."""
     text = page(tmp_path, [row(), row(task="2")])

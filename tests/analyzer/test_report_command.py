@@ -160,6 +160,15 @@ def test_wrong_usage_gets_one_line_that_says_what_to_do(measured: Place, argumen
     assert len(finished.stderr.splitlines()) == 1
 
 
+def test_the_page_draws_what_the_query_asks_for(measured: Place) -> None:
+    """Runs and the newest of them, of those attempts alone that count."""
+    finished = measured.report("TrainFlow/train", "--runs", "4", "--out", "report.html")
+    assert (finished.returncode, finished.stderr) == (0, "Report written to report.html\n")
+    text = (measured.home / "report.html").read_text("utf-8")
+    assert "4 runs, the newest on the right." in text
+    assert "Run 9 began" in text
+
+
 def test_no_lake_and_an_empty_lake_say_how_to_begin(place: Place) -> None:
     """Exit code 1, and nothing is made where nothing was."""
     finished = place.report()
