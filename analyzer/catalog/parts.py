@@ -39,10 +39,10 @@ def files(directory: Path, table: str) -> list[Path]:
 
 
 def view(directory: Path, table: str) -> str:
-    """The SQL statement that makes a view ``table`` of all its files; it fails where there is none."""
-    paths = files(directory, table) or [directory / f"{table}.parquet"]
-    listed = ", ".join(literal(str(path)) for path in paths)
-    rows = f"FROM read_parquet([{listed}], union_by_name = true)"
+    """The SQL statement that makes a view ``table`` of all its files; it fails where the own one is missing."""
+    own = directory / f"{table}.parquet"
+    paths = dict.fromkeys((own, *files(directory, table)))
+    rows = f"FROM read_parquet([{', '.join(literal(str(path)) for path in paths)}])"
     if table == "regions":
         rows += f" QUALIFY row_number() OVER (PARTITION BY vendor_id, region_id ORDER BY licence = {literal(OWN)}) = 1"
     return f"CREATE OR REPLACE VIEW {table} AS {rows}"

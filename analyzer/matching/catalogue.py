@@ -21,6 +21,7 @@ from stepsize.analyzer.matching.need import Offer, Packed
 from stepsize.analyzer.matching.tiers import Ran
 from stepsize.analyzer.sql import query_text
 from stepsize.errors import DataError, UsageError
+from stepsize.store.sql import literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -133,9 +134,9 @@ class Catalog:
         """
         sql = query_text("match_full")
         table = "server_scores"
-        scored = parts.files(self._directory, table)
-        without = f"CREATE OR REPLACE VIEW {table} AS {query_text('match_no_scores')}"
-        self._query(parts.view(self._directory, table) if scored else without)
+        scored = ", ".join(literal(str(path)) for path in parts.files(self._directory, table))
+        rows = f"FROM read_parquet([{scored}])" if scored else query_text("match_no_scores")
+        self._query(f"CREATE OR REPLACE VIEW {table} AS {rows}")
         found = []
         for offer in offers:
             keys = {"vendor": offer.vendor_id, "server": offer.server_id, "region": offer.region}

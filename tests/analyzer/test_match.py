@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from fnmatch import fnmatch
 from math import ceil
@@ -13,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stepsize.analyzer.catalog.contents import contents
 from stepsize.analyzer.matching import PLATFORMS, Catalog, Need, Offer, Work
 from stepsize.errors import DataError, UsageError
-from tests.analyzer.shipped import DIRECTORY
+from tests.analyzer.shipped import DIRECTORY, SHARE_ALIKE
 
 GIB = 1024.0
 
@@ -358,6 +360,15 @@ def test_a_directory_without_a_catalogue_is_refused(tmp_path: Path) -> None:
         (tmp_path / f"{name}.parquet").write_bytes(b"not parquet")
     with pytest.raises(DataError, match=str(tmp_path)):
         Catalog.open(tmp_path)
+
+
+def test_a_part_without_the_catalogues_own_is_refused(tmp_path: Path) -> None:
+    """Other licences' rows alone are not taken for a catalogue."""
+    shutil.copytree(SHARE_ALIKE, tmp_path / SHARE_ALIKE.name)
+    with pytest.raises(DataError, match="make catalog"):
+        Catalog.open(tmp_path)
+    with pytest.raises(DataError):
+        contents(tmp_path)
 
 
 def test_another_directory_is_read(tmp_path: Path) -> None:
