@@ -52,13 +52,20 @@ def plain_number(amount: float) -> str:
 
 def _single(value: cst.BaseExpression) -> float | None:
     if isinstance(value, (cst.Integer, cst.Float)):
-        return float(ast.literal_eval(value.value))
+        return _literal(value.value)
     if isinstance(value, cst.SimpleString) and value.prefix == "":
         try:
             return float(ast.literal_eval(value.value))
         except ValueError:
             return None
     return None
+
+
+def _literal(text: str) -> float | None:
+    try:
+        return float(ast.literal_eval(text))
+    except (OverflowError, SyntaxError):  # hundreds of digits; Python reads no more than 4300
+        return None
 
 
 def _arithmetic(value: cst.BinaryOperation) -> float | None:

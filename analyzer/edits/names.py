@@ -210,6 +210,17 @@ class _Bindings(cst.CSTVisitor):
     def visit_NamedExpr(self, node: cst.NamedExpr) -> None:
         self._target(node.target, None)
 
+    def visit_Del(self, node: cst.Del) -> None:
+        self._target(node.target, None)
+
+    def visit_MatchAs(self, node: cst.MatchAs) -> None:
+        if node.name is not None:
+            self._target(node.name, None)
+
+    def visit_MatchStar(self, node: cst.MatchStar) -> None:
+        if node.name is not None:
+            self._target(node.name, None)
+
     def _target(self, target: cst.BaseExpression, value: cst.CSTNode | None) -> None:
         if isinstance(target, cst.Name):
             self.bound.append((target.value, value))

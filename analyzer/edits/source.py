@@ -6,6 +6,8 @@ no node of libcst. Never runs the file or imports what it names: a base class in
 
 from __future__ import annotations
 
+import ast
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,6 +40,9 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "timeout": ("hours", "minutes", "seconds"),
 }
 """What of them is edited."""
+_DEEPEST = 500
+"""Nodes below one another: libcst's, of which there are more, are not visited so far down."""
+_TOO_DEEP = "an expression in it nests too deep to be read (hundreds of operands)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +185,34 @@ def read(text: str) -> Source:
         UsageError: it is no Python, has blanks that libcst does not keep, or nests too deep.
     """
     try:
+        _check_depth(text)
         module = cst.parse_module(text)
         if module.code != text:
             raise UsageError("it has a carriage return or a form feed alone, which is not read as it is; convert them")
         return _Reader(module, text.encode()).read()
     except cst.ParserSyntaxError as error:
         raise UsageError(f"line {error.raw_line}: this is no Python; mend it first") from None
-    except RecursionError:
-        raise UsageError("an expression in it nests too deep to be read (hundreds of operands)") from None
+    except (RecursionError, MemoryError):
+        raise UsageError(_TOO_DEEP) from None
+
+
+def _check_depth(text: str) -> None:
+    """Python's own parser bounds how deep it goes; libcst's ends the process (segmentation fault), or takes minutes."""
+    if "\0" in text:
+        raise UsageError("it has a null byte: this is no Python")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes and comparisons in the file: not ours to tell
+            level: list[ast.AST] = [ast.parse(text)]
+        depth = 0
+        while level:
+            level = [child for node in level for child in ast.iter_child_nodes(node)]
+            depth += 1
+        if depth > _DEEPEST:
+            raise UsageError(_TOO_DEEP)
+    except SyntaxError as error:  # maybe one that a later Python takes: libcst says so with its line
+        if "too many nested" in error.msg:
+            raise UsageError(_TOO_DEEP) from None
 
 
 class _Reader:

@@ -48,6 +48,8 @@ def step_of(edited: Edited) -> str:
         ('@resources(memory=f"{8}000")', 'memory=f"{8}000" is no number'),
         ("@resources(memory=8 * GB)", "memory=8 * GB is no number"),
         ("@resources(memory=-8000)", "memory=-8000 is no number"),
+        (f"@resources(memory=1{'0' * 400})", "is no number"),
+        (f"@resources(memory=1{'0' * 5000})", "is no number"),
         ('@resources(memory="8" "000")', 'memory="8" "000" is no number'),
         ('@resources(memory="8GB")', 'memory="8GB" is no number'),
         ("@resources(memory=int(8000))", "memory=int(8000) is no number"),
@@ -329,17 +331,32 @@ def test_an_import_further_down_is_not_there_yet() -> None:
     assert "    @metaflow_resources(memory=600)\n" in after
 
 
-def test_what_nests_too_deep_is_one_line() -> None:
-    """Hundreds of operands, of which libcst goes down one after another."""
+@pytest.mark.parametrize("value", [" + ".join(["1"] * 400), "+1" * 20_000, "-" * 20_000 + "1", "(" * 3000 + ")" * 3000])
+def test_what_nests_too_deep_is_one_line(value: str) -> None:
+    """Hundreds of operands, of which libcst goes down one after another; thousands would end the process."""
     with pytest.raises(UsageError, match="nests too deep"):
-        applied("x = " + " + ".join(["1"] * 400) + "\n")
+        applied(f"x = {value}\n")
+
+
+def test_what_a_later_python_takes_is_left_to_libcst() -> None:
+    """The Python that runs this may be older than what the flow is written for."""
+    later = "type Rows = list[int]\n"
+    edited = applied(flow("@resources(memory=8000)") + later, wanted("TrainFlow", "train", memory_mb=600))
+    assert edited.data.decode() == flow("@resources(memory=600)") + later
+
+
+@pytest.mark.parametrize("gone", ["del resources\n", "match 1:\n    case resources: pass\n"])
+def test_a_name_that_means_something_else_by_then_is_not_written(gone: str) -> None:
+    """``del`` and ``match`` give a name another meaning, too."""
+    after = applied(flow("", HEAD + gone), wanted("TrainFlow", "train", memory_mb=600)).data.decode()
+    assert "    @metaflow_resources(memory=600)\n" in after
 
 
 @pytest.mark.parametrize(
     "text",
-    ["class (", "print 'x'\n", "x = 1\rclass A: pass\r", "x = 1\n\x0cclass A: pass\n"],
+    ["class (", "x = '\0'\n", "print 'x'\n", "x = 1\rclass A: pass\r", "x = 1\n\x0cclass A: pass\n"],
 )
 def test_what_is_no_python_is_one_line(text: str) -> None:
     """With the line it is about, where there is one."""
-    with pytest.raises(UsageError, match=r"line 1: this is no Python|carriage return or a form feed"):
+    with pytest.raises(UsageError, match=r"line 1: this is no Python|null byte|carriage return or a form feed"):
         applied(text)

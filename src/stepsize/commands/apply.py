@@ -141,6 +141,9 @@ def _read(path: Path) -> _Read:
         if error.name != "libcst":
             raise
         raise UsageError("reading a flow's source takes libcst: pip install 'stepsize[apply]'") from None
+    if not path.exists():
+        names = ", ".join(snippets.FORMATS)
+        raise UsageError(f"cannot read {path}: No such file; a flow's name alone goes with --format {names}")
     file = flow_file.read(path)
     try:
         source = read(file.text)
