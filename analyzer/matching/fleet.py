@@ -117,7 +117,10 @@ def parse(text: str, name: str) -> Fleet:
     import yaml  # noqa: PLC0415 - 20 ms that matching without a fleet need not pay
 
     try:
-        documents = [document for document in yaml.safe_load_all(text) if document is not None]
+        # text alone: nothing to build that could fail, and a type that looks like a number stays as it is written
+        documents = [document for document in yaml.load_all(text, yaml.BaseLoader) if document]
+    except RecursionError:
+        raise UsageError(f"{name} nests too deep to be read") from None
     except yaml.YAMLError as error:
         if "kind:" in text:
             raise UsageError(f"{name} is no YAML: {' '.join(str(error).split())}") from None
@@ -162,18 +165,25 @@ def _pool(manifest: Mapping[str, Any], name: str) -> Pool:
         labels = (template.get("metadata") or {}).get("labels") or {}
         lines = spec.get("requirements") or []
         requirements = [
-            Requirement(_key(str(line["key"])), str(line["operator"]), tuple(map(str, line.get("values") or ())))
+            Requirement(_key(_word(line["key"])), _word(line["operator"]), tuple(map(_word, line.get("values") or ())))
             for line in lines
         ]
-        known = [Requirement(key, "In", (str(value),)) for key, value in labels.items() if key in _LABELS]
+        known = [Requirement(key, "In", (_word(value),)) for key, value in labels.items() if key in _LABELS]
         node_class = spec.get("nodeClassRef") or {}
-        group = str(node_class.get("group") or node_class.get("apiVersion") or "").partition("/")[0]
+        group = _word(node_class.get("group") or node_class.get("apiVersion") or "").partition("/")[0]
     except (KeyError, TypeError, AttributeError):
         raise UsageError(f"{name}: a NodePool has no spec.template.spec.requirements of key and operator") from None
     for requirement in requirements:
         _check(requirement, name)
     groups = [group, *(requirement.key.partition("/")[0] for requirement in requirements)]
     return Pool(next((_VENDORS[g] for g in groups if g in _VENDORS), None), (*requirements, *known))
+
+
+def _word(value: object) -> str:
+    """A plain value: what aliases make of a list grows without end once it is written out."""
+    if not isinstance(value, str):
+        raise TypeError
+    return value
 
 
 def _key(key: str) -> str:

@@ -16,6 +16,8 @@ MIB = 1 << 20
 GIB = 1 << 30
 """Bytes of a GiB, which GB·h count in."""
 _MB = 10**6
+_LARGEST = 1e30
+"""Bytes: far beyond what any machine has, and short enough to be said."""
 _PREFIXES = "KMGTP"
 _PATTERN = re.compile(r"(?P<number>\d+(?:\.\d*)?|\.\d+)(?:e(?P<exponent>[+-]?\d+))?\s*(?P<unit>[a-z]*)", re.IGNORECASE)
 
@@ -29,7 +31,7 @@ def parse_size(text: str) -> int:
     match = _PATTERN.fullmatch(text.strip())
     factor = _factor(match["unit"]) if match else None
     value = float(f"{match['number']}e{match['exponent'] or 0}") * factor if match and factor else math.inf
-    if not math.isfinite(value):
+    if value > _LARGEST:
         raise UsageError(f"{text!r} is no size: write 8GiB, 512MB, or a bare number of MB")
     return math.ceil(value)
 

@@ -125,6 +125,12 @@ def test_what_the_catalogue_cannot_judge_is_named() -> None:
     assert fleet.not_considered == ("karpenter.k8s.aws/instance-hypervisor",)
 
 
+def test_values_are_read_as_they_are_written() -> None:
+    """What YAML takes for a day that there is none of, for one, is a value like any other."""
+    fleet = parse(pool("a In b").replace("'b'", "2026-99-99"), "fleet")
+    assert fleet.pools[0].requirements[0].values == ("2026-99-99",)
+
+
 def test_nothing_fits_within_a_fleet() -> None:
     """What would have to give is told of the fleet's servers, not of others."""
     with Catalog.open(fleet=parse("m5.large", "fleet")) as catalog:
@@ -138,7 +144,10 @@ def test_nothing_fits_within_a_fleet() -> None:
         ("", "neither"),
         ("kind: Pod\nspec: {}", "neither"),
         ("kind: [", "no YAML"),
-        ("3", "neither"),
+        ("3", "named '3'"),
+        ("[" * 3000, "nests too deep"),
+        (pool("a In b").replace("'b'", "[b]"), "requirements"),
+        ("- m5.large\n- [m5.large]", "neither"),
         ("m5.enormous", "m5.enormous"),
         ("kind: NodePool\nspec: {}", "requirements"),
         (pool("karpenter.k8s.aws/instance-cpu Over 4"), "operator"),

@@ -146,3 +146,13 @@ def test_it_touches_nothing(tmp_path: Path) -> None:
     finished = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, timeout=60, check=False)
     assert (finished.returncode, finished.stderr) == (0, b"")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fleet_file_that_is_none_is_not_read_to_its_end(tmp_path: Path) -> None:
+    """One line, at once: YAML would take minutes."""
+    file = tmp_path / "fleet.yaml"
+    file.write_text("- m5.large\n" * 900_000)
+    for path in (file, Path("/dev/zero")):
+        found = match(tmp_path, "--fleet", str(path))
+        assert (found.returncode, len(found.stderr.splitlines())) == (2, 1)
+        assert "larger than 512 KiB" in found.stderr

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from stepsize.analyzer.matching.fleet import Fleet
 
+_LARGEST_BYTES = 1 << 19
+"""More than every type of the catalogue by name; YAML takes a second for each 100 kB."""
+
 
 def read_fleet(path: Path | None) -> Fleet | None:
     """The fleet in the file, None without one.
@@ -28,7 +31,11 @@ def read_fleet(path: Path | None) -> Fleet | None:
     from stepsize.analyzer.matching.fleet import parse  # noqa: PLC0415 - whoever has no fleet need not wait for it
 
     try:
-        fleet = parse(path.read_text(encoding="utf-8"), path.name)
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_BYTES + 1)
+        if len(content) > _LARGEST_BYTES:
+            raise UsageError(f"{path} is larger than {_LARGEST_BYTES >> 10} KiB, as no fleet is; name types by globs")
+        fleet = parse(content.decode(), path.name)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {path}: {error}") from None
     for label in fleet.not_considered:
