@@ -69,8 +69,9 @@ def title(comparison: Comparison) -> str:
 
 def message(comparison: Comparison, where: str) -> str:
     """What a message says: the changes that matter most, and ``where`` the rest is."""
-    lines = [headline(comparison) + ".", *_notes(comparison), ""]
+    lines = [headline(comparison) + ".", *_notes(comparison)]
     shown = comparison.changes[:MESSAGE_CHANGES]
+    lines += [""] if shown else []
     lines += [_cut(f"- {HEADINGS[one.kind]}: {one.title}. {one.sentence}") for one in shown]
     if more := len(comparison.changes) - len(shown):
         lines.append(f"- and {words.plural(more, 'change')} more")

@@ -11,6 +11,7 @@ import pytest
 
 from stepsize.commands.evidence import Evidence
 from stepsize.commands.night.night import Nightly, Outcome, Plan
+from stepsize.commands.night.state import parse_state
 from stepsize.commands.night.targets import Target
 from stepsize.errors import DataError
 from stepsize.store.reports import LocalShelf
@@ -161,3 +162,12 @@ def test_damage_keeps_no_report_from_being_made(nights: Nights) -> None:
     (nights.reports / ".state.json").write_text("[]")
     with pytest.raises(DataError, match=r"delete reports/\.state\.json"):
         nights.night(3, told=False)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"5", b"[" * 100_000, b"\xff", b'{"version": 2}', b'{"version": 1, "night": 5}']
+)
+def test_a_state_that_is_none_of_ours_is_one_line(content: bytes) -> None:
+    """Whatever is in the file."""
+    with pytest.raises(DataError, match=r"delete reports/\.state\.json"):
+        parse_state(content)

@@ -72,3 +72,9 @@ def test_no_part_of_an_address_is_ever_said(text: str, parts: list[str]) -> None
     for part in parts:
         assert part.lower() not in said.lower().replace("***", " ")
     assert len(said.splitlines()) <= 1
+
+
+def test_a_password_of_marks_is_not_said() -> None:
+    """Neither as the address has it nor as it is."""
+    url = "json://ann:p%40s%21wd@host/x"
+    assert redacted("p@s!wd and p%40s%21wd were refused", url) == "*** and *** were refused"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from stepsize.commands.night import jobs
 from stepsize.commands.night.child import do
 from stepsize.commands.night.state import Message, Night, State, parse_state, state_bytes
-from stepsize.errors import StepsizeError
+from stepsize.errors import LakeError, StepsizeError
 from stepsize.store.reports import DAY_FILES, SNAPSHOT_FILE
 
 if TYPE_CHECKING:
@@ -175,7 +175,10 @@ class Nightly:
         last = self._state.last
         content = None if last is None else self._shelf.get(last, SNAPSHOT_FILE)
         if content is not None:
-            (into / "last.json").write_bytes(content)
+            try:
+                (into / "last.json").write_bytes(content)
+            except OSError as error:
+                raise LakeError(f"cannot keep reports: {into}: {error.strerror}; make room, or mend its mode") from None
         return jobs.Report(
             data=plan.counted or plan.data,
             settle=plan.data if is_settled else "",

@@ -86,7 +86,7 @@ def parse_state(content: bytes | None) -> State:
         if found["version"] != VERSION:
             raise DataError("the state of the nightly job is of another version; delete reports/.state.json")
         return State(night=None if found["night"] is None else _night(found["night"]), last=found["last"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise DataError("the state of the nightly job cannot be read; delete reports/.state.json") from None
 
 

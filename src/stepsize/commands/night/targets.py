@@ -113,7 +113,9 @@ def send(url: str, name: str, message: Message) -> None:
 
 def redacted(text: str, url: str) -> str:
     """``text`` as one line without any part of ``url`` but its kind."""
-    parts = {part for whole in (url, unquote(url)) for part in re.split(r"[^\w-]+", whole.partition("://")[2])}
+    said = [whole.partition("://")[2] for whole in (url, unquote(url))]
+    parts = {part for whole in said for marks in (r"[^\w-]+", r"[:/@?&=\s]+") for part in re.split(marks, whole)}
+    parts |= {unquote(part) for part in re.split(r"[:/@?&=\s]+", said[0])}  # a password may have such marks itself
     for part in sorted(parts, key=len, reverse=True):
         if len(part) >= _SHORTEST_SECRET:
             text = re.sub(re.escape(part), _HIDDEN, text, flags=re.IGNORECASE)
