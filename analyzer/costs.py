@@ -230,17 +230,21 @@ def _hours_per_run(evidence: StepEvidence) -> float | None:
 
 
 def _hours_prevented(evidence: StepEvidence, recommended: Amounts) -> float:
-    """Hours a run of attempts that ran out of less memory than is recommended: they would not have failed."""
+    """Hours a run of attempts that ran out of less memory than is recommended: they would not have failed.
+
+    Of a task that never ended well the longest of them stays: it would have taken that long at least.
+    """
     enough = (recommended.memory_mb or 0.0) * BYTES_PER_MB
     known = [attempt for attempt in evidence.ended if attempt.duration_s is not None]
-    failed = [
-        attempt.duration_s or 0.0
-        for attempt in known
-        if attempt.outcome is Outcome.OOM
-        and 0 < (attempt.memory_limit_bytes or attempt.requested_memory_bytes or 0) < enough
-    ]
+    succeeded = {attempt.task_key for attempt in evidence.succeeded}
+    failed: dict[tuple[str, str, str], list[float]] = {}
+    for attempt in known:
+        limit = attempt.memory_limit_bytes or attempt.requested_memory_bytes or 0
+        if attempt.outcome is Outcome.OOM and 0 < limit < enough:
+            failed.setdefault(attempt.task_key, []).append(attempt.duration_s or 0.0)
+    spared = (math.fsum(lost) - (0.0 if task in succeeded else max(lost)) for task, lost in failed.items())
     runs = {attempt.run_key for attempt in known}
-    return math.fsum(failed) / _SECONDS_PER_HOUR / len(runs) if runs else 0.0
+    return math.fsum(spared) / _SECONDS_PER_HOUR / len(runs) if runs else 0.0
 
 
 def _spared(prevented_hours: float) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """What to change first: steps that ask for too little, then those that save most, then those to leave alone. Pure.
 
-Asking for too little ends a run; asking for too much only costs. What is kept comes last, whatever it wastes: there is
-nothing to do about it yet. Savings count by how sure they are: in full where the confidence is high, half of them where
-it is medium, a quarter below. What saves money a month comes before what saves it a run (no pace of runs is known), and
-that before what saves memory (no price is).
+Asking for too little ends a run; asking for too much only costs, and so do cores that are too few: what waits for them
+ends all the same. What is kept comes last, whatever it wastes: there is nothing to do about it yet. Savings count by how
+sure they are: in full where the confidence is high, half of them where it is medium, a quarter below. What saves money a
+month comes before what saves it a run (no pace of runs is known), and that before what saves memory (no price is).
 """
 
 from __future__ import annotations
@@ -37,11 +37,16 @@ def changes(report: StepReport) -> bool:
 
 def raises(report: StepReport) -> bool:
     """Whether the step asks for too little of anything."""
-    return any(
-        _differs(report, name) and (getattr(report.recommended, name) > (getattr(report.requested, name) or 0))
-        for name in _NAMES
-        if getattr(report.requested, name) is not None
-    )
+    return any(_raised(report, name) for name in _NAMES)
+
+
+def _ends_runs(report: StepReport) -> bool:
+    return any(_raised(report, name) for name in _NAMES if name != "cpu")
+
+
+def _raised(report: StepReport, name: str) -> bool:
+    requested = getattr(report.requested, name)
+    return requested is not None and _differs(report, name) and getattr(report.recommended, name) > requested
 
 
 def _differs(report: StepReport, name: str) -> bool:
@@ -55,4 +60,4 @@ def _rank(report: StepReport) -> tuple[bool, bool, float, float, float]:
     sure = _SURE.get(report.confidence, _UNSURE)
     saved = (costs.saving_per_month or 0.0, a_run, report.wasted_gb_h or 0.0)
     a_month, a_run, waste = (-(amount * sure if amount > 0 else amount) for amount in saved)
-    return (not changes(report), not raises(report), a_month, a_run, waste)
+    return (not changes(report), not _ends_runs(report), a_month, a_run, waste)

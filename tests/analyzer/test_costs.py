@@ -102,6 +102,17 @@ def test_attempts_that_more_memory_spares_are_not_charged_to_the_recommendation(
     assert any("Of these 1.00 hours were attempts that ran out" in reason for reason in found.reasons)
 
 
+def test_a_task_that_never_ended_well_still_costs_its_longest_attempt(catalog: Catalog) -> None:
+    """Both attempts ran out of 1,000 MB, after half an hour and an hour: with enough it takes an hour at least."""
+    killed = [
+        attempt(attempt=number, duration_s=seconds, outcome=Outcome.OOM, memory_limit_bytes=1000 * MB)
+        for number, seconds in enumerate((1800.0, 3600.0))
+    ]
+    found = price(evidence(*killed), Amounts(cpu=2, memory_mb=1000), ADVISED, Quotes(catalog))
+    assert found.now == pytest.approx(1.5 * hourly(catalog, 2, 1000))
+    assert found.recommended == pytest.approx(hourly(catalog, 2, 4000))
+
+
 def test_what_hardly_costs_anything_is_not_said(catalog: Catalog) -> None:
     """A failed attempt of a second."""
     seen = evidence(attempt(duration_s=1.0))

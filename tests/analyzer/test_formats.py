@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from stepsize.analyzer.costs import Costs
+from stepsize.analyzer.costs import Amounts, Costs
 from stepsize.analyzer.formats import FORMATS, format_of, render, table, words
 from stepsize.analyzer.formats.ranking import ranked
 from stepsize.analyzer.matching import Catalog
@@ -277,6 +277,22 @@ def test_a_saving_that_is_a_guess_ranks_below_one_that_is_known(reports: list[St
     ]
     order = ["large guess", "known", "half", "guess", "run", "memory"]
     assert [report.step for report in ranked(steps)] == order
+
+
+def test_more_cores_are_no_more_urgent_than_what_they_save(reports: list[StepReport]) -> None:
+    """Too few cores let a task wait; too little memory ends it."""
+    asked = Amounts(cpu=2.0, memory_mb=4000.0)
+
+    def advised(step: str, a_month: float, **amounts: float) -> StepReport:
+        one = replace(reports[0], step=step, requested=asked, recommended=replace(asked, **amounts))
+        return replace(one, confidence="high", costs=Costs(saving_per_month=a_month), timeout=Timeout())
+
+    steps = [
+        advised("more cores", -0.03, cpu=4.0),
+        advised("saves", 200.0, memory_mb=500.0),
+        advised("more memory", -1.0, memory_mb=5000.0),
+    ]
+    assert [report.step for report in ranked(steps)] == ["more memory", "saves", "more cores"]
 
 
 def test_each_reason_stands_beside_its_resource(reports: list[StepReport]) -> None:
