@@ -1,9 +1,10 @@
 """What to change first: steps that ask for too little, then those that save most, then those to leave alone. Pure.
 
-Asking for too little ends a run; asking for too much only costs, and so do cores that are too few: what waits for them
-ends all the same. What is kept comes last, whatever it wastes: there is nothing to do about it yet. Savings count by how
-sure they are: in full where the confidence is high, half of them where it is medium, a quarter below. What saves money a
-month comes before what saves it a run (no pace of runs is known), and that before what saves memory (no price is).
+Asking for too little ends a run; asking for too much only costs, and so do cores that are too few: what waits for
+them ends all the same. What is kept comes last, whatever it wastes: there is nothing to do about it yet. Savings count
+by how sure they are: in full where the confidence is high, half of them where it is medium, a quarter below. What saves
+money a month comes before what saves it a run (no pace of runs is known), and that before what saves memory (no price
+is).
 """
 
 from __future__ import annotations
