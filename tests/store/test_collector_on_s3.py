@@ -118,6 +118,7 @@ def test_what_is_flushed_is_in_the_store(place: StorePlace) -> None:
     post(collector, "2")
     wait_for(lambda: tasks() == ["1", "2"], "a generation that comes by itself")
     assert reading(place, "stepsize_upload_files") >= 2
+    assert reading(place, "stepsize_upload_bytes") > 0
     assert wait_for(lambda: reading(place, "stepsize_upload_lag") == 0, "nothing that waits")
     assert collector.terminate() == 0
 
