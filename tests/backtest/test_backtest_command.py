@@ -199,15 +199,11 @@ def test_who_ends_a_backtest_leaves_no_worker(tmp_path: Path, number: signal.Sig
     path = tmp_path / "long.csv"
     lines = (f"w,t{order % 50},{order},{order % 97 + 1}000000,9" for order in range(20_000))
     path.write_text("\n".join(["workflow,task,submit_order,peak_mem_bytes,runtime_s", *lines]))
-    # Whoever runs the tests in the background may have had SIGINT ignored, which programs that they start would inherit.
-    body = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    command = [
-        sys.executable,
-        "-c",
-        f"{body}; runpy.run_module('stepsize', run_name='__main__')",
-        "backtest",
-        str(path),
-    ]
+    # Tests that run in the background may have SIGINT ignored, which programs that they start would inherit.
+    program = """import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("stepsize", run_name="__main__")"""
+    command = [sys.executable, "-c", program, "backtest", str(path)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as ended:
