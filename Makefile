@@ -37,7 +37,7 @@ test-peers: $(STAMP) ## Run the tests that need other toolchains, where they are
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[catalog,s3,spark]' 'moto[server]'
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .peers/metaflow-checkpoint metaflow-checkpoint==0.2.14
 	$(BIN)/python tests/interop/peers.py
-	$(BIN)/python -m pytest -m peers -rs || [ $$? -eq 5 ] # 5: none of them is here
+	$(BIN)/python -m pytest -n auto -m peers -rs || [ $$? -eq 5 ] # 5: none of them is here
 
 soak: $(STAMP) ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m soak -s || [ $$? -eq 5 ]

@@ -38,8 +38,9 @@ uploads: Any = pytest.importorskip("stepsize.store.upload")
 pytestmark = pytest.mark.peers
 
 
-def bring(data: Path, client: Any, now: dt.datetime = NOW) -> Any:
-    return uploads.upload(data, Place.of(URL), client, now)
+def bring(data: Path, client: Any, now: dt.datetime | None = None) -> Any:
+    """By default now, as ages are counted: whoever imports this may run it many minutes later."""
+    return uploads.upload(data, Place.of(URL), client, now or dt.datetime.now(dt.timezone.utc))
 
 
 def read(query: str) -> list[tuple[Any, ...]]:
