@@ -156,14 +156,14 @@ def courses(connection: duckdb.DuckDBPyConnection, query: Query, steps: Sequence
         "projects": [step.project for step in steps],
         "productions": [step.production for step in steps],
     }
-    seen = query_text("seen")
-    runs = connection.execute(seen + query_text("course_runs"), {**chosen, "columns": COLUMNS}).fetchall()
+    of_steps = query_text("seen") + query_text("of_steps")
+    runs = connection.execute(of_steps + query_text("course_runs"), {**chosen, "columns": COLUMNS}).fetchall()
     names = [field.name for field in fields(Column)]
     columns = {
         place: tuple(Column(**dict(zip(names, values, strict=True))) for _, *values in rows)
         for place, rows in itertools.groupby(runs, key=operator.itemgetter(0))
     }
-    connection.execute(seen + query_text("course_newest"), chosen)
+    connection.execute(of_steps + query_text("course_newest"), chosen)
     newest = {
         place: _newest([_Row(*values) for _, *values in rows])
         for place, rows in itertools.groupby(_fetched(connection), key=operator.itemgetter(0))

@@ -1,18 +1,10 @@
 -- How chosen steps did over their runs, in at most $columns columns a step: neighbouring runs in equal numbers, counted
 -- from the newest back, so that of the oldest column alone runs may be missing. What cannot be in a column of numbers
 -- (see evidence.sql) is left out. Sums are of whole numbers, so that no order of rows changes one.
--- Parameters beside those of seen.sql: $flows, $steps, $projects, $productions (lists of equal length), $columns.
-, wanted AS (
+-- Goes after of_steps.sql; $columns beside its parameters.
+, clean AS (
     SELECT
-        unnest($flows::VARCHAR[]) AS flow,
-        unnest($steps::VARCHAR[]) AS step,
-        unnest($projects::VARCHAR[]) AS project,
-        unnest($productions::BOOLEAN[]) AS production,
-        unnest(range(len($flows::VARCHAR[]))) AS place
-),
-clean AS (
-    SELECT
-        wanted.place,
+        seen.place,
         seen.run,
         seen.owner,
         if(isfinite(seen.started_at), seen.started_at, NULL) AS started_at,
@@ -26,12 +18,7 @@ clean AS (
         if(seen.duration_s BETWEEN 0 AND 1e12, TRY_CAST(seen.duration_s * 1000 AS BIGINT), NULL) AS duration_ms,
         if(seen.requested_memory_bytes > 0, seen.requested_memory_bytes, NULL) AS asked_memory,
         if(seen.requested_cpu > 0 AND seen.requested_cpu < 1e12, seen.requested_cpu, NULL) AS asked_cpu
-    FROM seen
-    JOIN wanted
-      ON seen.project IS NOT DISTINCT FROM wanted.project
-     AND seen.production = wanted.production
-     AND seen.flow = wanted.flow
-     AND seen.step = wanted.step
+    FROM of_steps AS seen
 ),
 by_run AS (
     SELECT

@@ -1,10 +1,11 @@
-"""The file of ``--fleet``: read, and what of it cannot be considered said.
+"""``--fleet FILE``: the option, and its file read; what of it cannot be considered is said.
 
 What comes in: a path. What goes out: a :class:`Fleet`; lines on standard error.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,12 +13,18 @@ import click
 from stepsize.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from stepsize.analyzer.matching.fleet import Fleet
 
 _LARGEST_BYTES = 1 << 19
 """More than every type of the catalogue by name; YAML takes a second for each 100 kB."""
+
+fleet_option = click.option(
+    "--fleet",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Only servers that FILE allows: Karpenter NodePools, or names of types.",
+)
+"""For every command that names servers."""
 
 
 def read_fleet(path: Path | None) -> Fleet | None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from stepsize.commands.fleet_file import read_fleet
+from stepsize.commands.fleet_file import fleet_option, read_fleet
 from stepsize.errors import PermanentError, UsageError
 from stepsize.sizes import MIB, parse_size
 
@@ -78,12 +77,7 @@ def _parse_duration(text: str) -> float:
 @click.option("--tasks", type=click.IntRange(1, 10_000_000), metavar="N", help="So many tasks of this need.")
 @click.option("--duration", type=_parse_duration, metavar="TIME", help="What one task takes: 90s, 20m, 1.5h.")
 @click.option("--at-once", type=click.IntRange(1), metavar="N", help="Tasks that run at the same time. [default: all]")
-@click.option(
-    "--fleet",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="FILE",
-    help="Only servers that FILE allows: Karpenter NodePools, or names of types.",
-)
+@fleet_option
 @click.option("--full", is_flag=True, help="Every column of the catalogue (--format json or csv).")
 @click.option(
     "--types", type=click.IntRange(1, 20), default=3, show_default=True, help="Of a flow: types of servers at most."

@@ -19,6 +19,7 @@ from stepsize.collector.components.parquet_exporter import age_s
 from stepsize.collector.config.language import duration_s
 from stepsize.commands.evidence import Evidence
 from stepsize.commands.evidence import options as evidence_options
+from stepsize.commands.fleet_file import fleet_option
 from stepsize.commands.night.jobs import COMPARISONS
 from stepsize.commands.night.night import Nightly, Plan
 from stepsize.commands.night.targets import VARIABLE, targets
@@ -43,12 +44,7 @@ _SECONDS_PER_DAY = 86_400
     f"{BusyError.exit_code} another one is at it.",
 )
 @evidence_options
-@click.option(
-    "--fleet",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="FILE",
-    help="Only servers that FILE allows: Karpenter NodePools, or names of types.",
-)
+@fleet_option
 @click.option(
     "--notify",
     "notify_file",

@@ -19,7 +19,7 @@ from stepsize.analyzer.catalog import place
 from stepsize.analyzer.matching import Catalog
 from stepsize.commands.evidence import Evidence
 from stepsize.commands.evidence import options as evidence_options
-from stepsize.commands.fleet_file import read_fleet
+from stepsize.commands.fleet_file import fleet_option, read_fleet
 from stepsize.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,12 +34,7 @@ _WIDEST = 120
 @click.command(epilog="Exit code: 0 well, 1 nothing measured or a lake that cannot be read, 2 wrong usage.")
 @click.argument("target", metavar="[FLOW[/STEP]]", required=False)
 @evidence_options
-@click.option(
-    "--fleet",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="FILE",
-    help="Only servers that FILE allows: Karpenter NodePools, or names of types.",
-)
+@fleet_option
 @click.option(
     "--format",
     "format_name",
