@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EXAMPLES ?= shared
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format test-peers soak bench-agent bench-api bench-card bench-cli bench-cpu bench-collector bench-flow bench-lake bench-report bench-scale bench-sizing bench-truth plots docs catalog lock clean
+.PHONY: help run test lint format test-deep test-peers soak bench-agent bench-api bench-card bench-cli bench-cpu bench-collector bench-flow bench-lake bench-report bench-scale bench-sizing bench-truth plots docs catalog lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,8 +21,11 @@ $(STAMP): pyproject.toml constraints.txt
 run: $(STAMP) ## Run real flows, measure them, print the right-sizing report and the cheapest servers
 	$(BIN)/stepsize demo
 
-test: $(STAMP) ## Run every test that needs nothing but PyPI
-	$(BIN)/python -m pytest -n auto -m 'not peers and not soak'
+test: $(STAMP) ## Run every test that needs nothing but PyPI (EXAMPLES=gate: the same made-up ones each time)
+	$(BIN)/python -m pytest -n auto -m 'not peers and not soak' --hypothesis-profile $(EXAMPLES)
+
+test-deep: $(STAMP) ## Run the tests that make up their examples with twenty times as many
+	$(BIN)/python -m pytest -n auto -m 'hypothesis and not peers and not soak' --hypothesis-profile deep
 
 lint: $(STAMP) ## Check style, types, layers
 	$(BIN)/ruff check .

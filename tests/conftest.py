@@ -34,4 +34,6 @@ for _name in [name for name in os.environ if name.startswith(ORCHESTRATORS)]:
 
 # A shared machine stalls now and then: an example that took long is no failure.
 settings.register_profile("shared", deadline=None)
+settings.register_profile("gate", deadline=None, derandomize=True)  # says the same of the same code each time
+settings.register_profile("deep", deadline=None, max_examples=2000)
 settings.load_profile("shared")

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from stepsize.analyzer.sizing.cpu.run_time import RunTime
     from stepsize.analyzer.sizing.cpu.settings import CpuSettings
 
-_TIE = 1 - 1e-9
-"""More cores have to be better by more than rounding."""
+_TIE = 1e-9
+"""Cores. What differs by less costs the same: far more than rounding, far less than money. It is no share of the cost,
+for then what is held beside the cores, which is in the cost, would move the line and could take cores away."""
 AS_FAST = 1.01
 """Within a budget, fewer cores are taken where they are so nearly as fast."""
 
@@ -52,16 +53,13 @@ def choose(run_time: RunTime, candidates: Iterable[float], settings: CpuSettings
     if settings.budget is None:
         return _lowest(numbers, [cost(run_time, cores, settings, beside) for cores in numbers])
     least = cheapest(run_time, numbers, beside)
-    budget = settings.budget * core_time(run_time, least, beside) / _TIE
+    budget = settings.budget * core_time(run_time, least, beside) + _TIE
     numbers = [cores for cores in numbers if cores >= least and core_time(run_time, cores, beside) <= budget]
     fastest = min(run_time.stretch(cores) for cores in numbers)
     return next(cores for cores in numbers if run_time.stretch(cores) <= fastest * AS_FAST)
 
 
 def _lowest(numbers: list[float], values: list[float]) -> float:
-    """The number with the lowest value: an ascending one is taken only for less than its forerunners' value."""
-    best = 0
-    for index, value in enumerate(values):
-        if value < values[best] * _TIE:
-            best = index
-    return numbers[best]
+    """The first of ``numbers``, which ascend, whose value is as good as the lowest."""
+    enough = min(values) + _TIE
+    return next(number for number, value in zip(numbers, values, strict=True) if value <= enough)
