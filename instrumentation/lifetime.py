@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepsize.settings import says_no
+from stepsize.setting_values import says_no
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from stepsize.instrumentation import procfs
-from stepsize.settings import parse_bool
+from stepsize.setting_values import parse_bool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stepsize.errors import ConfigError
-from stepsize.settings import STORE, store_address
+from stepsize.setting_values import STORE, store_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable

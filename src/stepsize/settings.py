@@ -12,165 +12,22 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stepsize import setting_values as kinds
 from stepsize.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"", "0", "false", "no", "off"})
-
-
-def says_no(text: str) -> bool:
-    """Whether a text is ``0/false/no/off`` or empty, in any case."""
-    return text.strip().lower() in _FALSE
-
-
-def parse_bool(text: str) -> bool:
-    """``1/true/yes/on`` or ``0/false/no/off`` or empty, in any case."""
-    if text.strip().lower() in _TRUE:
-        return True
-    if says_no(text):
-        return False
-    raise ValueError("expected 1 or 0")
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 86_400:  # a day
-        raise ValueError("expected seconds above 0, at most 86400")
-    return value
-
-
-class Size(int):
-    """Bytes, which as text are what the row's parser reads back."""
-
-    def __str__(self) -> str:
-        """``256MiB`` where that is exact, else bytes with their unit: a bare number would be MB."""
-        mib, rest = divmod(int(self), 1 << 20)
-        return f"{int(self)}B" if rest else f"{mib}MiB"
-
-
-def _size(text: str) -> Size:
-    from stepsize.errors import UsageError  # noqa: PLC0415 - hardly ever needed, and this is read in the user's process
-    from stepsize.sizes import parse_size  # noqa: PLC0415 - as above
-
-    try:
-        return Size(parse_size(text))
-    except UsageError as error:
-        raise ValueError(str(error)) from None
-
-
-def _wait(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 60:
-        raise ValueError("expected seconds from 0 to 60")
-    return value
-
-
-def _path(text: str) -> Path:
-    try:
-        return Path(text).expanduser().absolute()
-    except (RuntimeError, OSError) as error:  # nobody's home is known, or the working directory is gone
-        raise ValueError(f"{error}; give a full path") from None
-
-
-def _home_data() -> Path:
-    try:
-        return Path("~/.stepsize").expanduser()
-    except RuntimeError:  # a container's user that has neither HOME nor an account: as where HOME is /
-        return Path("/.stepsize")
-
-
-def _data_directory(text: str) -> Path:
-    if not text:
-        raise ValueError("give a directory")
-    if "://" in text:
-        raise ValueError("give a directory, or s3://BUCKET/PREFIX")
-    return _path(text)
-
-
-STORE = "s3://"
-"""What the address of a lake in an object store begins with."""
-
-
-def store_address(text: str) -> str:
-    """``s3://BUCKET/PREFIX`` in its one form, without a slash at its end.
-
-    Raises:
-        ValueError: it is none, or names what not every client of a store can read.
-    """
-    import re  # noqa: PLC0415 - hardly ever needed, and this is read in the user's process
-
-    bucket, _, path = text.removeprefix(STORE).partition("/")
-    if not text.startswith(STORE) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]+", bucket):
-        raise ValueError(f"{text!r} is not s3://BUCKET/PREFIX")
-    path = path.strip("/")
-    if path and (not path.isprintable() or not {"", ".", ".."}.isdisjoint(path.split("/"))):
-        raise ValueError(f"{text!r}: a prefix has no empty parts, none that are . or .., and no control characters")
-    return f"{STORE}{bucket}/{path}".rstrip("/")
-
 
 def _staged(address: str, state: Path | None) -> dict[str, Any]:
     """The settings of a lake in an object store: its collector writes a local one, of which the store has a copy."""
-    import hashlib  # noqa: PLC0415 - as above
+    import hashlib  # noqa: PLC0415 - hardly ever needed, and this is read in the user's process
 
-    store = store_address(address)
+    store = kinds.store_address(address)
     digest = hashlib.sha256(store.encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    name = f"{store.removeprefix(STORE).partition('/')[0]}-{digest}"
-    state = state or _home_data() / "stores" / name
+    name = f"{store.removeprefix(kinds.STORE).partition('/')[0]}-{digest}"
+    state = state or kinds.home_data() / "stores" / name
     return {"data": state / f"lake-{name}", "state": state, "store": store}  # a state directory may serve several
-
-
-PROTOCOLS = ("grpc", "http/protobuf", "http/json")
-"""OpenTelemetry's names of what OTLP travels over."""
-
-
-def _protocol(text: str) -> str:
-    if text not in PROTOCOLS:
-        raise ValueError("expected grpc, http/protobuf or http/json")
-    return text
-
-
-def _attempt(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError("expected a number from 0 on")
-    return value
-
-
-CLOUDS = ("aws", "gcp", "azure", "hcloud", "ovh", "upcloud", "alicloud")
-"""Vendors as the catalogue names them."""
-
-
-def _cloud(text: str) -> str:
-    word = text.strip().lower()
-    if word not in ("auto", "off", *CLOUDS):
-        raise ValueError(f"expected auto, off or one of {', '.join(CLOUDS)}")
-    return word
-
-
-def _probes(text: str) -> str:
-    word = text.strip().lower()
-    if word not in ("auto", "portable"):
-        raise ValueError("expected auto or portable")
-    return word
-
-
-DATASTORES = ("s3", "azure", "gs", "local")
-"""Metaflow's datastores that hold more than a run."""
-
-
-def _datastore(text: str) -> str:
-    kind, _, root = text.partition(":")
-    if text != "off" and (kind not in DATASTORES or not root):
-        raise ValueError(f"expected off, or TYPE:ROOT with a type of {', '.join(DATASTORES)}")
-    return text
-
-
-def _otel_bool(text: str) -> bool:
-    """As OpenTelemetry's specification has it: true is ``true`` in any case, everything else is false."""
-    return text.strip().lower() == "true"
 
 
 _EXPORTER_PREFIX = "OTEL_EXPORTER_OTLP_"
@@ -199,7 +56,7 @@ class _Row:
         self.parse = parse
         self.meaning = meaning
         self.default = default
-        self.travels = travels and parse not in (_path, _data_directory)
+        self.travels = travels and parse not in (kinds.path, kinds.data_directory)
 
 
 def _row(env: str, parse: Callable[[str], Any], meaning: str, default: Any, *, travels: bool = True) -> Any:
@@ -210,61 +67,66 @@ def _row(env: str, parse: Callable[[str], Any], meaning: str, default: Any, *, t
 class _Table(NamedTuple):
     """The fields of `Settings`, each with its row in place of its default."""
 
-    enabled: bool = _row("STEPSIZE", parse_bool, "Track every step of every Metaflow flow.", False)
-    interval_s: float = _row("STEPSIZE_INTERVAL", _seconds, "Seconds between samples.", 1.0)
-    export_interval_s: float = _row("STEPSIZE_EXPORT_INTERVAL", _seconds, "Seconds between exports.", 5.0)
-    data: Path = _row("STEPSIZE_DATA", _data_directory, "The lake: a directory, or `s3://BUCKET/PREFIX`.", _home_data)
+    enabled: bool = _row("STEPSIZE", kinds.parse_bool, "Track every step of every Metaflow flow.", False)
+    interval_s: float = _row("STEPSIZE_INTERVAL", kinds.seconds, "Seconds between samples.", 1.0)
+    export_interval_s: float = _row("STEPSIZE_EXPORT_INTERVAL", kinds.seconds, "Seconds between exports.", 5.0)
+    data: Path = _row(
+        "STEPSIZE_DATA", kinds.data_directory, "The lake: a directory, or `s3://BUCKET/PREFIX`.", kinds.home_data
+    )
     state: Path | None = _row(
         "STEPSIZE_STATE",
-        _path,
+        kinds.path,
         "The collector's write-ahead log and identity; `wal/` in the data directory. For `s3://` the lake from which "
         "uploads are made, too: in `~/.stepsize/stores/`.",
         None,
     )
     runtime: Path | None = _row(
-        "STEPSIZE_RUNTIME", _path, "Directory of the sockets; `$XDG_RUNTIME_DIR/stepsize` or `/tmp/stepsize-UID`.", None
+        "STEPSIZE_RUNTIME",
+        kinds.path,
+        "Directory of the sockets; `$XDG_RUNTIME_DIR/stepsize` or `/tmp/stepsize-UID`.",
+        None,
     )
     spool: Path | None = _row(
         "STEPSIZE_SPOOL",
-        _path,
+        kinds.path,
         "Where points wait that nobody takes, each user's in a part of its own; `spool/` in the data directory.",
         None,
     )
-    spool_max_bytes: Size = _row(
+    spool_max_bytes: kinds.Size = _row(
         "STEPSIZE_SPOOL_MAX",
-        _size,
+        kinds.size,
         "Points waiting on disk for one destination take no more than this; `0B` keeps none.",
-        Size(256 << 20),
+        kinds.Size(256 << 20),
     )
     catalog: Path | None = _row(
         "STEPSIZE_CATALOG",
-        _path,
+        kinds.path,
         "Where `stepsize catalog update` keeps servers and prices; `catalog/` in the data directory.",
         None,
     )
     datastore: str | None = _row(
         "STEPSIZE_DATASTORE",
-        _datastore,
+        kinds.datastore,
         "Where remote Metaflow steps without an endpoint leave their points, `TYPE:ROOT` or `off`; the flow's own.",
         None,
     )
-    agent_idle_s: float = _row("STEPSIZE_AGENT_IDLE", _seconds, "An agent without tasks ends after so long.", 30.0)
+    agent_idle_s: float = _row("STEPSIZE_AGENT_IDLE", kinds.seconds, "An agent without tasks ends after so long.", 30.0)
     end_wait_s: float | None = _row(
         "STEPSIZE_END_WAIT",
-        _wait,
+        kinds.wait,
         "The end of a task waits at most so many seconds for unsent points; 2 where the host ends with it, else 0.",
         None,
     )
     autostart: bool = _row(
         "STEPSIZE_AUTOSTART",
-        parse_bool,
+        kinds.parse_bool,
         "Track every Python program (needs stepsize-autostart, docs/activation.md).",
         False,
         travels=False,
     )
     cloud: str = _row(
         "STEPSIZE_CLOUD",
-        _cloud,
+        kinds.cloud,
         "Whose metadata service says where this runs: auto, off, aws, gcp, azure, hcloud, ovh, upcloud, alicloud.",
         "auto",
     )
@@ -275,19 +137,21 @@ class _Table(NamedTuple):
         None,
         travels=False,
     )
-    card: bool = _row("STEPSIZE_CARD", parse_bool, "Give each task of a Metaflow flow that is tracked a card.", False)
+    card: bool = _row(
+        "STEPSIZE_CARD", kinds.parse_bool, "Give each task of a Metaflow flow that is tracked a card.", False
+    )
     card_refresh_s: float = _row(
-        "STEPSIZE_CARD_REFRESH", _seconds, "Seconds between two states of a card, at least.", 5.0
+        "STEPSIZE_CARD_REFRESH", kinds.seconds, "Seconds between two states of a card, at least.", 5.0
     )
     autosize_wait_s: float = _row(
         "STEPSIZE_AUTOSIZE_WAIT",
-        _wait,
+        kinds.wait,
         "A launch with `@autosize` waits at most so many seconds for the lake; `0` leaves every request as it is.",
         5.0,
         travels=False,
     )
     probes: str = _row(
-        "STEPSIZE_PROBES", _probes, "`portable` measures through psutil, as on other systems than Linux.", "auto"
+        "STEPSIZE_PROBES", kinds.probes, "`portable` measures through psutil, as on other systems than Linux.", "auto"
     )
     flow: str | None = _row(
         "STEPSIZE_FLOW", str, "Name of the workflow, for what is no Metaflow step.", None, travels=False
@@ -302,13 +166,16 @@ class _Table(NamedTuple):
         "STEPSIZE_TASK", str, "Name of the task among those of its step; the orchestrator's.", None, travels=False
     )
     attempt: int | None = _row(
-        "STEPSIZE_ATTEMPT", _attempt, "Which attempt of the task, from 0; the orchestrator's.", None, travels=False
+        "STEPSIZE_ATTEMPT", kinds.attempt, "Which attempt of the task, from 0; the orchestrator's.", None, travels=False
     )
     host_proc: Path | None = _row(
-        "HOST_PROC", _path, "In a container: where the host's /proc is mounted, to tell whose GPU processes are.", None
+        "HOST_PROC",
+        kinds.path,
+        "In a container: where the host's /proc is mounted, to tell whose GPU processes are.",
+        None,
     )
     point_attributes: bool = _row(
-        "STEPSIZE_POINT_ATTRIBUTES", parse_bool, "Copy flow, run and step onto every point.", False
+        "STEPSIZE_POINT_ATTRIBUTES", kinds.parse_bool, "Copy flow, run and step onto every point.", False
     )
     endpoint: str | None = _row(
         "OTEL_EXPORTER_OTLP_ENDPOINT", str, "Where to send to; unset: the collector of STEPSIZE_DATA.", None
@@ -318,14 +185,14 @@ class _Table(NamedTuple):
     )
     protocol: str = _row(
         "OTEL_EXPORTER_OTLP_PROTOCOL",
-        _protocol,
+        kinds.protocol,
         "grpc, http/protobuf or http/json (OpenTelemetry's names).",
         "http/protobuf",
     )
     metrics_protocol: str | None = _row(
-        "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", _protocol, "As OTEL_EXPORTER_OTLP_PROTOCOL, for metrics.", None
+        "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", kinds.protocol, "As OTEL_EXPORTER_OTLP_PROTOCOL, for metrics.", None
     )
-    sdk_disabled: bool = _row("OTEL_SDK_DISABLED", _otel_bool, "`true` switches everything off.", False)
+    sdk_disabled: bool = _row("OTEL_SDK_DISABLED", kinds.otel_bool, "`true` switches everything off.", False)
     store: str | None = None
     """The object store that has the lake, of which ``data`` is what this machine brings there; no row of the table."""
     remote: bool = False
@@ -376,7 +243,7 @@ class Settings(_Table):
             text = given if isinstance(given, str) else environ.get(row.env)
             if text is None or (given is not None and not isinstance(given, str)):
                 continue
-            if text == "" and given is None and row.parse is not parse_bool:
+            if text == "" and given is None and row.parse is not kinds.parse_bool:
                 continue  # OpenTelemetry: an empty variable is one that is not set
             try:
                 values[name] = row.parse(text)
@@ -393,10 +260,10 @@ class Settings(_Table):
     def _place_lake(values: dict[str, Any], environ: Mapping[str, str]) -> None:
         """Add to ``values`` what follows where the lake is in an object store."""
         given, state = (values.get(name, environ.get(_ROWS[name].env)) for name in ("data", "state"))
-        if not isinstance(given, str) or not given.startswith(STORE):
+        if not isinstance(given, str) or not given.startswith(kinds.STORE):
             return
         try:
-            values.update(_staged(given, _path(state) if isinstance(state, str) and state else state or None))
+            values.update(_staged(given, kinds.path(state) if isinstance(state, str) and state else state or None))
         except ValueError as error:
             from stepsize.errors import ConfigError  # noqa: PLC0415 - as in `load`
 
@@ -475,7 +342,7 @@ def metaflow_datastore(configuration: Mapping[str, str]) -> str | None:
     """The datastore that Metaflow's configuration names: its file, or the variables that its remote tasks are given."""
     kind = configuration.get("METAFLOW_DEFAULT_DATASTORE", "")
     root = configuration.get(f"METAFLOW_DATASTORE_SYSROOT_{kind.upper()}", "")
-    return f"{kind}:{root}" if kind in DATASTORES and kind != "local" and root else None
+    return f"{kind}:{root}" if kind in kinds.DATASTORES and kind != "local" and root else None
 
 
 def _default(row: Any) -> Any:

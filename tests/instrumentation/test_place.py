@@ -14,7 +14,7 @@ from stepsize.instrumentation.agent.place.firmware import suspects
 from stepsize.instrumentation.agent.place.place import Place
 from stepsize.instrumentation.agent.place.vendors import VENDORS
 from stepsize.model import CLOUD_VENDORS
-from stepsize.settings import CLOUDS
+from stepsize.setting_values import CLOUDS
 from tests.instrumentation.metadata import IMPOSTORS, SERVICES, Reply, serving
 from tests.instrumentation.receiver import TIMEOUT_S
 

@@ -18,7 +18,7 @@ import pyarrow.dataset as ds
 from pyarrow import fs
 
 from stepsize.errors import LakeError, UsageError
-from stepsize.settings import STORE, store_address
+from stepsize.setting_values import STORE, store_address
 from stepsize.store.bounds import bound, quiet_connection
 from stepsize.store.database import statements_over
 from stepsize.store.layout import MANIFESTS, SCHEMA_FILE, parse_version

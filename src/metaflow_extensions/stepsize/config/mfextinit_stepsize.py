@@ -16,7 +16,7 @@ from metaflow_extensions.stepsize.plugins.shipped import make_importable as _mak
 _make_importable()
 
 _OFF = ("", "0", "false", "no", "off")
-"""The words of `stepsize.settings.parse_bool`, which an isolated interpreter has not got."""
+"""The words of `stepsize.setting_values.parse_bool`, which an isolated interpreter has not got."""
 
 
 def _wanted() -> bool:

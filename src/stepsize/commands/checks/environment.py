@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from stepsize.commands.checks.finding import Finding, Level
 from stepsize.errors import ConfigError
 from stepsize.instrumentation.agent.account import without_login
-from stepsize.settings import PROTOCOLS, Settings, table
+from stepsize.setting_values import PROTOCOLS
+from stepsize.settings import Settings, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from stepsize.commands.checks.finding import Finding, Level
-from stepsize.settings import says_no
+from stepsize.setting_values import says_no
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
