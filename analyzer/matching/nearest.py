@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.matching.need import CONSTRAINTS, Relaxation
-from stepsize.sizes import format_mib
+from stepsize.sizes import MIB, format_mib, parse_size
 
 if TYPE_CHECKING:
     from stepsize.analyzer.matching.need import Need
@@ -37,11 +37,11 @@ class Nearest:
 def relaxation(need: Need, nearest: Nearest) -> Relaxation:
     """What ``nearest`` asks ``need`` to give."""
     asked_and_there = {
-        "cpu": (f"{need.cpu:g}", f"{math.floor(nearest.cores_free * 100) / 100:g}"),
+        "cpu": (f"{need.cpu:.10g}", f"{math.floor(nearest.cores_free * 100) / 100:g}"),
         "memory": (format_mib(need.memory_mib), _down(nearest.memory_free_mib)),
         "gpu": (f"{need.gpu:g}", f"{math.floor(nearest.gpu_count)}"),
         "vram": (format_mib(need.vram_mib), _down(nearest.vram_mib or 0)),
-        "disk": (f"{need.disk_gb:g}GB", f"{nearest.storage_gb:g}GB"),
+        "disk": (f"{need.disk_gb:.10g}GB", f"{nearest.storage_gb}GB"),
         "arch": (str(need.architecture), nearest.cpu_architecture),
         "vendor": (" or ".join(need.vendors), nearest.vendor_id),
         "region": (" or ".join(need.regions), nearest.region),
@@ -54,6 +54,11 @@ def relaxation(need: Need, nearest: Nearest) -> Relaxation:
 
 
 def _down(memory_mib: float) -> str:
-    """``memory_mib`` as :func:`format_mib` writes it, never rounded up."""
+    """``memory_mib`` as :func:`format_mib` writes it, never rounded up: what is read of it is rounded up to a byte."""
     unit = next((unit for unit in (1024.0**2, 1024.0) if memory_mib >= unit), 1.0)
-    return format_mib(math.floor(memory_mib / unit * 100) / 100 * unit)
+    hundredths = math.floor(memory_mib / unit * 100)
+    text = format_mib(hundredths / 100 * unit)
+    while parse_size(text) > memory_mib * MIB:
+        hundredths -= 1
+        text = format_mib(hundredths / 100 * unit)
+    return text

@@ -8,7 +8,7 @@ WITH judged AS (
             coalesce($memory_mib / nullif(memory_free_mib, 0), 'infinity'::DOUBLE),
             CASE WHEN gpu_count >= $gpu THEN 0 ELSE coalesce($gpu / nullif(gpu_count, 0), 'infinity'::DOUBLE) END,
             CASE WHEN $vram_mib > 0
-                THEN coalesce($vram_mib / (gpu_memory_min_mib * greatest($gpu, 1)), 'infinity'::DOUBLE)
+                THEN coalesce($vram_mib / nullif(vram_mib, 0), 'infinity'::DOUBLE)
                 ELSE 0 END,
             CASE WHEN storage_gb >= $disk_gb THEN 0 ELSE coalesce($disk_gb / nullif(storage_gb, 0), 'infinity'::DOUBLE) END
         ) AS distance
@@ -19,7 +19,7 @@ WITH judged AS (
 )
 SELECT
     shortfalls, vendor_id, region, allocation, cpu_architecture, cores_free, memory_free_mib, gpu_count,
-    gpu_memory_min_mib * greatest($gpu, 1) AS vram_mib, storage_gb, gpu_model
+    vram_mib, storage_gb, gpu_model
 FROM judged
 QUALIFY bit_count(shortfalls) = min(bit_count(shortfalls)) OVER ()
     AND row_number() OVER (

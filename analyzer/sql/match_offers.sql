@@ -73,7 +73,8 @@ JOIN regions AS region ON region.vendor_id = price.vendor_id AND region.region_i
 WHERE region.status = 'active' AND price.unit = 'hour' AND price.currency = 'USD';
 
 -- Each offer with what it falls short of, a bit for each constraint in the order of `matching.CONSTRAINTS`: 0 fits.
--- Null arguments ask for nothing. The GPUs asked for (one, where only memory is asked for) hold vram together.
+-- Null arguments ask for nothing. The GPUs asked for (one, where only memory is asked for) hold vram together, those
+-- that there are where they are fewer: what is short of GPUs may be short of their memory too.
 CREATE MACRO judged(
     cpu, memory, gpu, vram, disk, architecture, vendors, region_names, terms, burstable, models, platform
 ) AS TABLE
@@ -82,10 +83,11 @@ WITH of_servers AS (
         *,
         memory_free(platform, vendor_id, memory_mib, pods) AS memory_free_mib,
         cores_free(platform, vendor_id, vcpus) AS cores_free,
+        coalesce(gpu_memory_min_mib, 0) * greatest(least(gpu, floor(gpu_count)), 1) AS vram_mib,
         (cores_free < cpu)::INTEGER
         + 2 * (memory_free_mib < memory)::INTEGER
         + 4 * (gpu_count < gpu)::INTEGER
-        + 8 * (coalesce(gpu_memory_min_mib, 0) * greatest(gpu, 1) < vram)::INTEGER
+        + 8 * (vram_mib < vram)::INTEGER
         + 16 * (storage_gb < disk)::INTEGER
         + 32 * coalesce(cpu_architecture <> architecture, false)::INTEGER
         + 64 * coalesce(NOT list_contains(vendors, vendor_id), false)::INTEGER

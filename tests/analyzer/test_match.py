@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from fnmatch import fnmatch
 from math import ceil
@@ -15,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepsize.analyzer.catalog.contents import contents
-from stepsize.analyzer.matching import PLATFORMS, Catalog, Need, Offer, Work
+from stepsize.analyzer.matching import PLATFORMS, Catalog, Need, Offer, Relaxation, Work
 from stepsize.errors import DataError, UsageError
+from stepsize.sizes import MIB, parse_size
 from tests.analyzer.shipped import DIRECTORY, SHARE_ALIKE
 
 GIB = 1024.0
@@ -275,24 +277,61 @@ def test_a_stronger_need_is_never_cheaper(catalog: Catalog, need: Need, factor: 
         assert weak[0].price_hourly <= strong[0].price_hourly
 
 
-@settings(max_examples=15, deadline=None)
-@given(need=NEEDS, factor=st.sampled_from([1, 20, 1000]))
-def test_relaxations_are_given_exactly_where_nothing_fits(catalog: Catalog, need: Need, factor: int) -> None:
-    """There is a way out if and only if there is no offer, and all ways have the same, smallest, length."""
-    need = replace(need, cpu=need.cpu * factor)
+def followed(need: Need, way: Relaxation) -> Need:
+    """The need, as somebody would ask again who takes a way out at its word."""
+    asked: dict[str, Callable[[str], dict[str, Any]]] = {
+        "cpu": lambda text: {"cpu": float(text)},
+        "memory": lambda text: {"memory_mib": parse_size(text) / MIB},
+        "gpu": lambda text: {"gpu": int(text)},
+        "vram": lambda text: {"vram_mib": parse_size(text) / MIB},
+        "disk": lambda text: {"disk_gb": parse_size(text) / 1e9},
+        "arch": lambda text: {"architecture": text},
+        "vendor": lambda text: {"vendors": (text,)},
+        "region": lambda text: {"regions": (text,)},
+        "allocation": lambda text: {"allocation": text},
+        "burstable": lambda _text: {"burstable": True},
+        "gpu-model": lambda text: {"gpu_models": () if text == "none" else (text,)},
+    }
+    for name, _, possible in way.changes:
+        need = replace(need, **asked[name](possible))
+    return need
+
+
+@settings(max_examples=25, deadline=None)
+@given(need=NEEDS, factor=st.sampled_from([1, 1, 20, 1000]), gpu=st.sampled_from([0, 0, 1, 16, 100]))
+def test_a_way_out_that_is_followed_leads_to_an_offer(catalog: Catalog, need: Need, factor: int, gpu: int) -> None:
+    """Where nothing fits there are ways out, all of the same length; asking again as each says finds a server."""
+    need = replace(need, cpu=need.cpu * factor, gpu=need.gpu + gpu)
     ways = catalog.relaxations(need)
     assert bool(ways) != bool(catalog.cheapest(need, 1))
     assert len({len(way.changes) for way in ways}) <= 1
+    for way in ways:
+        assert catalog.cheapest(followed(need, way), 1), str(way)
 
 
-def test_a_relaxation_that_is_followed_leads_to_an_offer(catalog: Catalog) -> None:
-    """Asking for what a relaxation names, in place of what was asked, finds a server; asking for more does not."""
+@pytest.mark.parametrize(
+    ("need", "says"),
+    [
+        # 16 GPUs of 40 GiB would hold it; the 8 that there are do not
+        (Need(1, 0, gpu=16, vram_mib=330 * GIB, gpu_models=("A100",), regions=("eu-west-1",)), {"gpu", "vram"}),
+        (Need(1, 0, gpu=16, vram_mib=320 * GIB, gpu_models=("A100",), regions=("eu-west-1",)), {"gpu"}),
+        # 1.85 TiB, written out, is more than the 1939865.6 MiB that are left of 2 TiB
+        (Need(1, 25e6, gpu=1, gpu_models=("H200",)), {"memory"}),
+    ],
+)
+def test_what_gives_is_all_that_has_to(catalog: Catalog, need: Need, says: set[str]) -> None:
+    """Fewer GPUs hold less together, and what is written is never more than there is."""
+    ways = catalog.relaxations(need)
+    assert says in [{name for name, _, _ in way.changes} for way in ways]
+    assert all(catalog.cheapest(followed(need, way), 1) for way in ways)
+
+
+def test_more_than_a_way_out_names_is_not_to_be_had(catalog: Catalog) -> None:
+    """What is named is the most there is, not just something."""
     need = Need(cpu=5000, memory_mib=4 * GIB, architecture="arm64")
-    assert catalog.cheapest(need) == []
-    ways = {change[0]: change for way in catalog.relaxations(need) for change in way.changes}
-    possible = float(ways["cpu"][2])
-    assert catalog.cheapest(replace(need, cpu=possible))
-    assert not catalog.cheapest(replace(need, cpu=possible + 1))
+    (most,) = [c[2] for way in catalog.relaxations(need) for c in way.changes if c[0] == "cpu"]
+    assert catalog.cheapest(replace(need, cpu=float(most)))
+    assert not catalog.cheapest(replace(need, cpu=float(most) + 1))
 
 
 def test_gpus_that_are_asked_for_hold_the_memory_together(catalog: Catalog) -> None:
