@@ -142,6 +142,7 @@ def report_step(
     requested = _requested(evidence)
     recommended = _recommended(recommendation, requested)
     newest, need = evidence.newest, _need(requested, recommended)
+    wasted_gb_h = _wasted_gb_h(evidence)
     ran_on = newest.target if newest else None
     sizes_of = target or TARGETS.get(ran_on or "")
     return StepReport(
@@ -158,7 +159,7 @@ def report_step(
         reasons=(
             *recommendation.reasons,
             *of_launch,
-            *_unknown_request(requested),
+            *_unknown_request(requested, wasted_gb_h),
             *_on_target(sizes_of, need, named=target is not None),
         ),
         why=tuple(Why(resource=name, reasons=part.reasons) for name, part in recommendation.parts if part.reasons),
@@ -167,7 +168,7 @@ def report_step(
         failures_expected_per_1000=recommendation.failures_expected_per_1000,
         failures_range_per_1000=recommendation.failures_range_per_1000,
         replayed=recommendation.replayed,
-        wasted_gb_h=_wasted_gb_h(evidence),
+        wasted_gb_h=wasted_gb_h,
         costs=price(evidence, requested, recommended, quotes, recommendation.failures_expected_per_1000),
         outcomes=tuple(Counter(_outcome_name(attempt.outcome) for attempt in evidence.attempts).most_common()),
         memory_spread=memory_spread(evidence, requested.memory_mb, recommended.memory_mb),
@@ -242,10 +243,13 @@ def _wasted_gb_h(evidence: StepEvidence) -> float | None:
     return math.fsum(byte_seconds) / GIB / _SECONDS_PER_HOUR if byte_seconds else None
 
 
-def _unknown_request(requested: Amounts) -> tuple[str, ...]:
-    if requested.memory_mb is not None and requested.cpu is not None:
+def _unknown_request(requested: Amounts, wasted_gb_h: float | None) -> tuple[str, ...]:
+    missing = [name for name, value in (("memory", requested.memory_mb), ("cores", requested.cpu)) if value is None]
+    if not missing:
         return ()
-    return ("What the step asked for is not known, so neither are its waste and saving.",)
+    what = f" in {missing[0]}" if len(missing) == 1 else ""
+    so = "neither are its waste and saving" if wasted_gb_h is None else "neither is its saving"
+    return (f"What the step asked for{what} is not known, so {so}.",)
 
 
 def _on_target(target: Target | None, need: Need | None, *, named: bool) -> tuple[str, ...]:

@@ -38,5 +38,6 @@ def outcomes(evidence: StepEvidence) -> tuple[str, ...]:
     if not counted:
         return ()
     return (
-        f"Of {len(evidence.ended)} attempts {', '.join(counted)}: use until then counts as the least that was needed.",
+        f"Of {len(evidence.ended)} attempt{'s' if len(evidence.ended) > 1 else ''} {', '.join(counted)}: use until then "
+        "counts as the least that was needed.",
     )

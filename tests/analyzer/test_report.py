@@ -44,6 +44,22 @@ def test_a_step_is_reported_with_what_it_asked_used_and_should_ask_for(tmp_path:
     assert step.costs.servers
 
 
+def test_what_is_not_known_of_a_request_is_what_is_said_to_be(tmp_path: Path) -> None:
+    """Waste needs the memory that was asked for, a saving all of the request."""
+    rows = [row(step="no cores", requested_cpu=None), row(step="no memory", requested_memory_bytes=None)]
+    rows += [row(step="neither", requested_cpu=None, requested_memory_bytes=None), row(step="both")]
+    found = {one.step: one for one in report(tmp_path, rows)}
+    said = {step: [r for r in one.reasons if r.startswith("What the step asked for")] for step, one in found.items()}
+    assert said == {
+        "no cores": ["What the step asked for in cores is not known, so neither is its saving."],
+        "no memory": ["What the step asked for in memory is not known, so neither are its waste and saving."],
+        "neither": ["What the step asked for is not known, so neither are its waste and saving."],
+        "both": [],
+    }
+    assert {step for step, one in found.items() if one.wasted_gb_h is None} == {"no memory", "neither"}
+    assert {step for step, one in found.items() if one.costs.now is None} == {"no cores", "no memory", "neither"}
+
+
 def test_waste_is_memory_held_and_not_used(tmp_path: Path) -> None:
     """Request less peak over the time of what went well; all of the request where the work was lost."""
     gb = 2**30

@@ -112,7 +112,7 @@ def expected(
         )
         said.append(tried + stays)
     elif abs(then - 1) < WORTH_SAYING:
-        said = [f"A task takes about {takes}"] if cores == requested else [*said, ", as it did"]
+        said = [f"A task takes about {takes}"] if cores == requested else [*said, ", no longer than it took"]
     elif held_to and abs(as_asked - 1) < WORTH_SAYING:
         said.append(f"; it took {duration(typical_s)} with the {requested:g} asked for")
         held_to = False

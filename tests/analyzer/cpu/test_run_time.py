@@ -201,7 +201,7 @@ def test_the_run_time_is_told_for_the_advice_and_for_the_request() -> None:
 def test_the_run_time_is_told_once() -> None:
     """Where a request stays and does no harm, it is the time; where it is what tasks had, they took what it takes."""
     assert "A task takes about 60 s." in reasons(step({1.0: 180}, 1.0))
-    assert "On 1 core a task takes about 60 s, as it did." in reasons(step({1.0: 180}, 4.0))
+    assert "On 1 core a task takes about 60 s, no longer than it took." in reasons(step({1.0: 180}, 4.0))
     throttled = reasons(step({1.0: 180}, 1.0, throttled_s=60.0, cpu_limit=1.0))
     assert "On 2 cores a task takes about 30 s; it took 60 s with the 1 asked for." in throttled
 
