@@ -34,10 +34,8 @@ def outcomes(evidence: StepEvidence) -> tuple[str, ...]:
     for outcome, word in words.items():
         count = sum(1 for attempt in evidence.ended if attempt.outcome is outcome)
         if count:
-            counted.append(f"{count} {word if count == 1 else plural.get(outcome, word)}")
+            counted.append(f"{count:,} {word if count == 1 else plural.get(outcome, word)}")
     if not counted:
         return ()
-    return (
-        f"Of {len(evidence.ended)} attempt{'s' if len(evidence.ended) > 1 else ''} {', '.join(counted)}: use until then "
-        "counts as the least that was needed.",
-    )
+    attempts = f"{len(evidence.ended):,} attempt{'' if len(evidence.ended) == 1 else 's'}"
+    return (f"Of {attempts} {', '.join(counted)}: use until then counts as the least that was needed.",)
