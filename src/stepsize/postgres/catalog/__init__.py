@@ -1,0 +1,1 @@
+"""What clients ask of a Postgres server's own catalogue."""

@@ -1,0 +1,110 @@
+"""What a client is told of a statement that failed: one line, and an SQLSTATE that its driver knows.
+
+What comes in: exceptions of DuckDB and of this package. What goes out: :class:`SqlError`. Never shows a path of this
+machine that the client did not name, nor a traceback.
+"""
+
+from __future__ import annotations
+
+import re
+
+import duckdb
+
+from stepsize.errors import PermanentError
+
+
+class SqlError(PermanentError):
+    """A statement, or a message, that is answered by an error; the connection goes on.
+
+    Args:
+        code: the SQLSTATE (PostgreSQL, appendix A).
+        message: one line.
+        hint: what to do about it, if that is known.
+        position: which character of the statement it is about, from 1; 0 where that is not known.
+    """
+
+    severity = "ERROR"
+
+    def __init__(self, code: str, message: str, hint: str = "", position: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+        self.hint = hint
+        self.position = position
+
+
+class FatalError(SqlError):
+    """One after which the connection ends."""
+
+    severity = "FATAL"
+
+
+class ProtocolError(FatalError):
+    """Bytes that are no message of the protocol."""
+
+    def __init__(self, message: str, code: str = "08P01") -> None:
+        super().__init__(code, message)
+
+
+_BY_CLASS: tuple[tuple[type[duckdb.Error], str], ...] = (
+    (duckdb.InterruptException, "57014"),
+    (duckdb.OutOfMemoryException, "53200"),
+    (duckdb.ParserException, "42601"),
+    (duckdb.SyntaxException, "42601"),
+    (duckdb.CatalogException, "42P01"),
+    (duckdb.BinderException, "42703"),
+    (duckdb.ConversionException, "22P02"),
+    (duckdb.OutOfRangeException, "22003"),
+    (duckdb.TypeMismatchException, "42804"),
+    (duckdb.InvalidTypeException, "42804"),
+    (duckdb.ConstraintException, "23000"),
+    (duckdb.PermissionException, "42501"),
+    (duckdb.NotImplementedException, "0A000"),
+    (duckdb.NotSupportedError, "0A000"),
+    (duckdb.TransactionException, "25000"),
+    (duckdb.IOException, "58030"),
+    (duckdb.SequenceException, "55000"),
+    (duckdb.InvalidInputException, "22023"),
+    (duckdb.InternalException, "XX000"),
+    (duckdb.FatalException, "XX000"),
+)
+"""The first that fits; what a message says more exactly is in the next table."""
+
+_BY_MESSAGE: tuple[tuple[str, str], ...] = (
+    (r"read-only mode", "25006"),
+    (r"(?:Scalar|Aggregate|Table|Macro)\w*(?: Function| Macro)? with name .* does not exist", "42883"),
+    (r"Function with name .* does not exist", "42883"),
+    (r"No function matches|Could not choose a best candidate", "42883"),
+    (r"Type with name .* does not exist", "42704"),
+    (r"Schema with name .* does not exist", "3F000"),
+    (r"Ambiguous reference to table", "42P09"),
+    (r"Ambiguous reference to column", "42702"),
+    (r"Referenced table .* not found", "42P01"),
+    (r"must appear in the GROUP BY clause", "42803"),
+    (r"cannot be nested|aggregate function calls|WHERE clause cannot contain aggregates", "42803"),
+    (r"[Dd]ivision by zero", "22012"),
+    (r"(?:timestamp|date|time) field value out of range", "22008"),
+    (r"invalid (?:timestamp|date|time) field format", "22007"),
+    (r"file system operations are disabled|disabled by configuration|configuration has been locked", "42501"),
+    (r"max(?:imum)? expression depth|Max expression depth", "54001"),
+    (r"[Mm]ore than one row returned by a subquery", "21000"),
+    (r"Cannot compare values of type|Cannot mix values of type", "42804"),
+    (r"failed to (?:offload|allocate)|could not allocate|max_temp_directory_size", "53200"),
+)
+_LINE = re.compile(r"^LINE (\d+): ", re.MULTILINE)
+_PREFIX = re.compile(r"^(?:[A-Z][A-Za-z]*(?: [A-Z]?[A-Za-z]+)* (?:Error|Exception)|INTERRUPT Error): ?")
+
+
+def of_duckdb(error: duckdb.Error) -> SqlError:
+    """What a client is told of an exception of DuckDB's."""
+    text = str(error)
+    message, _, rest = text.partition("\n\n")
+    message = " ".join(_PREFIX.sub("", message).split()) or "the statement failed"
+    code = next((code for kind, code in _BY_CLASS if isinstance(error, kind)), "XX000")
+    code = next((found for pattern, found in _BY_MESSAGE if re.search(pattern, message)), code)
+    if code == "57014":
+        message = "canceling statement due to user request"
+    hint = ""
+    if message.count("Candidate"):
+        message, _, hint = message.partition(" Candidate")
+        hint = f"Candidate{hint}"
+    return SqlError(code, message, hint=hint[:1000])

@@ -1,0 +1,61 @@
+"""The views of a lake for an instance that lives on while the lake grows.
+
+What comes in: the data directory. What goes out: statements that make the views, and whether they are to be made anew.
+Never writes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from stepsize.errors import LakeError
+from stepsize.store.database import empty_file, view_statements
+from stepsize.store.layout import MANIFESTS, check_version
+from stepsize.store.schema import SCHEMAS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+class LakeViews(Protocol):
+    """What the engine needs of a lake."""
+
+    @property
+    def directories(self) -> Iterable[Path]:
+        """Where its files lie, and nothing else."""
+
+    def version(self) -> object:
+        """What differs as soon as the views are others."""
+
+    def statements(self) -> list[str]:
+        """What makes the views, each beginning with ``CREATE VIEW lake.``."""
+
+
+class LocalViews:
+    """Of a lake in a directory.
+
+    Raises:
+        LakeError: there is none yet, or a newer stepsize wrote it.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self._data = data.absolute()
+        self._complete: set[str] = set()
+        check_version(self._data)
+        if not (self._data / empty_file("tasks")).is_file():
+            raise LakeError(f"no data in {self._data} yet; run a flow with STEPSIZE=1, or give another --data")
+
+    @property
+    def directories(self) -> Iterable[Path]:
+        """As :class:`LakeViews`."""
+        return [self._data / table for table in SCHEMAS]
+
+    def version(self) -> object:
+        """As :class:`LakeViews`."""
+        manifests = sorted((self._data / MANIFESTS).glob("*.json"))
+        return [(one.name, stat.st_ino, stat.st_mtime_ns, stat.st_size) for one in manifests for stat in [one.stat()]]
+
+    def statements(self) -> list[str]:
+        """As :class:`LakeViews`."""
+        return view_statements(self._data, self._complete)

@@ -1,0 +1,188 @@
+"""Types of DuckDB as types of Postgres, and what SQL makes of a column what the wire wants of it.
+
+What comes in: names of DuckDB's types, OIDs. What goes out: :class:`Column`, SQL expressions. Does no I/O.
+Source of the OIDs: PostgreSQL, src/include/catalog/pg_type.dat.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+TEXT, BINARY = 0, 1
+"""Formats of the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class PgType:
+    """A type of Postgres.
+
+    Attributes:
+        name: as ``format_type`` gives it.
+        oid: its number.
+        array_oid: that of arrays of it.
+        size: in bytes, -1 where that varies.
+        duckdb: the type that stands for it in DuckDB.
+    """
+
+    name: str
+    oid: int
+    array_oid: int
+    size: int
+    duckdb: str
+
+
+PG_TYPES = tuple(
+    PgType(*row)
+    for row in (
+        ("boolean", 16, 1000, 1, "BOOLEAN"),
+        ("bytea", 17, 1001, -1, "BLOB"),
+        ('"char"', 18, 1002, 1, "VARCHAR"),
+        ("name", 19, 1003, 64, "VARCHAR"),
+        ("bigint", 20, 1016, 8, "BIGINT"),
+        ("smallint", 21, 1005, 2, "SMALLINT"),
+        ("integer", 23, 1007, 4, "INTEGER"),
+        ("text", 25, 1009, -1, "VARCHAR"),
+        ("oid", 26, 1028, 4, "BIGINT"),
+        ("json", 114, 199, -1, "JSON"),
+        ("real", 700, 1021, 4, "FLOAT"),
+        ("double precision", 701, 1022, 8, "DOUBLE"),
+        ("character", 1042, 1014, -1, "VARCHAR"),
+        ("character varying", 1043, 1015, -1, "VARCHAR"),
+        ("date", 1082, 1182, 4, "DATE"),
+        ("time without time zone", 1083, 1183, 8, "TIME"),
+        ("timestamp without time zone", 1114, 1115, 8, "TIMESTAMP"),
+        ("timestamp with time zone", 1184, 1185, 8, "TIMESTAMP WITH TIME ZONE"),
+        ("interval", 1186, 1187, 16, "INTERVAL"),
+        ("time with time zone", 1266, 1270, 12, "TIME WITH TIME ZONE"),
+        ("numeric", 1700, 1231, -1, "DECIMAL(38, 9)"),
+        ("uuid", 2950, 2951, 16, "UUID"),
+        ("jsonb", 3802, 3807, -1, "JSON"),
+    )
+)
+BY_OID = {one.oid: one for one in PG_TYPES}
+BY_ARRAY_OID = {one.array_oid: one for one in PG_TYPES}
+BY_NAME = {one.name: one for one in PG_TYPES}
+
+_OF_DUCKDB = {
+    "BOOLEAN": "boolean",
+    "TINYINT": "smallint",
+    "SMALLINT": "smallint",
+    "INTEGER": "integer",
+    "BIGINT": "bigint",
+    "UTINYINT": "smallint",
+    "USMALLINT": "integer",
+    "UINTEGER": "bigint",
+    "UBIGINT": "numeric",
+    "HUGEINT": "numeric",
+    "UHUGEINT": "numeric",
+    "BIGNUM": "numeric",
+    "FLOAT": "real",
+    "DOUBLE": "double precision",
+    "VARCHAR": "text",
+    "BLOB": "bytea",
+    "DATE": "date",
+    "TIME": "time without time zone",
+    "TIME_NS": "time without time zone",
+    "TIMESTAMP": "timestamp without time zone",
+    "TIMESTAMP_S": "timestamp without time zone",
+    "TIMESTAMP_MS": "timestamp without time zone",
+    "TIMESTAMP_NS": "timestamp without time zone",
+    "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
+    "TIME WITH TIME ZONE": "time with time zone",
+    "INTERVAL": "interval",
+    "UUID": "uuid",
+    "JSON": "json",
+}
+_CONTENT = ("STRUCT(", "MAP(", "UNION(")
+_DECIMAL = re.compile(r"DECIMAL\((\d+), ?(\d+)\)")
+_LIST = re.compile(r"(.*)\[\d*\]", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a result.
+
+    Attributes:
+        name: as the client sees it.
+        duckdb: DuckDB's name of its type.
+        type: Postgres's, of the elements where it is an array.
+        is_array: whether it is one.
+    """
+
+    name: str
+    duckdb: str
+    type: PgType
+    is_array: bool = False
+
+    @property
+    def oid(self) -> int:
+        """Of its type."""
+        return self.type.array_oid if self.is_array else self.type.oid
+
+    @property
+    def size(self) -> int:
+        """Of its type, in bytes; -1 where that varies."""
+        return -1 if self.is_array else self.type.size
+
+    @property
+    def modifier(self) -> int:
+        """What of ``numeric(9, 2)`` is in the brackets, as the wire has it; -1 for nothing."""
+        found = _DECIMAL.fullmatch(self.duckdb)
+        return ((int(found[1]) << 16) | int(found[2])) + 4 if found else -1
+
+    @property
+    def element(self) -> str:
+        """DuckDB's type of what is in the array."""
+        found = _LIST.fullmatch(self.duckdb) if self.is_array else None
+        return found[1] if found else self.duckdb
+
+
+def column(name: str, duckdb: str) -> Column:
+    """The column of a result that DuckDB gives this type."""
+    if (found := _LIST.fullmatch(duckdb)) and not found[1].startswith(_CONTENT):
+        element = _scalar(found[1])
+        if element is not None:
+            return Column(name, duckdb, element, is_array=True)
+        return Column(name, duckdb, BY_NAME["json"])
+    if duckdb.startswith(_CONTENT) or found:
+        return Column(name, duckdb, BY_NAME["json"])
+    return Column(name, duckdb, _scalar(duckdb) or BY_NAME["text"])
+
+
+def _scalar(duckdb: str) -> PgType | None:
+    if duckdb.startswith("DECIMAL("):
+        return BY_NAME["numeric"]
+    if duckdb.startswith("ENUM("):
+        return BY_NAME["text"]
+    name = _OF_DUCKDB.get(duckdb)
+    return BY_NAME[name] if name else None
+
+
+def text_of(column: Column, source: str) -> str:
+    """SQL for the text that the wire has of a column, given SQL for its values; of arrays, for that of the elements."""
+    if column.is_array:
+        return f"CAST({source} AS VARCHAR[])" if column.type.name != "text" else source
+    return (
+        _TEXTS.get(column.type.name, "CAST({0} AS VARCHAR)").format(source)
+        if column.type.name != "json"
+        else _json(column, source)
+    )
+
+
+def _json(column: Column, source: str) -> str:
+    return f"CAST({source} AS VARCHAR)" if column.duckdb == "JSON" else f"CAST(to_json({source}) AS VARCHAR)"
+
+
+_FLOAT = (
+    "CASE WHEN isfinite({0}) THEN CAST({0} AS VARCHAR) WHEN isnan({0}) THEN 'NaN' "
+    "WHEN {0} > 0 THEN 'Infinity' WHEN {0} < 0 THEN '-Infinity' END"
+)
+_TEXTS = {
+    "boolean": "CASE {0} WHEN true THEN 't' WHEN false THEN 'f' END",
+    "bytea": "'\\x' || lower(hex({0}))",
+    "real": _FLOAT,
+    "double precision": _FLOAT,
+    "timestamp without time zone": "CAST(CAST({0} AS TIMESTAMP) AS VARCHAR)",
+    "interval": "replace(CAST({0} AS VARCHAR), 'month', 'mon')",
+}
