@@ -37,6 +37,8 @@ _ARCHITECTURES = {"amd64": "x86_64", "x64": "x86_64", "aarch64": "arm64"}
 _OFFER_COLUMNS = len(Offer.__dataclass_fields__)
 _STATUSES = ["active", "previous_generation"]
 _ALL = 1 << 40
+Place = tuple[str, str, str]
+"""Vendor, region, allocation."""
 
 
 class Catalog:
@@ -120,6 +122,11 @@ class Catalog:
         """As :meth:`packed`, each server in each region and allocation that fits."""
         return self._packed(work, _ALL, once=False)
 
+    def costs(self, work: Work) -> list[tuple[Place, str, float]]:
+        """Where, on which type, and what all tasks cost there: as :meth:`everywhere`, a tenth of its memory."""
+        rows = self._packed_rows(work, _ALL, once=False)
+        return [((row[0], row[2], row[3]), row[1], row[_OFFER_COLUMNS + 2]) for row in rows]
+
     def relaxations(self, need: Need) -> list[Relaxation]:
         """What has to give for anything to fit ``need``, the fewest constraints; empty where something fits.
 
@@ -159,8 +166,12 @@ class Catalog:
         return list(self._known.get(column, ()))
 
     def _packed(self, work: Work, limit: int, *, once: bool) -> list[Packed]:
+        rows = self._packed_rows(work, limit, once=once)
+        return [Packed(Offer(*row[:_OFFER_COLUMNS]), *row[_OFFER_COLUMNS:]) for row in rows]
+
+    def _packed_rows(self, work: Work, limit: int, *, once: bool) -> list[tuple[Any, ...]]:
         work.check()
-        rows = self._run(
+        return self._run(
             "match_packed",
             work.need,
             tasks=work.tasks,
@@ -169,7 +180,6 @@ class Catalog:
             once=once,
             limit=limit,
         )
-        return [Packed(Offer(*row[:_OFFER_COLUMNS]), *row[_OFFER_COLUMNS:]) for row in rows]
 
     def _run(self, name: str, need: Need, **more: float) -> list[tuple[Any, ...]]:
         need.check()

@@ -10,8 +10,8 @@ tried; where they are more than ``MOST_SETS``, a greedy choice is improved by ex
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, replace
+from itertools import combinations, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,18 +19,16 @@ import numpy as np
 from stepsize.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from stepsize.analyzer.matching.catalogue import Catalog
+    from stepsize.analyzer.matching.catalogue import Catalog, Place
     from stepsize.analyzer.matching.need import Packed, Work
 
 MOST_SETS = 100_000
 """So many sets of types are tried for one region; more take longer than a person waits."""
-
-Place = tuple[str, str, str]
-"""Vendor, region, allocation."""
+_SETS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,47 +65,65 @@ def plan(catalog: Catalog, works: Mapping[str, Work], types: int) -> FlowPlan | 
     """
     if types < 1 or not works:
         raise UsageError("a flow needs at least one type of server and one step")
-    found = {work: _by_place(catalog.everywhere(work)) for work in set(works.values())}
+    found = {work: _by_place(catalog.costs(work)) for work in set(works.values())}
     places = set.intersection(*(set(by_place) for by_place in found.values()))
-    least = {
-        place: sum(min(p.cost for p in found[work][place].values()) for work in works.values()) for place in places
-    }
-    best: FlowPlan | None = None
+    least = {place: math.fsum(min(found[work][place].values()) for work in works.values()) for place in places}
+    best: tuple[Place, _Choice] | None = None
+    unproven: list[Place] = []
     for place in sorted(places, key=lambda place: (least[place], place)):
-        if best is not None and least[place] >= best.cost:
+        if best is not None and least[place] >= best[1].cost:
             break
-        here = {step: found[work][place] for step, work in works.items()}
-        candidate = _plan_here(place, works, here, types)
-        if candidate is not None and (best is None or candidate.cost < best.cost):
-            best = candidate
-    return best
+        choice = _choice([found[work][place] for work in works.values()], types)
+        if not choice.exact:
+            unproven.append(place)
+        if choice.servers and (best is None or choice.cost < best[1].cost):
+            best = place, choice
+    if best is None:
+        return None
+    place, choice = best
+    steps = tuple(
+        StepPlan(step, work, _packed(catalog, work, place, server))
+        for (step, work), server in zip(works.items(), choice.servers, strict=True)
+    )
+    # what was not proven elsewhere may still be less than what is best here
+    exact = all(least[other] >= choice.cost for other in unproven)
+    return FlowPlan(*place, steps, choice.cost, exact)
 
 
-def _by_place(offers: Sequence[Packed]) -> dict[Place, dict[str, Packed]]:
-    places: dict[Place, dict[str, Packed]] = {}
-    for packed in offers:
-        offer = packed.offer
-        places.setdefault((offer.vendor_id, offer.region, offer.allocation), {})[offer.server_id] = packed
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The server of each step, none where no set fits; what all cost; whether no set costs less."""
+
+    servers: tuple[str, ...]
+    cost: float
+    exact: bool
+
+
+def _by_place(costs: Iterable[tuple[Place, str, float]]) -> dict[Place, dict[str, float]]:
+    places: dict[Place, dict[str, float]] = {}
+    for place, server, cost in costs:
+        places.setdefault(place, {})[server] = cost
     return places
 
 
-def _plan_here(
-    place: Place, works: Mapping[str, Work], here: Mapping[str, Mapping[str, Packed]], types: int
-) -> FlowPlan | None:
-    names = sorted(set().union(*here.values()))
-    costs = np.array(
-        [[by_type[name].cost if name in by_type else math.inf for by_type in here.values()] for name in names]
-    )
+def _packed(catalog: Catalog, work: Work, place: Place, server: str) -> Packed:
+    vendor, region, allocation = place
+    here = replace(work.need, vendors=(vendor,), regions=(region,), allocation=allocation)
+    return next(p for p in catalog.everywhere(replace(work, need=here)) if p.offer.server_id == server)
+
+
+def _choice(steps: Sequence[Mapping[str, float]], types: int) -> _Choice:
+    """The best servers in one place, by what each step costs on each."""
+    names = sorted(set().union(*steps))
+    costs = np.array([[by_type.get(name, math.inf) for by_type in steps] for name in names])
     kept = _undominated(costs)
     chosen, exact = _cheapest_set(costs[kept], types)
     if chosen is None:
-        return None
+        return _Choice((), math.inf, exact)
     rows = [kept[index] for index in chosen]
-    steps = []
-    for column, (step, work) in enumerate(works.items()):
-        row = min(rows, key=lambda row: (costs[row, column], names[row]))
-        steps.append(StepPlan(step, work, here[step][names[row]]))
-    return FlowPlan(*place, tuple(steps), math.fsum(step.packed.cost for step in steps), exact)
+    servers = [min(rows, key=lambda row: (costs[row, column], names[row])) for column in range(len(steps))]
+    cost = math.fsum(float(costs[row, column]) for column, row in enumerate(servers))
+    return _Choice(tuple(names[row] for row in servers), cost, exact)
 
 
 def _undominated(costs: NDArray[np.float64]) -> list[int]:
@@ -126,10 +142,16 @@ def _cheapest_set(costs: NDArray[np.float64], types: int) -> tuple[Sequence[int]
     size = min(types, len(costs))
     if math.comb(len(costs), size) > MOST_SETS:
         return _by_exchange(costs, size), False
-    sets = np.array(list(combinations(range(len(costs)), size)))
-    sums = costs[sets].min(axis=1).sum(axis=1)
-    best = int(sums.argmin())
-    return (sets[best].tolist() if math.isfinite(sums[best]) else None), True
+    every, best, least = combinations(range(len(costs)), size), None, math.inf
+    while some := list(islice(every, _SETS_AT_ONCE)):
+        sets = np.array(some)
+        lowest = costs[sets[:, 0]]
+        for column in sets.T[1:]:
+            np.minimum(lowest, costs[column], out=lowest)
+        sums = lowest.sum(axis=1)
+        if sums.min() < least:
+            best, least = some[int(sums.argmin())], float(sums.min())
+    return best, True
 
 
 def _by_exchange(costs: NDArray[np.float64], size: int) -> Sequence[int] | None:

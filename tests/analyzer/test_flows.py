@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepsize.analyzer.formats.plans import render
-from stepsize.analyzer.matching import Catalog, Need, Work
+from stepsize.analyzer.matching import Catalog, Need, Work, flows
 from stepsize.analyzer.matching.fleet import parse
 from stepsize.analyzer.matching.flows import FlowPlan, plan
 from stepsize.errors import UsageError
@@ -50,19 +50,35 @@ WORKS = st.lists(
 )
 
 
+def least_of_all_sets(catalog: Catalog, works: list[Work], types: int) -> float:
+    """What all sets of so many types cost in each region, tried one by one."""
+    costs = [{(p.offer.region, p.offer.server_id): p.cost for p in catalog.everywhere(each)} for each in works]
+    return min(
+        sum(min(of_step.get((region, name), math.inf) for name in names) for of_step in costs)
+        for region in ("us-east-1", "eu-west-1")
+        for names in combinations(FLEET.split(), types)
+    )
+
+
+@settings(max_examples=10, deadline=None)
+@given(works=WORKS, types=st.integers(1, 4), most=st.sampled_from([0, 3, 20]))
+def test_what_is_said_to_be_proven_is(small: Catalog, works: list[Work], types: int, most: int) -> None:
+    """Where sets are too many to try, what is found is a set there is, and no dearer than the least if called proven."""
+    least = least_of_all_sets(small, works, types)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flows, "MOST_SETS", most)
+        found = plan(small, {f"step{i}": each for i, each in enumerate(works)}, types)
+    if found is not None:
+        assert found.cost >= least * (1 - 1e-9)
+        assert not found.exact or found.cost == pytest.approx(least)
+
+
 @settings(max_examples=10, deadline=None)
 @given(works=WORKS, types=st.integers(1, 4))
 def test_no_set_of_types_is_cheaper(small: Catalog, works: list[Work], types: int) -> None:
     """Of all sets of so many types in all regions none costs less, and a type more never costs more."""
     named = {f"step{i}": each for i, each in enumerate(works)}
-    costs = [{(p.offer.region, p.offer.server_id): p.cost for p in small.everywhere(each)} for each in works]
-    least = min(
-        (
-            sum(min(of_step.get((region, name), math.inf) for name in names) for of_step in costs)
-            for region in ("us-east-1", "eu-west-1")
-            for names in combinations(FLEET.split(), types)
-        ),
-    )
+    least = least_of_all_sets(small, works, types)
     found, more = plan(small, named, types), plan(small, named, types + 1)
     if math.isinf(least):
         assert found is None
