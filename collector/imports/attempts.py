@@ -7,6 +7,7 @@ a source does not say is None, and NULL in the lake, never zero. Pure.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 import math
 import operator
@@ -31,15 +32,51 @@ _EARLIEST_S, _LATEST_S = 631_152_000.0, 32_503_680_000.0
 _INT64_MAX = 2**63 - 1
 _MOST_CORES = 4096.0
 _LONGEST_TEXT = 16_384
+LAST_ATTEMPT = 2**31 - 1
+"""The largest number that an attempt may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Figures:
+    """When something ran, what it used and on which machine. Times are seconds since 1970, UTC; None is not known."""
+
+    started_at_s: float | None = None
+    duration_s: float | None = None
+    samples: int | None = None
+    cpu_seconds: float | None = None
+    cpu_max: float | None = None
+    cpu_histogram: Mapping[int, float] | None = None
+    memory_peak_bytes: int | None = None
+    memory_mean_bytes: float | None = None
+    memory_source: str | None = None
+    gpu_count: float | None = None
+    gpu_utilization_mean: float | None = None
+    gpu_utilization_max: float | None = None
+    gpu_memory_peak_bytes: int | None = None
+    disk_read_bytes: int | None = None
+    disk_write_bytes: int | None = None
+    host: str | None = None
+    host_cpus: int | None = None
+    host_memory_bytes: int | None = None
+    cloud_vendor: str | None = None
+    cloud_region: str | None = None
+    instance_type: str | None = None
+
+    def known(self) -> dict[str, Any]:
+        """What is known, by the names of the fields."""
+        return {name: value for name in _FIGURES if (value := getattr(self, name)) is not None}
+
+
+_FIGURES = tuple(field.name for field in fields(Figures))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt(Figures):
     """An attempt that is over, as its source tells it.
 
     ``native`` is how the source tells this execution from every other one: two attempts that have everything else of
-    their names in common are two where it differs, and one that was read twice where it does not. Times are seconds
-    since 1970, UTC. ``annotations``: what was said of the task, such as the size of its input.
+    their names in common are two where it differs, and one that was read twice where it does not. ``annotations``: what
+    was said of the task, such as the size of its input.
     """
 
     flow: str
@@ -50,25 +87,10 @@ class Attempt:
     outcome: Outcome
     attempt: int = 0
     item: str | None = None
-    started_at_s: float | None = None
     ended_at_s: float | None = None
-    duration_s: float | None = None
     exit_code: int | None = None
     exit_signal: int | None = None
-    samples: int | None = None
-    cpu_seconds: float | None = None
-    cpu_max: float | None = None
-    cpu_histogram: Mapping[int, float] | None = None
-    memory_peak_bytes: int | None = None
-    memory_mean_bytes: float | None = None
-    memory_source: str | None = None
     memory_limit_bytes: int | None = None
-    gpu_count: float | None = None
-    gpu_utilization_mean: float | None = None
-    gpu_utilization_max: float | None = None
-    gpu_memory_peak_bytes: int | None = None
-    disk_read_bytes: int | None = None
-    disk_write_bytes: int | None = None
     oom_kills: int | None = None
     requested_cpu: float | None = None
     requested_memory_bytes: int | None = None
@@ -83,12 +105,6 @@ class Attempt:
     code_version: str | None = None
     run_origin: str | None = None
     annotations: Mapping[str, str | float | int] | None = None
-    host: str | None = None
-    host_cpus: int | None = None
-    host_memory_bytes: int | None = None
-    cloud_vendor: str | None = None
-    cloud_region: str | None = None
-    instance_type: str | None = None
 
 
 _NAMES = tuple(field.name for field in fields(Attempt))
@@ -129,14 +145,24 @@ def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
 
 
 def _text(value: str) -> str:
-    """Text that every reader of the lake can read, at most so much of it: of a name's bytes that are none, marks."""
-    return value.encode("utf-8", "replace").decode()[:_LONGEST_TEXT]
+    """Text that every reader of the lake can read: of a name's bytes that are none, marks; of what is too long, its
+    beginning and a digest, so that names that differ stay apart."""
+    sound = value.encode("utf-8", "replace").decode()
+    if len(sound) <= _LONGEST_TEXT:
+        return sound
+    digest = hashlib.sha256(sound.encode()).hexdigest()[:8]
+    return f"{sound[: _LONGEST_TEXT - 9]}~{digest}"
 
 
 def _span(
     started_s: float | None, ended_s: float | None, duration_s: float | None
 ) -> tuple[dt.datetime | None, dt.datetime | None, float | None]:
-    """Start, end and duration, what is missing of the three made from the two others."""
+    """Start, end and duration, what is missing of the three made from the two others.
+
+    An end before its start, as local times have it where clocks are put back, is none.
+    """
+    if started_s is not None and ended_s is not None and ended_s < started_s:
+        ended_s = None
     if duration_s is None and started_s is not None and ended_s is not None:
         duration_s = ended_s - started_s
     if started_s is None and ended_s is not None and duration_s is not None:

@@ -27,9 +27,9 @@ from stepsize.model import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from stepsize.collector.imports.attempts import Figures
     from stepsize.collector.imports.labels import Labels
     from stepsize.collector.imports.reading import Reading
-    from stepsize.collector.imports.tracked import Figures
 
 _TARGETS = {"kubernetes-pod-name": Platform.KUBERNETES, "aws-batch-job-id": Platform.BATCH}
 """What a task's platform leaves in its metadata (Metaflow's ``kubernetes_decorator.py``, ``batch_decorator.py``)."""
@@ -170,7 +170,9 @@ class _Source:
                 yield attempt
             else:
                 taken.add(began_s)
-                yield replace(attempt, **seen.known())
+                # Metaflow's own times are those of the attempt.
+                used = replace(seen, started_at_s=None, duration_s=None)
+                yield replace(attempt, **used.known())
 
     def _figures(self, attempt: Attempt) -> Figures | None:
         """What an attempt's artifact holds; None where it has none, or one that only says why there is nothing."""

@@ -16,7 +16,7 @@ import re
 from typing import TYPE_CHECKING
 
 from stepsize.collector.imports import quantities
-from stepsize.collector.imports.attempts import Attempt
+from stepsize.collector.imports.attempts import LAST_ATTEMPT, Attempt
 from stepsize.collector.imports.lines import rows
 from stepsize.collector.imports.quantities import QuantityError
 from stepsize.model import Outcome
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SOURCE = "nextflow"
 _SEPARATORS = "\t,;|"
+_COMMA = re.compile(r"(\d+),(\d)(?!\d)", re.ASCII)
+"""A decimal as Nextflow wrote it before 21.04 where its locale has a comma: ``98,7%``, ``1,2 GB``."""
 _NAME = re.compile(r"(?P<process>.+?)(?: \((?P<tag>.*)\))?", re.DOTALL)
 _KILLED = 128
 _LAST_SIGNAL = 64
@@ -84,16 +86,15 @@ def _attempt(row: Row, run: str, labels: Labels, reading: Reading) -> Attempt | 
     realtime_s = quantities.spans_s(row.get("realtime"))
     started_s, ended_s = _times(row, realtime_s, labels)
     is_signal = exit_code is not None and _KILLED < exit_code <= _KILLED + _LAST_SIGNAL and outcome is not Outcome.OK
-    peak_bytes = quantities.binary_bytes(row.get("peak_rss"), upper=True) or None  # no process holds nothing
-    share = quantities.percent(row.get("%cpu"))
-    attempt = quantities.whole(row.get("attempt"))
+    peak_bytes = _peak_bytes(row)
+    share = quantities.percent(_decimal(row, "%cpu"))
     return Attempt(
         flow=labels.flow,
         run=run,
         step=process,
         task=name,
         native=row.get("hash").strip() or row.get("task_id").strip(),
-        attempt=max((attempt or 1) - 1, 0),
+        attempt=_number(row),
         item=tag,
         outcome=outcome,
         exit_code=None if is_signal else exit_code,
@@ -104,12 +105,12 @@ def _attempt(row: Row, run: str, labels: Labels, reading: Reading) -> Attempt | 
         cpu_seconds=None if share is None or realtime_s is None else share / 100 * realtime_s,
         memory_peak_bytes=peak_bytes,
         memory_source=SOURCE if peak_bytes else None,
-        disk_read_bytes=quantities.binary_bytes(row.get("read_bytes")),
-        disk_write_bytes=quantities.binary_bytes(row.get("write_bytes")),
+        disk_read_bytes=quantities.binary_bytes(_decimal(row, "read_bytes")),
+        disk_write_bytes=quantities.binary_bytes(_decimal(row, "write_bytes")),
         requested_cpu=quantities.number(row.get("cpus")),
-        requested_memory_bytes=quantities.binary_bytes(row.get("memory")) or None,
+        requested_memory_bytes=quantities.binary_bytes(_decimal(row, "memory")) or None,
         requested_gpu=quantities.number(row.get("accelerator")),
-        requested_disk_bytes=quantities.binary_bytes(row.get("disk")) or None,
+        requested_disk_bytes=quantities.binary_bytes(_decimal(row, "disk")) or None,
         requested_timeout_s=quantities.spans_s(row.get("time")) or None,
         host=_known(row.get("hostname")),
         **labels.known(),
@@ -127,6 +128,27 @@ def _names(row: Row) -> tuple[str, str | None, str]:
     if process is None:
         process = parts["process"] if parts else name
     return process, tag or (parts["tag"] if parts else None), name
+
+
+def _peak_bytes(row: Row) -> int | None:
+    """The most that was held; before 19.02 a trace has ``rss`` alone, which is the largest of its samples too.
+
+    No process holds nothing: zero is not known.
+    """
+    found = (quantities.binary_bytes(_decimal(row, column), upper=True) for column in ("peak_rss", "rss"))
+    return next((size for size in found if size), None)
+
+
+def _number(row: Row) -> int:
+    """Which attempt it is, from 0."""
+    counted = quantities.whole(row.get("attempt"))
+    if counted is not None and counted > LAST_ATTEMPT:
+        raise QuantityError(f"{row.get('attempt')!r} is no number of an attempt")
+    return max((counted or 1) - 1, 0)
+
+
+def _decimal(row: Row, column: str) -> str:
+    return _COMMA.sub(r"\1.\2", row.get(column), count=1)
 
 
 def _exit_code(row: Row) -> int | None:

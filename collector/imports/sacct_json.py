@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from stepsize.collector.imports.attempts import LAST_ATTEMPT
 from stepsize.collector.imports.json_items import items
 from stepsize.collector.imports.lines import opened
-from stepsize.collector.imports.slurm import Job, JobStep, attempt_of
+from stepsize.collector.imports.slurm import Job, JobStep, attempt_of, gpus
 
 if TYPE_CHECKING:
     import re
@@ -54,17 +55,19 @@ def _job(content: dict[str, Any]) -> Job | None:
     if job_id is None or not state:
         return None
     array_id, index = _number(_at(content, "array", "job_id")), _number(_at(content, "array", "task_id"))
+    het_id = _number(_at(content, "het", "job_id"))
     asked, given = _tres(_at(content, "tres", "requested")), _tres(_at(content, "tres", "allocated"))
     limit_min = _number(_at(content, "time", "limit"))
     memory_mib = asked.get("mem") or given.get("mem")
     nodes = content.get("nodes")
     return Job(
-        job_id=f"{array_id:.0f}_{index:.0f}" if array_id and index is not None else f"{job_id:.0f}",
+        job_id=_name(content, job_id),
         state=state,
         name=_text(content.get("name")) or "",
         array_id=f"{array_id:.0f}" if array_id and index is not None else None,
         index=None if index is None or not array_id else f"{index:.0f}",
-        restarts=int(_number(content.get("restart_cnt")) or 0),
+        het_id=f"{het_id:.0f}" if het_id else None,
+        restarts=min(int(_number(content.get("restart_cnt")) or 0), LAST_ATTEMPT),
         user=_text(content.get("user")) or _text(_at(content, "association", "user")),
         exit_code=_whole(_at(content, "exit_code", "return_code")),
         exit_signal=_whole(_at(content, "exit_code", "signal", "id"))
@@ -78,9 +81,18 @@ def _job(content: dict[str, Any]) -> Job | None:
         node_list=nodes if isinstance(nodes, str) and nodes != "None assigned" else None,
         requested_cpus=asked.get("cpu") or _number(_at(content, "required", "CPUs")) or given.get("cpu"),
         requested_memory_bytes=None if memory_mib is None else round(memory_mib * _MIB),
-        requested_gpus=asked.get("gres/gpu", given.get("gres/gpu")),
+        requested_gpus=next((found for one in (asked, given) if (found := gpus(one)) is not None), None),
         steps=tuple(_step(step) for step in content.get("steps") or () if isinstance(step, dict)),
     )
+
+
+def _name(content: dict[str, Any], job_id: float) -> str:
+    """A job as sacct prints it: of an array ``7_2``, of a heterogeneous job ``7+1``."""
+    for kind, within, mark in (("array", "task_id", "_"), ("het", "job_offset", "+")):
+        whole, part = _number(_at(content, kind, "job_id")), _number(_at(content, kind, within))
+        if whole and part is not None:
+            return f"{whole:.0f}{mark}{part:.0f}"
+    return f"{job_id:.0f}"
 
 
 def _step(content: dict[str, Any]) -> JobStep:

@@ -11,12 +11,13 @@ import re
 from typing import TYPE_CHECKING
 
 from stepsize.collector.imports import quantities
+from stepsize.collector.imports.attempts import LAST_ATTEMPT
 from stepsize.collector.imports.lines import rows
 from stepsize.collector.imports.quantities import QuantityError
-from stepsize.collector.imports.slurm import Job, JobStep, attempt_of
+from stepsize.collector.imports.slurm import Job, JobStep, attempt_of, gpus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from stepsize.collector.imports.attempts import Attempt
     from stepsize.collector.imports.labels import Labels
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _ARRAY = re.compile(r"(\d+)_(\d+)", re.ASCII)
 _TRES = re.compile(r"([^=,]+)=([^,]*)")
-_GPU = "gres/gpu"
+_HET = re.compile(r"(\d+)\+\d+", re.ASCII)
 
 
 def read(
@@ -78,6 +79,8 @@ def _restarts(row: Row, before: tuple[str, str, int]) -> tuple[str, str, int]:
     """Job, start and number of restarts of a row: what sacct says, else one more than the same job's before it."""
     job_id, start = row.get("jobid").strip(), row.get("start").strip()
     told = quantities.whole(row.get("restarts"))
+    if told is not None and told > LAST_ATTEMPT:
+        raise QuantityError(f"{told} is no number of restarts")
     if told is not None:
         return job_id, start, told
     if before[0] != job_id:
@@ -90,7 +93,7 @@ def _job(row: Row, steps: Iterable[Row], restarts: int, labels: Labels) -> Job:
     cpus = _first(_count(asked.get("cpu", "")), _count(row.get("reqcpus")), _count(row.get("alloccpus")))
     nodes = _first(_count(row.get("nnodes")), _count(row.get("allocnodes")), _count(given.get("node", ""))) or 1
     code, _, signal = row.get("exitcode").partition(":")
-    array = _ARRAY.fullmatch(row.get("jobid").strip())
+    array, het = (known.fullmatch(row.get("jobid").strip()) for known in (_ARRAY, _HET))
     elapsed = row.get("elapsedraw") or row.get("elapsed")
     minutes = quantities.number(row.get("timelimitraw")) if row.get("timelimitraw").strip().isdigit() else None
     return Job(
@@ -99,6 +102,7 @@ def _job(row: Row, steps: Iterable[Row], restarts: int, labels: Labels) -> Job:
         name=row.get("jobname").strip(),
         array_id=array[1] if array else None,
         index=array[2] if array else None,
+        het_id=het[1] if het else None,
         restarts=restarts,
         user=_known(row.get("user")),
         exit_code=quantities.whole(code),
@@ -112,7 +116,7 @@ def _job(row: Row, steps: Iterable[Row], restarts: int, labels: Labels) -> Job:
         node_list=_known(row.get("nodelist")),
         requested_cpus=cpus,
         requested_memory_bytes=_memory(row, asked, cpus, nodes) or quantities.binary_bytes(given.get("mem", "")),
-        requested_gpus=_first(_count(asked.get(_GPU, "")), _count(given.get(_GPU, ""))),
+        requested_gpus=_first(_gpus(asked), _gpus(given)),
         steps=tuple(_step(step, labels) for step in steps),
     )
 
@@ -141,6 +145,11 @@ def _memory(row: Row, asked: dict[str, str], cpus: float | None, nodes: float) -
 def _tres(text: str) -> dict[str, str]:
     """``cpu=4,mem=16G,gres/gpu=2`` by name."""
     return {name.strip(): value for name, value in _TRES.findall(text)}
+
+
+def _gpus(tres: Mapping[str, str]) -> float | None:
+    counts = {name: _count(value) for name, value in tres.items() if name.startswith("gres/")}
+    return gpus({name: count for name, count in counts.items() if count is not None})
 
 
 def _limit_s(text: str) -> float | None:

@@ -19,11 +19,12 @@ from stepsize.model import Outcome
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from stepsize.collector.imports.labels import Labels
 
 SOURCE = "slurm"
+_GPU = "gres/gpu"
 _LAST_SIGNAL = 64
 _OUTCOMES = {
     "COMPLETED": Outcome.OK,
@@ -62,13 +63,15 @@ class JobStep:
 class Job:
     """A job as SLURM accounts for it. ``job_id`` is what tells it from others; of an array, ``array_id`` and ``index``.
 
-    ``requested_memory_bytes`` is of the whole job; ``restarts`` counts how often it was queued again.
+    ``het_id`` is the heterogeneous job that it is a component of; ``requested_memory_bytes`` is of the whole job;
+    ``restarts`` counts how often it was queued again.
     """
 
     job_id: str
     state: str
     name: str = ""
     array_id: str | None = None
+    het_id: str | None = None
     index: str | None = None
     restarts: int = 0
     user: str | None = None
@@ -104,7 +107,7 @@ def attempt_of(job: Job, labels: Labels, step_pattern: re.Pattern[str] | None) -
     signal = job.exit_signal if job.exit_signal and job.exit_signal <= _LAST_SIGNAL else None
     return Attempt(
         flow=labels.flow,
-        run=labels.run or job.array_id or job.job_id,
+        run=labels.run or job.array_id or job.het_id or job.job_id,
         step=_step(job.name, step_pattern),
         task=job.index if job.array_id and job.index and not labels.run else job.job_id,
         native=f"{job.job_id}@{job.started_at_s}",
@@ -127,6 +130,14 @@ def attempt_of(job: Job, labels: Labels, step_pattern: re.Pattern[str] | None) -
         host=job.node_list,
         **{"target": Platform.SLURM, "user": job.user, **known},
     )
+
+
+def gpus(resources: Mapping[str, float]) -> float | None:
+    """All of them, of counts by SLURM's names; the sum of their types (``gres/gpu:a100``) where only those are told."""
+    if _GPU in resources:
+        return resources[_GPU]
+    typed = [count for name, count in resources.items() if name.startswith(f"{_GPU}:")]
+    return sum(typed) if typed else None
 
 
 def base_state(state: str) -> str:

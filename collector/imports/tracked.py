@@ -13,10 +13,9 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stepsize.collector.imports.attempts import Attempt
+from stepsize.collector.imports.attempts import Attempt, Figures
 from stepsize.collector.imports.lines import opened
 from stepsize.errors import DataError
 from stepsize.model import Outcome, cpu_bucket
@@ -33,34 +32,6 @@ ARTIFACT = "resource_tracker_data"
 _MIB = 1 << 20
 _LARGEST_FILE = 256 << 20
 _GZIP = b"\x1f\x8b"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """What one process and its children used; None where it was not seen."""
-
-    started_at_s: float | None = None
-    duration_s: float | None = None
-    samples: int | None = None
-    cpu_seconds: float | None = None
-    cpu_max: float | None = None
-    cpu_histogram: Mapping[int, float] | None = None
-    memory_peak_bytes: int | None = None
-    memory_mean_bytes: float | None = None
-    gpu_count: float | None = None
-    gpu_utilization_mean: float | None = None
-    gpu_utilization_max: float | None = None
-    gpu_memory_peak_bytes: int | None = None
-    host_cpus: int | None = None
-    cloud_vendor: str | None = None
-    cloud_region: str | None = None
-    instance_type: str | None = None
-
-    def known(self) -> dict[str, Any]:
-        """What is known, by `Attempt`'s names, but for start and duration."""
-        names = (name for name in self.__slots__ if name not in ("started_at_s", "duration_s"))
-        found = {name: value for name in names if (value := getattr(self, name)) is not None}
-        return {**found, "memory_source": SOURCE} if self.memory_peak_bytes else found
 
 
 def figures(snapshot: Any) -> Figures | None:
@@ -82,6 +53,7 @@ def figures(snapshot: Any) -> Figures | None:
         cpu_max=max(cores, default=None),
         cpu_histogram=_histogram(cores, _number(about["metadata"].get("interval"))),
         memory_peak_bytes=math.ceil(peak_mib * _MIB) or None,
+        memory_source=SOURCE if peak_mib else None,
         memory_mean_bytes=math.fsum(memory) / len(memory) * _MIB if memory else None,
         # Without a GPU it says zero, and so it does where it cannot see one.
         gpu_count=max(devices, default=None) if has_gpu else None,
@@ -117,9 +89,8 @@ def read(paths: Iterable[str], labels: Labels, step: str, reading: Reading) -> I
             task=named,
             native=named,
             outcome=Outcome.OK,
-            started_at_s=seen.started_at_s,
-            duration_s=seen.duration_s,
-            **{**seen.known(), **labels.known()},
+            **seen.known(),
+            **labels.known(),
         )
 
 

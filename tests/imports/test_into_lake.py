@@ -94,6 +94,14 @@ def test_numbers_that_cannot_be_are_null(tmp_path: Path) -> None:
     assert rows(tmp_path, f"SELECT {', '.join(wrong)} FROM tasks") == [(None,) * 4]
 
 
+def test_names_that_are_too_long_stay_apart(tmp_path: Path) -> None:
+    """Each by its beginning and a digest; imported again, they are known."""
+    long = [attempt(0, task="a" * 20_000 + end) for end in "xy"]
+    assert import_attempts(tmp_path, long).added == 2
+    assert import_attempts(tmp_path, long).known == 2
+    assert {len(task) for (task,) in rows(tmp_path)} == {16_384}
+
+
 def test_rows_lie_in_the_month_in_which_they_began(tmp_path: Path) -> None:
     """Those without a time in that of their import, so that their age is counted from there."""
     without = attempt(500, started_at_s=None, duration_s=None)

@@ -115,6 +115,27 @@ def test_a_trace_of_the_usual_fields(place: Place) -> None:
     assert row["run"].startswith("2026-11-01T10:01:00-")
 
 
+def test_a_trace_of_an_older_version(place: Place) -> None:
+    """Before 19.02 the peak is called `rss`, and decimals are those of the locale; a number with groups is none."""
+    fields = tuple("rss" if name == "peak_rss" else name for name in USUAL)
+    told = {"rss": "1,2 GB", "%cpu": "150,5%"}
+    rows = usual(1, **told), usual(2, rss="1,200 MB"), usual(3, rss="-")
+    said = place.imported("nextflow", trace(place.home / "trace.txt", fields, *rows), "--flow", "rnaseq")
+    assert [line["line"] for line in said["bad_lines"]] == [3]
+    old, unknown = place.tasks()
+    assert (old["memory_peak_bytes"], old["cpu_seconds"]) == (int(1.25 * 2**30), pytest.approx(90.3))
+    assert unknown["memory_peak_bytes"] is None
+
+
+def test_where_clocks_are_put_back_no_task_ends_before_it_began(place: Place) -> None:
+    """What it took is known, and so is its end."""
+    clocks = usual(1, start="2026-10-25 02:50:00.000", complete="2026-10-25 02:10:00.000", realtime="20m")
+    path = trace(place.home / "trace.txt", (*USUAL, "start", "complete"), clocks)
+    place.imported("nextflow", path, "--flow", "rnaseq", "--timezone", "Europe/Berlin")
+    (row,) = place.tasks()
+    assert (row["ended_at"] - row["started_at"]).total_seconds() == row["duration_s"] == 1200
+
+
 def test_a_trace_that_has_grown_adds_what_is_new(place: Place) -> None:
     """Its run keeps its name; another run's trace of the same tasks is another run."""
     first = trace(place.home / "trace.txt", USUAL, *map(usual, range(3)))
@@ -174,17 +195,19 @@ def test_runs_that_were_resumed_are_runs_of_their_own(place: Place) -> None:
 
 def test_lines_that_cannot_be_read_are_told(place: Place) -> None:
     """Each with its number and why; the others count."""
-    path = trace(place.home / "trace.txt", ASKED, asked(1), asked(2, peak_rss="much"), asked(3, status="DREAMING"))
+    wrong = asked(2, peak_rss="much"), asked(3, status="DREAMING"), asked(4, attempt=str(2**31))
+    path = trace(place.home / "trace.txt", ASKED, asked(1), *wrong)
     with Path(path).open("a") as file:
         file.write("two\tcolumns\n" + "x" * (1 << 21) + "\n")
     done = place.run("import", "nextflow", path, "--flow", "rnaseq")
     assert done.returncode == 0
     assert "1 attempt added" in done.stdout
-    assert "4 of 5 could not be read" in done.stdout
+    assert "5 of 6 could not be read" in done.stdout
     assert f"{path}:3: 'much' is no amount of memory" in done.stderr
     assert f"{path}:4: 'DREAMING' is no status of a task" in done.stderr
-    assert f"{path}:5: 2 columns where the header has {len(ASKED)}" in done.stderr
-    assert f"{path}:6: longer than" in done.stderr
+    assert f"{path}:5: '2147483648' is no number of an attempt" in done.stderr
+    assert f"{path}:6: 2 columns where the header has {len(ASKED)}" in done.stderr
+    assert f"{path}:7: longer than" in done.stderr
 
 
 def test_where_nothing_can_be_read_the_command_fails(place: Place) -> None:

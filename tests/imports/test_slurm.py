@@ -152,12 +152,13 @@ def test_requests_of_older_versions(place: Place, asked: str, expected: int | No
 
 def test_lines_that_cannot_be_read(place: Place) -> None:
     """A step whose job is not there, a time that is none, too few columns."""
-    path = sacct(place.home / "sacct.txt", step("9.batch"), job("1", Elapsed="long"), job("2"))
+    rows = step("9.batch"), job("1", Elapsed="long"), job("2"), job("4", Restarts="9999999999")
+    path = sacct(place.home / "sacct.txt", *rows, fields=(*FIELDS, "Restarts"))
     with Path(path).open("a") as file:
         file.write("3|align\n")
     said = place.imported("slurm", path, "--flow", "hpc")
-    assert (said["read"], said["bad"], said["added"]) == (4, 3, 1)
-    assert [line["line"] for line in said["bad_lines"]] == [2, 3, 5]
+    assert (said["read"], said["bad"], said["added"]) == (5, 4, 1)
+    assert [line["line"] for line in said["bad_lines"]] == [2, 3, 6, 5]
 
 
 def number(value: float, *, is_set: bool = True) -> dict[str, Any]:
@@ -228,6 +229,31 @@ def test_json_of_many_jobs_is_read_job_by_job(place: Place) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert "was cut off" in done.stderr
     assert not [row for row in place.tasks() if row["flow"] == "cut"]
+
+
+def test_components_of_a_heterogeneous_job_are_tasks_of_one_run(place: Place) -> None:
+    """Printed or as JSON: each with its own request and peak; a restart count beyond all sense harms nobody."""
+    rows = [row for part in "01" for row in (job(f"9+{part}"), step(f"9+{part}.0", MaxRSS=str(5 << 30)))]
+    path = sacct(place.home / "sacct.txt", *rows)
+    assert place.imported("slurm", path, "--flow", "hpc", "--timezone", "UTC")["added"] == 2
+    assert [(row["run"], row["task"]) for row in place.tasks()] == [("9", "9+0"), ("9", "9+1")]
+    parts = [document(9 + n, het={"job_id": 9, "job_offset": number(n)}) for n in range(2)]
+    (place.home / "sacct.json").write_text(json.dumps({"jobs": [*parts, document(20, restart_cnt=10**12)]}))
+    said = place.imported("slurm", "sacct.json", "--flow", "hpc")
+    assert (said["already_there"], said["added"]) == (2, 1)
+
+
+@pytest.mark.parametrize("tres", ["cpu=4,gres/gpu:a100=2,gres/gpu:v100=1", "gres/gpu=3,gres/gpu:a100=3", "gres/gpu=3"])
+def test_gpus_by_type(place: Place, tres: str) -> None:
+    """Counted once, where only the types are told too, and where only what was given is."""
+    asked, given = job("1", ReqTRES=tres), job("2", ReqTRES="cpu=4", AllocTRES=tres)
+    path = sacct(place.home / "sacct.txt", asked, given, fields=(*FIELDS, "AllocTRES"))
+    place.imported("slurm", path, "--flow", "hpc")
+    pairs = [part.partition("=") for part in tres.split(",")]
+    resources = [{"type": "gres", "name": name[5:], "count": int(count)} for name, _, count in pairs if "/" in name]
+    (place.home / "s.json").write_text(json.dumps({"jobs": [document(3, tres={"requested": resources})]}))
+    place.imported("slurm", "s.json", "--flow", "hpc")
+    assert [row["requested_gpu"] for row in place.tasks()] == [3.0, 3.0, 3.0]
 
 
 STEPS = st.builds(
