@@ -73,6 +73,15 @@ def test_bounds_hold() -> None:
     assert (kept.cpu, kept.memory_bytes) == (4.0, 9000 * MB)
 
 
+def test_a_most_bounds_what_raises_a_request_and_no_fall() -> None:
+    """Of 8000 MB in the flow, of which history needs 6000, a most of 4000 makes neither 4000 nor 8000."""
+    most = Bounds(max_cpu=2, max_memory_bytes=4000 * MB)
+    found = decide(question(8.0, 8000 * MB, "kubernetes", most), evidence(), advice(6, 6000))
+    assert (found.cpu, found.memory_bytes) == (6.0, 6000 * MB)
+    found = decide(question(4.0, 8000 * MB, "kubernetes", most), evidence(), advice(6, 9000))
+    assert (found.cpu, found.memory_bytes) == (4.0, 8000 * MB)
+
+
 def test_what_ran_on_fargate_gets_one_of_its_pairs() -> None:
     """`@batch` does not say which of the two it is; its history does."""
     found = decide(question(1.0, 2048 * MIB, "batch"), evidence("fargate"), advice(1, 3000))
@@ -101,7 +110,11 @@ def test_never_below_what_the_user_pins(
     assert found.memory_bytes >= (bounds.min_memory_bytes or 0)
     most = bounds.max_memory_bytes
     if most is not None and target != "fargate":
-        assert found.memory_bytes <= most or memory > most or (bounds.min_memory_bytes or 0) > most
+        most = max(most, memory)
+        assert found.memory_bytes <= most or (bounds.min_memory_bytes or 0) > most
+    if target is None and cores is not None and memory_mb is not None:  # where any amount can be had, no fall goes further
+        assert found.cpu >= min(cores, cpu)
+        assert found.memory_bytes >= min(memory_mb * MB, memory)
 
 
 @given(CORES, MEMORY, PLATFORMS)
@@ -128,6 +141,8 @@ def test_a_raise_stops_at_the_users_most_and_the_platforms() -> None:
     """None says that there is no more."""
     assert raised(answer(1000 * MB), None, Bounds(max_memory_bytes=1500 * MB), 3) == 1500 * MB
     assert raised(answer(1500 * MB), None, Bounds(max_memory_bytes=1500 * MB), 1) is None
+    assert raised(answer(1000 * MB), 8000 * MB, Bounds(max_memory_bytes=1500 * MB), 1) == 8000 * MB
+    assert raised(answer(8000 * MB), 8000 * MB, Bounds(max_memory_bytes=1500 * MB), 2) is None
     assert raised(answer(4096 * MIB, 1.0, "fargate"), None, Bounds(), 1) == 8192 * MIB
     assert raised(answer(6144 * MIB, 1.0, "fargate"), None, Bounds(), 1) == 8192 * MIB
     assert raised(answer(8192 * MIB, 1.0, "fargate"), None, Bounds(), 1) is None
@@ -137,17 +152,18 @@ def test_a_raise_stops_at_the_users_most_and_the_platforms() -> None:
 def test_a_raise_is_one_and_grows_with_the_kills(
     memory: int, own: int | None, target: str | None, most: int | None, kills: int
 ) -> None:
-    """More than the step had, no more than the user's most, and with each kill no less than before."""
+    """More than the step had, no more than the user's most and the flow's own, and with each kill no less than before."""
     bounds = Bounds(max_memory_bytes=most)
     first, next_one = (raised(answer(memory, target=target), own, bounds, times) for times in (kills, kills + 1))
     if first is None:
         assert most is not None
-        assert most <= memory
+        assert max(most, own or 0) <= memory
     else:
         assert memory < first
         assert next_one is not None
         assert next_one >= first
-        assert most is None or first <= most
+        assert first >= (own or 0)
+        assert most is None or first <= max(most, own or 0)
 
 
 @given(CORES, MEMORY, st.integers(1, 16), st.integers(10, 100_000), st.sampled_from(["kubernetes", "batch", "fargate"]))

@@ -56,13 +56,14 @@ def decide(question: StepQuestion, evidence: StepEvidence, advised: Recommendati
 def raised(answer: StepAnswer, own_bytes: int | None, bounds: Bounds, times_killed: int) -> int | None:
     """Bytes for a task that ran out of memory ``times_killed`` times: twice as much each time, within the user's most.
 
-    Where history had lowered the request, the flow's own (``own_bytes``) is the least that the next attempt gets. Of
-    sizes that the platform takes with the step's cores; None where it has none larger, or the step's memory is unknown.
+    Where history had lowered the request, the flow's own (``own_bytes``) is the least that the next attempt gets,
+    whatever the user's most. Of sizes that the platform takes with the step's cores; None where it has none larger, or
+    the step's memory is unknown.
     """
     had = answer.memory_bytes
     if had is None or times_killed < 1:
         return None
-    most = bounds.max_memory_bytes
+    most = _ceiling(own_bytes, bounds.max_memory_bytes)
     wanted = max(had * _TIMES, own_bytes or 0) * _TIMES ** (times_killed - 1)
     if most is not None:
         wanted = min(wanted, most)
@@ -83,10 +84,9 @@ def _platform(question: StepQuestion, evidence: StepEvidence) -> str | None:
 def _placed(question: StepQuestion, platform: str | None, cpu: float | None, memory_bytes: int | None) -> StepAnswer:
     """These amounts within the bounds, as the platform takes them. What the flow asks for itself is never lowered."""
     bounds = question.bounds
-    if cpu is not None and bounds.max_cpu is not None and cpu != question.cpu:
-        cpu = min(cpu, bounds.max_cpu)
-    if memory_bytes is not None and bounds.max_memory_bytes is not None and memory_bytes != question.memory_bytes:
-        memory_bytes = min(memory_bytes, bounds.max_memory_bytes)
+    most = _ceiling(question.memory_bytes, bounds.max_memory_bytes)
+    cpu = _at_most(cpu, _ceiling(question.cpu, bounds.max_cpu))
+    memory_bytes = _at_most(memory_bytes, most)
     cpu, memory_bytes = _at_least(cpu, bounds.min_cpu), _at_least(memory_bytes, bounds.min_memory_bytes)
     answer = StepAnswer(step=question.step, cpu=cpu, memory_bytes=memory_bytes, target=platform)
     target = TARGETS.get(platform or "")
@@ -107,14 +107,22 @@ def _placed(question: StepQuestion, platform: str | None, cpu: float | None, mem
         if (cpu, memory_bytes) != least:  # without what history says
             answer = _placed(question, platform, question.cpu, question.memory_bytes)
         return replace(answer, why=why)  # what is left is the user's to say, and the platform's to refuse
-    most = bounds.max_memory_bytes
     rounded = sizes.memory * target.memory_unit_bytes
     if most is not None and memory_bytes <= most < rounded and not isinstance(target.sizes, Pairs):
-        rounded = most  # what rounds up to more than the user's most stops there
+        rounded = most  # what rounds up to more than that stops there
     return replace(answer, cpu=sizes.cpu, memory_bytes=rounded)
 
 
 _Amount = TypeVar("_Amount", int, float)
+
+
+def _ceiling(own: _Amount | None, most: _Amount | None) -> _Amount | None:
+    """What may be asked for at most: the user's most bounds what raises a request, which up to the flow's own none is."""
+    return most if most is None or own is None else max(own, most)
+
+
+def _at_most(amount: _Amount | None, most: _Amount | None) -> _Amount | None:
+    return amount if amount is None or most is None else min(amount, most)
 
 
 def _at_least(amount: _Amount | None, least: _Amount | None) -> _Amount | None:
