@@ -1,10 +1,11 @@
-"""How a quantity is spread, in few enough numbers to draw: equal bins from zero.
+"""How a quantity is spread, in few enough numbers to draw: equal bins from zero that end at round numbers.
 
 What comes in: evidence. What goes out: frozen :class:`Spread` values whose size does not grow with the evidence. Pure.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,14 +17,23 @@ if TYPE_CHECKING:
     from stepsize.analyzer.usage import StepEvidence
 
 BINS = 48
+_HEADROOM = 1.04
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """``weights`` of equal bins that divide 0 … ``upper``."""
+    """``weights`` of equal bins that divide 0 … ``upper``: each holds what is above its lower end, up to its upper."""
 
     upper: float
     weights: tuple[float, ...]
+
+
+def nice(value: float) -> float:
+    """The least of 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8 times a power of ten that is no less; 1 for nothing."""
+    if not math.isfinite(value) or value < 1e-9:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next((step * power for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8) if step * power >= value), 10 * power)
 
 
 def memory_spread(evidence: StepEvidence, *marks_mb: float | None) -> Spread | None:
@@ -40,10 +50,12 @@ def cpu_spread(evidence: StepEvidence, *marks: float | None) -> Spread | None:
 def _spread(values: list[tuple[float, float]], marks: Iterable[float | None]) -> Spread | None:
     if not values:
         return None
-    upper = 1.04 * max([value for value, _ in values] + [mark for mark in marks if mark is not None])
-    if upper <= 0:
+    highest = max([value for value, _ in values] + [mark for mark in marks if mark is not None])
+    if highest <= 0:
         return None
+    width = nice(_HEADROOM * highest / BINS)
     weights = [0.0] * BINS
     for value, weight in values:
-        weights[min(BINS - 1, int(value / upper * BINS))] += weight
-    return Spread(upper, tuple(weights))
+        # A hair less, so that what lies at the end of a bin is not put above it by the last digit.
+        weights[min(BINS - 1, max(0, math.ceil(value / width - 1e-9) - 1))] += weight
+    return Spread(width * BINS, tuple(weights))

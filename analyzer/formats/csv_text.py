@@ -1,12 +1,15 @@
 """The report as CSV: a header and one row a step, nested values in columns of their own.
 
-What comes in: reports. What goes out: CSV text (RFC 4180, ``\\n`` at line ends); what is not known is an empty field.
+What comes in: reports. What goes out: CSV text as RFC 4180 has it, but that lines end in ``\\n``; what is not known is
+an empty field. Text is as it is, with two exceptions: control characters (but tab and line ends) become U+FFFD, since
+few readers take them, and what a spreadsheet would run as a formula has an apostrophe before it. JSON has all of it.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 from stepsize.analyzer.formats.json_text import record
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 
 _AMOUNTS = ("cpu", "memory_mb", "gpu", "vram_mb", "disk_mb")
 _TARGET = ("name", "cpu", "memory", "memory_unit")
+_FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+"""How text begins that spreadsheets run, its full-width forms too (https://owasp.org/www-community/attacks/CSV_Injection)."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 COLUMNS: tuple[str, ...] = (
     *("flow", "step", "project", "production", "runs", "tasks", "policy"),
     *(f"{part}_{name}" for part in ("requested", "used", "recommended") for name in _AMOUNTS),
@@ -47,11 +53,23 @@ def render(reports: Sequence[StepReport]) -> str:
 
 def as_csv(records: Iterable[dict[str, Any]], columns: Sequence[str]) -> str:
     """Any records as CSV with the header ``columns``."""
+    # Before Python 3.13 a writer quotes of line ends those alone that it writes itself; readers end a line at either.
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return text.getvalue()
+    writer = csv.DictWriter(text, columns, lineterminator="\r\n")
+    lines = []
+    for row in ({column: column for column in columns}, *records):
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+        lines.append(text.getvalue().removesuffix("\r\n"))
+        text.seek(0)
+        text.truncate()
+    return "\n".join([*lines, ""])
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    shown = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", value)
+    return f"'{shown}" if _FORMULA.match(shown) else shown
 
 
 def _row(found: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stepsize.analyzer.spread import nice
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -65,14 +67,6 @@ class Range:
     middle: float | None
     high: float | None
     asked: float | None = None
-
-
-def nice(value: float) -> float:
-    """The least of 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8 times a power of ten that is no less; 1 for nothing."""
-    if not math.isfinite(value) or value < 1e-9:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(value))
-    return next((step * power for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8) if step * power >= value), 10 * power)
 
 
 def nice_time(seconds: float) -> float:

@@ -41,13 +41,17 @@ _SHARE_HEIGHT = 4
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One step in the table of what to change first; ``share`` is its part of the largest saving, as a picture."""
+    """One step in the table of what to change first.
+
+    ``share`` is its part of the largest saving, as a picture; ``trouble`` says how many attempts ran out of memory.
+    """
 
     report: StepReport
     rank: int
     anchor: str
     bars: tuple[Bar, ...]
     share: tuple[Shape, ...]
+    trouble: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +141,18 @@ def _figures(reports: Sequence[StepReport]) -> tuple[Figure, ...]:
     for report in reports:
         for outcome, count in report.outcomes:
             ends[outcome] = ends.get(outcome, 0) + count
-    savings, changed = words.savings(reports), sum(map(changes, reports))
+    (saved, more), changed = words.savings(reports), sum(map(changes, reports))
     short = sum(1 for report in reports if changes(report) and raises(report))
     unpriced = sum(1 for report in reports if report.costs.saving_per_month is None)
     attempts, other = sum(ends.values()), ends.get("failed", 0) + ends.get("killed", 0) + ends.get("lost", 0)
     wasted = sum(report.wasted_gb_h or 0.0 for report in reports)
+    notes = [f"and {' + '.join(more)} more to pay"] if saved and more else []
+    notes += [f"without {words.plural(unpriced, 'step')}"] if unpriced and (saved or more) else []
     return (
         Figure(
-            "Saving a month",
-            " + ".join(savings) or "not known yet",
-            f"without {words.plural(unpriced, 'step')}" if unpriced and savings else "",
+            "Saving a month" if saved or not more else "Costs more a month",
+            " + ".join(saved or more) or "not known yet",
+            ", ".join(notes),
         ),
         Figure(
             "Steps to change",
@@ -164,10 +170,18 @@ def _figures(reports: Sequence[StepReport]) -> tuple[Figure, ...]:
 
 def _rows(reports: Sequence[StepReport]) -> list[Row]:
     most = max([report.costs.saving_per_month or 0.0 for report in reports], default=0.0)
-    return [
-        Row(report, rank, anchor(rank) if rank <= SECTIONS else "", bars(report), _share(report, most))
-        for rank, report in enumerate(reports, 1)
-    ]
+    return [_row(report, rank, most) for rank, report in enumerate(reports, 1)]
+
+
+def _row(report: StepReport, rank: int, most: float) -> Row:
+    told = anchor(rank) if rank <= SECTIONS else ""
+    return Row(report, rank, told, bars(report), _share(report, most), _trouble(report))
+
+
+def _trouble(report: StepReport) -> str:
+    ends = dict(report.outcomes)
+    of = words.plural(sum(ends.values()), "attempt")
+    return f"{ends['oom']:,} of {of} ran out of memory" if ends.get("oom") else ""
 
 
 def _share(report: StepReport, most: float) -> tuple[Shape, ...]:

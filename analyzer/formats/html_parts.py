@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from stepsize.analyzer.formats import html_charts as charts
 from stepsize.analyzer.formats import words
 from stepsize.analyzer.formats.html_charts import Chart, Range
+from stepsize.analyzer.spread import nice
 from stepsize.model import BYTES_PER_MB
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class _Measure:
     """How values are told, where a picture of them ends, and what a bar over runs spans."""
 
     text: Callable[[float | None], str]
-    round_up: Callable[[float], float] = charts.nice
+    round_up: Callable[[float], float] = nice
     bar: str = "lowest to highest"
 
 
@@ -265,25 +266,30 @@ def _histogram(title: str, spread: Spread, asked: float | None, advised: float |
     most = max(seen, key=lambda index: spread.weights[index])
     share = spread.weights[most] / math.fsum(spread.weights)
     said = (
-        f"Seen from {words.amount(round(seen[0] * width, 2))} to {words.amount(round((seen[-1] + 1) * width, 2))}; the "
-        f"most, {share:.0%}, up to {words.amount(round((most + 1) * width, 2))}."
+        f"Seen from {_edge(seen[0] * width)} to {_edge((seen[-1] + 1) * width)}; the most, {share:.0%}, above "
+        f"{_edge(most * width)} up to {_edge((most + 1) * width)}."
     )
     return Chart(
         title=title,
         summary=said,
         upper="",
         left="0",
-        right=words.amount(round(spread.upper, 2)),
+        right=_edge(spread.upper),
         shapes=shapes,
         key=charts.text_of_key(_ONE_BY_ONE, shapes),
     )
+
+
+def _edge(value: float) -> str:
+    """The end of a bin: four digits are all that it has."""
+    return f"{float(f'{value:.4g}'):,.6f}".rstrip("0").rstrip(".")
 
 
 def _table_of_spread_bins(title: str, unit: str, spread: Spread) -> Table:
     width, whole = spread.upper / len(spread.weights), math.fsum(spread.weights)
     rows = tuple(
         (
-            words.amount(round((index + 1) * width, 2)),
+            _edge((index + 1) * width),
             f"{weight:,.0f}" if unit == "attempts" else f"{weight / whole:.1%}",
         )
         for index, weight in enumerate(spread.weights)

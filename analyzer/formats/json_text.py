@@ -1,11 +1,13 @@
 """The report as JSON: a list of objects whose keys are a contract: none is taken away.
 
-What comes in: reports. What goes out: JSON text; what is not known is ``null``, never NaN or zero.
+What comes in: reports. What goes out: JSON text; what is not known is ``null``, never NaN or zero. Names are as they
+are; characters that are not printable are written as escapes, so that none steers a terminal.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from stepsize.analyzer.sizing.targets import TARGETS
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from stepsize.analyzer.sizing.targets import Sizes
 
 
+_NOT_PLAIN = re.compile(r"[^\n -~]")
+
+
 def render(reports: Sequence[StepReport]) -> str:
     """``reports`` as indented JSON with a newline at its end."""
     return as_json(record(report) for report in reports)
@@ -29,7 +34,13 @@ def render(reports: Sequence[StepReport]) -> str:
 
 def as_json(records: Iterable[dict[str, Any]]) -> str:
     """Any records as an indented list with a newline at its end."""
-    return json.dumps(list(records), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(list(records), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return _NOT_PLAIN.sub(_written, text)
+
+
+def _written(found: re.Match[str]) -> str:
+    character = found[0]
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def record(report: StepReport) -> dict[str, Any]:

@@ -28,6 +28,12 @@ _END_BYTES = 2_000
 _LONGEST_TITLE = 200
 _HEAD = ("step", "memory MB", "used", "cpu", "used", "saving", "confidence")
 _SPECIAL = re.compile(r"([\\`*_\[\]|~])")
+_CALLS = re.compile(
+    r"@(?=\w)|\#(?=\d)|(?<=\bGH)-(?=\d)|:(?=//|[\w+-]+:)|(?<=\bwww)\.|\$",
+    re.IGNORECASE,
+)
+"""What GitHub links, or has somebody be told of, wherever it stands in text (``@timeout``, ``#12``, ``GH-12``,
+addresses), its names of emoji, and formulas. An element around one character ends that and is not seen."""
 
 
 def render(reports: Sequence[StepReport]) -> str:
@@ -60,8 +66,8 @@ def _headline(reports: Sequence[StepReport]) -> str:
     short = sum(1 for report in reports if changes(report) and raises(report))
     said = f"**{changed:,} of {words.plural(len(reports), 'step')}** should ask for something else"
     said += f", {short:,} of them for more" if short else ""
-    saved = " + ".join(words.savings(reports))
-    return f"{said}; that saves **{saved}** a month." if changed and saved else f"{said}."
+    saved = words.in_all(reports, emphasis="**")
+    return f"{said}; that {saved}." if changed and saved else f"{said}."
 
 
 def _size(lines: Iterable[str]) -> int:
@@ -137,4 +143,4 @@ def escaped(text: str) -> str:
 
 def _plain(text: str) -> str:
     """``text`` within an HTML block, where Markdown's escapes would be shown."""
-    return html.escape(words.printable(text), quote=False)
+    return _CALLS.sub(r"<span>\g<0></span>", html.escape(words.printable(text), quote=False))

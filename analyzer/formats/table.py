@@ -1,7 +1,8 @@
 """The report for a terminal: a table over all steps, what to change first on top, then for each step why.
 
 A step that may stay as it is gets three lines: its name, why it stays, the cheapest server that fits. Asked for a
-single step, the report tells everything about it.
+single step, the report tells everything about it. Where the table's figures leave no room for names, as on a narrow
+terminal, it is a list: no figure is ever cut.
 
 What comes in: reports. What goes out: text of a given width, with colours only where they are asked for. Names are
 printed as they are, never read as markup, with control characters made visible.
@@ -13,6 +14,7 @@ import io
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.padding import Padding
 from rich.table import Table
@@ -30,10 +32,16 @@ if TYPE_CHECKING:
     from stepsize.analyzer.report import StepReport
 
 WIDTH = 80
+_LEAST_WIDTH = 20
+_LEAST_NAMES = 14
+"""Columns that names have at least in a table; they are folded where they need more."""
+_GAP = 3
+_HEADS = ("memory MB", "used", "cpu", "used", "saving")
 
 
 def render(reports: Sequence[StepReport], *, color: bool = False, width: int = WIDTH) -> str:
     """``reports`` as a table of ``width`` columns; ``color`` where a terminal reads it."""
+    width = max(width, _LEAST_WIDTH)
     text = io.StringIO()
     console = Console(
         file=text, width=width, force_terminal=color, no_color=None if color else True, highlight=False, emoji=False
@@ -42,7 +50,7 @@ def render(reports: Sequence[StepReport], *, color: bool = False, width: int = W
         console.print("No steps.")
         return text.getvalue()
     reports = ranked(reports)
-    console.print(_overview(reports))
+    console.print(_overview(reports, width))
     alone = len({(report.flow, report.step) for report in reports}) == 1
     full = [report for report in reports if alone or changes(report)]
     for report in full:
@@ -56,21 +64,42 @@ def render(reports: Sequence[StepReport], *, color: bool = False, width: int = W
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
-def _overview(reports: Sequence[StepReport]) -> RenderableType:
+def _overview(reports: Sequence[StepReport], width: int) -> RenderableType:
+    rows = [(Text(words.printable(report.title)), _figures(report)) for report in reports]
+    columns = zip(*(figures for _, figures in rows), strict=True)
+    widest = [max(map(cell_len, (head, *map(str, column)))) for head, column in zip(_HEADS, columns, strict=True)]
+    room = width - 1 - sum(_GAP + one for one in widest)
+    if room < min(_LEAST_NAMES, max(title.cell_len for title, _ in rows)):
+        return Group(Text(), *(line for title, figures in rows for line in _listed(title, figures)))
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("step", overflow="fold", ratio=1)
-    for heading in ("memory MB", "used", "cpu", "used", "saving"):
+    for heading in _HEADS:
         table.add_column(heading, justify="right", no_wrap=True)
-    for report in reports:
-        table.add_row(
-            Text(words.printable(report.title)),
-            _change(report, "memory_mb"),
-            words.amount(report.used.memory_mb),
-            _change(report, "cpu"),
-            words.amount(report.used.cpu),
-            words.saving_short(report.costs),
-        )
+    for title, figures in rows:
+        table.add_row(title, *figures)
     return table
+
+
+def _figures(report: StepReport) -> tuple[Text, ...]:
+    """What stands below `_HEADS`."""
+    return (
+        _change(report, "memory_mb"),
+        Text(words.amount(report.used.memory_mb)),
+        _change(report, "cpu"),
+        Text(words.amount(report.used.cpu)),
+        Text(words.saving_short(report.costs)),
+    )
+
+
+def _listed(title: Text, figures: tuple[Text, ...]) -> tuple[RenderableType, RenderableType]:
+    memory, used_memory, cpu, used_cpu, saving = figures
+    said = Text.assemble(
+        *("memory MB ", memory, ", used ", used_memory, "; cpu ", cpu, ", used ", used_cpu, "; saving ", saving),
+        overflow="fold",
+    )
+    title.stylize("bold")
+    title.overflow = "fold"
+    return title, Padding(said, (0, 0, 0, 2))
 
 
 def _change(report: StepReport, name: str) -> Text:
@@ -89,7 +118,7 @@ def _head(report: StepReport) -> Text:
 
 
 def _brief(report: StepReport, width: int) -> RenderableType:
-    """Three lines, cut rather than wrapped: there is nothing to do about the step."""
+    """Three lines, cut rather than wrapped where there is room for figures: there is nothing to do about the step."""
     lines = [_head(report)]
     indent = "  why   "
     why = ""
@@ -99,7 +128,7 @@ def _brief(report: StepReport, width: int) -> RenderableType:
             why = more
     lines.append(Text.assemble((indent, "dim"), words.printable(why)))
     lines += [Text.assemble(("  fits  ", "dim"), server) for server in _servers(report)[:1]]
-    for line in lines:
+    for line in lines if width >= WIDTH else ():
         line.truncate(width, overflow="ellipsis")
     return Group(*lines)
 
@@ -150,9 +179,7 @@ def _servers(report: StepReport) -> list[str]:
 
 def _total(reports: Sequence[StepReport]) -> RenderableType:
     wasted = sum(report.wasted_gb_h or 0.0 for report in reports)
-    saved = words.savings(reports)
-    text = f"In all: {gb_hours(wasted)} of memory held and not used" + (
-        f"; saving {' and '.join(saved)} a month" if saved else ""
-    )
+    saved = words.in_all(reports)
+    text = f"In all: {gb_hours(wasted)} of memory held and not used" + (f"; as advised {saved}" if saved else "")
     basis = f"{words.covered(reports)} {words.prices(reports)}".strip()
     return Group(Text(), Text(text + "."), *([Text(basis, style="dim")] if basis else []))

@@ -5,6 +5,7 @@ What is not known is a dash, never a zero.
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -34,12 +35,15 @@ RESOURCES: tuple[tuple[str, str], ...] = (
 
 
 def amount(value: float | None) -> str:
-    """Up to two decimals below ten, whole above: ``0.5``, ``1.02``, ``8,000``."""
+    """Up to two decimals below ten, one below a hundred, whole above: ``0.5``, ``1.02``, ``12.5``, ``8,000``."""
     if value is None:
         return UNKNOWN
-    if value == int(value) or value >= 10:
+    if value == int(value) or value >= 100:
         return f"{value:,.0f}"
-    return f"{value:.2f}".rstrip("0").rstrip(".")
+    if 0 < value < 0.0005:
+        return "under 0.001"
+    digits = 1 if value >= 10 else 2 if value >= 0.01 else 3
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".")
 
 
 def money(value: float | None, currency: str | None) -> str:
@@ -51,6 +55,19 @@ def money(value: float | None, currency: str | None) -> str:
     if abs(value) < LEAST_MONEY:
         return f"under 0.0001 {currency}" if value > 0 else f"about 0 {currency}"
     return f"{float(f'{value:.2g}'):.6f}".rstrip("0") + f" {currency}"
+
+
+def of_a_run(costs: Costs) -> tuple[str, str]:
+    """What a run costs now and as advised: with as many digits as it takes to tell them apart, up to six."""
+    now, then = money(costs.now, costs.currency), money(costs.recommended, costs.currency)
+    if costs.now is None or costs.recommended is None or now != then or _negligible(costs):
+        return now, then
+    first = 2 - math.floor(math.log10(max(costs.now, costs.recommended)))  # decimals that show three digits
+    for decimals in range(max(2, first), first + 4):
+        apart = [f"{value:,.{decimals}f} {costs.currency}" for value in (costs.now, costs.recommended)]
+        if apart[0] != apart[1]:
+            return apart[0], apart[1]
+    return now, then
 
 
 def took(seconds: float | None) -> str:
@@ -72,20 +89,22 @@ def took(seconds: float | None) -> str:
 
 def day(time_s: float | None) -> str:
     """The day (UTC) of an instant in seconds since 1970."""
-    return _instant(time_s, "%Y-%m-%d")
+    return _instant(time_s).partition(" ")[0]
 
 
 def minute(time_s: float | None) -> str:
     """The minute (UTC) of an instant in seconds since 1970."""
-    return _instant(time_s, "%Y-%m-%d %H:%M UTC")
+    return _instant(time_s)
 
 
-def _instant(time_s: float | None, shape: str) -> str:
+def _instant(time_s: float | None) -> str:
     """A dash where it is not known, or beyond the calendar: clocks can be wrong."""
     try:
-        return UNKNOWN if time_s is None else datetime.fromtimestamp(time_s, timezone.utc).strftime(shape)
+        instant = None if time_s is None else datetime.fromtimestamp(time_s, timezone.utc)
     except (OverflowError, ValueError, OSError):
         return UNKNOWN
+    # Years before 1000 have four digits too, which `strftime` leaves to the platform.
+    return UNKNOWN if instant is None else f"{instant.date().isoformat()} {instant:%H:%M} UTC"
 
 
 def plural(count: int, noun: str) -> str:
@@ -126,7 +145,7 @@ def bill(report: StepReport) -> list[tuple[str, str]]:
 
 def _a_run(costs: Costs) -> str:
     """What a run costs, now and as recommended, and what that is a month, where it is a cent."""
-    now, then = money(costs.now, costs.currency), money(costs.recommended, costs.currency)
+    now, then = of_a_run(costs)
     change = f"{now}, now and as advised" if now == then else f"{now} → {then}"
     month = round(costs.saving_per_month or 0.0, 2)
     if not month:
@@ -156,7 +175,7 @@ def covered(reports: Iterable[StepReport]) -> str:
 
 
 def _rate(per_1000: float) -> str:
-    return amount(round(per_1000, 1))
+    return amount(round(per_1000, 1 if per_1000 < 10 else None))
 
 
 def timeout(report: StepReport) -> list[str]:
@@ -199,14 +218,24 @@ def saving_short(costs: Costs) -> str:
     return saving(costs)
 
 
-def savings(reports: Iterable[StepReport]) -> list[str]:
-    """The savings of a month that are known, added up in each currency."""
+def savings(reports: Iterable[StepReport]) -> tuple[list[str], list[str]]:
+    """What is known of a month, added up in each currency: what is saved, and what is to be paid beyond today's."""
     sums: dict[str, float] = {}
     for report in reports:
         costs = report.costs
         if costs.saving_per_month is not None and costs.currency is not None:
             sums[costs.currency] = sums.get(costs.currency, 0.0) + costs.saving_per_month
-    return [money(value, currency) for currency, value in sorted(sums.items())]
+    in_cents = [(currency, round(value, 2)) for currency, value in sorted(sums.items())]
+    more = [money(-value, currency) for currency, value in in_cents if value < 0]
+    return [money(value, currency) for currency, value in in_cents if value >= 0], more
+
+
+def in_all(reports: Iterable[StepReport], emphasis: str = "") -> str:
+    """The same as a phrase: ``saves 3.00 USD a month and costs 1.00 EUR more``; empty where nothing is known."""
+    saved, more = (f"{emphasis}{' + '.join(sums)}{emphasis}" if sums else "" for sums in savings(reports))
+    if not saved:
+        return f"costs {more} more a month" if more else ""
+    return f"saves {saved} a month" + (f" and costs {more} more" if more else "")
 
 
 def _negligible(costs: Costs) -> bool:

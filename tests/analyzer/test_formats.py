@@ -160,6 +160,10 @@ def test_the_table_shows_the_change_and_why(reports: list[StepReport]) -> None:
         (0.5, "0.5"),
         (1.02, "1.02"),
         (9.999, "10"),
+        (0.003, "0.003"),
+        (1e-7, "under 0.001"),
+        (12.5, "12.5"),
+        (99.97, "100"),
         (8000, "8,000"),
         (123456.7, "123,457"),
     ],
@@ -311,7 +315,7 @@ def test_each_reason_stands_beside_its_resource(reports: list[StepReport]) -> No
         ("step", "Of the step."),
     ):
         assert f"<dt>{label}</dt>\n<dd>{text}</dd>" in page
-        assert f"- **{label}** {text}" in render([told], "markdown")
+        assert f"- **{label}** {text}" in render([told], "markdown").replace("<span>@</span>", "@")
     rows = [line.strip() for line in render([told], "table").splitlines()]
     assert rows.index("Of memory.") == rows.index("Of cores.") - (3 if any(r.startswith("risk") for r in rows) else 2)
     assert any(row.startswith("timeout") and row.endswith("Of time.") for row in rows)
@@ -398,6 +402,59 @@ def test_what_a_run_costs_is_said_without_a_saving_that_is_none(
     """Less than half a cent a month is none, and what costs more saves nothing."""
     costs = Costs(now=now, recommended=then, saving_per_month=month, currency="USD")
     assert dict(words.bill(replace(reports[0], costs=costs)))["a run"] == said
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "said"),
+    [
+        (0.1103, 0.1123, ("0.110 USD", "0.112 USD")),
+        (0.11, 0.11, ("0.11 USD", "0.11 USD")),
+        (0.1499, 0.1501, ("0.1499 USD", "0.1501 USD")),
+        (0.00012345, 0.0001236, ("0.000123 USD", "0.000124 USD")),
+        (1e-5, 2e-5, ("under 0.0001 USD", "under 0.0001 USD")),
+        (5e8, 5e8 + 1e-6, ("500,000,000.00 USD", "500,000,000.00 USD")),
+        (3.0, 1.0, ("3.00 USD", "1.00 USD")),
+        (None, 1.0, (words.UNKNOWN, "1.00 USD")),
+    ],
+)
+def test_two_prices_that_differ_read_differently(now: float | None, then: float, said: tuple[str, str]) -> None:
+    """A run that costs more as advised is not said to cost the same."""
+    assert words.of_a_run(Costs(now=now, recommended=then, currency="USD")) == said
+
+
+def test_what_costs_more_in_all_is_no_saving(reports: list[StepReport]) -> None:
+    """In each format that sums it up, and in each currency by itself."""
+
+    def advised(*months: tuple[float | None, str]) -> list[StepReport]:
+        return [
+            replace(reports[0], step=f"step{n}", costs=Costs(now=1.0, saving_per_month=value, currency=currency))
+            for n, (value, currency) in enumerate(months)
+        ]
+
+    less, more, none = advised((5.0, "USD"), (-2.0, "USD")), advised((-2.0, "USD")), advised((None, "USD"))
+    mixed = advised((5.0, "USD"), (-2.0, "EUR"), (None, "USD"))
+    assert words.in_all(less) == "saves 3.00 USD a month"
+    assert words.in_all(more) == "costs 2.00 USD more a month"
+    assert words.in_all(none) == ""
+    assert words.in_all(mixed) == "saves 5.00 USD a month and costs 2.00 EUR more"
+    assert "not used; as advised costs 2.00 USD more a month." in " ".join(render(more, "table").split())
+    changed = [replace(one, recommended=Amounts(cpu=64.0)) for one in more]
+    assert "; that costs **2.00 USD** more a month." in render(changed, "markdown")
+    for found, figure in (
+        (less, ("Saving a month", "3.00 USD", "")),
+        (more, ("Costs more a month", "2.00 USD", "")),
+        (none, ("Saving a month", "not known yet", "")),
+        (mixed, ("Saving a month", "5.00 USD", " <small>and 2.00 EUR more to pay, without 1 step</small>")),
+    ):
+        label, value, note = figure
+        assert f"<dt>{label}</dt><dd>{value}{note}</dd>" in render(found, "html")
+
+
+def test_a_step_that_ran_out_of_memory_says_so_where_it_is_ranked(reports: list[StepReport]) -> None:
+    """Why it comes first is seen before anything is unfolded."""
+    failed = replace(reports[0], outcomes=(("ok", 1_238), ("oom", 3)))
+    assert '<small class="bad">3 of 1,241 attempts ran out of memory</small></th>' in render([failed], "html")
+    assert "ran out of memory</small>" not in render(reports[:1], "html")
 
 
 def test_html_shows_what_the_last_runs_would_have_been(reports: list[StepReport]) -> None:
