@@ -27,14 +27,14 @@ class Series:
     """One query: the largest value of ``metric`` over the window for each set of labels ``by``, and who takes it.
 
     ``by`` is empty where all labels are wanted, as they were last. ``of_container``: only of the containers that count.
-    ``added_up_by``: series with these labels in common are one. ``where``: a further matcher.
+    ``added_over``: a label over which series add up. ``where``: a further matcher.
     """
 
     metric: str
     by: str
     take: Take
     of_container: bool = False
-    added_up_by: str = ""
+    added_over: str = ""
     where: str = ""
 
     def query(self, selector: str, container: str, length_s: int) -> str:
@@ -44,8 +44,9 @@ class Series:
         series = f"{self.metric}{{{matchers}}}[{length_s}s]"
         if not self.by:
             return f"last_over_time({series})"
-        highest = f"max_over_time({series})"
-        return f"max by ({self.by}) ({f'sum by ({self.added_up_by}) ({highest})' if self.added_up_by else highest})"
+        # The largest of what several scraped of the same.
+        one = f"max by ({', '.join(filter(None, (self.by, self.added_over)))}) (max_over_time({series}))"
+        return f"sum by ({self.by}) ({one})" if self.added_over else one
 
 
 def _memory(pod: Pod, labels: Mapping[str, str], value: float) -> None:
@@ -54,8 +55,8 @@ def _memory(pod: Pod, labels: Mapping[str, str], value: float) -> None:
 
 
 def _cpu(pod: Pod, labels: Mapping[str, str], value: float) -> None:
-    name = labels.get("container", "")
-    pod.cpu_seconds[name] = max(value, pod.cpu_seconds.get(name, 0.0))
+    started = labels.get("container", ""), labels.get("id", "")
+    pod.cpu_seconds[started] = max(value, pod.cpu_seconds.get(started, 0.0))
 
 
 def _request(pod: Pod, labels: Mapping[str, str], value: float) -> None:
@@ -66,7 +67,8 @@ def _limit(pod: Pod, labels: Mapping[str, str], value: float) -> None:
     pod.limits[labels.get("container", ""), labels.get("resource", "")] = value
 
 
-def _started(pod: Pod, _labels: Mapping[str, str], value: float) -> None:
+def _started(pod: Pod, labels: Mapping[str, str], value: float) -> None:
+    pod.containers.add(labels.get("container", ""))
     pod.started_at_s = value if pod.started_at_s is None else min(value, pod.started_at_s)
 
 
@@ -90,8 +92,8 @@ def _names(pod: Pod, labels: Mapping[str, str], _value: float) -> None:
 
 SERIES: tuple[Series, ...] = (
     Series("container_memory_working_set_bytes", _CONTAINER, _memory, of_container=True),
-    # Older kubelets have a series for each core; a container that was started again has one of its own.
-    Series("container_cpu_usage_seconds_total", _CONTAINER, _cpu, of_container=True, added_up_by=f"{_CONTAINER}, id"),
+    # Older kubelets have a series for each core; a container that was started again has another id.
+    Series("container_cpu_usage_seconds_total", f"{_CONTAINER}, id", _cpu, of_container=True, added_over="cpu"),
     Series("kube_pod_container_resource_requests", f"{_CONTAINER}, resource", _request, of_container=True),
     Series("kube_pod_container_resource_limits", f"{_CONTAINER}, resource", _limit, of_container=True),
     Series("kube_pod_container_state_started", _CONTAINER, _started, of_container=True),

@@ -3,7 +3,9 @@
 What comes in: what was gathered of a pod over time, how its names are to be found in labels and annotations. What goes
 out: its `Attempt`, or why there is none. Pure.
 
-A pod's figures are the sums over its containers: each one's peak counts, though they may not have been at once.
+A pod's figures are the sums over its containers: each one's peak counts, though they may not have been at once. Those
+that ran before them, its init containers, are left out, as their requests are. A limit is one only where all containers
+have one.
 """
 
 from __future__ import annotations
@@ -36,7 +38,10 @@ METAFLOW: Mapping[str, str] = {
 }
 """Metaflow's annotations of its pods (``metaflow/flow_name`` and so on), as kube-state-metrics calls them."""
 _LOST = frozenset({"NodeLost", "NodeAffinity", "Shutdown", "NodeShutdown", "Terminated", "UnexpectedAdmissionError"})
-_KILLED = frozenset({"DeadlineExceeded", "Evicted", "Preempting"})
+_KILLED = frozenset(
+    {"DeadlineExceeded", "Evicted", "Preempting", "PreemptionByScheduler", "TerminationByKubelet", "Other"}
+)
+"""``Other``: a reason that kube-state-metrics has no name for; only the kubelet or a controller gives a pod one."""
 _LATE_S = 300.0
 """A pod may be scraped so much later than it began."""
 _GPUS = ("nvidia_com_gpu", "amd_com_gpu", "gpu_intel_com_i915")
@@ -44,16 +49,19 @@ _GPUS = ("nvidia_com_gpu", "amd_com_gpu", "gpu_intel_com_i915")
 
 @dataclass(slots=True)
 class Pod:
-    """What is known of a pod so far; figures by container, requests and limits by container and resource.
+    """What is known of a pod so far; figures by container, CPU time by container and each of its starts, requests and
+    limits by container and resource.
 
-    ``seen_from_s``: since when series were looked at without the pod being away from them.
+    ``containers``: those that kube-state-metrics saw start; none of init is among them. ``seen_from_s``: since when
+    series were looked at without the pod being away from them.
     """
 
     namespace: str
     name: str
     seen_from_s: float
     memory_bytes: dict[str, float] = field(default_factory=dict)
-    cpu_seconds: dict[str, float] = field(default_factory=dict)
+    containers: set[str] = field(default_factory=set)
+    cpu_seconds: dict[tuple[str, str], float] = field(default_factory=dict)
     requests: dict[tuple[str, str], float] = field(default_factory=dict)
     limits: dict[tuple[str, str], float] = field(default_factory=dict)
     started_at_s: float | None = None
@@ -106,7 +114,8 @@ def attempt_of(pod: Pod, names: Names, labels: Labels, since_s: float) -> Attemp
     if flow is None or step is None:
         return "no label or annotation names its flow and step"
     number = names.get(pod, "attempt") or "0"
-    peak = round(sum(pod.memory_bytes.values())) or None
+    peak = round(sum(size for name, size in pod.memory_bytes.items() if name in pod.containers)) or None
+    cpu_seconds = [seconds for (name, _), seconds in pod.cpu_seconds.items() if name in pod.containers]
     named = {name: names.get(pod, name) for name in ("user", "project", "branch")}
     return Attempt(
         flow=flow,
@@ -118,11 +127,11 @@ def attempt_of(pod: Pod, names: Names, labels: Labels, since_s: float) -> Attemp
         outcome=_outcome(pod),
         started_at_s=pod.started_at_s,
         ended_at_s=pod.ended_at_s,
-        cpu_seconds=sum(pod.cpu_seconds.values()) if pod.cpu_seconds else None,
+        cpu_seconds=sum(cpu_seconds) if cpu_seconds else None,
         memory_peak_bytes=peak,
         memory_source=SOURCE if peak else None,
-        memory_limit_bytes=_whole(_sum(pod.limits, "memory")),
-        cpu_limit=_sum(pod.limits, "cpu"),
+        memory_limit_bytes=_whole(_limit(pod, "memory")),
+        cpu_limit=_limit(pod, "cpu"),
         oom_kills=1 if "OOMKilled" in pod.reasons else None,
         requested_cpu=_sum(pod.requests, "cpu"),
         requested_memory_bytes=_whole(_sum(pod.requests, "memory")),
@@ -145,6 +154,12 @@ def _outcome(pod: Pod) -> Outcome:
 def _sum(amounts: Mapping[tuple[str, str], float], resource: str) -> float | None:
     found = [value for (_, name), value in amounts.items() if name == resource]
     return sum(found) if found else None
+
+
+def _limit(pod: Pod, resource: str) -> float | None:
+    """What all containers together may take; None where one of them has no limit."""
+    is_limited = all((name, resource) in pod.limits for name in pod.containers)
+    return _sum(pod.limits, resource) if is_limited else None
 
 
 def _whole(value: float | None) -> int | None:

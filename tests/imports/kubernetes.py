@@ -17,7 +17,11 @@ SCRAPE_S = 30
 
 @dataclass(frozen=True)
 class Pod:
-    """One pod; what it used at each scrape between its start and end is on a straight line up to its peak."""
+    """One pod; what it used at each scrape between its start and end is on a straight line up to its peak.
+
+    ``restarts``: so many times its container ended and was started again. ``sidecar``: it has a second container, which
+    asks for nothing and has no limit.
+    """
 
     name: str
     start_s: int
@@ -28,6 +32,8 @@ class Pod:
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     memory_bytes: int = 4 << 30
+    restarts: int = 0
+    sidecar: bool = False
 
     def samples(self) -> Iterator[tuple[str, str, float, int]]:
         """Metric, labels, value and time of each sample, those of an exporter one after another."""
@@ -40,8 +46,19 @@ class Pod:
             # What a pod's own group and its pause container have is no use of a container's.
             yield "container_memory_working_set_bytes", f'{pod},container="",id="/{self.name}"', 9e12, at_s
             yield "container_memory_working_set_bytes", f'{pod},container="POD",id="/p{self.name}"', 9e12, at_s
-            seconds = (at_s - self.start_s) * self.cores
-            yield "container_cpu_usage_seconds_total", f'{cadvisor},cpu="total"', seconds, at_s
+            # So has what ran before it.
+            init = f'{pod},container="setup",id="/i{self.name}"'
+            yield "container_memory_working_set_bytes", init, 9e12, at_s
+            yield "container_cpu_usage_seconds_total", f'{init},cpu="total"', 9e12, at_s
+            if self.sidecar:
+                yield "container_memory_working_set_bytes", f'{pod},container="proxy",id="/s{self.name}"', 1000, at_s
+            # A kubelet of a series for each core, which two have scraped; a container's next start has its own.
+            lived_s = (self.end_s - self.start_s) // (self.restarts + 1)
+            start = min((at_s - self.start_s) // lived_s, self.restarts)
+            seconds = (at_s - self.start_s - start * lived_s) * self.cores
+            for core, scraper in (("cpu00", "a"), ("cpu01", "a"), ("cpu00", "b"), ("cpu01", "b")):
+                series = f'{container},id="/kubepods/{self.name}/{start}",cpu="{core}",instance="{scraper}"'
+                yield "container_cpu_usage_seconds_total", series, seconds / 2, at_s
         # kube-state-metrics goes on to show a pod that has ended, until it is deleted.
         for at_s in range(self.start_s + SCRAPE_S, self.end_s + 600, SCRAPE_S):
             for name, value in (("cpu", 2), ("memory", self.memory_bytes)):
@@ -50,6 +67,8 @@ class Pod:
             limit = f'{container},resource="memory",unit="byte"'
             yield "kube_pod_container_resource_limits", limit, self.memory_bytes, at_s
             yield "kube_pod_container_state_started", container, self.start_s, at_s
+            if self.sidecar:
+                yield "kube_pod_container_state_started", f'{pod},container="proxy"', self.start_s, at_s
             for kind, found in (("label", self.labels), ("annotation", self.annotations)):
                 names = "".join(f',{kind}_{name}="{value}"' for name, value in found.items())
                 yield f"kube_pod_{kind}s", pod + names, 1, at_s

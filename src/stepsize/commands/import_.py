@@ -22,6 +22,7 @@ from stepsize.errors import UsageError
 if TYPE_CHECKING:
     from stepsize.commands.import_options import Common
 
+_DATE = re.compile(r"\s*\d{4}-?\d\d")
 _EPILOG = "Exit code: 0 well, 1 nothing could be read or the lake not be written, 2 wrong usage."
 
 
@@ -184,19 +185,18 @@ def prometheus(
 ) -> None:
     """Import pods that a Prometheus with cAdvisor and kube-state-metrics at URL has seen.
 
-    Its bearer token, if it wants one, is taken from the environment: PROMETHEUS_TOKEN.
+    Its bearer token, if it wants one, is taken from the environment: PROMETHEUS_TOKEN. Where its certificate is of an
+    authority of your own, REQUESTS_CA_BUNDLE names that one's file.
     """
     from stepsize.collector.imports.pods import SOURCE, Names  # noqa: PLC0415 - as above
     from stepsize.collector.imports.prometheus import Server, Span, read  # noqa: PLC0415 - as above
     from stepsize.collector.imports.reading import Reading  # noqa: PLC0415 - as above
     from stepsize.commands.evidence import parse_since  # noqa: PLC0415 - as above
 
-    if not url.startswith(("http://", "https://")):
-        raise UsageError(f"{url!r} is no address; write http://HOST:PORT, as of Prometheus's own page")
     now = datetime.now(timezone.utc)
     try:
         start, end = parse_since(since, now), parse_since(until, now)
-        length_s = (now - parse_since(window, now)).total_seconds()
+        length_s = 0.0 if _DATE.match(window) else (now - parse_since(window, now)).total_seconds()
     except UsageError:
         raise UsageError(
             "write --since, --until and --window as 30d, 12h or 90m, the first two also as a date"
