@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from stepsize.analyzer.changes.conditions import Kind, conditions, lasts, lowered, resolved
-from stepsize.analyzer.changes.period import StepKey, StepPeriod
+from stepsize.analyzer.changes.conditions import Kind, conditions, is_worse, lasts, lowered, resolved
+from stepsize.analyzer.changes.period import Period, StepKey, StepPeriod
 from stepsize.analyzer.changes.savings import NOTHING, Saved, saved_by, saving_of
 from stepsize.analyzer.changes.sentences import at, quantity
 from stepsize.analyzer.changes.snapshot import Snapshot, StepState
@@ -22,12 +22,14 @@ from stepsize.sizes import gb_hours
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from stepsize.analyzer.changes.period import Period
+    from stepsize.analyzer.changes.conditions import Condition, Standing
     from stepsize.analyzer.costs import Amounts, Quotes
     from stepsize.analyzer.report import StepReport
 
 RAISED = 1.5
 """A step that asks for this many times as much, and for more than is enough, is told again."""
+KEPT_S = 90 * 86_400.0
+"""What was told of a step that no report has any more, for want of attempts in what it asks for, is known so long."""
 _RANKS = {kind: rank for rank, kind in enumerate(Kind)}
 
 
@@ -71,6 +73,17 @@ class Comparison:
     note: str = ""
 
 
+def period_after(last: Snapshot | None, until_s: float, first_period_s: float) -> Period:
+    """What counts as new in a report at ``until_s``: what ended since the ``last``, of the first one what ended in
+    ``first_period_s`` before it.
+
+    Where the clock said more at the last one than it does now, what ended after all that the last one counted.
+    """
+    if last is None:
+        return Period(until_s - first_period_s, until_s)
+    return Period(last.until_s if last.until_s <= until_s else min(last.newest_s, until_s), until_s)
+
+
 def compare(
     reports: Sequence[StepReport],
     seen: Mapping[StepKey, StepPeriod],
@@ -100,6 +113,10 @@ def compare(
         saved += saved_here
         changes += step.changes(states[key], saved_here)
     saved_in_all = saved if last is None else last.saved + saved
+    newest_s = max([one.newest_s for one in seen.values() if one.newest_s is not None], default=period.from_s)
+    if last is not None:
+        newest_s = max(newest_s, last.newest_s)
+        states |= _absent(last.steps, states, period.until_s)
     comparison = Comparison(
         day=day,
         against=None if last is None else last.day,
@@ -112,7 +129,20 @@ def compare(
         saved_in_all=saved_in_all,
         note=note,
     )
-    return comparison, Snapshot(day=day, until_s=period.until_s, asked=asked, steps=states, saved=saved_in_all)
+    return comparison, Snapshot(
+        day=day,
+        until_s=max(period.until_s, newest_s),  # which is later only where the clock was
+        newest_s=newest_s,
+        asked=asked,
+        steps=states,
+        saved=saved_in_all,
+    )
+
+
+def _absent(
+    last: Mapping[StepKey, StepState], states: Mapping[StepKey, StepState], until_s: float
+) -> dict[StepKey, StepState]:
+    return {key: state for key, state in last.items() if key not in states and until_s - state.seen_s <= KEPT_S}
 
 
 class _Step:
@@ -125,39 +155,49 @@ class _Step:
         self._before = before
         self._found = {one.standing: one for one in conditions(report, seen, period)}
         told = () if before is None else before.standing
-        self._lasting = tuple(one for one in told if one in self._found or lasts(one, report, seen))
+        self._lasting = {one: one for one in told if one in self._found or lasts(one, report, seen)}
         self._over = tuple(one for one in told if one not in self._lasting)
+        self._new = [one for standing, one in self._found.items() if self._is_news(standing)]
+
+    def _is_news(self, standing: Standing) -> bool:
+        told = self._lasting.get(standing)
+        if told is None:
+            return True
+        return self._asks_for_much_more() if standing.kind is Kind.WASTE else is_worse(told, standing)
 
     def state(self, day: str, quotes: Quotes) -> tuple[StepState, Saved]:
         """What this report leaves of it, and what it saved in the period."""
         asks = self._report.requested
-        standing = (*self._lasting, *(one for one in self._found if one not in self._lasting))
+        told = {one.standing: one.standing for one in self._new}
+        standing = (*(told.pop(one, one) for one in self._lasting), *told)
         saving = None
         if self._before is not None:
             saving = saving_of(self._before.saving, self._before.requested, asks, day)
         if saving is None:
-            return StepState(requested=asks, standing=standing), NOTHING
+            return StepState(requested=asks, standing=standing, seen_s=self._period.until_s), NOTHING
         platform = self._report.costs.platform
         saved = saved_by(saving, self._seen.held, self._report.used.vram_mb, quotes, platform)
-        return StepState(requested=asks, standing=standing, saving=replace(saving, saved=saving.saved + saved)), saved
+        in_all = replace(saving, saved=saving.saved + saved)
+        return StepState(requested=asks, standing=standing, saving=in_all, seen_s=self._period.until_s), saved
 
     def changes(self, state: StepState, saved: Saved) -> Iterable[Change]:
-        for standing, condition in self._found.items():
-            if standing not in self._lasting or (standing.kind is Kind.WASTE and self._asks_for_much_more()):
-                yield self._change(
-                    standing.kind,
-                    condition.sentence,
-                    what=standing.what,
-                    now=condition.now,
-                    before=condition.before,
-                    unit=condition.unit,
-                    weight=condition.weight,
-                )
+        yield from map(self._told, self._new)
         if state.saving is not None and self._before is not None and self._before.saving is None:
             yield self._lowered(self._before.requested, saved)
         for standing in self._over:
             if sentence := resolved(standing, self._seen, self._period):
                 yield self._change(Kind.RESOLVED, sentence, what=standing.what or standing.kind.value)
+
+    def _told(self, condition: Condition) -> Change:
+        return self._change(
+            condition.standing.kind,
+            condition.sentence,
+            what=condition.what,
+            now=condition.now,
+            before=condition.before,
+            unit=condition.unit,
+            weight=condition.weight,
+        )
 
     def _asks_for_much_more(self) -> bool:
         assert self._before is not None  # else nothing lasts
@@ -176,7 +216,7 @@ class _Step:
         name, was, now = less[0]
         return self._change(
             Kind.SAVED,
-            f"It asks for {parts}. {_told(saved, self._period)}",
+            f"It asks for {parts}. {_less(saved, self._period)}",
             now=now,
             before=was,
             unit="MB" if name.endswith("_mb") else name,
@@ -207,7 +247,7 @@ class _Step:
         )
 
 
-def _told(saved: Saved, period: Period) -> str:
+def _less(saved: Saved, period: Period) -> str:
     money = "".join(f" and {words.money(value, currency)}" for currency, value in saved.money)
     return f"That was {gb_hours(saved.gb_h)}{money} less since {at(period.from_s)}."
 

@@ -7,11 +7,13 @@ sentence. Pure. A condition begins at one threshold and lasts until another: wha
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.changes.chance import chance_of_more
+from stepsize.analyzer.changes.period import STILL_NEAR
+from stepsize.analyzer.changes.ranks import LEAST_GROWTH
 from stepsize.analyzer.changes.sentences import at, mb, of_all, quantity, seconds
 from stepsize.analyzer.formats import words
 from stepsize.sizes import GIB, gb_hours
@@ -22,8 +24,14 @@ if TYPE_CHECKING:
     from stepsize.analyzer.changes.period import Nearest, Period, StepPeriod, Tally
     from stepsize.analyzer.report import StepReport
 
-NEAR, STILL_NEAR = 0.9, 0.85
-"""The share of what holds an attempt from which on it is near, and down to which it stays so."""
+NEAR = 0.9
+"""The share of what holds an attempt from which on it is near; down to `STILL_NEAR` it stays so."""
+MOST_CALM = 0.001
+"""A step stays near what holds it until as many attempts as came after the last near one would be all without in one of
+a thousand, at the rate at which attempts were near until then: what wavers is not told to be over each time."""
+WORSE = 2.0
+"""What fails, or runs out of memory, is told again where it is more than before by more than chance and this many times
+the share that was told."""
 MOST_CHANCE = 0.01
 """A step that failed before fails anew where as many failures would come by chance in one of a hundred reports."""
 LEAST_LOWERED = 0.9
@@ -50,10 +58,15 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What was told of a step and lasts; ``what`` is the resource of a limit, the version of a growth, else empty."""
+    """What was told of a step and lasts; ``what`` is the resource of a limit, else empty.
+
+    ``level`` is the figure that was told: the share of attempts that ran out of memory or failed, the typical bytes of
+    a version that has grown. It is no part of what it is.
+    """
 
     kind: Kind
     what: str = ""
+    level: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,7 @@ class Condition:
     before: float | None
     unit: str
     weight: float
+    what: str = ""
 
 
 def conditions(report: StepReport, seen: StepPeriod, period: Period) -> Iterator[Condition]:
@@ -97,10 +111,21 @@ def lasts(standing: Standing, report: StepReport, seen: StepPeriod) -> bool:
         return not seen.recent.attempts or seen.recent.failed > 0
     if standing.kind is Kind.LIMIT:
         nearest = dict(seen.nearest).get(standing.what)
-        return nearest is None or nearest.used >= STILL_NEAR * nearest.bound
+        return nearest is None or nearest.used >= STILL_NEAR * nearest.bound or not _is_calm(nearest)
     if standing.kind is Kind.GROWTH:
-        return seen.growth is None or seen.growth.version == standing.what
+        if seen.version_bytes is None or standing.level is None:
+            return True
+        return seen.version_bytes * LEAST_GROWTH >= standing.level
     return standing.kind is Kind.WASTE and bool(lowered(report, 1.0))
+
+
+def is_worse(told: Standing, now: Standing) -> bool:
+    """Whether what stands out ``now`` is news to who was ``told`` of it."""
+    if told.level is None or now.level is None:
+        return False
+    if now.kind is Kind.GROWTH:
+        return now.level >= LEAST_GROWTH * told.level
+    return now.kind in (Kind.OOM, Kind.FAILING) and now.level >= WORSE * told.level
 
 
 def resolved(standing: Standing, seen: StepPeriod, period: Period) -> str:
@@ -137,7 +162,7 @@ def _counted(kind: Kind, sentence: str, count: int, count_before: int, seen: Ste
     earlier = seen.before.attempts
     told = f"{count_before or 'none'} of the {earlier:,} before." if earlier else "there was none before."
     share = count / seen.recent.attempts
-    return Condition(Standing(kind), sentence + told, count, count_before, "attempts", share)
+    return Condition(Standing(kind, level=share), sentence + told, count, count_before, "attempts", share)
 
 
 def _is_near(report: StepReport, what: str, nearest: Nearest) -> bool:
@@ -149,6 +174,12 @@ def _is_near(report: StepReport, what: str, nearest: Nearest) -> bool:
     return is_raised or nearest.used > max(nearest.before or 0.0, 0.0) or nearest.used >= nearest.bound
 
 
+def _is_calm(nearest: Nearest) -> bool:
+    """Whether it is far by more than chance, or nothing was near yet under what is asked for now."""
+    rate = (nearest.near + 0.5) / (nearest.until_near + 1)
+    return not nearest.near or (1 - rate) ** nearest.calm <= MOST_CALM
+
+
 def _limit(what: str, nearest: Nearest, since: str) -> Condition:
     used, bound = _amounts(what, nearest)
     took = "took" if what == "duration" else "held"
@@ -158,7 +189,7 @@ def _limit(what: str, nearest: Nearest, since: str) -> Condition:
     )
     unit = "s" if what == "duration" else "By"
     share = nearest.used / nearest.bound
-    return Condition(Standing(Kind.LIMIT, what), sentence, nearest.used, nearest.before, unit, share)
+    return Condition(Standing(Kind.LIMIT, what), sentence, nearest.used, nearest.before, unit, share, what)
 
 
 def _amounts(what: str, nearest: Nearest) -> tuple[str, str]:
@@ -179,8 +210,8 @@ def _growth(seen: StepPeriod) -> Condition:
         f"({words.plural(grown.tasks_before, 'task')})."
     )
     share = grown.peak_bytes / grown.peak_before_bytes
-    standing = Standing(Kind.GROWTH, grown.version)
-    return Condition(standing, sentence, grown.peak_bytes, grown.peak_before_bytes, "By", share)
+    standing = Standing(Kind.GROWTH, level=grown.peak_bytes)
+    return Condition(standing, sentence, grown.peak_bytes, grown.peak_before_bytes, "By", share, grown.version)
 
 
 def _is_wasteful(report: StepReport, seen: StepPeriod) -> bool:

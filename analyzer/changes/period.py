@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stepsize.analyzer.changes.ranks import Growth, growth
+from stepsize.analyzer.changes.ranks import Growth, growth, typical_bytes
 from stepsize.analyzer.sql import query_text
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SAMPLE_TASKS = 200
 """Tasks of a version, and of those before it, whose peaks are compared: the newest."""
+STILL_NEAR = 0.85
+"""The share of what holds an attempt down to which it stays near it."""
 _STEPS_AT_ONCE = 500
 
 
@@ -60,13 +62,20 @@ class Tally:
 @dataclass(frozen=True, slots=True)
 class Nearest:
     """The attempt that came nearest to what holds it: bytes or seconds; ``before`` is the most of any attempt that
-    ended before the period."""
+    ended before the period.
+
+    Of all attempts that ended well under what the newest one asked for: ``near`` used `STILL_NEAR` of the bound, the
+    last of them among ``until_near`` in the order of their ends; ``calm`` came after it.
+    """
 
     used: float
     bound: float
     run: str
     task: str
     before: float | None
+    near: int = 0
+    until_near: int = 0
+    calm: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,8 @@ class StepPeriod:
     """One step. ``recent`` are the attempts of the period, ``before`` all others of the query that ended earlier.
 
     ``kinds`` counts the recent ones that failed by their outcome; ``nearest`` is by ``memory``, ``disk``, ``duration``,
-    of attempts that ended well under what the newest one asked for.
+    of attempts that ended well under what the newest one asked for. ``version_bytes`` is the typical peak of the newest
+    version's tasks, ``newest_s`` the last end of any attempt.
     """
 
     recent: Tally = Tally()
@@ -94,6 +104,8 @@ class StepPeriod:
     held: tuple[Held, ...] = ()
     growth: Growth | None = None
     wasted_byte_s: float | None = None
+    version_bytes: float | None = None
+    newest_s: float | None = None
 
 
 def read_period(connection: duckdb.DuckDBPyConnection, query: Query, period: Period) -> dict[StepKey, StepPeriod]:
@@ -108,6 +120,7 @@ def read_period(connection: duckdb.DuckDBPyConnection, query: Query, period: Per
         "from_s": period.from_s,
         "until_s": period.until_s,
         "sample": SAMPLE_TASKS,
+        "still_near": STILL_NEAR,
     }
     rows = connection.sql(query_text("seen") + query_text("period"), params=parameters).to_arrow_reader(_STEPS_AT_ONCE)
     found = {}
@@ -132,4 +145,6 @@ def _step(row: Mapping[str, Any]) -> StepPeriod:
         held=tuple(Held(**one) for one in row["held"]),
         growth=growth(row["version"], row["peaks"], row["peaks_before"], row["versions_before"]),
         wasted_byte_s=row["wasted_byte_s"],
+        version_bytes=typical_bytes(row["peaks"]),
+        newest_s=row["newest_s"],
     )

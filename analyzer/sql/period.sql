@@ -1,10 +1,12 @@
 -- What the attempts that ended in a period tell of each of the `steps`, beside those that ended before it. Goes on from
--- seen.sql. Parameters: $from_s < end <= $until_s (epoch), $sample (tasks of a side whose peaks are listed).
+-- seen.sql. Parameters: $from_s < end <= $until_s (epoch), $sample (tasks of a side whose peaks are listed),
+-- $still_near (the share of what holds an attempt from which on it counts as near).
 -- Numbers that cannot be (rows may come from elsewhere than a collector of ours) are not known.
 , told AS (
     SELECT
         steps.number,
-        epoch(coalesce(seen.ended_at, seen.started_at)) > $from_s AS is_recent,
+        epoch(coalesce(seen.ended_at, seen.started_at)) AS end_s,
+        end_s > $from_s AS is_recent,
         seen.outcome,
         seen.run,
         seen.owner,
@@ -34,6 +36,7 @@
 tallies AS (
     SELECT
         number,
+        max(end_s) AS newest_s,
         count(*) FILTER (is_recent) AS attempts,
         count(*) FILTER (is_recent AND outcome = 'oom') AS oom,
         count(*) FILTER (is_recent AND outcome = 'failed') AS failed,
@@ -61,7 +64,11 @@ newest AS (
     ) = 1
 ),
 well AS (
-    SELECT told.*, least(told.asked_memory_bytes, told.limit_bytes) AS memory_bound
+    SELECT
+        told.*,
+        least(told.asked_memory_bytes, told.limit_bytes) AS memory_bound,
+        -- Ended tasks in their order; what ended at once has one place.
+        rank() OVER (PARTITION BY told.number ORDER BY told.end_s) AS place
     FROM told
     JOIN newest
       ON told.number = newest.number
@@ -69,21 +76,48 @@ well AS (
      AND told.limit_bytes IS NOT DISTINCT FROM newest.limit_bytes
      AND told.asked_disk_bytes IS NOT DISTINCT FROM newest.asked_disk_bytes
      AND told.timeout_s IS NOT DISTINCT FROM newest.timeout_s
-    WHERE told.is_recent AND told.outcome = 'ok'
+    WHERE told.outcome = 'ok'
+),
+uses AS (
+    SELECT number, is_recent, place, run, task, 'memory' AS what, memory_bytes AS used, memory_bound AS bound FROM well
+    UNION ALL
+    SELECT number, is_recent, place, run, task, 'disk', disk_bytes, asked_disk_bytes FROM well
+    UNION ALL
+    SELECT number, is_recent, place, run, task, 'duration', duration_s, timeout_s FROM well
+),
+-- The last one of each that was near counts, how many there were by then, and how many came after it.
+nearness AS (
+    SELECT *, max(place) FILTER (used >= $still_near * bound) OVER (PARTITION BY number, what) AS last_near
+    FROM uses
+    WHERE used IS NOT NULL AND bound IS NOT NULL
+),
+nearest AS (
+    SELECT
+        number,
+        what,
+        arg_max({used: used, bound: bound, run: run, task: task}, used / bound) FILTER (is_recent) AS found,
+        count(*) FILTER (used >= $still_near * bound) AS near,
+        count(*) FILTER (place <= last_near) AS until_near,
+        count(*) FILTER (place > last_near) AS calm
+    FROM nearness
+    GROUP BY number, what
 ),
 bounds AS (
     SELECT
         number,
-        arg_max(
-            {used: memory_bytes, bound: memory_bound, run: run, task: task}, memory_bytes / memory_bound
-        ) FILTER (memory_bytes IS NOT NULL AND memory_bound IS NOT NULL) AS memory,
-        arg_max(
-            {used: disk_bytes, bound: asked_disk_bytes, run: run, task: task}, disk_bytes / asked_disk_bytes
-        ) FILTER (disk_bytes IS NOT NULL AND asked_disk_bytes IS NOT NULL) AS disk,
-        arg_max(
-            {used: duration_s, bound: timeout_s, run: run, task: task}, duration_s / timeout_s
-        ) FILTER (duration_s IS NOT NULL AND timeout_s IS NOT NULL) AS duration
-    FROM well
+        any_value({
+            used: found.used, bound: found.bound, run: found.run, task: found.task,
+            near: near, until_near: until_near, calm: calm
+        }) FILTER (what = 'memory' AND found IS NOT NULL) AS memory,
+        any_value({
+            used: found.used, bound: found.bound, run: found.run, task: found.task,
+            near: near, until_near: until_near, calm: calm
+        }) FILTER (what = 'disk' AND found IS NOT NULL) AS disk,
+        any_value({
+            used: found.used, bound: found.bound, run: found.run, task: found.task,
+            near: near, until_near: until_near, calm: calm
+        }) FILTER (what = 'duration' AND found IS NOT NULL) AS duration
+    FROM nearest
     GROUP BY number
 ),
 held AS (
@@ -119,8 +153,11 @@ peaks AS (
     SELECT
         told.number,
         told.code_version,
+        told.run,
+        told.owner,
         told.code_version = latest.code_version AS is_latest,
         max(told.memory_bytes) AS peak_bytes,
+        min(told.started_at) AS began_at,
         row_number() OVER (
             PARTITION BY told.number, told.code_version = latest.code_version
             ORDER BY min(told.started_at) DESC, told.run, told.owner, told.task
@@ -133,15 +170,27 @@ peaks AS (
       AND told.code_version IS NOT NULL
     GROUP BY told.number, told.code_version, latest.code_version, told.run, told.owner, told.task
 ),
+sides AS (
+    SELECT
+        number,
+        is_latest,
+        run,
+        owner,
+        min(began_at) AS began_at,
+        list(peak_bytes) AS run_peaks,
+        list(DISTINCT code_version) AS run_versions
+    FROM peaks
+    WHERE age <= $sample
+    GROUP BY number, is_latest, run, owner
+),
 grown AS (
     SELECT
         number,
-        max(code_version) FILTER (is_latest) AS version,
-        list(peak_bytes) FILTER (is_latest) AS peaks,
-        list(peak_bytes) FILTER (NOT is_latest) AS peaks_before,
-        count(DISTINCT code_version) FILTER (NOT is_latest) AS versions_before
-    FROM peaks
-    WHERE age <= $sample
+        max(run_versions[1]) FILTER (is_latest) AS version,
+        list(run_peaks ORDER BY began_at, run, owner) FILTER (is_latest) AS peaks,
+        list(run_peaks ORDER BY began_at, run, owner) FILTER (NOT is_latest) AS peaks_before,
+        len(list_distinct(flatten(list(run_versions) FILTER (NOT is_latest)))) AS versions_before
+    FROM sides
     GROUP BY number
 )
 SELECT

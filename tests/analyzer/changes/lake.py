@@ -10,9 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from stepsize.analyzer.changes.compare import Comparison, compare
+from stepsize.analyzer.changes.compare import Comparison, compare, period_after
 from stepsize.analyzer.changes.conditions import Kind
-from stepsize.analyzer.changes.period import Period, read_period
+from stepsize.analyzer.changes.period import read_period
 from stepsize.analyzer.changes.snapshot import Snapshot, parse_snapshot, snapshot_bytes
 from stepsize.analyzer.costs import Quotes
 from stepsize.analyzer.matching import Catalog
@@ -33,6 +33,7 @@ class Nights:
     catalog: Catalog
     last: Snapshot | None = None
     asked: str = "safe"
+    chosen: Query = field(default_factory=Query)
     _rows: list[dict[str, Any]] = field(default_factory=list)
     _runs: Iterator[int] = field(default_factory=lambda: iter(range(1, 100_000)))
 
@@ -47,11 +48,11 @@ class Nights:
     def night(self, day: int) -> Comparison:
         """What the report of a day says that the one before it did not."""
         until_s = (NOON + timedelta(days=day)).timestamp()
-        period = Period(until_s - 86_400 if self.last is None else self.last.until_s, until_s)
+        period = period_after(self.last, until_s, 86_400)
         lake, self._rows = write_tasks(self.data, self._rows), []
         with lake.reading() as connection:
-            reports = build(connection, self.catalog, policies.load(), Query())
-            seen = read_period(connection, Query(), period)
+            reports = build(connection, self.catalog, policies.load(), self.chosen)
+            seen = read_period(connection, self.chosen, period)
         comparison, snapshot = compare(
             reports, seen, period, self.last, Quotes(self.catalog), day=f"day {day}", asked=self.asked
         )

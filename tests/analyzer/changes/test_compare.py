@@ -8,6 +8,7 @@ import pytest
 
 from stepsize.analyzer.changes.conditions import Kind
 from stepsize.analyzer.matching import Need
+from stepsize.analyzer.usage import Query
 from tests.analyzer.changes.lake import MB, Nights, nights
 
 
@@ -132,6 +133,67 @@ def test_a_new_version_that_holds_more_is_told_once(lake: Nights) -> None:
     assert lake.kinds(7) == []
     lake.run(8, peaks_mb=[1400] * 5, requested_memory_bytes=4000 * MB, code_version="c")
     assert Kind.GROWTH in lake.kinds(8)
+
+
+def test_growth_is_told_once_however_many_versions_hold_as_much(lake: Nights) -> None:
+    """Versions that each run has are no news; one that holds more still is, and one after a time of less."""
+    peaks_mb = [600] * 5 + [1200] * 4 + [2400] + [600] * 20 + [1300]
+    told = []
+    for day, peak_mb in enumerate(peaks_mb):
+        lake.run(day, tasks=6, peaks_mb=[peak_mb] * 6, requested_memory_bytes=4000 * MB, code_version=f"v{day}")
+        told += [(day, change.what) for change in lake.night(day).changes if change.kind is Kind.GROWTH]
+    assert told == [(5, "v5"), (9, "v9"), (30, "v30")]
+
+
+def test_a_step_that_wavers_near_its_request_is_told_once(lake: Nights) -> None:
+    """It is over once it was calm for longer than chance would have it, or asks for more."""
+    told = []
+    calm_mb, near_mb = 640, 760
+    wavers_mb = [near_mb, calm_mb, near_mb, calm_mb, calm_mb, near_mb, near_mb, calm_mb]
+    peaks_mb = [calm_mb, *wavers_mb, *wavers_mb]
+    for day in range(40):
+        peak_mb = peaks_mb[day] if day < len(peaks_mb) else calm_mb
+        lake.run(day, peaks_mb=[peak_mb], requested_memory_bytes=800 * MB)
+        told += [(day, change.kind) for change in lake.night(day).changes if change.what == "memory"]
+    assert [kind for _, kind in told] == [Kind.LIMIT, Kind.RESOLVED]
+    assert told[0][0] == 1
+    assert len(peaks_mb) < told[1][0] < 30
+
+
+def test_failures_that_go_on_are_told_again_where_they_are_twice_as_many(lake: Nights) -> None:
+    """Beyond chance; and once."""
+    told = []
+    for day, failures in enumerate([0, 0, 0, 0, 2, 2, 3, 9, 10, 10]):
+        lake.run(day, tasks=10 - failures, requested_memory_bytes=800 * MB)
+        lake.run(day, tasks=failures, requested_memory_bytes=800 * MB, outcome="failed")
+        told += [(day, change.now) for change in lake.night(day).changes if change.kind is Kind.FAILING]
+    assert told == [(4, 2), (7, 9)]
+
+
+@pytest.mark.parametrize("ahead_days", [-3, 400])
+def test_a_clock_that_was_set_loses_nothing_and_tells_nothing_twice(steady: Nights, ahead_days: int) -> None:
+    """What ended after all that the report of that clock had counted is new, whenever it is back."""
+    steady.run(10, tasks=5, duration_s=600.0, requested_memory_bytes=700 * MB)
+    before = steady.night(10)
+    assert before.saved.gb_h > 0
+    assert steady.night(10 + ahead_days).saved.gb_h == 0
+    steady.run(11, tasks=3, requested_memory_bytes=700 * MB, outcome="oom")
+    found = steady.night(11)
+    assert [change.sentence.split(" since")[0] for change in found.changes] == ["3 of 3 attempts"]
+    assert found.saved.gb_h < before.saved.gb_h
+    assert steady.kinds(12) == []
+
+
+def test_a_step_without_attempts_for_a_while_is_still_known(steady: Nights) -> None:
+    """Where a report asks for the newest attempts alone, say: what was told of it is not told again."""
+    steady.run(10, requested_memory_bytes=800 * MB, outcome="oom")
+    assert steady.kinds(10) == [Kind.OOM]
+    steady.run(12, flow="Other", requested_memory_bytes=800 * MB)
+    steady.chosen = Query(flow="Other")
+    steady.kinds(12)
+    steady.chosen = Query()
+    steady.run(13, requested_memory_bytes=800 * MB, outcome="oom")
+    assert steady.kinds(13) == []
 
 
 def test_waste_is_told_once_and_again_where_it_grows(lake: Nights) -> None:

@@ -60,7 +60,7 @@ def lake() -> Iterator[Nights]:
 
 def test_names_from_a_real_lake(lake: Nights) -> None:
     """As anybody may send them: flow, step, run, task and version."""
-    for day, version in ((0, "a"), (1, NASTY)):
+    for day, version in (*((0, "a"),) * 4, (1, NASTY)):
         lake.run(
             day,
             flow=NASTY,

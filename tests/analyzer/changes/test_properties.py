@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepsize.analyzer.changes.compare import Comparison, compare
-from stepsize.analyzer.changes.conditions import Kind
+from stepsize.analyzer.changes.conditions import Kind, Standing
 from stepsize.analyzer.changes.period import Held, Nearest, Period, StepKey, StepPeriod, Tally
 from stepsize.analyzer.changes.ranks import Growth
 from stepsize.analyzer.changes.snapshot import Snapshot, parse_snapshot, snapshot_bytes
@@ -38,7 +41,17 @@ def tallies(draw: st.DrawFn) -> Tally:
 
 
 SIZES = st.floats(1, 1e12)
-NEAREST = st.builds(Nearest, used=SIZES, bound=SIZES, run=st.text(), task=st.text(), before=st.none() | SIZES)
+NEAREST = st.builds(
+    Nearest,
+    used=SIZES,
+    bound=SIZES,
+    run=st.text(),
+    task=st.text(),
+    before=st.none() | SIZES,
+    near=COUNTS,
+    until_near=st.integers(50, 99),
+    calm=COUNTS,
+)
 SEEN = st.builds(
     StepPeriod,
     recent=tallies(),
@@ -56,6 +69,8 @@ SEEN = st.builds(
     ).map(tuple),
     growth=st.none() | st.builds(Growth, st.sampled_from("ab"), COUNTS, SIZES, COUNTS, COUNTS, SIZES),
     wasted_byte_s=st.none() | st.floats(0, 1e18),
+    version_bytes=st.none() | SIZES,
+    newest_s=st.none() | st.floats(0, 86_400),
 )
 STEPS = st.lists(st.tuples(AMOUNTS, AMOUNTS, SEEN), min_size=1, max_size=3)
 
@@ -99,13 +114,67 @@ def test_any_two_nights(plain: StepReport, quotes: Quotes, first: object, second
         if change.kind is Kind.RESOLVED:
             kinds = {kind for key, kind, what in before if key == change.key and change.what in (what, kind.value)}
             assert kinds
-        elif change.kind not in (Kind.WASTE, Kind.SAVED):
+        elif change.kind is Kind.LIMIT:
             assert (change.key, change.kind, change.what) not in before
     for snapshot in (left, left_later):
         assert parse_snapshot(snapshot_bytes(snapshot), "here") == snapshot
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"version": 2}', b'{"version": 1}', b"\xff"])
+STEP: dict[str, Any] = {
+    "project": None,
+    "production": False,
+    "flow": "f",
+    "step": "s",
+    "requested": {},
+    "standing": [],
+    "saving": None,
+}
+WHOLE: dict[str, Any] = {
+    "version": 1,
+    "day": "d",
+    "until_s": 5.0,
+    "asked": "",
+    "saved": {"gb_h": 0, "money": []},
+    "steps": [STEP],
+}
+WRONG: list[dict[str, Any]] = [
+    {"until_s": math.nan},
+    {"until_s": 1e300},
+    {"until_s": -1e15},
+    {"newest_s": "soon"},
+    {"saved": {"gb_h": "x", "money": []}},
+    {"steps": {"a": 1}},
+    {"steps": [{**STEP, "flow": 5}]},
+    {"steps": [{**STEP, "requested": {"cpu": "many"}}]},
+    {"steps": [{**STEP, "requested": {"cores": 1}}]},
+    {"steps": [{**STEP, "standing": [["nonsense", ""]]}]},
+    {"steps": [{**STEP, "standing": [["oom", "", "x"]]}]},
+    {"steps": [{**STEP, "saving": {"day": "d", "before": {}, "saved": []}}]},
+]
+
+
+def test_a_snapshot_of_the_first_kind_is_read() -> None:
+    """It had neither levels nor when steps were seen."""
+    step = {**STEP, "standing": [["growth", "v2"], ["oom", ""]]}
+    found = parse_snapshot(json.dumps({**WHOLE, "steps": [step]}).encode(), "here")
+    (state,) = found.steps.values()
+    assert (found.newest_s, state.seen_s) == (5.0, 5.0)
+    assert state.standing == (Standing(Kind.GROWTH), Standing(Kind.OOM))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"version": 2}',
+        b'{"version": 1}',
+        b"\xff",
+        b"[" * 100_000,
+        *(json.dumps({**WHOLE, **wrong}).encode() for wrong in WRONG),
+    ],
+)
 def test_what_is_no_snapshot_is_refused(content: bytes) -> None:
     """With a line that says what to do."""
     with pytest.raises(DataError, match="delete it"):

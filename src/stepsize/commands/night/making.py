@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from stepsize.analyzer import formats, report
 from stepsize.analyzer.catalog import place
-from stepsize.analyzer.changes.compare import compare
-from stepsize.analyzer.changes.period import Period, read_period
+from stepsize.analyzer.changes.compare import compare, period_after
+from stepsize.analyzer.changes.period import read_period
+from stepsize.analyzer.changes.sentences import at
 from stepsize.analyzer.changes.snapshot import parse_snapshot, snapshot_bytes
 from stepsize.analyzer.costs import Quotes
 from stepsize.analyzer.course import courses
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     import duckdb
 
     from stepsize.analyzer.changes.compare import Comparison
-    from stepsize.analyzer.changes.snapshot import Snapshot
+    from stepsize.analyzer.changes.sentences import at
+from stepsize.analyzer.changes.snapshot import Snapshot
     from stepsize.commands.night.jobs import Report
 
 _MEMORY_BYTES = 1 << 30
@@ -52,8 +54,7 @@ def make(job: Report) -> Done:
     last, damaged = _last(job.last)
     policy, platform = job.evidence.checked()
     query = job.evidence.query(None)
-    from_s = job.until_s - job.first_period_s if last is None else last.until_s
-    period = Period(min(from_s, job.until_s), job.until_s)
+    period = period_after(last, job.until_s, job.first_period_s)
     fleet = read_fleet(Path(job.fleet) if job.fleet else None)
     with _lake(job.data) as connection, Catalog.open(place.directory(), fleet) as catalog:
         reports = report.build(connection, catalog, policy, query, platform)
@@ -67,7 +68,7 @@ def make(job: Report) -> Done:
     for form, name in COMPARISONS.items():
         (into / name).write_bytes(changes.render(comparison, form).encode())
     said = (changes.headline(comparison),)
-    return Done(said=said, warned=(*warned, *damaged), message=_message(comparison, job.where))
+    return Done(said=said, warned=(*warned, *damaged, *_of_clock(last, job.until_s)), message=_message(comparison, job.where))
 
 
 def _message(comparison: Comparison, where: str) -> Message | None:
@@ -75,6 +76,19 @@ def _message(comparison: Comparison, where: str) -> Message | None:
     if not comparison.changes and comparison.against is not None:
         return None
     return Message(changes.title(comparison), changes.message(comparison, where))
+
+
+def _of_clock(last: Snapshot | None, until_s: float) -> tuple[str, ...]:
+    """A word where the clock said more at the last report than it does now: one of both was wrong."""
+    if last is None or last.until_s <= until_s:
+        return ()
+    then = f"the clock is behind that of the report of {last.day}"
+    if last.newest_s <= until_s:
+        return (f"{then}: what ended after {at(last.newest_s)}, the last that it counted, is new",)
+    return (
+        f"{then}: what ended before {at(last.newest_s)}, the last that it counted, is not new; where that clock was "
+        f"wrong, delete day={last.day}/{SNAPSHOT_FILE} in the lake's reports, and the next counts anew",
+    )
 
 
 def _lake(data: str) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
