@@ -6,7 +6,6 @@ runs: that of the class.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ class Lineage:
     """One flow with all that it inherits within the file.
 
     ``project`` is None without one, empty where the file does not tell; ``derived`` says that another flow of the file
-    is built on it; ``imported`` are base classes from elsewhere.
+    is built on it; ``imported`` are base classes from elsewhere; ``rebound`` that its name means other things too.
     """
 
     name: str
@@ -33,17 +32,15 @@ class Lineage:
     unknown: tuple[Unknown, ...]
     imported: tuple[str, ...]
     derived: bool
+    rebound: bool = False
 
 
 def lineages(source: Source) -> list[Lineage]:
-    """The flows of a file, in its order.
+    """The flows of a file, in its order; of several with one name the last.
 
     Raises:
-        UsageError: two of them have one name, or a class's bases have no order.
+        UsageError: a class's bases have no order.
     """
-    with_steps = Counter(flow.name for flow in source.flows if flow.steps)
-    if twice := [name for name, count in with_steps.items() if count > 1]:
-        raise UsageError(f"{twice[0]} is defined {with_steps[twice[0]]} times in one file; which one runs is not known")
     by_name = {flow.name: flow for flow in source.flows}
     orders = _orders(source.flows)
     found = [_lineage([by_name[name] for name in order], source.flows) for order in orders.values()]
@@ -60,6 +57,7 @@ def _lineage(order: Sequence[Flow], flows: Sequence[Flow]) -> Lineage:
         unknown=tuple(unknown for one in order for unknown in one.unknown),
         imported=tuple(name for one in order for name in one.imported),
         derived=any(flow.name in other.bases for other in flows),
+        rebound=any(one.rebound for one in order),
     )
 
 

@@ -6,17 +6,25 @@ a name that is bound to different things in different places stands for none of 
 
 from __future__ import annotations
 
+import builtins
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
 
 import libcst as cst
 import libcst.matchers as m
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 PACKAGE = "metaflow"
 _MENTIONS = re.compile(r"\b(resources|batch|kubernetes|timeout|add_decorator|remove_decorator|decorators)\b")
 """Words without which nobody changes what a step asks for."""
+_BUILTIN = frozenset(dir(builtins))
+_LONGEST = 80
+_MODULE = cst.Module(body=[])
 
 
 class Kind(Enum):
@@ -26,6 +34,7 @@ class Kind(Enum):
     PACKAGE = "Metaflow itself"
     MADE = "what a call of Metaflow's made"
     LOCAL = "a class or function of the file"
+    PYTHON = "something of Python's own"
     FOREIGN = "something of a module that is neither Metaflow's nor Python's"
     OTHER = "something else"
 
@@ -38,25 +47,42 @@ class Meaning:
     name: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of what ``node`` comes to, or something made of it."""
+
+    node: cst.CSTNode
+
+
+Value: TypeAlias = "cst.CSTNode | Meaning | Part | None"
+"""What a name is bound to: a definition, an expression, what an import means, or None for what is not followed."""
 OTHER = Meaning(Kind.OTHER)
 _FOREIGN = Meaning(Kind.FOREIGN)
+_PYTHON = Meaning(Kind.PYTHON)
 _ITSELF = Meaning(Kind.PACKAGE)
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The module's names. ``star``: whether ``from metaflow import *`` brings all of Metaflow's."""
+    """The module's names: what they mean, and all ``values`` that each is bound to.
+
+    ``star``: whether ``from metaflow import *`` brings all of Metaflow's; ``star_names``: what of that is taken for
+    Metaflow's where other stars may have brought anything else, None where there are none.
+    """
 
     bound: dict[str, Meaning]
-    local: dict[str, cst.ClassDef | cst.FunctionDef]
+    values: dict[str, list[Value]]
     star: bool = False
+    star_names: frozenset[str] | None = None
     hidden: frozenset[str] = frozenset()
+    _facts: dict[str, _Facts] = field(default_factory=dict)
 
     def within(self, body: cst.BaseSuite) -> Names:
         """As seen in the body of a class, whose own names hide the module's."""
         found = _Bindings()
         body.visit(found)
-        return Names(self.bound, self.local, self.star, frozenset(name for name, _ in found.bound))
+        hidden = frozenset(name for name, _ in found.bound)
+        return Names(self.bound, self.values, self.star, self.star_names, hidden, self._facts)
 
     def resolve(self, expression: cst.BaseExpression) -> Meaning:
         """What a name or a dotted name stands for."""
@@ -65,7 +91,10 @@ class Names:
         if isinstance(expression, cst.Attribute):
             owner = self.resolve(expression.value)
             inside = owner.kind in (Kind.PACKAGE, Kind.METAFLOW)
-            return Meaning(Kind.METAFLOW, expression.attr.value) if inside else OTHER
+            return Meaning(Kind.METAFLOW, expression.attr.value) if inside else owner if owner == _PYTHON else OTHER
+        if isinstance(expression, cst.Subscript):  # Generic[T]
+            owner = self.resolve(expression.value)
+            return owner if owner == _PYTHON else OTHER
         return OTHER
 
     def _resolve_name(self, name: str) -> Meaning:
@@ -73,39 +102,61 @@ class Names:
             return OTHER
         if name in self.bound:
             return self.bound[name]
-        return Meaning(Kind.METAFLOW, name) if self.star else OTHER
+        if self.star and name not in _BUILTIN and (self.star_names is None or name in self.star_names):
+            return Meaning(Kind.METAFLOW, name)
+        return _PYTHON if name in _BUILTIN else OTHER
+
+    def may_set_resources(self, name: str) -> bool:
+        """Whether a class or function of the file could change what a step asks for: it speaks of that, or uses
+        Metaflow itself or something of another module (Python's own excepted), or something of the file that does.
+        """
+        seen = {name}
+        left = [name]
+        while left:
+            facts = self._facts_of(left.pop())
+            if facts.suspect:
+                return True
+            left += facts.uses - seen
+            seen |= facts.uses
+        return False
+
+    def _facts_of(self, name: str) -> _Facts:
+        if name not in self._facts:
+            self._facts[name] = self._found(self.values[name])
+        return self._facts[name]
+
+    def _found(self, values: Sequence[Value]) -> _Facts:
+        uses: set[str] = set()
+        for value in values:
+            node = value.node if isinstance(value, Part) else value
+            if isinstance(node, Meaning):
+                if _is_suspect(node):
+                    return _Facts(suspect=True)
+            elif node is not None:
+                if _MENTIONS.search(_MODULE.code_for_node(node)):
+                    return _Facts(suspect=True)
+                inside = _Inside()
+                node.visit(inside)
+                if inside.stars or any(isinstance(one, Meaning) and _is_suspect(one) for _, one in inside.bound):
+                    return _Facts(suspect=True)
+                uses |= inside.used
+        return _Facts(suspect=False, uses=frozenset(uses & self.values.keys()))
 
 
-def names_of(module: cst.Module) -> Names:
-    """The names that ``module`` binds at its top level, in ``if`` and ``try`` too."""
+def names_of(module: cst.Module, star_names: frozenset[str]) -> Names:
+    """The names that ``module`` binds at its top level, in ``if`` and ``try`` too, and by ``global`` anywhere.
+
+    ``star_names`` are those that ``from metaflow import *`` is taken to bring beside other imports of that kind.
+    """
     found = _Bindings()
     module.visit(found)
-    names = Names({}, {}, found.star)
-    for name, value in found.bound:
+    names = Names({}, {}, PACKAGE in found.stars, star_names if found.stars - {PACKAGE} else None)
+    for name, value in [*found.bound, *((name, None) for name in _global_names(module))]:
         meaning = _meaning(name, value, names)
-        names.bound[name] = meaning if names.bound.get(name, meaning) == meaning and name not in names.local else OTHER
-        if isinstance(value, (cst.ClassDef, cst.FunctionDef)):
-            names.local[name] = value
+        again = names.bound.get(name, meaning) == meaning and meaning.kind is not Kind.LOCAL
+        names.bound[name] = meaning if again or name not in names.bound else OTHER
+        names.values.setdefault(name, []).append(value)
     return names
-
-
-def may_set_resources(name: str, names: Names) -> bool:
-    """Whether a class or function of the file could change what a step asks for: it speaks of that, or uses something
-    of another module (Python's own excepted), or another definition of the file that does.
-    """
-    seen: set[str] = set()
-    left = [name]
-    while left:
-        seen.add(left[-1])
-        definition = names.local[left.pop()]
-        if _MENTIONS.search(cst.Module(body=[definition]).code):
-            return True
-        used = {node.value for node in m.findall(definition, m.Name()) if isinstance(node, cst.Name)}
-        meanings = [names.bound[one] for one in used if one in names.bound]
-        if any(meaning.kind is Kind.FOREIGN for meaning in meanings):
-            return True
-        left += [one.name for one in meanings if one.kind is Kind.LOCAL and one.name not in seen]
-    return False
 
 
 def is_metaflow_import(node: cst.ImportFrom) -> bool:
@@ -130,7 +181,34 @@ def dotted(expression: cst.BaseExpression | None) -> str:
     return ""
 
 
-def _meaning(name: str, value: cst.CSTNode | Meaning | None, names: Names) -> Meaning:
+def brief(text: str) -> str:
+    """Source as a message shows it: on one line, and no longer than that is of use."""
+    line = " ".join(text[: 4 * _LONGEST].split())
+    return line if len(text) <= _LONGEST else f"{line[: _LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """Of something that the file defines: whether it could change what a step asks for by itself, else what it uses."""
+
+    suspect: bool
+    uses: frozenset[str] = frozenset()
+
+
+def _is_suspect(meaning: Meaning) -> bool:
+    """Whether who uses that could set resources."""
+    return meaning.kind is Kind.FOREIGN or _MENTIONS.fullmatch(meaning.name) is not None
+
+
+def _global_names(module: cst.Module) -> list[str]:
+    """Names that functions may bind anew."""
+    if "global" not in module.code:
+        return []
+    found = m.findall(module, m.Global())
+    return [item.name.value for one in found if isinstance(one, cst.Global) for item in one.names]
+
+
+def _meaning(name: str, value: Value, names: Names) -> Meaning:
     if isinstance(value, Meaning):
         return value
     if isinstance(value, (cst.ClassDef, cst.FunctionDef)):
@@ -145,29 +223,32 @@ def _imported(path: str, name: str) -> Meaning:
     top = path.split(".", maxsplit=1)[0]
     if top == PACKAGE:
         return _ITSELF if path == PACKAGE else Meaning(Kind.METAFLOW, name)
-    return OTHER if top in sys.stdlib_module_names else _FOREIGN
+    return _PYTHON if top in sys.stdlib_module_names else _FOREIGN
 
 
 class _Bindings(cst.CSTVisitor):
     """Every name that a body binds, in its order, with what: a definition, an expression, what an import means, or None
-    for what is not followed. Functions and classes inside are not entered.
+    for what is not followed. Functions and classes inside are entered only ``everywhere``.
+
+    ``stars`` are the modules, Python's own excepted, of which ``*`` is imported.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, everywhere: bool = False) -> None:
         super().__init__()
-        self.bound: list[tuple[str, cst.CSTNode | Meaning | None]] = []
-        self.star = False
+        self.bound: list[tuple[str, Value]] = []
+        self.stars: set[str] = set()
+        self._everywhere = everywhere
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:
         self.bound.append((node.name.value, node))
-        return False
+        return self._everywhere
 
     def visit_ClassDef(self, node: cst.ClassDef) -> bool:
         self.bound.append((node.name.value, node))
-        return False
+        return self._everywhere
 
     def visit_Lambda(self, _node: cst.Lambda) -> bool:
-        return False
+        return self._everywhere
 
     def visit_Import(self, node: cst.Import) -> bool:
         for alias in node.names:
@@ -181,7 +262,9 @@ class _Bindings(cst.CSTVisitor):
 
     def visit_ImportFrom(self, node: cst.ImportFrom) -> bool:
         if isinstance(node.names, cst.ImportStar):
-            self.star = self.star or is_metaflow_import(node)
+            module = "." if node.relative else dotted(node.module)
+            if module.split(".")[0] not in sys.stdlib_module_names:
+                self.stars.add(module)
             return False
         module = "" if node.relative else dotted(node.module)
         for alias in node.names:
@@ -199,16 +282,16 @@ class _Bindings(cst.CSTVisitor):
             self._target(node.target, node.value)
 
     def visit_AugAssign(self, node: cst.AugAssign) -> None:
-        self._target(node.target, None)
+        self._target(node.target, Part(node.value))
 
     def visit_For(self, node: cst.For) -> None:
-        self._target(node.target, None)
+        self._target(node.target, Part(node.iter))
 
     def visit_AsName(self, node: cst.AsName) -> None:
         self._target(node.name, None)
 
     def visit_NamedExpr(self, node: cst.NamedExpr) -> None:
-        self._target(node.target, None)
+        self._target(node.target, node.value)
 
     def visit_Del(self, node: cst.Del) -> None:
         self._target(node.target, None)
@@ -221,9 +304,25 @@ class _Bindings(cst.CSTVisitor):
         if node.name is not None:
             self._target(node.name, None)
 
-    def _target(self, target: cst.BaseExpression, value: cst.CSTNode | None) -> None:
+    def _target(self, target: cst.BaseExpression, value: Value) -> None:
         if isinstance(target, cst.Name):
             self.bound.append((target.value, value))
         elif isinstance(target, (cst.Tuple, cst.List)):
+            part = Part(value) if isinstance(value, cst.CSTNode) else value
             for element in target.elements:
-                self._target(element.value, None)
+                self._target(element.value, part)
+
+
+class _Inside(_Bindings):
+    """What a definition binds and uses, in its functions too."""
+
+    def __init__(self) -> None:
+        super().__init__(everywhere=True)
+        self.used: set[str] = set()
+
+    def visit_Name(self, node: cst.Name) -> None:
+        self.used.add(node.value)
+
+    def visit_Attribute(self, node: cst.Attribute) -> bool:
+        node.value.visit(self)
+        return False

@@ -231,7 +231,7 @@ class _Plan:
 
     def _missing(self, flow: Lineage) -> None:
         absent = [name for name in self._advice.get(flow.name, {}) if name not in flow.steps]
-        elsewhere = f" (maybe of {', '.join(flow.imported)}, which is imported)" if flow.imported else ""
+        elsewhere = f" (maybe of {', '.join(flow.imported)}, which is not read)" if flow.imported else ""
         for name in absent:
             text = f"was measured, but is no step of this file{elsewhere}"
             self._remarks.append(Remark(Kind.MISSING, flow.name, name, flow.line, text))

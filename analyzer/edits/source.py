@@ -7,6 +7,8 @@ no node of libcst. Never runs the file or imports what it names: a base class in
 from __future__ import annotations
 
 import ast
+import bisect
+import re
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,14 +16,15 @@ from typing import TYPE_CHECKING
 import libcst as cst
 from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper
 
+from stepsize.analyzer.edits.blocks import ClassBody, TopLevel
 from stepsize.analyzer.edits.literals import is_none, number_of
 from stepsize.analyzer.edits.names import (
     Kind,
     Meaning,
     Names,
+    brief,
     imports_metaflow,
     is_metaflow_import,
-    may_set_resources,
     names_of,
 )
 from stepsize.errors import UsageError
@@ -40,6 +43,8 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "timeout": ("hours", "minutes", "seconds"),
 }
 """What of them is edited."""
+_NEEDED = frozenset({"FlowSpec", "step", "project", *ARGUMENTS})
+"""What ``from metaflow import *`` is taken to bring where another import of that kind may have brought the rest."""
 _DEEPEST = 500
 """Nodes below one another: libcst's, of which there are more, are not visited so far down."""
 _TOO_DEEP = "an expression in it nests too deep to be read (hundreds of operands)"
@@ -101,6 +106,7 @@ class Unknown:
 class Step:
     """A method with Metaflow's ``@step``. ``at`` is where that decorator's ``@`` is, ``step_name`` what follows it,
     ``owner`` what of that precedes ``step`` (``mf.``), or nothing. ``hidden`` are names that the class gives itself.
+    ``again`` is the line where the class gives the step's name to something else, in a way that only running shows.
     """
 
     flow: str
@@ -112,6 +118,7 @@ class Step:
     decorators: tuple[Decorator, ...]
     unknown: tuple[Unknown, ...]
     hidden: frozenset[str]
+    again: int | None = None
 
     def decorator(self, name: str) -> Decorator | None:
         """The decorator of that name, where there is one."""
@@ -120,9 +127,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """A class that is a flow or a part of one. ``bases`` are classes of the file, ``imported`` those that are not.
+    """A class that is a flow or a part of one. ``bases`` are classes of the file, ``imported`` those that are not, but
+    for Metaflow's and Python's own: a mutator of theirs would be one of this flow, so they are ``unknown`` too.
 
-    ``project`` is what ``@project`` says; None where there is none, empty where the file does not tell.
+    ``project`` is what ``@project`` says; None where there is none, empty where the file does not tell. ``rebound``:
+    whether its name means something else in another place of the file.
     """
 
     name: str
@@ -132,6 +141,7 @@ class Flow:
     project: str | None
     steps: tuple[Step, ...]
     unknown: tuple[Unknown, ...]
+    rebound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,10 +233,11 @@ class _Reader:
         self._spans: Mapping[cst.CSTNode, CodeSpan] = wrapper.resolve(ByteSpanPositionProvider)
         self._module = module
         self._data = data
-        self._names = names_of(module)
+        self._names = names_of(module, _NEEDED)
+        self._line_ends = [found.start() for found in re.finditer(b"\n", data)]
 
     def read(self) -> Source:
-        blocks = _Blocks()
+        blocks = TopLevel()
         self._module.visit(blocks)
         froms = [node for node in blocks.imports if isinstance(node, cst.ImportFrom) and is_metaflow_import(node)]
         names = self._names
@@ -249,20 +260,22 @@ class _Reader:
             base for base, meaning in zip(bases, meanings, strict=True) if meaning.kind in (Kind.OTHER, Kind.FOREIGN)
         ]
         known = [(decorator, self._meaning(decorator, self._names)) for decorator in node.decorators]
+        imported = [Unknown(self._text(base), self._line(base)) for base in foreign]
         return Flow(
             name=node.name.value,
             line=self._line(node.name),
             bases=local,
-            imported=tuple(self._text(base) for base in foreign),
+            imported=tuple(one.name for one in imported),
             project=self._project(known),
             steps=tuple(self._steps(node, names)),
-            unknown=self._unknown(known),
+            unknown=(*self._unknown(known), *imported),
+            rebound=self._names.resolve(node.name).kind is not Kind.LOCAL,
         )
 
     def _steps(self, flow: cst.ClassDef, names: Names) -> Iterator[Step]:
-        for node in flow.body.body:
-            if not isinstance(node, cst.FunctionDef):
-                continue
+        body = ClassBody()
+        flow.body.visit(body)
+        for node, again in body.methods():
             known = [(decorator, self._meaning(decorator, names)) for decorator in node.decorators]
             step = next((decorator for decorator, meaning in known if _is(meaning, "step")), None)
             if step is None:
@@ -282,6 +295,7 @@ class _Reader:
                 ),
                 unknown=self._unknown(known),
                 hidden=names.hidden,
+                again=None if again is None else self._line(again),
             )
 
     def _meaning(self, decorator: cst.Decorator, names: Names) -> Meaning:
@@ -297,7 +311,7 @@ class _Reader:
     def _is_harmless(self, meaning: Meaning) -> bool:
         """Metaflow's own are what they say. One that the file defines is, if nothing in it could set resources."""
         if meaning.kind is Kind.LOCAL:
-            return not may_set_resources(meaning.name, self._names)
+            return not self._names.may_set_resources(meaning.name)
         made = meaning.kind is Kind.MADE and meaning.name not in ARGUMENTS
         return made or meaning.kind is Kind.METAFLOW
 
@@ -317,9 +331,10 @@ class _Reader:
         if not isinstance(expression, cst.Call):
             return Decorator(name, line, span)
         nameless = next((argument for argument in expression.args if argument.keyword is None), None)
-        obstacle = "" if nameless is None else f"@{name}({self._text(nameless)}) says what it asks for elsewhere"
+        said = "" if nameless is None else f"@{name}({brief(self._text(nameless))})"
+        obstacle = said and f"{said} says what it asks for elsewhere"
         if nameless is not None and not nameless.star:
-            obstacle = f"@{name}({self._text(nameless)}) lacks a name, which Metaflow does not take"
+            obstacle = f"{said} lacks a name, which Metaflow does not take"
         return Decorator(
             name=name,
             line=line,
@@ -369,7 +384,7 @@ class _Reader:
         return self._data[span.start : span.end].decode()
 
     def _line(self, node: cst.CSTNode) -> int:
-        return self._data.count(b"\n", 0, self._spans[node].start) + 1
+        return bisect.bisect_left(self._line_ends, self._spans[node].start) + 1
 
 
 def _is(meaning: Meaning, name: str) -> bool:
@@ -379,27 +394,3 @@ def _is(meaning: Meaning, name: str) -> bool:
 def _callee(decorator: cst.Decorator) -> cst.BaseExpression:
     expression = decorator.decorator
     return expression.func if isinstance(expression, cst.Call) else expression
-
-
-class _Blocks(cst.CSTVisitor):
-    """Classes and imports that a module's top level carries out, in ``if`` and ``try`` too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.classes: list[cst.ClassDef] = []
-        self.imports: list[cst.Import | cst.ImportFrom] = []
-
-    def visit_ClassDef(self, node: cst.ClassDef) -> bool:
-        self.classes.append(node)
-        return False
-
-    def visit_FunctionDef(self, _node: cst.FunctionDef) -> bool:
-        return False
-
-    def visit_Import(self, node: cst.Import) -> bool:
-        self.imports.append(node)
-        return False
-
-    def visit_ImportFrom(self, node: cst.ImportFrom) -> bool:
-        self.imports.append(node)
-        return False

@@ -281,14 +281,8 @@ def test_steps_without_history_and_history_without_steps_are_told() -> None:
     edited = applied(text, wanted("TrainFlow", "load", memory_mb=600))
     assert said(edited, "unmeasured") == [(6, "has not been measured yet")]
     assert said(edited, "missing") == [
-        (3, "was measured, but is no step of this file (maybe of Base, which is imported)"),
+        (3, "was measured, but is no step of this file (maybe of Base, which is not read)"),
     ]
-
-
-def test_a_flow_that_is_defined_twice_is_refused() -> None:
-    """Which of them runs is not known."""
-    with pytest.raises(UsageError, match="TrainFlow is defined 2 times"):
-        applied(flow("") + flow("", ""), wanted("TrainFlow", "train", memory_mb=600))
 
 
 @pytest.mark.parametrize(
