@@ -80,6 +80,10 @@ def _no_go() -> str:
     return _older_than("go", "version", (1, 26), "Go 1.26")
 
 
+def _no_newer_go() -> str:
+    return _older_than("go", "version", (1, 26, 8), "Go 1.26.8")
+
+
 def _no_rotel_wheel() -> str:
     fits = sys.platform == "linux" and platform.machine() == "x86_64" and platform.libc_ver()[0] == "glibc"
     return "" if fits and sys.version_info[:2] in _ROTEL_PYTHONS else "it has no wheel for this system and Python"
@@ -100,12 +104,12 @@ def _no_prometheus() -> str:
     return "" if known else f"this Debian has another version than {_prometheus()}, or apt-get update has not run"
 
 
-def _older_than(command: str, option: str, wanted: tuple[int, int], name: str) -> str:
+def _older_than(command: str, option: str, wanted: tuple[int, ...], name: str) -> str:
     if shutil.which(command) is None:
         return f"{name} is not installed"
     said = subprocess.run([command, option], capture_output=True, text=True, check=False).stdout
-    version = re.search(r"(\d+)\.(\d+)", said)
-    if version is None or (int(version[1]), int(version[2])) < wanted:
+    version = re.search(r"\d+(?:\.\d+)+", said)
+    if version is None or tuple(map(int, version[0].split("."))) < wanted:
         return f"{name} or newer is needed, here is {said.strip()}"
     return ""
 
@@ -205,6 +209,27 @@ H2SPEC = Peer(
     _no_go,
     _go_builder("github.com/summerwind/h2spec/cmd/h2spec", "h2spec"),
 )
+GATEWAY = Peer(
+    "the OpenTelemetry Collector 0.160.0, as contrib has it",
+    "gateway/otelcol-contrib",
+    ("gateway/main.go", "gateway/go.mod", "gateway/go.sum"),
+    _no_go,
+    _go_builder(".", "gateway"),
+)
+COMPOSE = Peer(
+    "Docker Compose 5.6.0",
+    "compose/docker-compose",
+    ("compose/go.mod", "compose/go.sum"),
+    _no_newer_go,
+    _go_builder("github.com/docker/compose/v5/cmd", "compose"),
+)
+DOCKERFILE = Peer(
+    "BuildKit 0.34.2's reading of Dockerfiles",
+    "dockerfile/dockerfile",
+    ("dockerfile/main.go", "dockerfile/go.mod", "dockerfile/go.sum"),
+    _no_newer_go,
+    _go_builder(".", "dockerfile"),
+)
 NEXTFLOW = Peer(
     "Nextflow 24.10.5",
     "nextflow/nextflow-24.10.5.jar",
@@ -233,7 +258,10 @@ RESOURCE_TRACKER = Peer(
     lambda: "",
     _installer("resource-tracker.txt"),
 )
-PEERS = (JAVASCRIPT, AXE, ROTEL, OTELCOL, TELEMETRYGEN, H2SPEC, NEXTFLOW, SNAKEMAKE, PROMETHEUS, RESOURCE_TRACKER)
+PEERS = (
+    *(JAVASCRIPT, AXE, ROTEL, OTELCOL, TELEMETRYGEN, H2SPEC, GATEWAY, COMPOSE, DOCKERFILE),
+    *(NEXTFLOW, SNAKEMAKE, PROMETHEUS, RESOURCE_TRACKER),
+)
 
 
 def main() -> None:
