@@ -11,6 +11,7 @@ demand, dedicated tenancy (6 to 10 % more) or a reservation (0, or the operating
    off the lists themselves: they are the differences on which hundreds of entries agree.
 2. *Lines.* In most families a price is the size times one unit price for the family and region. The lowest unit price
    that holds for most of the family's sizes is the on-demand one, since every error adds.
+3. *Regions.* What the family costs in other regions contradicts what is left (``aws_regions``).
 
 A price that its own Linux entry states is ``listed``; one that the witnesses or the line correct is ``repaired``. A GPU
 type without agreement among its witnesses keeps its Linux entry, or else its lowest reading, as ``derived``.
@@ -25,6 +26,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from stepsize.analyzer.catalog import aws_regions
+
 if TYPE_CHECKING:
     from stepsize.analyzer.catalog.rows import PriceQuality
 
@@ -37,8 +40,6 @@ _ROUNDING_USD = 0.0007
 """The same for small prices: half a unit of the third digit, once for the entry and once for the fee."""
 _LINE_SHARE = 0.6
 """Share of a family's sizes that have to lie on a line for the line to hold for all."""
-_DEDICATED = (1.10, 1.06)
-"""What dedicated tenancy costs in terms of the on-demand price: newer families, older ones."""
 _SIZES = {"nano": 1, "micro": 2, "small": 4, "medium": 8, "large": 16, "xlarge": 32}
 _REDUCED = {"p4d": 0.33, "p4de": 0.33, "p5": 0.44, "p5en": 0.25}
 REDUCED_ON = "2025-06-01"
@@ -91,13 +92,20 @@ def on_demand(lists: Mapping[str, PriceList], vcpus: Mapping[str, int]) -> dict[
             readings = _readings(lists, server, region, vcpus.get(server))
             if readings:
                 families[server.partition(".")[0], region][server] = readings
-    prices: dict[tuple[str, str], Price] = {}
+    found: dict[str, dict[tuple[str, str], Price]] = defaultdict(dict)
+    stated: dict[tuple[str, str], list[float]] = {}
     for (family, region), readings_of in families.items():
         unit = _unit_price(readings_of)
         for server, readings in readings_of.items():
-            price = _price(readings, unit, lists["linux"][server].get(region, 0.0))
-            prices[server, region] = _with_reduction(family, price)
-    return prices
+            stated[server, region] = [reading.usd for reading in readings]
+            found[family][server, region] = _price(readings, unit, lists["linux"][server].get(region, 0.0))
+    for prices in found.values():
+        mended = aws_regions.corrections({entry: price.usd for entry, price in prices.items()}, stated)
+        for (server, region), usd in mended.items():
+            prices[server, region] = _stated(usd, lists["linux"][server].get(region, 0.0))
+    return {
+        entry: _with_reduction(family, price) for family, prices in found.items() for entry, price in prices.items()
+    }
 
 
 def _readings(lists: Mapping[str, PriceList], server: str, region: str, vcpus: int | None) -> list[_Reading]:
@@ -161,7 +169,7 @@ def _price(readings: Sequence[_Reading], unit: float | None, linux_usd: float) -
 def _shared_tenancy(usd: float, readings: Sequence[_Reading]) -> float:
     """``usd``, or the reading below it by just what dedicated tenancy adds: then ``usd`` is a dedicated price."""
     lower = sorted(reading.usd for reading in readings)
-    return next((low for low in lower if any(abs(usd / low / up - 1) < 0.002 for up in _DEDICATED)), usd)
+    return next((low for low in lower if any(abs(usd / low / up - 1) < 0.002 for up in aws_regions.DEDICATED)), usd)
 
 
 def _agreed(values: Sequence[float]) -> float | None:

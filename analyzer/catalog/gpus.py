@@ -1,8 +1,9 @@
 """GPUs that a source leaves out, filled in from what the vendor documents of the type; what is not known is marked.
 
 What comes in: a server's row. What goes out: the row with its GPU columns complete, or with ``gpu_quality`` ``unknown``
-and null columns. Never guesses: a type that no rule names stays unknown. Source of the Azure rules: Microsoft's "GPU
-accelerated virtual machine sizes" (NC, ND and NV series pages); memory is what the page gives per type, in GiB.
+and null columns; a share of a GPU as a fraction of one, other accelerators (TPUs, FPGAs, encoders) as none. Never
+guesses: a type that no rule names stays unknown. Source of the Azure rules: Microsoft's "GPU accelerated virtual
+machine sizes" (NC, ND, NG and NV series pages); memory is what the page gives per type, in GiB.
 """
 
 from __future__ import annotations
@@ -52,18 +53,49 @@ _AZURE = (
     _Rule(r"NV12ads_A10_v5", "NVIDIA", "A10", 8, 1 / 3),
     _Rule(r"NV18ads_A10_v5", "NVIDIA", "A10", 12, 1 / 2),
     _Rule(r"NV(36adm?s|72ads)_A10_v5", "NVIDIA", "A10", 24),
+    _Rule(r"NG8ads_V620_v1", "AMD", "V620", 8, 1 / 4),
+    _Rule(r"NG16ads_V620_v1", "AMD", "V620", 16, 1 / 2),
+    _Rule(r"NG32adm?s_V620_v1", "AMD", "V620", 32),
+    _Rule(r"NV4ads_V710_v5", "AMD", "V710", 4, 1 / 6),
+    _Rule(r"NV8ads_V710_v5", "AMD", "V710", 8, 1 / 3),
+    _Rule(r"NV12ads_V710_v5", "AMD", "V710", 12, 1 / 2),
+    _Rule(r"NV(24ads|28adms)_V710_v5", "AMD", "V710", 24),
 )
 _MODELS = {"B200": 180, "RTX Pro 6000": 96}
 """Models whose boards have one size of memory, in GiB as Google's "GPU machine types" page gives it."""
+_NO_GPUS = {
+    "gcp": re.compile(r"(ct|tpu)\w+-.*"),  # TPUs
+    "alicloud": re.compile(r"ecs\.(f\d|video-trans|ebman\d).*"),  # FPGAs, encoders, NPUs
+}
+"""Types whose accelerators sources count as GPUs."""
+_ALIBABA_SHARE = re.compile(r"(?P<model>.+?)(\*1)?/(?P<parts>\d+)")
+"""``T4/2``, ``A10*1/12``: so the source names a share of a GPU, and counts one."""
+_ALIBABA_48_GIB = re.compile(r"RTX 5880|vGPU8-\d+G")
+"""GPUs of 48 GiB of which Alibaba's families sgn8ga and sgn8ia have so much as their memory says."""
 
 
 def complete(server: ServerRow) -> ServerRow:
     """``server`` with its GPU columns filled in or marked; unchanged where it has no GPU."""
-    if not server.gpu_count:
+    pattern = _NO_GPUS.get(server.vendor_id)
+    if not server.gpu_count or (pattern and pattern.fullmatch(server.api_reference)):
+        server = replace(server, gpu_count=0, gpu_manufacturer=None, gpu_family=None)
         return replace(server, gpu_memory_min=None, gpu_memory_total=None, gpu_model=None, gpu_quality=None)
+    server = _shared(server)
     if server.gpu_model and server.gpu_memory_min and server.gpu_memory_total:
         return replace(server, gpu_quality="listed")
     return _by_name(server) or _by_model(server) or replace(server, gpu_quality="unknown")
+
+
+def _shared(server: ServerRow) -> ServerRow:
+    """``server`` with the part of a GPU that it has as its count, where the source counts a whole one."""
+    model = server.gpu_model or ""
+    if server.vendor_id != "alicloud" or server.gpu_count != 1:
+        return server
+    if found := _ALIBABA_SHARE.fullmatch(model):
+        return replace(server, gpu_count=1 / int(found["parts"]), gpu_model=found["model"])
+    if server.gpu_memory_min and _ALIBABA_48_GIB.fullmatch(model):
+        return replace(server, gpu_count=server.gpu_memory_min / (48 * _MIB_PER_GIB))
+    return replace(server, gpu_model=model.removesuffix("*1") or None)
 
 
 def _by_name(server: ServerRow) -> ServerRow | None:

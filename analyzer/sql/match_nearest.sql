@@ -6,7 +6,7 @@ WITH judged AS (
         greatest(
             $cpu / cores_free,
             coalesce($memory_mib / nullif(memory_free_mib, 0), 'infinity'::DOUBLE),
-            CASE WHEN gpu_count >= $gpu THEN 0 ELSE coalesce($gpu / nullif(gpu_count, 0), 'infinity'::DOUBLE) END,
+            CASE WHEN gpus_known >= $gpu THEN 0 ELSE coalesce($gpu / nullif(gpus_known, 0), 'infinity'::DOUBLE) END,
             CASE WHEN $vram_mib > 0
                 THEN coalesce($vram_mib / nullif(vram_mib, 0), 'infinity'::DOUBLE)
                 ELSE 0 END,
@@ -18,7 +18,7 @@ WITH judged AS (
     )
 )
 SELECT
-    shortfalls, vendor_id, region, allocation, cpu_architecture, cores_free, memory_free_mib, gpu_count,
+    shortfalls, vendor_id, region, allocation, cpu_architecture, cores_free, memory_free_mib, gpus_known,
     vram_mib, storage_gb, gpu_model
 FROM judged
 QUALIFY bit_count(shortfalls) = min(bit_count(shortfalls)) OVER ()

@@ -37,6 +37,7 @@ CREATE MACRO cores_free(platform, vendor, cores) AS
     if(platform = 'kubernetes', cores - kubelet_cores(vendor, cores), cores)::DOUBLE;
 
 -- statuses: previous generations, cheap on paper and hard to get, are there only where a fleet names them.
+-- gpus_known: what is marked unknown may be a share of a GPU, and is counted on for nothing.
 -- GPUs: what each holds is gpu_memory_min; a server's GPUs may differ, so the least is what can be relied on.
 CREATE TABLE sold_servers AS
 SELECT
@@ -47,6 +48,7 @@ SELECT
     vcpus,
     memory_amount AS memory_mib,
     gpu_count,
+    if(gpu_quality = 'unknown', 0, gpu_count) AS gpus_known,
     gpu_model,
     gpu_memory_min AS gpu_memory_min_mib,
     gpu_memory_total AS gpu_memory_total_mib,
@@ -83,10 +85,10 @@ WITH of_servers AS (
         *,
         memory_free(platform, vendor_id, memory_mib, pods) AS memory_free_mib,
         cores_free(platform, vendor_id, vcpus) AS cores_free,
-        coalesce(gpu_memory_min_mib, 0) * greatest(least(gpu, floor(gpu_count)), 1) AS vram_mib,
+        coalesce(gpu_memory_min_mib, 0) * greatest(least(gpu, floor(gpus_known)), 1) AS vram_mib,
         (cores_free < cpu)::INTEGER
         + 2 * (memory_free_mib < memory)::INTEGER
-        + 4 * (gpu_count < gpu)::INTEGER
+        + 4 * (gpus_known < gpu)::INTEGER
         + 8 * (vram_mib < vram)::INTEGER
         + 16 * (storage_gb < disk)::INTEGER
         + 32 * coalesce(cpu_architecture <> architecture, false)::INTEGER

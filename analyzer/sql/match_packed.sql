@@ -12,7 +12,7 @@ fitting AS (
             if($cpu > 0, floor(cores_free / $cpu), $side_by_side),
             if($memory_mib > 0, floor(memory_free_mib / $memory_mib), $side_by_side),
             -- GPUs are not shared between tasks, so one that asks for memory alone has one of its own
-            if($gpu > 0 OR $vram_mib > 0, floor(gpu_count / greatest($gpu, 1)), $side_by_side),
+            if($gpu > 0 OR $vram_mib > 0, floor(gpus_known / greatest($gpu, 1)), $side_by_side),
             if($disk_gb > 0, floor(storage_gb / $disk_gb), $side_by_side)
         )) AS tasks_per_server
     FROM judged(

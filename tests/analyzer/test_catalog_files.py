@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import statistics
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
@@ -53,7 +54,9 @@ AWS_US_EAST_1 = {
     "x1e.32xlarge": 26.688,
     "z1d.large": 0.186,
     "g4dn.xlarge": 0.526,
+    "g4dn.8xlarge": 2.176,
     "g4dn.12xlarge": 3.912,
+    "inf1.24xlarge": 4.721,
     "g5.xlarge": 1.006,
     "g5.12xlarge": 5.672,
     "g5.48xlarge": 16.288,
@@ -83,7 +86,16 @@ GCP_US_CENTRAL1 = {
     "n2d-standard-2": 0.0845,
     "c2-standard-4": 0.2088,
 }
+AWS_ELSEWHERE = {
+    ("us-east-2", "inf2.xlarge"): 0.7582,
+    ("eu-west-1", "m5.large"): 0.107,
+    ("eu-central-1", "m5.large"): 0.115,
+    ("eu-central-1", "c5.xlarge"): 0.194,
+    ("us-west-2", "g5.xlarge"): 1.006,
+    ("ap-southeast-1", "m5.large"): 0.12,
+}
 KNOWN_PRICES = [
+    *(("aws", region, name, usd) for (region, name), usd in AWS_ELSEWHERE.items()),
     *(("aws", "us-east-1", name, usd) for name, usd in AWS_US_EAST_1.items()),
     *(("azure", "eastus", name, usd) for name, usd in AZURE_EASTUS.items()),
     *(("gcp", "us-central1", name, usd) for name, usd in GCP_US_CENTRAL1.items()),
@@ -196,6 +208,24 @@ def test_price_grows_with_size(servers: dict[tuple[str, str], Row], prices: list
     assert compared > 10_000
 
 
+def test_prices_of_a_family_differ_by_one_factor_between_regions(prices: list[Row]) -> None:
+    """No EC2 size costs 4 % more or less than its family's other sizes there say, by what they cost elsewhere."""
+    usd = {(row["server_id"], row["region_id"]): row["price"] for row in prices if row["vendor_id"] == "aws"}
+    ratios: dict[tuple[str, str], dict[str, float]] = {}
+    for (name, region), price in usd.items():
+        at_home = usd.get((name, "us-east-1"))
+        if at_home:
+            ratios.setdefault((name.partition(".")[0], region), {})[name] = price / at_home
+    unlike = {
+        (name, region)
+        for (family, region), of_names in ratios.items()
+        if len(of_names) >= 3 and family not in ("c3", "g2", "m2", "m3", "f1", "g4ad")  # priced otherwise in us-east-1
+        for name, ratio in of_names.items()
+        if not 0.96 < ratio / statistics.median(of_names.values()) < 1.04
+    }
+    assert unlike == set()
+
+
 def test_gpus_have_model_and_memory_or_are_marked_unknown(servers: dict[tuple[str, str], Row]) -> None:
     """A server with a GPU names its model and memory, or says that they are unknown; every priced one knows them."""
     for row in servers.values():
@@ -271,8 +301,25 @@ def test_known_prices(
     assert found == pytest.approx([usd], rel=0.005)
 
 
-def test_fractional_gpus_are_fractions(servers: dict[tuple[str, str], Row]) -> None:
-    """A type that shares a GPU has a part of one, so that it is never taken for a whole one."""
-    assert servers["azure", "Standard_NV4as_v4"]["gpu_count"] == pytest.approx(1 / 8)
-    assert servers["azure", "Standard_NV4as_v4"]["gpu_memory_total"] == 2048
-    assert servers["aws", "g6f.large"]["gpu_count"] == pytest.approx(1 / 8)
+@pytest.mark.parametrize(
+    ("vendor", "name", "count", "memory_mib"),
+    [
+        ("azure", "Standard_NV4as_v4", 1 / 8, 2048),
+        ("azure", "Standard_NV4ads_V710_v5", 1 / 6, 4096),
+        ("azure", "Standard_NG8ads_V620_v1", 1 / 4, 8192),
+        ("aws", "g6f.large", 1 / 8, 2861),
+        ("alicloud", "ecs.vgn6i-m8.2xlarge", 1 / 2, 8192),
+        ("alicloud", "ecs.sgn7i-vws-m2.xlarge", 1 / 12, 2048),
+        ("alicloud", "ecs.sgn8ga-wy-32g-m12.4xlarge", 1 / 4, 12288),
+        ("alicloud", "ecs.sgn8ia-m24.12xlarge", 1 / 2, 24576),
+        ("alicloud", "ecs.gn6i-c4g1.xlarge", 1, 16384),
+        ("gcp", "ct5lp-hightpu-1t", 0, None),
+        ("alicloud", "ecs.f3-c4f1.xlarge", 0, None),
+    ],
+)
+def test_a_share_of_a_gpu_is_a_fraction_and_what_is_none_is_none(
+    servers: dict[tuple[str, str], Row], vendor: str, name: str, count: float, memory_mib: int | None
+) -> None:
+    """A type that shares a GPU has a part of one, never to be taken for a whole one; TPUs and FPGAs are none."""
+    (found,) = (row for row in servers.values() if (row["vendor_id"], row["api_reference"]) == (vendor, name))
+    assert (found["gpu_count"], found["gpu_memory_total"]) == (pytest.approx(count), memory_mib)
