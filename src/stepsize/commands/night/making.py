@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from stepsize.analyzer.changes.compare import Comparison
-    from stepsize.analyzer.changes.sentences import at
-from stepsize.analyzer.changes.snapshot import Snapshot
+    from stepsize.analyzer.changes.snapshot import Snapshot
     from stepsize.commands.night.jobs import Report
 
 _MEMORY_BYTES = 1 << 30
@@ -68,7 +67,9 @@ def make(job: Report) -> Done:
     for form, name in COMPARISONS.items():
         (into / name).write_bytes(changes.render(comparison, form).encode())
     said = (changes.headline(comparison),)
-    return Done(said=said, warned=(*warned, *damaged, *_of_clock(last, job.until_s)), message=_message(comparison, job.where))
+    return Done(
+        said=said, warned=(*warned, *damaged, *_of_clock(last, job.until_s)), message=_message(comparison, job.where)
+    )
 
 
 def _message(comparison: Comparison, where: str) -> Message | None:
