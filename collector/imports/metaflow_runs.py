@@ -36,6 +36,8 @@ _TARGETS = {"kubernetes-pod-name": Platform.KUBERNETES, "aws-batch-job-id": Plat
 _TAGS = {"user": "user", "project": "project", "branch": "project_branch"}
 _GRAPH = "_graph_info"
 _CLOCKS_S = 10.0
+_SILENT_S = 7 * 86400.0
+"""Metaflow does not say that a run has failed: one of which nothing was recorded for so long is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class _Span:
 
 
 def read(
-    flow: str, runs: int, artifact: str, labels: Labels, reading: Reading, say: Callable[[str], None]
+    flow: str, runs: int, artifact: str, labels: Labels, reading: Reading, say: Callable[[str], None], now_s: float
 ) -> Iterator[Attempt]:
     """The attempts of the newest ``runs`` runs of ``flow``.
 
@@ -60,6 +62,7 @@ def read(
         labels: what the user says of all of them; the flow's name is that in the lake.
         reading: where tasks that cannot be told are counted.
         say: is given a line before each run, which may take long.
+        now_s: the time, by which a run that did not reach its end is over or goes on.
 
     Raises:
         UsageError: Metaflow is not installed, or knows no such flow.
@@ -72,7 +75,7 @@ def read(
         raise UsageError(f"Metaflow knows no flow {flow}; see METAFLOW_DEFAULT_METADATA and _SERVICE_URL") from None
     except Exception as error:  # noqa: BLE001 - of whatever metadata provider is configured
         raise UnavailableError(f"Metaflow's metadata cannot be read: {_line(error)}") from None
-    source = _Source(client, artifact, labels, reading)
+    source = _Source(client, artifact, labels, reading, now_s)
     for run in found:
         say(f"run {run.id}")
         yield from source.run(run)
@@ -91,11 +94,12 @@ def _client() -> SimpleNamespace:
 class _Source:
     """Reads run after run. What cannot be read of one run or task is counted, and keeps nobody from the others."""
 
-    def __init__(self, client: Any, artifact: str, labels: Labels, reading: Reading) -> None:
+    def __init__(self, client: Any, artifact: str, labels: Labels, reading: Reading, now_s: float) -> None:
         self._client = client
         self._artifact = artifact
         self._labels = labels
         self._reading = reading
+        self._now_s = now_s
 
     def run(self, run: Any) -> Iterator[Attempt]:
         """The attempts of a run that ended."""
@@ -107,23 +111,36 @@ class _Source:
             self._reading.wrong(run.pathspec, 0, _line(error))
             return
         named = {field: tags.get(tag) for field, tag in _TAGS.items()}
+        told = [(step, task, metadata) for step, task in tasks if (metadata := self._metadata(task)) is not None]
+        last_s = max((metadata[-1].created_at / 1000 for _, _, metadata in told if metadata), default=self._now_s)
+        is_over = is_over or self._now_s - last_s > _SILENT_S
         graph: Mapping[str, Any] = {}
         attempts: list[Attempt] = []
-        for step, task in tasks:
-            self._reading.read += 1
-            try:
-                graph = graph or _graph(task)
-                found = self._task(task, run.id, step, _request(graph, step), named, is_over=is_over)
-            except Exception as error:  # noqa: BLE001 - as above
-                self._reading.wrong(task.pathspec, 0, _line(error))
-                continue
-            attempts += found
+        for step, task, metadata in told:
+            graph = graph or _graph(task)
+            attempts += self._task(task, metadata, run.id, step, _request(graph, step), named, is_over=is_over)
         yield from self._measured(attempts)
 
+    def _metadata(self, task: Any) -> list[Any] | None:
+        """A task's metadata in the order of their times; None where they cannot be read."""
+        self._reading.read += 1
+        try:
+            return sorted(task.metadata, key=lambda one: one.created_at)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._reading.wrong(task.pathspec, 0, _line(error))
+            return None
+
     def _task(
-        self, task: Any, run: str, step: str, asked: Request, named: Mapping[str, str | None], *, is_over: bool
+        self,
+        task: Any,
+        metadata: Iterable[Any],
+        run: str,
+        step: str,
+        asked: Request,
+        named: Mapping[str, str | None],
+        *,
+        is_over: bool,
     ) -> list[Attempt]:
-        metadata = sorted(task.metadata, key=lambda one: one.created_at)
         names = {one.name: one.value for one in metadata}
         spans = list(_spans(metadata))
         if "origin-task-id" in names:
@@ -143,6 +160,7 @@ class _Source:
                 task=task.id,
                 native=f"{task.pathspec}/{span.number}",
                 attempt=span.number,
+                item=_item(names),
                 outcome=_outcome(span),
                 started_at_s=span.started_at_s,
                 ended_at_s=span.ended_at_s,
@@ -212,7 +230,18 @@ def _outcome(span: _Span) -> Outcome:
     return Outcome.OK if span.ok else Outcome.FAILED
 
 
-def _target(names: Mapping[str, str]) -> str | None:
+def _item(names: Mapping[str, Any]) -> str | None:
+    """The foreach items from the outermost to this one, or their indices where Metaflow does not keep items.
+
+    None outside a foreach, and where only some of the items are told (``task.py``: at most so many characters).
+    """
+    path = [part.rpartition(":")[2] for part in str(names.get("foreach-execution-path") or "").split(",") if part]
+    stack = names.get("foreach-stack")
+    items = [str(frame).partition("=")[2] for frame in stack] if isinstance(stack, list) else []
+    return "/".join(items or path) or None if len(items) in (0, len(path)) else None
+
+
+def _target(names: Mapping[str, Any]) -> str | None:
     return next((target for name, target in _TARGETS.items() if name in names), None)
 
 

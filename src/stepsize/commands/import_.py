@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -134,7 +135,7 @@ def metaflow(*, flow: str, runs: int, artifact: str | None, common: Common) -> N
     from stepsize.collector.imports.tracked import ARTIFACT  # noqa: PLC0415 - as above
 
     labels, reading = common.labels(flow), Reading()
-    common.write("metaflow", read(flow, runs, artifact or ARTIFACT, labels, reading, _say), reading)
+    common.write("metaflow", read(flow, runs, artifact or ARTIFACT, labels, reading, _say, time.time()), reading)
 
 
 @command.command("resource-tracker", epilog=_EPILOG)
