@@ -107,7 +107,16 @@ class Chromium:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def view(self, width: int, height: int, *, dark: bool = False, media: str = "", motion: bool = True) -> None:
+    def view(
+        self,
+        width: int,
+        height: int,
+        *,
+        dark: bool = False,
+        media: str = "",
+        motion: bool = True,
+        forced_colors: bool = False,
+    ) -> None:
         """Show the page in a window of this size, in this scheme."""
         self._call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
@@ -115,6 +124,7 @@ class Chromium:
         features = [
             {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
             {"name": "prefers-reduced-motion", "value": "no-preference" if motion else "reduce"},
+            {"name": "forced-colors", "value": "active" if forced_colors else "none"},
         ]
         self._call("Emulation.setEmulatedMedia", media=media, features=features)
 

@@ -23,6 +23,37 @@ OVERFLOWING = """
 }).map(element => element.outerHTML.slice(0, 80))
 """
 
+CUT_OFF = """
+[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth)
+  .map(one => [one.getAttribute('aria-label'), one.scrollWidth, one.clientWidth])
+"""
+LONELY = """
+[...document.querySelectorAll('h2, h3, h4')].filter(head => head.getClientRects().length)
+  .filter(head => { const next = head.nextElementSibling; return next && !next.getBoundingClientRect().height; })
+  .map(head => head.textContent)
+"""
+HEADINGS = """
+[...document.querySelectorAll('h4')].filter(head => head.getClientRects().length)
+  .map(head => head.textContent).filter(text => text.startsWith('How this policy'))
+"""
+PAINTED = """
+(() => {
+  const found = {page: getComputedStyle(document.body).backgroundColor};
+  for (const kind of ['was', 'unused', 'solid', 'idle', 'advised']) {
+    const style = getComputedStyle(document.querySelector('svg path.' + kind));
+    found[kind] = [style.fill, style.stroke === 'none' ? 'none' : 'line'];
+  }
+  return found;
+})()
+"""
+INVISIBLE_KEYS = """
+[...document.querySelectorAll('.key li')].filter(one => {
+  const style = getComputedStyle(one, '::before'), page = getComputedStyle(document.body).backgroundColor;
+  const seen = color => color !== page && color !== 'rgba(0, 0, 0, 0)';
+  return !seen(style.backgroundColor) && !(parseFloat(style.borderTopWidth) && seen(style.borderTopColor));
+}).map(one => one.className)
+"""
+
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_nothing_is_loaded_run_or_complained_of(browser: Chromium, page: Path, dark: bool) -> None:
@@ -150,12 +181,43 @@ def test_dark_and_light_differ_and_paper_is_always_light(browser: Chromium, page
 
 
 def test_paper_has_all_of_it(browser: Chromium, page: Path) -> None:
-    """It prints, each step's head stays with what follows."""
-    browser.view(1200, 900)
+    """What is unfolded is on it, whole; of what is folded there is no heading either."""
+    pages = []
+    for unfolded in (False, True):
+        browser.view(718, 900, media="print")  # A4 between its margins
+        browser.open(page)
+        browser.evaluate(f"document.querySelectorAll('details').forEach(one => one.open = {str(unfolded).lower()})")
+        assert browser.evaluate(CUT_OFF) == []
+        assert browser.evaluate(LONELY) == []
+        assert (browser.evaluate(HEADINGS) == []) is not unfolded
+        browser.view(1200, 900)
+        printed = base64.b64decode(browser.call("Page.printToPDF", printBackground=True)["data"])
+        assert printed.startswith(b"%PDF")
+        pages.append(len(re.findall(rb"/Type\s*/Page\b", printed)))
+    assert 10 <= pages[0] < pages[1]
+
+
+def test_figures_fit_a_desktop_without_a_sideways_scroll(browser: Chromium, page: Path) -> None:
+    """A table of runs has fifteen columns: none of them is beyond the edge where nobody looks."""
+    browser.view(1280, 900)
     browser.open(page)
-    printed = base64.b64decode(browser.call("Page.printToPDF", printBackground=True)["data"])
-    assert printed.startswith(b"%PDF")
-    assert len(re.findall(rb"/Type\s*/Page\b", printed)) >= 10
+    browser.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert browser.evaluate("document.querySelectorAll('.scroll').length") > 20
+    assert browser.evaluate(CUT_OFF) == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_contrast_themes_tell_asked_used_and_advised_apart(browser: Chromium, small_page: Path, dark: bool) -> None:
+    """By shape and in the theme's own colours, in pictures and in what explains them."""
+    browser.view(1200, 900, dark=dark, forced_colors=True)
+    browser.open(small_page)
+    ways = browser.evaluate(PAINTED)
+    assert ways["was"] == ways["unused"] == ["none", "line"]
+    for kind in ("solid", "idle"):
+        assert ways[kind][0] not in ("none", ways["page"])
+    assert ways["solid"] != ways["idle"]
+    assert ways["advised"][0] == "none"
+    assert browser.evaluate(INVISIBLE_KEYS) == []
 
 
 def test_who_wants_no_motion_gets_none(browser: Chromium, page: Path) -> None:
