@@ -1,1 +1,1 @@
-"""Who may talk to the collector: TLS, certificates of clients, tokens and passwords."""
+"""Who may talk to the collector: tokens and passwords."""

@@ -60,8 +60,8 @@ def password_authenticator(config: HtpasswdConfig, where: str, tell: Callable[[s
         ConfigError: a line of the users cannot be used, or the file cannot be read.
     """
     from stepsize.collector.access.passwords import PasswordAuthenticator, parse_htpasswd  # noqa: PLC0415 - as above
-    from stepsize.collector.access.watched import watched  # noqa: PLC0415 - configurations are checked without it
     from stepsize.errors import ConfigError  # noqa: PLC0415 - as above
+    from stepsize.listening.watched import watched  # noqa: PLC0415 - configurations are checked without it
 
     try:
         inline = parse_htpasswd(config.inline.reveal()) if config.inline.reveal().strip() else {}

@@ -52,7 +52,7 @@ def token_authenticator(config: BearerTokenAuthConfig, where: str, tell: Callabl
         ConfigError: the file cannot be read.
     """
     from stepsize.collector.access.authenticator import TokenAuthenticator, token_digests  # noqa: PLC0415 - as above
-    from stepsize.collector.access.watched import watched  # noqa: PLC0415 - configurations are checked without it
+    from stepsize.listening.watched import watched  # noqa: PLC0415 - configurations are checked without it
 
     if config.filename is not None:
         file = watched(config.filename, lambda content: token_digests(content.splitlines()), f"{where}.filename", tell)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from stepsize.collector.access.watched import WatchedFile
 from stepsize.collector.components.basicauth_extension import BasicAuthConfig
 from stepsize.collector.components.bearertokenauth_extension import BearerTokenAuthConfig
 from stepsize.collector.config.language import Secret
+from stepsize.listening.watched import WatchedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

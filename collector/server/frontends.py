@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Coroutine
 
-    from stepsize.collector.access.tls import WatchedTls
     from stepsize.collector.server.grpc_connection import GrpcServerState
     from stepsize.collector.telemetry.log import Log
+    from stepsize.listening.tls import WatchedTls
 
 _HANDSHAKE_S = 10.0
 _LAST_WORD_S = 2.0

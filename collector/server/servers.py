@@ -11,7 +11,6 @@ import ipaddress
 import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
-from stepsize.collector.access.tls import WatchedTls
 from stepsize.collector.components.basicauth_extension import BasicAuthConfig, password_authenticator
 from stepsize.collector.components.bearertokenauth_extension import BearerTokenAuthConfig, token_authenticator
 from stepsize.collector.components.health_check_extension import HealthCheckConfig, health_routes
@@ -27,6 +26,7 @@ from stepsize.collector.server.reception import Reception
 from stepsize.collector.telemetry.reception import ReceptionMetrics
 from stepsize.collector.telemetry.registry import GAUGE
 from stepsize.errors import ConfigError
+from stepsize.listening.tls import WatchedTls
 
 if TYPE_CHECKING:
     import contextlib

@@ -14,11 +14,11 @@ from google.rpc import status_pb2
 
 from stepsize.collector.access.authenticator import TokenAuthenticator, token_digests
 from stepsize.collector.access.passwords import PasswordAuthenticator, parse_htpasswd
-from stepsize.collector.access.watched import WatchedFile
 from stepsize.collector.components.basicauth_extension import BasicAuthConfig
 from stepsize.collector.components.bearertokenauth_extension import BearerTokenAuthConfig
 from stepsize.collector.config.language import build
 from stepsize.errors import ConfigError, UnavailableError
+from stepsize.listening.watched import WatchedFile
 from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import DEADLINE_S, wait_for
 

@@ -13,10 +13,10 @@ import grpc
 import pytest
 import yaml
 
-from stepsize.collector.access.tls import WatchedTls
 from stepsize.collector.components.server_tls import ServerTlsConfig
 from stepsize.collector.config.language import build
 from stepsize.errors import ConfigError
+from stepsize.listening.tls import WatchedTls
 from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import DEADLINE_S, wait_for
 from tests.collector.server.certificates import Authority, Pair, needs_openssl

@@ -7,21 +7,52 @@ is refused at the start, and later leaves what was there before in place.
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from stepsize.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stepsize.collector.components.server_tls import ServerTlsConfig
-
-_ALPN = {"http": "http/1.1", "grpc": "h2"}
+_ALPN = {"http": "http/1.1", "grpc": "h2", "postgres": "postgresql"}
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
-def server_context(config: ServerTlsConfig, where: str, protocol: str) -> ssl.SSLContext:
-    """The context of a server of ``http`` (1.1) or ``grpc`` (HTTP/2); ``where`` names the section.
+class TlsSection(Protocol):
+    """Certificate and key of a server, who may connect, which versions, and whether the files are looked at again."""
+
+    @property
+    def cert_file(self) -> Path: ...  # noqa: D102 - as the configuration's keys are documented
+    @property
+    def key_file(self) -> Path: ...  # noqa: D102 - as above
+    @property
+    def client_ca_file(self) -> Path | None: ...  # noqa: D102 - as above
+    @property
+    def client_ca_file_reload(self) -> bool: ...  # noqa: D102 - as above
+    @property
+    def min_version(self) -> str: ...  # noqa: D102 - as above
+    @property
+    def max_version(self) -> str: ...  # noqa: D102 - as above
+    @property
+    def reload_interval_s(self) -> float: ...  # noqa: D102 - as above
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """As :class:`TlsSection`, where no configuration says it."""
+
+    cert_file: Path
+    key_file: Path
+    client_ca_file: Path | None = None
+    client_ca_file_reload: bool = False
+    min_version: str = "1.2"
+    max_version: str = ""
+    reload_interval_s: float = 1.0
+
+
+def server_context(config: TlsSection, where: str, protocol: str) -> ssl.SSLContext:
+    """The context of a server of ``http`` (1.1), ``grpc`` (HTTP/2) or ``postgres``; ``where`` names the section.
 
     Raises:
         ConfigError: a file cannot be read, or certificate and key do not fit together.
@@ -68,7 +99,7 @@ class WatchedTls:
         ConfigError: they cannot be used at the start.
     """
 
-    def __init__(self, config: ServerTlsConfig, where: str, protocol: str = "http") -> None:
+    def __init__(self, config: TlsSection, where: str, protocol: str = "http") -> None:
         self._config = config
         self._where = where
         self._protocol = protocol
