@@ -153,7 +153,8 @@ def test_csv_is_the_json_in_rows(reports: list[StepReport], records: list[dict[s
         for part in ("requested", "used", "recommended"):
             told = {name: found[f"{part}_{name}"] for name in record[part]}  # type: ignore[attr-defined]  # JSON
             assert told == {n: "" if v is None else str(v) for n, v in record[part].items()}  # type: ignore[attr-defined]
-        assert found["cost_per_run_now"] == str(record["cost_per_run"]["now"] or "").replace("None", "") or "0"  # type: ignore[index]
+        cost: float | None = record["cost_per_run"]["now"]  # type: ignore[index]  # JSON
+        assert found["cost_per_run_now"] == ("" if cost is None else str(cost))
 
 
 def test_duckdb_reads_the_csv_by_itself(reports: list[StepReport], tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ import pytest
 from stepsize.analyzer import formats
 from stepsize.model import cpu_bucket
 from stepsize.testing import write_tasks
+from tests.analyzer.in_process import Finished, stepsize
 from tests.analyzer.rows import row
 from tests.places import short_directory
 
@@ -34,22 +38,43 @@ class Place:
     def data(self) -> Path:
         return self.home / "lake"
 
-    def report(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-        environment |= {
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        return {
+            **kept,
             "HOME": str(self.home),
             "STEPSIZE_DATA": str(self.data),
             "STEPSIZE_RUNTIME": self.runtime,
         }
-        return subprocess.run(
-            [sys.executable, "-m", "stepsize", "report", *arguments],
-            env=environment,
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
+
+    def report(self, *arguments: str) -> Finished:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.home)
+            return stepsize(self.environment, "report", *arguments)
+
+    def in_a_process(self, *arguments: str) -> Finished:
+        command = [sys.executable, "-m", "stepsize", "report", *arguments]
+        done = subprocess.run(
+            command, env=self.environment, cwd=self.home, capture_output=True, text=True, check=False, timeout=60
         )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    def on_a_terminal(self, columns: int, **more: str) -> str:
+        """What a terminal of so many columns is sent."""
+        ours, theirs = pty.openpty()
+        environment = {**self.environment, "TERM": "xterm-256color", "COLUMNS": str(columns), **more}
+        with subprocess.Popen(
+            [sys.executable, "-m", "stepsize", "report"], env=environment, cwd=self.home, stdout=theirs, stderr=theirs
+        ) as process:
+            os.close(theirs)
+            seen = b""
+            with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
+                while more_seen := os.read(ours, 65_536):
+                    seen += more_seen
+        os.close(ours)
+        assert process.returncode == 0, seen
+        return seen.decode()
 
 
 @pytest.fixture
@@ -69,12 +94,25 @@ def measured(place: Place) -> Place:
 
 def test_without_options_it_prints_a_table_of_everything(measured: Place) -> None:
     """Not a terminal: no colours, eighty columns."""
-    finished = measured.report()
+    finished = measured.in_a_process()
     assert (finished.returncode, finished.stderr) == (0, "")
     assert "TrainFlow/train" in finished.stdout
     assert "OtherFlow/train" in finished.stdout
     assert "\x1b" not in finished.stdout
     assert max(len(line) for line in finished.stdout.splitlines()) <= 80
+
+
+def test_a_terminal_gets_colours_unless_it_wants_none(measured: Place) -> None:
+    """In as many columns as it has, of which sixty are enough for every figure."""
+    escape = re.compile("\x1b\\[([0-9;]*)m")
+    for more, colours in (({}, True), ({"NO_COLOR": "1"}, False)):
+        seen = measured.on_a_terminal(60, **more)
+        codes = {code for found in escape.findall(seen) for code in found.split(";")}
+        assert any(code.startswith("3") for code in codes) is colours
+        lines = escape.sub("", seen).splitlines()
+        assert "\x1b" not in "".join(lines)
+        assert max(map(len, lines)) <= 60
+        assert "4,096 → 650" in " ".join(" ".join(lines).split())
 
 
 @pytest.mark.parametrize(
@@ -154,7 +192,7 @@ def test_the_policy_can_be_chosen(measured: Place) -> None:
 )
 def test_wrong_usage_gets_one_line_that_says_what_to_do(measured: Place, arguments: tuple[str, ...], said: str) -> None:
     """Exit code 2, nothing on standard output."""
-    finished = measured.report(*arguments)
+    finished = measured.in_a_process(*arguments) if "best" in arguments else measured.report(*arguments)
     assert (finished.returncode, finished.stdout) == (2, "")
     assert said in finished.stderr
     assert len(finished.stderr.splitlines()) == 1
