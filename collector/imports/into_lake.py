@@ -13,7 +13,9 @@ DuckDB is given.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import sys
 import tempfile
 import time
 import uuid
@@ -32,6 +34,7 @@ from stepsize.errors import LakeError
 from stepsize.store.bounds import bound, quiet_connection
 from stepsize.store.lake import Lake
 from stepsize.store.layout import DATABASE
+from stepsize.store.locks import Lock
 from stepsize.store.manifest import manifest_path
 from stepsize.store.merge import due, merged
 from stepsize.store.order import in_order
@@ -50,6 +53,7 @@ _FILE_ROWS = 200_000
 _MERGED = 1
 _LOCK_TIMEOUT_S = 60.0
 _MEMORY_BYTES = 512 << 20
+_STAGED, _LOCK = "stepsize-import-", ".lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +107,41 @@ def import_attempts(data: Path, attempts: Iterable[Attempt], *, dry_run: bool = 
 
 @contextlib.contextmanager
 def _staging() -> Iterator[tuple[Path, duckdb.DuckDBPyConnection]]:
-    directory = Path(tempfile.mkdtemp(prefix="stepsize-import-"))
+    """A directory of this import alone, and a connection; both are gone afterwards."""
     connection = quiet_connection()
     try:
-        bound(connection, _MEMORY_BYTES)
-        yield directory, connection
+        with _directory() as directory:
+            bound(connection, _MEMORY_BYTES)
+            yield directory, connection
     except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
         said = " ".join(str(error).split())
-        raise LakeError(f"cannot import: {said}; make room in {directory.parent} (TMPDIR) and in the lake") from None
+        raise LakeError(f"cannot import: {said}; make room for temporary files (TMPDIR) and in the lake") from None
     finally:
         connection.close()
+
+
+@contextlib.contextmanager
+def _directory() -> Iterator[Path]:
+    """A temporary directory that is locked while it is used: what is not is what an import left that was killed."""
+    parent = Path(tempfile.gettempdir())
+    for left in parent.glob(f"{_STAGED}*"):
+        lock = Lock(left / _LOCK)
+        with contextlib.suppress(OSError, LakeError):
+            if _is_mine(left) and (left / _LOCK).is_file() and lock.try_acquire():
+                shutil.rmtree(left, ignore_errors=True)
+        lock.release()
+    directory = Path(tempfile.mkdtemp(prefix=_STAGED, dir=parent))
+    lock = Lock(directory / _LOCK)
+    try:
+        lock.acquire(_LOCK_TIMEOUT_S)
+        yield directory
+    finally:
         shutil.rmtree(directory, ignore_errors=True)
+        lock.release()
+
+
+def _is_mine(directory: Path) -> bool:
+    return sys.platform == "win32" or directory.lstat().st_uid == os.getuid()
 
 
 def _stage(attempts: Iterable[Attempt], directory: Path) -> int:

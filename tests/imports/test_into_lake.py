@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,24 @@ def test_a_source_that_fails_adds_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_killed_import_left_is_swept_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the next one, which leaves alone what one that goes on has set down; nothing stays in the end."""
+    staging = tmp_path / "staging"
+    staging.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(staging))
+
+    def source() -> Iterator[Attempt]:
+        (mine,) = staging.iterdir()
+        killed = staging / f"{mine.name}-killed"  # its lock is nobody's
+        shutil.copytree(mine, killed)
+        import_attempts(tmp_path / "other", [attempt(1)])
+        assert list(staging.iterdir()) == [mine]
+        yield from map(attempt, range(3))
+
+    assert import_attempts(tmp_path / "lake", source()).added == 3
+    assert not list(staging.iterdir())
+
+
 def test_a_dry_run_leaves_nothing(tmp_path: Path) -> None:
     """It says what would be added, of what the lake has too."""
     assert import_attempts(tmp_path / "none", map(attempt, range(3)), dry_run=True).added == 3
@@ -143,10 +162,10 @@ def test_a_dry_run_leaves_nothing(tmp_path: Path) -> None:
 
 def test_many_imports_leave_few_files(tmp_path: Path) -> None:
     """Eight of a level become one of the next, rows and all."""
-    for number in range(10):
+    for number in range(8):
         import_attempts(tmp_path, [attempt(number)])
-    assert len(read_manifest(tmp_path, WRITER).files) == 3
-    assert len(rows(tmp_path)) == 10
+    assert len(read_manifest(tmp_path, WRITER).files) == 1
+    assert len(rows(tmp_path)) == 8
 
 
 def test_two_imports_do_not_write_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
