@@ -50,6 +50,11 @@ def plain_number(amount: float) -> str:
     return str(int(amount)) if amount == int(amount) else repr(amount)
 
 
+def told(amount: float) -> str:
+    """``amount`` in a sentence: 1234567, 0.25."""
+    return plain_number(round(amount, 3))
+
+
 def _single(value: cst.BaseExpression) -> float | None:
     if isinstance(value, (cst.Integer, cst.Float)):
         return _literal(value.value)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from stepsize.analyzer.edits import merging, splices
 from stepsize.analyzer.edits.flows import lineages
-from stepsize.analyzer.edits.literals import plain_number, written
+from stepsize.analyzer.edits.literals import plain_number, told, written
 from stepsize.analyzer.edits.obstacles import obstacle, unreadable
 from stepsize.analyzer.edits.references import References
 from stepsize.analyzer.edits.requests import differences, kept
@@ -71,12 +71,13 @@ class Edit:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """``timeout``: write ``@timeout`` too. ``drop_gpus``: take the GPUs of steps that never used one. ``trusted``:
-    decorators that leave resources alone. ``steps``: only these; all where there is none.
+    decorators that leave resources alone. ``flow``, ``steps``: only what it runs, and only these; all without.
     """
 
     timeout: bool = False
     drop_gpus: bool = False
     trusted: frozenset[str] = frozenset()
+    flow: str | None = None
     steps: frozenset[str] = frozenset()
 
 
@@ -124,9 +125,12 @@ class _Plan:
             if self._options.steps and step.name not in self._options.steps:
                 continue
             users = [flow for flow in flows if flow.steps.get(step.name) is step]
+            if self._options.flow and self._options.flow not in {flow.name for flow in users}:
+                continue
             self._site(step, [flow for flow in users if flow.name in self._advice or not flow.derived])
         for flow in flows:
-            self._missing(flow)
+            if self._options.flow in (None, flow.name):
+                self._missing(flow)
         data = splices.spliced(self._source.data, [*self._references.splices(), *self._splices])
         return Edited(data, tuple(self._edits), tuple(self._remarks))
 
@@ -187,7 +191,9 @@ class _Plan:
         if asked_s == seconds:
             return {}
         if asked_s is not None and asked_s > max(seconds, requested_s):
-            reason = f"a timeout of {asked_s:g} s is more than its newest run had: somebody set it since; run it first"
+            reason = (
+                f"a timeout of {told(asked_s)} s is more than its newest run had: somebody set it since; run it first"
+            )
             self._say(Kind.REFUSED, flow, step, step.line, reason)
             return {}
         return {"timeout": merging.timeout_parts(step, seconds)}

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.edits import merging
-from stepsize.analyzer.edits.wanted import RESOURCES, amount, memory_unit_bytes
+from stepsize.analyzer.edits.literals import told
+from stepsize.analyzer.edits.wanted import NEVER_USED, RESOURCES, amount, memory_unit_bytes
 from stepsize.model import BYTES_PER_MB
 
 if TYPE_CHECKING:
@@ -32,15 +33,15 @@ def kept(step: Step, advice: Wanted, resource: str, number: float, target: Targe
         return f"{target.title} has no GPUs: what needs one runs elsewhere"
     asked = merging.asked(step, resource)
     if resource == "gpu" and number == 0 and asked and not drop_gpus:
-        return "no GPU was ever used; to ask for none, give --drop-gpus"
+        return NEVER_USED
     if asked is None or number >= asked or not merging.is_written(step, resource):
         return ""
     requested = amount(advice.requested, resource)
     if requested is None or _in_units(asked, resource, target) <= requested * (1 + _ALIKE):
         return ""
     return (
-        f"{asked:g} {_UNITS[resource]} in the source are more than the {requested:g} that its newest run asked for: "
-        "somebody raised it since; run it first"
+        f"{told(asked)} {_UNITS[resource]} in the source are more than the {told(requested)} that its newest run "
+        "asked for: somebody raised it since; run it first"
     )
 
 
@@ -56,13 +57,13 @@ def differences(step: Step, advice: Wanted, target: Target | None, written: Mapp
         ):
             continue
         found.append(
-            f"its newest run asked for {requested:g} {_UNITS[resource]}, the source for "
+            f"its newest run asked for {told(requested)} {_UNITS[resource]}, the source for "
             f"{_said(step, resource, asked)}: --with or the site's configuration gave it (of --with kubernetes and "
             "--with batch the larger counts), or the source was changed since"
         )
     if target is not None and target.name == "kubernetes" and merging.compute_of(step) is None:
         found += [
-            f"--with kubernetes asks for {least:g} {_UNITS[resource]} at least; put @kubernetes above the step for less"
+            f"--with kubernetes asks for {told(least)} {_UNITS[resource]} at least; put @kubernetes above it for less"
             for resource, least in merging.KUBERNETES_LEAST.items()
             if written.get(resource, least) < least
         ]
@@ -72,7 +73,7 @@ def differences(step: Step, advice: Wanted, target: Target | None, written: Mapp
 def _said(step: Step, resource: str, asked: float | None) -> str:
     if asked is None:
         return "nothing"
-    return f"{asked:g}" if merging.is_written(step, resource) else f"nothing ({asked:g} by default)"
+    return told(asked) if merging.is_written(step, resource) else f"nothing ({told(asked)} by default)"
 
 
 def _is_beyond(requested: float, asked: float | None, resource: str, target: Target | None, step: Step) -> bool:

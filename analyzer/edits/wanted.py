@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 RESOURCES = ("cpu", "memory", "gpu", "disk")
 SECONDS: Mapping[str, int] = {"hours": 3600, "minutes": 60, "seconds": 1}
 """The parts of ``@timeout``, which Metaflow adds up."""
+NEVER_USED = "no GPU was ever used; to ask for none, give --drop-gpus"
 _FIELDS = {"cpu": "cpu", "memory": "memory_mb", "gpu": "gpu", "disk": "disk_mb"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,7 @@ def test_a_kubernetes_patch_has_only_fields_and_amounts_that_there_are() -> None
         "cpu": 2,
         "memory": 650 * MB,
         "ephemeral-storage": 5000 * MB,
+        "nvidia.com/gpu": 1,  # or the object's own request, unlike the limit, would be refused
     }
     assert {name: parse_quantity(value) for name, value in limits.items()} == {"memory": 650 * MB, "nvidia.com/gpu": 1}
     other = documents[1]["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["resources"]
@@ -111,7 +113,7 @@ def test_the_airflow_module_is_python_that_makes_pods() -> None:
     assert container == {
         "name": "base",
         "resources": {
-            "requests": {"cpu": "2", "memory": "650M", "ephemeral-storage": "5000M"},
+            "requests": {"cpu": "2", "memory": "650M", "ephemeral-storage": "5000M", "nvidia.com/gpu": "1"},
             "limits": {"memory": "650M", "nvidia.com/gpu": "1"},
         },
     }
@@ -160,9 +162,75 @@ def test_all_that_is_known_is_told_what_is_kept_too() -> None:
     assert made == StepSizes(step="train", runs=10, cpu=2, memory_bytes=8000 * MB, gpu=1)
     made = sizes_of(advice, TARGETS["batch"], drop_gpus=True, timeout=True)
     assert made == StepSizes(
-        step="train", runs=10, cpu=2, memory_bytes=8000 * MB, timeout_s=5400, memory_unit_bytes=MIB
+        step="train", runs=10, cpu=2, memory_bytes=8000 * MB, gpu=0, timeout_s=5400, memory_unit_bytes=MIB
     )  # fmt: skip
     assert '"memory": 7630' in snippets.render("config", "TrainFlow", [made])
+
+
+def test_gpus_that_are_taken_are_taken_from_what_asks_for_them() -> None:
+    """A patch that did not speak of them would leave them; where none were asked for, none are spoken of."""
+    none = StepSizes(step="train", runs=10, gpu=0)
+    texts = {name: snippets.render(name, "F", [none]) for name in snippets.FORMATS}
+    pod = yaml.safe_load(texts["kubernetes"])["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["resources"] == {
+        "requests": {"nvidia.com/gpu": "0"},
+        "limits": {"nvidia.com/gpu": "0"},
+    }
+    assert "'nvidia.com/gpu': '0'" in texts["airflow"]
+    assert "accelerator = null\n" in texts["nextflow"]
+    assert yaml.safe_load(texts["snakemake"]) == {"set-resources": {"train": {"gpu": 0}}}
+    assert json.loads(texts["config"]) == {"train": {"resources": {"gpu": 0}}}
+    unasked = sizes_of(wanted("F", "s", requested=Amounts(cpu=1), cpu=1, gpu=0), None, drop_gpus=True, timeout=False)
+    assert unasked == StepSizes(step="s", runs=10, cpu=1)
+
+
+def test_patches_of_steps_that_would_be_called_alike_are_refused() -> None:
+    """One would undo the other."""
+    with pytest.raises(UsageError, match="load_it and Load-it would both be called load-it: choose one with --step"):
+        snippets.render(
+            "kubernetes",
+            "F",
+            [StepSizes(step="load_it", runs=1, cpu=1), StepSizes(step="Load-it", runs=1, cpu=2)],
+        )
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl here")
+def test_kubectl_merges_a_patch_into_its_container_alone(tmp_path: Path) -> None:
+    """Of a CronJob with a sidecar; requests and limits of GPUs stay alike."""
+    asked = {"cpu": "8", "memory": "8G", "nvidia.com/gpu": "2"}
+    containers = [
+        {"name": "sidecar", "image": "other", "resources": {"requests": asked}},
+        {"name": "train", "image": "this", "resources": {"requests": asked, "limits": asked}},
+    ]
+    spec: dict[str, Any] = {"jobTemplate": {"spec": {"template": {"spec": {"containers": containers}}}}}
+    job = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "train"}, "spec": spec}
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
+    (tmp_path / "patch.yaml").write_text(snippets.render("kubernetes", "F", [TRAIN]))
+    command = ["kubectl", "patch", "--local", "-f", "job.yaml", "--patch-file", "patch.yaml", "-o", "yaml"]
+    merged = subprocess.run(
+        [*command, "--type", "strategic"], cwd=tmp_path, capture_output=True, check=True, timeout=60
+    ).stdout
+    (sidecar, train) = yaml.safe_load(merged)["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert sidecar == containers[0]
+    assert (train["image"], train["resources"]["limits"]) == (
+        "this",
+        {"cpu": "8", "memory": "650M", "nvidia.com/gpu": "1"},
+    )
+    assert train["resources"]["requests"] == {
+        "cpu": "2",
+        "memory": "650M",
+        "ephemeral-storage": "5000M",
+        "nvidia.com/gpu": "1",
+    }
+
+
+def test_a_step_of_nextflow_is_that_one_alone() -> None:
+    """`withName` takes a regular expression: a name from elsewhere must not select every process."""
+    text = snippets.render(
+        "nextflow", "F", [StepSizes(step=".*", runs=1, cpu=2), StepSizes(step="A:B_c", runs=1, cpu=2)]
+    )
+    assert r"withName: '\\.\\*' {" in text
+    assert "withName: 'A:B_c' {" in text
 
 
 def test_what_no_platform_has_is_a_sentence() -> None:

@@ -1,7 +1,7 @@
 """Sizes as patches of Kubernetes objects: strategic merges, one document a step. Pure.
 
 A pod asks for what is recommended, and may have no more memory than that, since that is what was sized; no more is said
-of cores, which a limit would only throttle.
+of cores, which a limit would only throttle. Of GPUs a request has to be the limit.
 
 Source: kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch (containers are merged by
 name), kubernetes.io/docs/concepts/configuration/manage-resources-containers.
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from stepsize.analyzer.edits.snippets.sizes import plain, quantity
+from stepsize.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,10 +27,18 @@ _LONGEST_NAME = 52
 
 
 def render(flow: str, steps: Sequence[StepSizes]) -> str:
-    """A document for each step's CronJob, whose object and container are called as the step is."""
+    """A document for each step's CronJob, whose object and container are called as the step is.
+
+    Raises:
+        UsageError: two steps would be called the same, and one patch would undo the other.
+    """
     documents = []
+    called: dict[str, str] = {}
     for step in steps:
         name = label(step.step)
+        if called.setdefault(name, step.step) != step.step:
+            both = f"{_line(called[name])} and {_line(step.step)}"
+            raise UsageError(f"{both} would both be called {name}: choose one with --step, and name its patch yourself")
         text = yaml.safe_dump(_patch(name, resources(step), step.timeout_s), sort_keys=False)
         documents.append(f"# {_line(flow)}/{_line(step.step)}, {step.grounds}\n{text}")
     return "---\n".join(documents)
@@ -45,8 +54,8 @@ def resources(step: StepSizes) -> dict[str, dict[str, str]]:
         requests["memory"] = limits["memory"] = quantity(step.memory_bytes)
     if step.disk_bytes is not None:
         requests["ephemeral-storage"] = quantity(step.disk_bytes)
-    if step.gpu:
-        limits["nvidia.com/gpu"] = str(step.gpu)
+    if step.gpu is not None:
+        requests["nvidia.com/gpu"] = limits["nvidia.com/gpu"] = str(step.gpu)
     return {name: amounts for name, amounts in (("requests", requests), ("limits", limits)) if amounts}
 
 

@@ -8,6 +8,7 @@ nextflow.io/docs/latest/config.html#process-selectors; the exit codes are those 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.edits.snippets.sizes import MIB, in_units, plain
@@ -46,13 +47,14 @@ def _directives(step: StepSizes) -> list[str]:
         found.append(f"memory = {{ {in_units(step.memory_bytes, MIB)}.MB * task.attempt }}")
     if step.disk_bytes is not None:
         found.append(f"disk = {in_units(step.disk_bytes, MIB)}.MB")
-    if step.gpu:
-        found.append(f"accelerator = {step.gpu}")
+    if step.gpu is not None:
+        found.append(f"accelerator = {step.gpu or 'null'}")
     if step.timeout_s is not None:
         found.append(f"time = {step.timeout_s}.s")
     return [*found, *(_RETRY if step.memory_bytes is not None else ())]
 
 
 def _quoted(name: str) -> str:
-    escaped = name.replace("\\", "\\\\").replace("'", "\\'")
+    """A selector of that very name: Nextflow takes regular expressions."""
+    escaped = re.sub(r"[^\w :'-]", r"\\\g<0>", name).replace("\\", "\\\\").replace("'", "\\'")
     return "'" + "".join(one if one.isprintable() else "?" for one in escaped) + "'"

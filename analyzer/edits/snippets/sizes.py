@@ -22,7 +22,9 @@ MIB = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepSizes:
-    """``memory_unit_bytes`` is what a MB of ``@resources(memory=…)`` is where the step runs."""
+    """``memory_unit_bytes`` is what a MB of ``@resources(memory=…)`` is where the step runs. ``gpu`` is 0 where GPUs
+    that were asked for are taken, None where none were.
+    """
 
     step: str
     runs: int
@@ -59,18 +61,23 @@ def sizes_of(advice: Wanted, target: Target | None, *, drop_gpus: bool, timeout:
     if "memory" in given:
         given["memory"] = given["memory"] * BYTES_PER_MB / unit
     given |= changed
-    if given.get("gpu") == 0 and not drop_gpus and advice.requested.gpu:
-        given["gpu"] = advice.requested.gpu
+    if keeps_gpus(advice) and not drop_gpus:
+        given["gpu"] = advice.requested.gpu or 0
     return StepSizes(
         step=advice.step,
         runs=advice.runs,
         cpu=given.get("cpu"),
         memory_bytes=_whole(given.get("memory"), unit),
-        gpu=_whole(given.get("gpu"), 1) or None,
+        gpu=_whole(given.get("gpu"), 1) if given.get("gpu") or advice.requested.gpu else None,
         disk_bytes=_whole(given.get("disk"), BYTES_PER_MB),
         timeout_s=_whole(advice.recommended_timeout_s, 1) if timeout else None,
         memory_unit_bytes=unit,
     )
+
+
+def keeps_gpus(advice: Wanted) -> bool:
+    """Whether GPUs that were never used stay unless it is said otherwise."""
+    return advice.recommended.gpu == 0 and bool(advice.requested.gpu)
 
 
 def in_units(size_bytes: int, unit_bytes: int) -> int:

@@ -38,7 +38,7 @@ def _resources(step: StepSizes) -> dict[str, Any]:
         found["mem_mb"] = f"{in_units(step.memory_bytes, BYTES_PER_MB)} * attempt"
     if step.disk_bytes is not None:
         found["disk_mb"] = in_units(step.disk_bytes, BYTES_PER_MB)
-    if step.gpu:
+    if step.gpu is not None:
         found["gpu"] = step.gpu
     if step.timeout_s is not None:
         found["runtime"] = in_units(step.timeout_s, _MINUTE_S)

@@ -18,8 +18,8 @@ from stepsize import discovery
 from stepsize.analyzer.catalog import place
 from stepsize.analyzer.edits import snippets
 from stepsize.analyzer.edits.diff import unified
-from stepsize.analyzer.edits.snippets.sizes import sizes_of
-from stepsize.analyzer.edits.wanted import platform, project_of, wanted
+from stepsize.analyzer.edits.snippets.sizes import keeps_gpus, sizes_of
+from stepsize.analyzer.edits.wanted import NEVER_USED, platform, project_of, wanted
 from stepsize.analyzer.matching import Catalog
 from stepsize.commands import flow_file
 from stepsize.commands.evidence import Evidence, options
@@ -111,6 +111,8 @@ def command(
     evidence: Evidence,
 ) -> int:
     """Write into a flow's source what each step should ask for; show the diff unless --write."""
+    if out is not None and out.exists() and Path(target).exists() and out.samefile(target):
+        raise UsageError(f"--out {out} is the source itself, which would be lost; give another one, or --write")
     choice = _Choice(flow, steps, project, timeout, drop_gpus, frozenset(trusted))
     if write and check:
         raise UsageError("--write and --check exclude each other; give one")
@@ -141,6 +143,8 @@ def _read(path: Path) -> _Read:
         if error.name != "libcst":
             raise
         raise UsageError("reading a flow's source takes libcst: pip install 'stepsize[apply]'") from None
+    if path.suffix == ".ipynb":
+        raise UsageError(f"{path} is a notebook; give the file of the flow, or its name with --format config")
     if not path.exists():
         names = ", ".join(snippets.FORMATS)
         raise UsageError(f"cannot read {path}: No such file; a flow's name alone goes with --format {names}")
@@ -158,9 +162,13 @@ def _read(path: Path) -> _Read:
 def _apply(read: _Read, choice: _Choice, evidence: Evidence, output: _Output) -> int:
     from stepsize.analyzer.edits.plan import Options, edit  # noqa: PLC0415 - as above
 
-    advice = _advice([flow for flow in read.flows if choice.flow in (None, flow.name)], choice, evidence)
+    advice = _advice(_related(read.flows, choice.flow), choice, evidence)
     chosen = Options(
-        timeout=choice.timeout, drop_gpus=choice.drop_gpus, trusted=choice.trusted, steps=frozenset(choice.steps)
+        timeout=choice.timeout,
+        drop_gpus=choice.drop_gpus,
+        trusted=choice.trusted,
+        flow=choice.flow,
+        steps=frozenset(choice.steps),
     )
     edited = edit(read.source, advice, chosen)
     text = edited.data.decode()
@@ -176,11 +184,11 @@ def _apply(read: _Read, choice: _Choice, evidence: Evidence, output: _Output) ->
 def _tell(edited: Edited, file: FlowFile, output: _Output) -> None:
     """The diff, unless it was carried out; what to know of it, and what was not written, on standard error."""
     if not output.write:
-        difference = unified(file.mark + file.text, file.mark + edited.data.decode(), _shown(file.path))
+        difference = unified(file.raw, file.encoded(edited.data.decode()), _shown(file.path))
         if output.out is None and sys.stdout.isatty():
-            click.echo(_coloured(difference), nl=False)
+            click.echo(_coloured(difference.decode(file.encoding, "replace")), nl=False)
         else:
-            _emit(difference.encode(file.plain_encoding), output.out)
+            _emit(difference, output.out)
     for remark in edited.remarks:
         click.echo(_printable(f"{file.path}:{remark.line}: {remark.step}: {remark.text}"), err=True)
     steps = len({(edit.flow, edit.step) for edit in edited.edits})
@@ -193,22 +201,36 @@ def _tell(edited: Edited, file: FlowFile, output: _Output) -> None:
         click.echo(f"{changes} to change; --write does it", err=True)
 
 
+def _related(flows: Sequence[Lineage], name: str | None) -> list[Lineage]:
+    """The flow of that name and those that share steps with it; all of them without one.
+
+    Raises:
+        UsageError: there is none.
+    """
+    chosen = next((flow for flow in flows if flow.name == name), None)
+    if name is None:
+        return list(flows)
+    if chosen is None:
+        raise UsageError(f"no flow {name!r} is in the file")
+    return [flow for flow in flows if any(flow.steps.get(step) is its for step, its in chosen.steps.items())]
+
+
 def _advice(flows: Sequence[Lineage], choice: _Choice, evidence: Evidence) -> dict[str, list[Wanted]]:
     """The advice of every flow that has been measured.
 
     Raises:
-        UsageError: none of them has.
+        UsageError: none of them has, or not the one that is chosen.
     """
-    if not flows:
-        raise UsageError(f"no flow {choice.flow!r} is in the file")
     with evidence.reader(Catalog.open(place.directory())) as reports:
         answers = {flow.name: _of_flow(flow, lambda name: reports(evidence.query(name)), choice) for flow in flows}
     found = {name: answer for name, answer in answers.items() if not isinstance(answer, UsageError)}
-    unknown = [answer for answer in answers.values() if isinstance(answer, UsageError)]
-    if not found:
-        raise unknown[0]
-    for error in unknown:
-        click.echo(f"stepsize: {error}", err=True)
+    unknown = {name: answer for name, answer in answers.items() if isinstance(answer, UsageError)}
+    if not found or choice.flow in unknown:
+        raise unknown.get(choice.flow or "", next(iter(unknown.values())))
+    built_on = {flow.name for flow in flows if flow.derived}
+    for name, error in unknown.items():
+        if choice.flow is None and name not in built_on:
+            click.echo(_printable(f"stepsize: {error}"), err=True)
     return found
 
 
@@ -238,17 +260,24 @@ def _snippet(target: str, format_name: str, choice: _Choice, evidence: Evidence)
             click.echo(_printable(f"stepsize: {one.step}: {made}"), err=True)
         else:
             sizes.append(made)
+            if keeps_gpus(one) and not choice.drop_gpus:
+                click.echo(_printable(f"stepsize: {one.step}: {NEVER_USED}"), err=True)
     return snippets.render(format_name, flow, sizes)
 
 
 def _flow_of(target: str, choice: _Choice, evidence: Evidence) -> tuple[str, list[Wanted], dict[str, str | None]]:
     """A flow's name, its advice, and where its steps say that they run: of its file, or by name from the lake alone."""
     if not Path(target).is_file():
+        if Path(target).suffix in (".py", ".ipynb") or Path(target).name != target:
+            _read(Path(target))
+        if choice.flow is not None:
+            raise UsageError(f"--flow is for a file of several flows, and {target} is a flow's name; leave it out")
         with evidence.reader(Catalog.open(place.directory())) as reports:
             return target, _chosen(reports(evidence.query(target)), "", choice), {}
     from stepsize.analyzer.edits.merging import compute_of  # noqa: PLC0415 - as above
 
-    flows = [flow for flow in _read(Path(target)).flows if choice.flow in (None, flow.name)]
+    in_file = _read(Path(target)).flows
+    flows = [flow for flow in in_file if choice.flow in (None, flow.name)] or _related(in_file, choice.flow)
     if len(flows) > 1:
         raise UsageError(f"{target} holds {', '.join(flow.name for flow in flows)}: choose one with --flow")
     advice = _advice(flows, choice, evidence)
@@ -280,9 +309,9 @@ def _emit(content: bytes, out: Path | None) -> None:
 
 
 def _shown(path: Path) -> str:
-    """The path as ``git apply`` takes it: from here down, else the name alone."""
-    absolute, here = path.absolute(), Path.cwd()
-    return absolute.relative_to(here).as_posix() if absolute.is_relative_to(here) else path.name
+    """The path of what would be written, as ``git apply`` takes it: from here down, else the name alone."""
+    real, here = path.resolve(), Path.cwd()
+    return real.relative_to(here).as_posix() if real.is_relative_to(here) else real.name
 
 
 def _coloured(difference: str) -> str:
