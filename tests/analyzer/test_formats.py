@@ -30,15 +30,14 @@ AMOUNTS = {"cpu", "memory_mb", "gpu", "vram_mb", "disk_mb"}
 
 
 @pytest.fixture(scope="module")
-def reports(tmp_path_factory: pytest.TempPathFactory) -> list[StepReport]:
+def reports(tmp_path_factory: pytest.TempPathFactory, catalog: Catalog) -> list[StepReport]:
     """A step of ten days, one with a name that means harm, one that still runs, one whose request is not known."""
     rows = [row(run=str(day), step="train", started_at=NOON + timedelta(days=day), target="batch") for day in range(10)]
     rows += [row(step=NASTY, task="n", started_at=NOON + timedelta(days=20), gpu_count=1.0, requested_gpu=2.0)]
     rows += [row(flow="Other\x1b[31m", step="running", outcome=None, cpu_histogram=None)]
     rows += [row(flow="job", step="job", requested_cpu=None, requested_memory_bytes=None)]
     connection = write_tasks(tmp_path_factory.mktemp("lake"), rows).connect()
-    with Catalog.open() as catalog:
-        return build(connection, catalog, policies.load(), Query())
+    return build(connection, catalog, policies.load(), Query())
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -240,7 +239,7 @@ def test_html_draws_and_links_every_step(reports: list[StepReport]) -> None:
             assert reason in page.text
 
 
-def test_what_breaks_comes_before_what_costs_and_what_stays_comes_last(tmp_path: Path) -> None:
+def test_what_breaks_comes_before_what_costs_and_what_stays_comes_last(tmp_path: Path, catalog: Catalog) -> None:
     """A step that asks for too little ends a run; one that may stay as it is needs nobody."""
     sizes = {"kept": 4_000, "cheaper": 64_000, "broken": 1_000}
     rows = [
@@ -249,8 +248,7 @@ def test_what_breaks_comes_before_what_costs_and_what_stays_comes_last(tmp_path:
         for n in range(10)
     ]
     connection = write_tasks(tmp_path, rows).connect()
-    with Catalog.open() as catalog:
-        built = build(connection, catalog, policies.load(), Query())[::-1]
+    built = build(connection, catalog, policies.load(), Query())[::-1]
     assert [report.step for report in ranked(built)] == ["broken", "cheaper", "kept"]
     for name in ("table", "markdown", "html"):
         text = render(built, name)
@@ -331,7 +329,7 @@ def _lines_about(text: str, title: str) -> list[str]:
     return [lines[start], *rest]
 
 
-def test_the_table_spends_three_lines_on_a_step_that_stays(tmp_path: Path) -> None:
+def test_the_table_spends_three_lines_on_a_step_that_stays(tmp_path: Path, catalog: Catalog) -> None:
     """Its name, why it stays, the cheapest server; what changes is told in full, as is a step asked for alone."""
     long = "a_step_whose_name_takes_more_than_the_line_that_a_terminal_has_for_it_and_then_some_more"
     rows = [row(step="changes", run=str(n)) for n in range(10)]
@@ -339,8 +337,7 @@ def test_the_table_spends_three_lines_on_a_step_that_stays(tmp_path: Path) -> No
     rows += [row(step="fits", run=str(n), memory_peak_bytes=3_800 * 10**6) for n in range(10)]
     rows += [row(step="moment", duration_s=0.004, cores=3.0)]
     connection = write_tasks(tmp_path, rows).connect()
-    with Catalog.open() as catalog:
-        built = build(connection, catalog, policies.load(), Query())
+    built = build(connection, catalog, policies.load(), Query())
     text = table.render(built)
     assert max(len(line) for line in text.splitlines()) <= 80
     assert len(_lines_about(text, "TrainFlow/changes")) > 8

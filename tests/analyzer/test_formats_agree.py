@@ -45,7 +45,7 @@ def shown(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def reports(tmp_path_factory: pytest.TempPathFactory) -> list[StepReport]:
+def reports(tmp_path_factory: pytest.TempPathFactory, catalog: Catalog) -> list[StepReport]:
     """Steps of every kind, with ordinary names, and one of each name that means harm."""
     kinds: dict[str, dict[str, object]] = {
         "spare": {"requested_memory_bytes": 64_000 * MB, "requested_cpu": 16.0},
@@ -77,8 +77,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> list[StepReport]:
         for name in NAMES
     ]
     connection = write_tasks(tmp_path_factory.mktemp("lake"), rows).connect()
-    with Catalog.open() as catalog:
-        return build(connection, catalog, policies.load(), Query())
+    return build(connection, catalog, policies.load(), Query())
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -26,13 +27,19 @@ from stepsize.analyzer.usage import Query
 from stepsize.testing import write_tasks
 from tests.analyzer.rows import MB, NOON, row
 
+Pages = Callable[[Path, list[dict[str, object]]], str]
 
-def page(directory: Path, rows: list[dict[str, object]]) -> str:
-    """As the command writes it."""
-    connection = write_tasks(directory, rows).connect()
-    with Catalog.open() as catalog:
+
+@pytest.fixture(scope="module")
+def page(catalog: Catalog) -> Pages:
+    """What makes a page of rows, as the command writes it."""
+
+    def made(directory: Path, rows: list[dict[str, object]]) -> str:
+        connection = write_tasks(directory, rows).connect()
         reports = build(connection, catalog, policies.load(), Query())
-    return render(reports, "html", courses(connection, Query(), steps_drawn(reports, "html")))
+        return render(reports, "html", courses(connection, Query(), steps_drawn(reports, "html")))
+
+    return made
 
 
 def runs(count: int, **values: object) -> list[dict[str, object]]:
@@ -40,14 +47,13 @@ def runs(count: int, **values: object) -> list[dict[str, object]]:
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> StepReport:
+def report(tmp_path_factory: pytest.TempPathFactory, catalog: Catalog) -> StepReport:
     connection = write_tasks(tmp_path_factory.mktemp("lake"), runs(10)).connect()
-    with Catalog.open() as catalog:
-        (found,) = build(connection, catalog, policies.load(), Query())
+    (found,) = build(connection, catalog, policies.load(), Query())
     return found
 
 
-def test_runs_are_drawn_and_told(tmp_path: Path) -> None:
+def test_runs_are_drawn_and_told(tmp_path: Path, page: Pages) -> None:
     """Peaks, cores and durations over runs, each run in the table behind them; what failed, by how."""
     rows = runs(10)
     rows[3] |= {"outcome": "oom", "memory_peak_bytes": 4096 * MB}
@@ -60,14 +66,14 @@ def test_runs_are_drawn_and_told(tmp_path: Path) -> None:
     assert len(re.findall(r"<tr><th scope=\"row\">\d</th><td>2026-11-01</td><td>1</td>", text)) == 10
 
 
-def test_cores_of_which_the_mean_alone_is_known_are_drawn(tmp_path: Path) -> None:
+def test_cores_of_which_the_mean_alone_is_known_are_drawn(tmp_path: Path, page: Pages) -> None:
     """As of imported history."""
     text = page(tmp_path, runs(4, cpu_max=None, cpu_histogram=None))
     assert ">Cores in use</strong>" in text
     assert "From 1 to 1; the newest run asked for 1" in text
 
 
-def test_a_step_that_ran_once_has_no_pictures_over_runs(tmp_path: Path) -> None:
+def test_a_step_that_ran_once_has_no_pictures_over_runs(tmp_path: Path, page: Pages) -> None:
     """Nor one whose tasks are fewer than three a picture of them."""
     text = page(tmp_path, [row(), row(task="2")])
     assert "Over its runs" not in text
@@ -75,7 +81,7 @@ def test_a_step_that_ran_once_has_no_pictures_over_runs(tmp_path: Path) -> None:
     assert "All of it together" in text
 
 
-def test_the_tasks_of_a_foreach_are_drawn_and_the_largest_named(tmp_path: Path) -> None:
+def test_the_tasks_of_a_foreach_are_drawn_and_the_largest_named(tmp_path: Path, page: Pages) -> None:
     """Of the newest run alone."""
     rows = [row(run="0", started_at=NOON - timedelta(days=1))]
     rows += [row(task=str(n), item=f"part={n}", memory_peak_bytes=(100 + 10 * n) * MB) for n in range(20)]
@@ -85,7 +91,7 @@ def test_the_tasks_of_a_foreach_are_drawn_and_the_largest_named(tmp_path: Path) 
     assert '<tr><th scope="row">19</th><td>part=19</td><td>290</td><td>1 min</td></tr>' in text
 
 
-def test_what_was_seen_for_no_time_is_not_drawn(tmp_path: Path) -> None:
+def test_what_was_seen_for_no_time_is_not_drawn(tmp_path: Path, page: Pages) -> None:
     """A histogram of nothing is no picture."""
     text = page(tmp_path, runs(4, cpu_histogram={0: 0.0}))
     assert "Attempts by memory peak, MB" in text
@@ -111,13 +117,13 @@ def test_a_day_beyond_the_calendar_is_not_known() -> None:
     assert words.day(1e15) == words.minute(float("inf")) == words.day(None) == words.UNKNOWN
 
 
-def test_a_skewed_foreach_says_how_skewed(tmp_path: Path) -> None:
+def test_a_skewed_foreach_says_how_skewed(tmp_path: Path, page: Pages) -> None:
     """The largest beside the middle one."""
     rows = [row(task=str(n), memory_peak_bytes=(3000 if n == 4 else 200) * MB) for n in range(9)]
     assert "the largest is 15 times the middle one." in page(tmp_path, rows)
 
 
-def test_gpu_time_is_split_and_adds_up(tmp_path: Path) -> None:
+def test_gpu_time_is_split_and_adds_up(tmp_path: Path, page: Pages) -> None:
     """Devices never used, idle, busy."""
     gpus = {"requested_gpu": 2.0, "gpu_count": 1.0, "gpu_utilization_mean": 0.5, "gpu_utilization_max": 1.0}
     text = page(tmp_path, runs(4, duration_s=3600.0, **gpus))
@@ -126,7 +132,7 @@ def test_gpu_time_is_split_and_adds_up(tmp_path: Path) -> None:
     assert "GPU time" not in page(tmp_path / "none", runs(4))
 
 
-def test_the_newest_run_is_a_timeline(tmp_path: Path) -> None:
+def test_the_newest_run_is_a_timeline(tmp_path: Path, page: Pages) -> None:
     """Of a flow, with the steps in the order in which they began; those of other runs are counted."""
     rows = [row(step="old", run="0", started_at=NOON - timedelta(days=1))]
     rows += [row(step="second", started_at=NOON + timedelta(seconds=90), outcome="failed"), row(step="first")]
@@ -140,7 +146,7 @@ def test_the_newest_run_is_a_timeline(tmp_path: Path) -> None:
     assert ">1 failed</td>" in lanes
 
 
-def test_more_flows_than_timelines_are_counted(tmp_path: Path) -> None:
+def test_more_flows_than_timelines_are_counted(tmp_path: Path, page: Pages) -> None:
     """A page has a bound."""
     text = page(tmp_path, [row(flow=f"Flow{number}") for number in range(MOST + 3)])
     assert text.count('class="lanes"') == MOST

@@ -23,11 +23,10 @@ GITHUB_CHARACTERS = 65_536
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> StepReport:
+def report(tmp_path_factory: pytest.TempPathFactory, catalog: Catalog) -> StepReport:
     rows = [row(run=str(number), task=str(number)) for number in range(10)]
     connection = write_tasks(tmp_path_factory.mktemp("lake"), rows).connect()
-    with Catalog.open() as catalog:
-        (found,) = build(connection, catalog, policies.load(), Query())
+    (found,) = build(connection, catalog, policies.load(), Query())
     return found
 
 
