@@ -15,6 +15,7 @@ import hashlib
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,12 +75,23 @@ def read(paths: Iterable[str], labels: Labels, pattern: re.Pattern[str] | None, 
         if pattern is not None and names is None:
             reading.pass_over("its path is not as --pattern says")
             continue
-        ended_s = _modified_s(path)
-        for number, row in enumerate(_rows(path, reading)):
-            try:
-                yield _attempt(row, number, names or {}, ended_s, labels)
-            except QuantityError as error:  # noqa: PERF203 - one row keeps nobody from the others
-                reading.wrong(row.file, row.line, str(error))
+        yield from _in_file(path, names or {}, labels, reading)
+
+
+def _in_file(path: str, names: Mapping[str, str], labels: Labels, reading: Reading) -> Iterator[Attempt]:
+    """The jobs of a file: the last one ended when it was written, each of a repeated one before the next began."""
+    found: list[Attempt] = []
+    for number, row in enumerate(_rows(path, reading)):
+        try:
+            found.append(_attempt(row, number, names, labels))
+        except QuantityError as error:  # noqa: PERF203 - one row keeps nobody from the others
+            reading.wrong(row.file, row.line, str(error))
+    ended_s = _modified_s(path)
+    for index in range(len(found) - 1, -1, -1):
+        found[index] = replace(found[index], ended_at_s=ended_s)
+        duration_s = found[index].duration_s
+        ended_s = None if ended_s is None or duration_s is None else ended_s - duration_s
+    yield from found
 
 
 def _is_benchmark(path: str) -> bool:
@@ -146,7 +158,7 @@ def _is_row(content: Any) -> bool:
     return isinstance(content, dict) and content.keys() >= _COLUMNS
 
 
-def _attempt(row: Row, number: int, names: Mapping[str, str], ended_s: float | None, labels: Labels) -> Attempt:
+def _attempt(row: Row, number: int, names: Mapping[str, str], labels: Labels) -> Attempt:
     rule = names.get("step") or _known(row.get("rule_name"))
     if rule is None:
         raise UsageError(
@@ -169,9 +181,8 @@ def _attempt(row: Row, number: int, names: Mapping[str, str], ended_s: float | N
         native=f"{Path(row.file).name}#{number}",
         item=item,
         outcome=Outcome.OK,
-        ended_at_s=ended_s,
         duration_s=quantities.number(row.get("s")),
-        cpu_seconds=quantities.number(row.get("cpu_time")),
+        cpu_seconds=_cpu_seconds(row),
         memory_peak_bytes=math.ceil(peak_mib * _MIB) if peak_mib else None,
         memory_source=SOURCE if peak_mib else None,
         requested_cpu=quantities.number(row.get("threads")) or _amount(resources, "_cores"),
@@ -196,6 +207,14 @@ def _object(text: str) -> Mapping[str, Any]:
         if isinstance(found, dict):
             return found
     return {}
+
+
+def _cpu_seconds(row: Row) -> float | None:
+    """What the job took; before Snakemake 5.30 a file has its mean alone, in percent of a core."""
+    if "cpu_time" in row.values:
+        return quantities.number(row.get("cpu_time"))
+    load, duration_s = quantities.number(row.get("mean_load")), quantities.number(row.get("s"))
+    return None if load is None or duration_s is None else load / 100 * duration_s
 
 
 def _input_bytes(row: Row) -> int | None:

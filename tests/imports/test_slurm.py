@@ -78,23 +78,23 @@ def test_what_a_job_says(place: Place) -> None:
     assert row["memory_peak_bytes"] == pytest.approx(2.55 * 2**30 + 5120.05 * 1024, abs=2)
 
 
-@pytest.mark.parametrize(
-    ("state", "code", "outcome", "signal"),
-    [
-        ("FAILED", "2:0", "failed", None),
-        ("CANCELLED by 1000", "0:15", "killed", 15),
-        ("TIMEOUT", "0:0", "killed", None),
-        ("PREEMPTED", "0:0", "killed", None),
-        ("NODE_FAIL", "1:0", "lost", None),
-        ("OUT_OF_MEMORY", "0:125", "oom", None),
-    ],
+ENDS = (
+    ("FAILED", "2:0", "failed", 2, None),
+    ("CANCELLED by 1000", "0:15", "killed", None, 15),
+    ("TIMEOUT", "0:0", "killed", 0, None),
+    ("PREEMPTED", "0:0", "killed", 0, None),
+    ("NODE_FAIL", "1:0", "lost", 1, None),
+    ("OUT_OF_MEMORY", "0:125", "oom", None, None),
 )
-def test_how_jobs_end(place: Place, state: str, code: str, outcome: str, signal: int | None) -> None:
-    """By SLURM's own word; 125 is no signal."""
-    place.imported("slurm", sacct(place.home / "s.txt", job("101", State=state, ExitCode=code)), "--flow", "hpc")
-    (row,) = place.tasks()
-    assert (row["outcome"], row["exit_signal"]) == (outcome, signal)
-    assert row["memory_peak_bytes"] is row["memory_source"] is None
+
+
+def test_how_jobs_end(place: Place) -> None:
+    """By SLURM's own word; 125 is no signal; what nobody sampled is not known."""
+    rows = [job(str(number), State=state, ExitCode=code) for number, (state, code, *_) in enumerate(ENDS)]
+    place.imported("slurm", sacct(place.home / "s.txt", *rows), "--flow", "hpc")
+    told = place.tasks()
+    assert [(row["outcome"], row["exit_code"], row["exit_signal"]) for row in told] == [end[2:] for end in ENDS]
+    assert {row["memory_peak_bytes"] for row in told} == {row["memory_source"] for row in told} == {None}
 
 
 def test_a_job_whose_step_ran_out_of_memory_did(place: Place) -> None:
@@ -140,14 +140,11 @@ def test_steps_by_a_pattern_of_names(place: Place) -> None:
     assert place.run("import", "slurm", path, "--flow", "hpc", "--step-pattern", "(").returncode == 2
 
 
-@pytest.mark.parametrize(
-    ("asked", "expected"), [("4000Mn", 4000 << 20), ("2Gc", 8 << 30), ("12G", 12 << 30), ("0n", None)]
-)
-def test_requests_of_older_versions(place: Place, asked: str, expected: int | None) -> None:
+def test_requests_of_older_versions(place: Place) -> None:
     """Of a node or of a core, in the unit's last letter; nothing is asked for by zero."""
-    path = sacct(place.home / "sacct.txt", job("1", ReqMem=asked, ReqTRES=""))
-    place.imported("slurm", path, "--flow", "hpc")
-    assert [row["requested_memory_bytes"] for row in place.tasks()] == [expected]
+    rows = [job(str(number), ReqMem=asked, ReqTRES="") for number, asked in enumerate(("4000Mn", "2Gc", "12G", "0n"))]
+    place.imported("slurm", sacct(place.home / "sacct.txt", *rows), "--flow", "hpc")
+    assert [row["requested_memory_bytes"] for row in place.tasks()] == [4000 << 20, 8 << 30, 12 << 30, None]
 
 
 def test_lines_that_cannot_be_read(place: Place) -> None:
@@ -243,17 +240,23 @@ def test_components_of_a_heterogeneous_job_are_tasks_of_one_run(place: Place) ->
     assert (said["already_there"], said["added"]) == (2, 1)
 
 
-@pytest.mark.parametrize("tres", ["cpu=4,gres/gpu:a100=2,gres/gpu:v100=1", "gres/gpu=3,gres/gpu:a100=3", "gres/gpu=3"])
-def test_gpus_by_type(place: Place, tres: str) -> None:
-    """Counted once, where only the types are told too, and where only what was given is."""
-    asked, given = job("1", ReqTRES=tres), job("2", ReqTRES="cpu=4", AllocTRES=tres)
-    path = sacct(place.home / "sacct.txt", asked, given, fields=(*FIELDS, "AllocTRES"))
-    place.imported("slurm", path, "--flow", "hpc")
-    pairs = [part.partition("=") for part in tres.split(",")]
-    resources = [{"type": "gres", "name": name[5:], "count": int(count)} for name, _, count in pairs if "/" in name]
-    (place.home / "s.json").write_text(json.dumps({"jobs": [document(3, tres={"requested": resources})]}))
-    place.imported("slurm", "s.json", "--flow", "hpc")
-    assert [row["requested_gpu"] for row in place.tasks()] == [3.0, 3.0, 3.0]
+TRES = ("cpu=4,gres/gpu:a100=2,gres/gpu:v100=1", "gres/gpu=3,gres/gpu:a100=3", "gres/gpu=3")
+
+
+def test_gpus_by_type(place: Place) -> None:
+    """Counted once, where only the types are told too, and where only what was given is; printed or as JSON."""
+    rows = [job(f"1{number}", ReqTRES=tres) for number, tres in enumerate(TRES)]
+    rows += [job(f"2{number}", ReqTRES="cpu=4", AllocTRES=tres) for number, tres in enumerate(TRES)]
+    path = sacct(place.home / "sacct.txt", *rows, fields=(*FIELDS, "AllocTRES"))
+    pairs = [[part.partition("=") for part in tres.split(",")] for tres in TRES]
+    resources = [
+        [{"type": "gres", "name": name[5:], "count": int(count)} for name, _, count in found if "/" in name]
+        for found in pairs
+    ]
+    jobs = [document(30 + number, tres={"requested": found}) for number, found in enumerate(resources)]
+    (place.home / "s.json").write_text(json.dumps({"jobs": jobs}))
+    place.imported("slurm", path, "s.json", "--flow", "hpc")
+    assert [row["requested_gpu"] for row in place.tasks()] == [3.0] * 9
 
 
 STEPS = st.builds(

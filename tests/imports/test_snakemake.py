@@ -117,6 +117,17 @@ def test_jobs_that_were_too_short_have_no_peak(place: Place) -> None:
     assert len(place.tasks()) == 2
 
 
+def test_repeats_ran_one_after_another(place: Place) -> None:
+    """The file was written when the last had ended; before there was a CPU time, its mean says it."""
+    rows = [row(number, s=f"{number}0.00", mean_load="150.00") for number in (1, 2, 3)]
+    older = [name for name in EXTENDED if name != "cpu_time"]
+    place.imported("snakemake", benchmark(place.home / "b.tsv", *rows, columns=older), "--flow", "wgs")
+    first, second, third = sorted(place.tasks(), key=lambda one: one["duration_s"])
+    assert third["ended_at"].timestamp() == 1_793_527_200
+    assert (first["ended_at"], second["ended_at"]) == (second["started_at"], third["started_at"])
+    assert [one["cpu_seconds"] for one in (first, second, third)] == [15.0, 30.0, 45.0]
+
+
 def test_lines_of_json(place: Place) -> None:
     """As Snakemake writes them where the file's name says so."""
     said = {
