@@ -19,7 +19,10 @@ Scope = tuple[str, str, str | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """What one source states; prices within its ``scopes`` that it does not state are taken away."""
+    """What one source states; prices within its ``scopes`` that it does not state are taken away.
+
+    ``unread`` counts rows of the source that could not be read.
+    """
 
     source: str
     servers: tuple[ServerRow, ...] = ()
@@ -27,6 +30,7 @@ class Layer:
     prices: tuple[PriceRow, ...] = ()
     scores: tuple[ScoreRow, ...] = ()
     scopes: frozenset[Scope] = field(default_factory=frozenset)
+    unread: int = 0
 
 
 def laid_over(tables: Tables, layer: Layer) -> Tables:

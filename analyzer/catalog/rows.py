@@ -7,8 +7,11 @@ Knows neither where a row comes from nor where it goes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import math
+import types
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 PriceQuality = Literal["listed", "repaired", "derived"]
 """As the source lists it; corrected by evidence in the source; computed from other published figures."""
@@ -108,3 +111,33 @@ class Tables:
     prices: tuple[PriceRow, ...]
     regions: tuple[RegionRow, ...]
     scores: tuple[ScoreRow, ...] = ()
+
+
+_LARGEST_INTEGER = 2**31 - 1
+"""The files' integers have 32 bits."""
+
+
+def wrong_field(row: object) -> str:
+    """The name of the first field of a row that does not hold what it is declared to; empty where all do."""
+    kind: Any = type(row)
+    return next((name for name, kinds in _kinds(kind) if not _holds(getattr(row, name), kinds)), "")
+
+
+@cache
+def _kinds(row: Any) -> tuple[tuple[str, tuple[type, ...]], ...]:
+    hints = get_type_hints(row)
+    return tuple((field.name, _types(hints[field.name])) for field in fields(row))
+
+
+def _types(hint: Any) -> tuple[type, ...]:
+    if get_origin(hint) in (Union, types.UnionType):
+        return tuple(kind for part in get_args(hint) for kind in _types(part))
+    return (str,) if get_origin(hint) is Literal else (hint,)
+
+
+def _holds(value: object, kinds: tuple[type, ...]) -> bool:
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, int):
+        return (int in kinds or float in kinds) and abs(value) <= _LARGEST_INTEGER
+    return isinstance(value, kinds) and (not isinstance(value, float) or math.isfinite(value))

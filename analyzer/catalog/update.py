@@ -12,17 +12,15 @@ import csv
 import json
 import shutil
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-
-import requests
 
 from stepsize import __version__
 from stepsize.analyzer.catalog import checks, parquet, place
 from stepsize.analyzer.catalog.layers import Layer, laid_over
 from stepsize.analyzer.catalog.online import aws, azure, sparecores
-from stepsize.analyzer.catalog.online.download import Web
+from stepsize.analyzer.catalog.online.download import Session, Web
 from stepsize.discovery import write_whole
 from stepsize.errors import DataError, UnavailableError, UsageError
 from stepsize.store.locks import Lock
@@ -39,7 +37,9 @@ SOURCES: Mapping[str, str] = {"sparecores": sparecores.URL, "azure": azure.URL, 
 DEFAULT_SOURCES = ("sparecores", "azure")
 """AWS's own files are hundreds of MB a region: they are fetched where they are asked for."""
 LEAST_KEPT = 0.5
-"""An update that leaves a vendor less than this share of its on-demand prices is refused as not whole."""
+"""An update that leaves a vendor, or a region, less than this share of its on-demand prices is refused as not whole."""
+LEAST_IN_REGION = 20
+"""Prices of a region, below which their share says nothing."""
 MOST_MOVED = 2.0
 """One that moves a vendor's prices by more than this factor, in the median, as not of the same thing."""
 MOST_FALLING = 0.05
@@ -67,12 +67,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an update did: where the catalogue is now, what each source stated, what failed and why."""
+    """What an update did: where the catalogue is now, what each source stated, what failed and why.
+
+    ``left_out`` counts prices that contradict their family's sizes, ``unread`` rows of sources that could not be read.
+    """
 
     directory: Path
     stated: tuple[tuple[str, int, int], ...]
     failed: tuple[str, ...]
     left_out: int
+    unread: int
 
 
 def update(
@@ -91,7 +95,7 @@ def update(
     request.check()
     try:
         home.mkdir(parents=True, exist_ok=True)
-        with Lock(home / ".lock").held(0.0), requests.Session() as session:
+        with Lock(home / ".lock").held(0.0), Session() as session:
             session.headers["User-Agent"] = f"stepsize/{__version__}"
             return _update(home, request, now, Web(session) if pause is None else Web(session, pause))
     except OSError as error:
@@ -100,12 +104,13 @@ def update(
 
 
 def _update(home: Path, request: Request, now: datetime, web: Web) -> Outcome:
-    before = parquet.read(place.updated(home) or place.shipped())
+    before, used = _in_use(home)
     parts = home / "parts"
     parts.mkdir(exist_ok=True)
     tables = before
     stated: list[tuple[str, int, int]] = []
     failed: list[UnavailableError | DataError] = []
+    unread = 0
     for name in (name for name in SOURCES if name in request.sources):
         try:
             layers = list(_LAYERS[name](web, request, parts, tables, now.date().isoformat()))
@@ -115,14 +120,24 @@ def _update(home: Path, request: Request, now: datetime, web: Web) -> Outcome:
         for layer in layers:
             tables = laid_over(tables, layer)
             stated.append((layer.source, len(layer.servers), len(layer.prices)))
+            unread += layer.unread
     if not stated:
         raise failed[0] if failed else UsageError("no source was asked for; name one with --source")
     tables, left_out = _without_falling(tables)
     _verify(before, tables)
-    directory = _put(home, tables, now)
+    directory = _put(home, tables, now, used)
     if not failed:
         shutil.rmtree(parts, ignore_errors=True)
-    return Outcome(directory, tuple(stated), tuple(map(str, failed)), left_out)
+    return Outcome(directory, tuple(stated), tuple(map(str, failed)), left_out, unread)
+
+
+def _in_use(home: Path) -> tuple[Tables, Path | None]:
+    """What is laid over, and where that is if an update left it; what ships, where an update is damaged."""
+    with contextlib.suppress(DataError):
+        used = place.updated(home)
+        if used is not None:
+            return parquet.read(used), used
+    return parquet.read(place.shipped()), None
 
 
 def _of_sparecores(web: Web, request: Request, parts: Path, _tables: Tables, _day: str) -> Iterator[Layer]:
@@ -131,6 +146,8 @@ def _of_sparecores(web: Web, request: Request, parts: Path, _tables: Tables, _da
 
 
 def _of_azure(web: Web, request: Request, parts: Path, tables: Tables, day: str) -> Iterator[Layer]:
+    if not any(row.vendor_id == "azure" for row in tables.servers):
+        raise DataError("no server of Azure is known, and its API states prices alone: add --source sparecores")
     items = azure.fetch(web, request.url("azure"), parts, day)
     with items.open(encoding="utf-8") as lines:
         found = azure.layer(lines, tables, day)
@@ -143,8 +160,8 @@ def _of_aws(web: Web, request: Request, parts: Path, tables: Tables, _day: str) 
     for region, address in aws.files(web, request.url("aws"), request.aws_regions).items():
         path = web.file(address, parts / f"aws-{region}.csv", aws.MOST_BYTES)
         try:
-            with path.open(encoding="utf-8", errors="replace", newline="") as lines:
-                found = aws.layer(lines, region, tables)
+            with path.open(encoding="utf-8", errors="replace", newline="") as text:
+                found = aws.layer(iter(lambda: text.readline(aws.MOST_LINE), ""), region, tables)
         except csv.Error as error:
             raise DataError(f"{address} cannot be read ({error}): the catalogue stays as it is") from None
         if not found.prices:
@@ -178,10 +195,20 @@ def _verify(before: Tables, after: Tables) -> None:
         left = new.get(vendor, {})
         if len(left) < LEAST_KEPT * len(prices):
             raise DataError(f"{vendor} would keep {len(left)} of {len(prices)} prices: the catalogue stays as it is")
+        _verify_regions(vendor, prices, left)
         ratios = [left[key] / price for key, price in prices.items() if key in left]
         middle = statistics.median(ratios) if ratios else 1.0
         if not 1 / MOST_MOVED <= middle <= MOST_MOVED:
             raise DataError(f"{vendor}'s prices would be {middle:.2g} times as high: the catalogue stays as it is")
+
+
+def _verify_regions(vendor: str, prices: Iterable[tuple[str, str]], left: Iterable[tuple[str, str]]) -> None:
+    """A region may go, or lose some of its servers; one that loses most of them has not come whole."""
+    old, new = Counter(region for region, _ in prices), Counter(region for region, _ in left)
+    for region, count in old.items():
+        if count >= LEAST_IN_REGION and 0 < new[region] < LEAST_KEPT * count:
+            what = f"{vendor} would keep {new[region]} of {count} prices in {region}"
+            raise DataError(f"{what}: the catalogue stays as it is")
 
 
 def _by_vendor(rows: Iterable[PriceRow]) -> dict[str, dict[tuple[str, str], float]]:
@@ -192,9 +219,8 @@ def _by_vendor(rows: Iterable[PriceRow]) -> dict[str, dict[tuple[str, str], floa
     return found
 
 
-def _put(home: Path, tables: Tables, now: datetime) -> Path:
-    """Writes the files and names them; what the update before last left is removed."""
-    used = place.updated(home)
+def _put(home: Path, tables: Tables, now: datetime, used: Path | None) -> Path:
+    """Writes the files and names them; what updates before the one in use have left is removed."""
     name = now.strftime("%Y%m%dT%H%M%S.%fZ")
     directory = home / name
     try:

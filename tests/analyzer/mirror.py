@@ -10,9 +10,10 @@ import csv
 import io
 import json
 import lzma
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -34,6 +35,8 @@ class Mirror:
     fail_pages: set[int] = field(default_factory=set)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     address: str = ""
+    answers: Callable[[BaseHTTPRequestHandler], None] | None = None
+    """What answers in place of all of it."""
 
     def urls(self) -> dict[str, str]:
         """The sources' addresses here."""
@@ -59,7 +62,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Answers from the mirror."""
         path = urlsplit(self.path).path
         self.mirror.asked.append((path, self.headers.get("Range")))
-        if path == "/api/retail/prices":
+        if self.mirror.answers is not None:
+            with suppress(ConnectionError):  # who has seen enough goes away
+                self.mirror.answers(self)
+        elif path == "/api/retail/prices":
             self._page()
         elif path in self.mirror.files:
             self._file(path, self.mirror.files[path])
@@ -114,10 +120,32 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who went away is no error here."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def answer(
+    body: bytes, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Callable[[BaseHTTPRequestHandler], None]:
+    """The same to every request."""
+
+    def say(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return say
+
+
 @contextmanager
 def serving(mirror: Mirror) -> Iterator[Mirror]:
     """The mirror, listening on a port of its own until the end."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server = _Server(("127.0.0.1", 0), _Handler)
     server.mirror = mirror  # type: ignore[attr-defined] # for the handler
     mirror.address = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))

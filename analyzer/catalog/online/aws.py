@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 URL = "https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonEC2/current/region_index.json"
 MOST_BYTES = 4 << 30
 """Of the file of one region."""
+MOST_LINE = 1 << 20
 _WANTED = {
     "TermType": "OnDemand",
     "Unit": "Hrs",

@@ -32,6 +32,8 @@ FILTER = "serviceName eq 'Virtual Machines' and priceType eq 'Consumption'"
 MOST_PAGES = 10_000
 _PAGE_ITEMS = 100
 """A page of so many items, or a multiple of that, may be a full one."""
+_MOST_USD = 100_000
+"""An hour: a hundred times what the dearest machine costs."""
 _KEPT = ("armSkuName", "armRegionName", "productName", "skuName", "unitOfMeasure", "currencyCode", "retailPrice")
 _OTHER_THAN_LINUX = ("windows", "cloud services", "cloudservices")
 
@@ -61,7 +63,9 @@ def fetch(web: Web, url: str, directory: Path, day: str) -> Path:
                     file.write(json.dumps({name: item.get(name) for name in _KEPT}).encode() + b"\n")
             file.flush()
             pages, count = pages + 1, count + len(page["Items"])
-            link = _next(page, f"{first}&$skip={count}", url)
+            before, link = link, _next(page, f"{first}&$skip={count}", url)
+            if link == before:
+                raise DataError(f"{url} links from a page to itself: the catalogue stays as it is")
             if pages >= MOST_PAGES:
                 raise DataError(f"{url} has more than {MOST_PAGES} pages: that is not what it should be")
             state = {"day": day, "url": url, "next": link, "pages": pages, "items": count, "bytes": file.tell()}
@@ -93,10 +97,11 @@ def layer(lines: Iterable[str], tables: Tables, day: str) -> Layer:
     found: dict[tuple[str, str, str], PriceRow] = {}
     for line in lines:
         item = json.loads(line)
-        server, region = servers.get(item["armSkuName"]), regions.get(item["armRegionName"])
+        server, region = servers.get(str(item["armSkuName"])), regions.get(str(item["armRegionName"]))
         allocation = _allocation(item)
         price = item["retailPrice"]
-        if server is None or region is None or allocation is None or not isinstance(price, (int, float)) or price <= 0:
+        stated = type(price) in (int, float) and 0 < price < _MOST_USD
+        if server is None or region is None or allocation is None or not stated:
             continue
         known = found.get((region, server, allocation))
         if known is None or price < known.price:
@@ -117,7 +122,7 @@ def layer(lines: Iterable[str], tables: Tables, day: str) -> Layer:
 
 def _allocation(item: dict[str, Any]) -> str | None:
     """Whether an item is of a Linux machine by the hour, on demand or spot; None for anything else."""
-    product, sku = str(item["productName"]).lower(), str(item["skuName"])
+    product, sku = str(item["productName"]).lower(), str(item["skuName"])  # whatever type they came as
     if item["unitOfMeasure"] != "1 Hour" or item["currencyCode"] != "USD" or sku.endswith("Low Priority"):
         return None
     if any(word in product for word in _OTHER_THAN_LINUX):

@@ -126,6 +126,8 @@ def update(*, sources: tuple[str, ...], regions: tuple[str, ...], urls: tuple[st
         click.echo(f"{source}: {servers:,} servers, {prices:,} prices")
     if outcome.left_out:
         click.echo(f"{outcome.left_out:,} prices that contradict the sizes of their family are left out")
+    if outcome.unread:
+        click.echo(f"{outcome.unread:,} rows that cannot be read are left out")
     click.echo(f"In use from now on: {outcome.directory}")
     if outcome.failed:
         raise UnavailableError(f"not all came: {'; '.join(outcome.failed)}")
