@@ -143,16 +143,15 @@ def _figures(reports: Sequence[StepReport]) -> tuple[Figure, ...]:
             ends[outcome] = ends.get(outcome, 0) + count
     (saved, more), changed = words.savings(reports), sum(map(changes, reports))
     short = sum(1 for report in reports if changes(report) and raises(report))
-    unpriced = sum(1 for report in reports if report.costs.saving_per_month is None)
     attempts, other = sum(ends.values()), ends.get("failed", 0) + ends.get("killed", 0) + ends.get("lost", 0)
     wasted = sum(report.wasted_gb_h or 0.0 for report in reports)
     notes = [f"and {' + '.join(more)} more to pay"] if saved and more else []
-    notes += [f"without {words.plural(unpriced, 'step')}"] if unpriced and (saved or more) else []
+    notes += [words.without(reports)] if saved or more else []
     return (
         Figure(
             "Saving a month" if saved or not more else "Costs more a month",
             " + ".join(saved or more) or "not known yet",
-            ", ".join(notes),
+            ", ".join(filter(None, notes)),
         ),
         Figure(
             "Steps to change",

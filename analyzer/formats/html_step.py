@@ -75,8 +75,12 @@ def decorator(report: StepReport) -> str:
     advised, written = report.recommended, report.written
     cpu, memory = (advised.cpu, advised.memory_mb) if written is None else (written.cpu, written.memory)
     pairs = (("cpu", cpu), ("memory", memory), ("gpu", advised.gpu), ("disk", advised.disk_mb))
-    said = [f"{name}={f'{value:g}' if name == 'cpu' else math.ceil(value)}" for name, value in pairs if value]
+    said = [f"{name}={_cores(value) if name == 'cpu' else math.ceil(value)}" for name, value in pairs if value]
     return f"@resources({', '.join(said)})" if said else ""
+
+
+def _cores(value: float) -> str:
+    return f"{value:.3f}".rstrip("0").rstrip(".")
 
 
 def _saving(report: StepReport) -> str:

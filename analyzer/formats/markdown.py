@@ -66,7 +66,7 @@ def _headline(reports: Sequence[StepReport]) -> str:
     short = sum(1 for report in reports if changes(report) and raises(report))
     said = f"**{changed:,} of {words.plural(len(reports), 'step')}** should ask for something else"
     said += f", {short:,} of them for more" if short else ""
-    saved = words.in_all(reports, emphasis="**")
+    saved = words.in_all(reports, lambda money: f"**{escaped(money)}**")
     return f"{said}; that {saved}." if changed and saved else f"{said}."
 
 
@@ -108,7 +108,7 @@ def _row(report: StepReport) -> list[str]:
         words.amount(report.used.memory_mb),
         _change(report, "cpu"),
         words.amount(report.used.cpu),
-        words.saving(report.costs),
+        escaped(words.saving(report.costs)),
         report.confidence,
     ]
 
@@ -126,8 +126,8 @@ def _details(report: StepReport) -> list[str]:
             lines.append(f"- **risk** {words.risk(report)}")
     lines += [f"- **{label}** {escaped(text)}" for label, text in words.bill(report)]
     for offer in report.costs.servers:
-        name = escaped(f"{offer.vendor_id} {offer.server_id}, {offer.region}")
-        lines.append(f"- **fits** {name}, {words.money(offer.price_hourly, offer.currency)} an hour")
+        price = words.money(offer.price_hourly, offer.currency)
+        lines.append(f"- **fits** {escaped(f'{offer.vendor_id} {offer.server_id}, {offer.region}, {price} an hour')}")
     return [*lines, "", "</details>"]
 
 

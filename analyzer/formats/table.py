@@ -180,6 +180,6 @@ def _servers(report: StepReport) -> list[str]:
 def _total(reports: Sequence[StepReport]) -> RenderableType:
     wasted = sum(report.wasted_gb_h or 0.0 for report in reports)
     saved = words.in_all(reports)
-    text = f"In all: {gb_hours(wasted)} of memory held and not used" + (f"; as advised {saved}" if saved else "")
+    text = f"In all: {gb_hours(wasted)} of memory held and not used" + (f"; what is advised {saved}" if saved else "")
     basis = f"{words.covered(reports)} {words.prices(reports)}".strip()
     return Group(Text(), Text(text + "."), *([Text(basis, style="dim")] if basis else []))

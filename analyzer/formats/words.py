@@ -14,7 +14,7 @@ from stepsize.analyzer.sizing.timeout import decorator
 from stepsize.sizes import gb_hours
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from stepsize.analyzer.costs import Amounts, Costs
     from stepsize.analyzer.report import StepReport
@@ -230,12 +230,26 @@ def savings(reports: Iterable[StepReport]) -> tuple[list[str], list[str]]:
     return [money(value, currency) for currency, value in in_cents if value >= 0], more
 
 
-def in_all(reports: Iterable[StepReport], emphasis: str = "") -> str:
-    """The same as a phrase: ``saves 3.00 USD a month and costs 1.00 EUR more``; empty where nothing is known."""
-    saved, more = (f"{emphasis}{' + '.join(sums)}{emphasis}" if sums else "" for sums in savings(reports))
-    if not saved:
-        return f"costs {more} more a month" if more else ""
-    return f"saves {saved} a month" + (f" and costs {more} more" if more else "")
+def in_all(reports: Sequence[StepReport], shown: Callable[[str], str] = str) -> str:
+    """The same as a phrase: ``saves 3.00 USD a month and costs 1.00 EUR more``; empty where nothing is known.
+
+    It says of how many steps nothing is known; ``shown`` is what is made of each sum.
+    """
+    saved, more = (shown(" + ".join(sums)) if sums else "" for sums in savings(reports))
+    if not saved and not more:
+        return ""
+    said = (
+        f"saves {saved} a month" + (f" and costs {more} more" if more else "")
+        if saved
+        else f"costs {more} more a month"
+    )
+    return f"{said} ({unpriced})" if (unpriced := without(reports)) else said
+
+
+def without(reports: Iterable[StepReport]) -> str:
+    """How many steps a sum of savings leaves out; empty where none."""
+    count = sum(1 for report in reports if report.costs.saving_per_month is None)
+    return f"without {plural(count, 'step')}" if count else ""
 
 
 def _negligible(costs: Costs) -> bool:

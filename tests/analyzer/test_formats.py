@@ -433,8 +433,8 @@ def test_what_costs_more_in_all_is_no_saving(reports: list[StepReport]) -> None:
     assert words.in_all(less) == "saves 3.00 USD a month"
     assert words.in_all(more) == "costs 2.00 USD more a month"
     assert words.in_all(none) == ""
-    assert words.in_all(mixed) == "saves 5.00 USD a month and costs 2.00 EUR more"
-    assert "not used; as advised costs 2.00 USD more a month." in " ".join(render(more, "table").split())
+    assert words.in_all(mixed) == "saves 5.00 USD a month and costs 2.00 EUR more (without 1 step)"
+    assert "not used; what is advised costs 2.00 USD more a month." in " ".join(render(more, "table").split())
     changed = [replace(one, recommended=Amounts(cpu=64.0)) for one in more]
     assert "; that costs **2.00 USD** more a month." in render(changed, "markdown")
     for found, figure in (
@@ -460,3 +460,17 @@ def test_html_shows_what_the_last_runs_would_have_been(reports: list[StepReport]
     assert page.count("How this policy would have done") == 1
     assert "The last 7 runs<span" in page
     assert len(re.findall(r"<tr><th scope=\"row\">\d</th><td>\d{3}</td><td>1</td><td>0</td>", page)) == 7
+
+
+@pytest.mark.parametrize("name", ["markdown", "html"])
+def test_what_a_catalogue_says_is_text(reports: list[StepReport], name: str) -> None:
+    """Currencies, regions and servers come from elsewhere too."""
+    harm = "<i>|`@x"
+    found = next(report for report in reports if report.step == "train")
+    offer = replace(found.costs.servers[0], vendor_id=harm, server_id=harm, region=harm, currency=harm)
+    costs = replace(found.costs, servers=(offer,), currency=harm)
+    text = render([replace(found, costs=costs)], name)
+    assert "<i>" not in text
+    if name == "markdown":
+        (row,) = (line for line in text.splitlines() if line.startswith("| TrainFlow"))
+        assert len(re.findall(r"(?<!\\)\|", row)) == 8

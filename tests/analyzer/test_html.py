@@ -186,6 +186,8 @@ def test_the_policy_names_the_style_by_its_hash(report: StepReport) -> None:
 def test_what_to_write_is_in_the_targets_unit(report: StepReport) -> None:
     """Never an exponent; without a target in MB."""
     assert "<code>@resources(cpu=1, memory=650)</code>" in render([report], "html")
+    large = replace(report, recommended=replace(report.recommended, cpu=1_234_567.5))
+    assert "<code>@resources(cpu=1234567.5, memory=650)</code>" in render([large], "html")
     fargate = replace(report, target="fargate", written=Sizes(cpu=0.25, memory=1_234_567))
     assert "<code>@resources(cpu=0.25, memory=1234567)</code>" in render([fargate], "html")
 
