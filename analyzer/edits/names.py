@@ -143,15 +143,16 @@ class Names:
         return _Facts(suspect=False, uses=frozenset(uses & self.values.keys()))
 
 
-def names_of(module: cst.Module, star_names: frozenset[str]) -> Names:
+def names_of(module: cst.Module, star_names: frozenset[str], *, with_globals: bool) -> Names:
     """The names that ``module`` binds at its top level, in ``if`` and ``try`` too, and by ``global`` anywhere.
 
     ``star_names`` are those that ``from metaflow import *`` is taken to bring beside other imports of that kind.
+    ``with_globals``: whether the text has that word at all, without which functions need not be gone through.
     """
     found = _Bindings()
     module.visit(found)
     names = Names({}, {}, PACKAGE in found.stars, star_names if found.stars - {PACKAGE} else None)
-    for name, value in [*found.bound, *((name, None) for name in _global_names(module))]:
+    for name, value in [*found.bound, *(_global_names(module) if with_globals else ())]:
         meaning = _meaning(name, value, names)
         again = names.bound.get(name, meaning) == meaning and meaning.kind is not Kind.LOCAL
         names.bound[name] = meaning if again or name not in names.bound else OTHER
@@ -200,12 +201,10 @@ def _is_suspect(meaning: Meaning) -> bool:
     return meaning.kind is Kind.FOREIGN or _MENTIONS.fullmatch(meaning.name) is not None
 
 
-def _global_names(module: cst.Module) -> list[str]:
+def _global_names(module: cst.Module) -> list[tuple[str, None]]:
     """Names that functions may bind anew."""
-    if "global" not in module.code:
-        return []
     found = m.findall(module, m.Global())
-    return [item.name.value for one in found if isinstance(one, cst.Global) for item in one.names]
+    return [(item.name.value, None) for one in found if isinstance(one, cst.Global) for item in one.names]
 
 
 def _meaning(name: str, value: Value, names: Names) -> Meaning:

@@ -233,7 +233,7 @@ class _Reader:
         self._spans: Mapping[cst.CSTNode, CodeSpan] = wrapper.resolve(ByteSpanPositionProvider)
         self._module = module
         self._data = data
-        self._names = names_of(module, _NEEDED)
+        self._names = names_of(module, _NEEDED, with_globals=b"global" in data)
         self._line_ends = [found.start() for found in re.finditer(b"\n", data)]
 
     def read(self) -> Source:

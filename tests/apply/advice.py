@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from stepsize.analyzer.costs import Amounts
 from stepsize.analyzer.edits import merging
 from stepsize.analyzer.edits.flows import lineages
 from stepsize.analyzer.edits.plan import Edited, Options, edit
-from stepsize.analyzer.edits.source import read
+from stepsize.analyzer.edits.source import Source, read
 from stepsize.analyzer.edits.wanted import Wanted
 
 MIB_PER_MB = 2**20 / 10**6
@@ -32,22 +33,28 @@ def wanted(flow: str, step: str, **recommended: Any) -> Wanted:
     )
 
 
+@lru_cache(maxsize=4)
+def source_of(text: str) -> Source:
+    """What is read of a text, once for the several things that a test asks of it."""
+    return read(text)
+
+
 def applied(text: str, *advice: Wanted, **options: Any) -> Edited:
     """`text` with the advice written into it."""
     flows: dict[str, list[Wanted]] = {}
     for one in advice:
         flows.setdefault(one.flow, []).append(one)
-    return edit(read(text), flows, Options(**options))
+    return edit(source_of(text), flows, Options(**options))
 
 
 def for_all(text: str, **recommended: Any) -> list[Wanted]:
     """The same advice for every step of every flow."""
-    return [wanted(flow.name, step, **recommended) for flow in lineages(read(text)) for step in flow.steps]
+    return [wanted(flow.name, step, **recommended) for flow in lineages(source_of(text)) for step in flow.steps]
 
 
 def memory_written(text: str, flow: str, step: str, memory_mb: float) -> float:
     """What `memory_mb` is written as: MiB under @batch, where it is a multiple of 16 below 512."""
-    steps = {one.name: one for one in lineages(read(text))}[flow].steps
+    steps = {one.name: one for one in lineages(source_of(text))}[flow].steps
     if merging.compute_of(steps[step]) != "batch":
         return memory_mb
     mib = memory_mb / MIB_PER_MB

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+from stepsize.analyzer.edits.diff import unified
 from stepsize.cli import cli
 from stepsize.commands import flow_file
 from stepsize.errors import StepsizeError, UnavailableError, UsageError
 from stepsize.testing import write_tasks
 from tests.analyzer.rows import row
+from tests.apply.advice import applied, wanted
 from tests.places import short_directory
 
 if TYPE_CHECKING:
@@ -157,7 +159,8 @@ def test_encoding_mark_and_line_ends_stay(place: Place, content: bytes) -> None:
     """Only the number is another one; the diff is in the file's own bytes, so that it applies."""
     path = place.flow(content)
     shown = place.apply("flow.py")
-    assert place.apply("flow.py", "--write").returncode == 0
+    file = flow_file.read(path)
+    file.replace(applied(file.text, wanted("TrainFlow", "start", memory_mb=650)).data.decode())
     expected = content.replace(b"memory=8000", b"memory=650")
     assert path.read_bytes() == expected
     place.flow(content)
@@ -166,13 +169,85 @@ def test_encoding_mark_and_line_ends_stay(place: Place, content: bytes) -> None:
 
 
 def test_a_link_stays_a_link(place: Place) -> None:
-    """What it leads to is edited, where it lies."""
-    path = place.flow()
+    """What it leads to is edited, where it lies, and is what the diff is of."""
+    (place.home / "below").mkdir()
+    path = place.flow(name="below/flow.py")
     link = place.home / "linked.py"
-    link.symlink_to("flow.py")
+    link.symlink_to("below/flow.py")
+    assert b"+++ b/below/flow.py\n" in place.apply("linked.py").stdout
     assert place.apply("linked.py", "--write").returncode == 0
     assert link.is_symlink()
     assert path.read_text() == EDITED
+
+
+NAMES = ["with space.py", ' "quoted".py', "tab\t.py", "line\n\x1b[31m.py", "größe.py", os.fsdecode(b"latin-\xe9.py")]
+
+
+@pytest.mark.parametrize("tool", [("git", "apply", "-"), ("patch", "-p1", "--silent")], ids=["git", "patch"])
+def test_a_diff_applies_whatever_the_file_is_called(tmp_path: Path, tool: tuple[str, ...]) -> None:
+    """Blanks, quotes, control characters, bytes that are no text: quoted as git quotes them."""
+    if shutil.which(tool[0]) is None:
+        pytest.skip(f"no {tool[0]} here")
+    for name in NAMES:
+        (tmp_path / name).write_text(FLOW)
+    difference = b"".join(unified(FLOW.encode(), EDITED.encode(), name) for name in NAMES)
+    assert b"\x1b" not in difference
+    subprocess.run(tool, input=difference, cwd=tmp_path, check=True, timeout=60)
+    assert {(tmp_path / name).read_text() for name in NAMES} == {EDITED}
+
+
+def test_a_diff_names_what_its_own_encoding_lacks(place: Place) -> None:
+    """The name is the file system's, the lines are the file's."""
+    place.flow(f"# coding: latin-1\n{FLOW}".encode("latin-1"), "日本.py")
+    shown = place.apply("日本.py")
+    assert "+++ b/日本.py\n".encode() in shown.stdout
+    assert "# Größe von Hand".encode("latin-1") in shown.stdout
+
+
+def test_the_source_is_not_written_over_by_what_is_printed(place: Place) -> None:
+    """`--out` on the file itself, or a link to it, would lose it."""
+    path = place.flow()
+    (place.home / "other.py").hardlink_to(path)
+    for out in ("flow.py", "./flow.py", "other.py"):
+        answer = place.apply("flow.py", "--out", out)
+        assert (answer.returncode, b"would be lost" in answer.stderr) == (2, True)
+    assert path.read_text() == FLOW
+
+
+def test_of_flows_that_share_a_step_one_is_edited_with_the_others_in_mind(place: Place, tmp_path: Path) -> None:
+    """`--flow` chooses what is edited; what the other one needs counts all the same. A base class that is never run is
+    no flow that lacks a history.
+    """
+    rows = [
+        row(flow=flow, step="start", run=str(run), requested_memory_bytes=8 * GB, memory_peak_bytes=peak)
+        for run in range(10)
+        for flow, peak in (("A", GB // 2), ("B", 3 * GB))
+    ]
+    write_tasks(tmp_path / "lake", rows)
+    place = replace(place, lake=tmp_path / "lake")
+    base = FLOW.split("\n\nif __name__", maxsplit=1)[0].replace("    @step\n    def end", "    def end")
+    own = "class B(TrainFlow):\n    @step\n    def more(self):\n        pass\n"
+    place.flow(f"{base}\n\nclass A(TrainFlow):\n    pass\n\n\n{own}".encode())
+    answer = place.apply("flow.py", "--flow", "A", "--format", "json")
+    told = json.loads(answer.stdout)
+    assert (answer.stderr, told["refusals"], told["notes"]) == (b"", [], [])
+    ((step, after),) = [(edit["step"], int(edit["after"])) for edit in told["edits"]]
+    assert (step, 3000 < after < 8000) == ("start", True)
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="no extended attributes here")
+def test_extended_attributes_stay(tmp_path: Path) -> None:
+    """Labels and access control lists are of the file, not of its text; another name of it keeps the old text."""
+    path = tmp_path / "flow.py"
+    path.write_text(FLOW)
+    (tmp_path / "other.py").hardlink_to(path)
+    try:
+        os.setxattr(path, "user.note", b"mine")
+    except OSError:
+        pytest.skip("this file system has none")
+    flow_file.read(path).replace(EDITED)
+    assert (os.getxattr(path, "user.note"), path.read_text()) == (b"mine", EDITED)
+    assert (tmp_path / "other.py").read_text() == FLOW
 
 
 def test_of_the_steps_that_are_not_named_nothing_is_said(place: Place) -> None:
@@ -189,7 +264,7 @@ def test_check_exits_with_1_where_there_are_edits_to_make(place: Place) -> None:
     due = place.apply("flow.py", "--check")
     assert due.returncode == 1
     assert path.read_text() == FLOW
-    place.apply("flow.py", "--write")
+    path.write_text(EDITED)
     assert place.apply("flow.py", "--check").returncode == 0
 
 
@@ -224,7 +299,13 @@ def test_json_tells_each_edit_and_each_refusal(place: Place) -> None:
         (("empty.py",), "empty.py holds no Metaflow flow"),
         (("broken.py",), "broken.py: line 2: this is no Python"),
         (("binary.py",), "binary.py is no text in the encoding"),
+        (("rot13.py",), "rot13.py is no text in the encoding"),
+        (("flow.ipynb",), "flow.ipynb is a notebook"),
+        (("pipe",), "cannot read pipe: it is no regular file"),
+        (("large.py",), "large.py: 1024 MiB are no flow that somebody wrote"),
+        (("below/nothing.py", "--format", "config"), "cannot read below/nothing.py: No such file"),
         (("flow.py", "--flow", "OtherFlow"), "no flow 'OtherFlow'"),
+        (("TrainFlow", "--flow", "OtherFlow", "--format", "config"), "--flow is for a file of several flows"),
         (("flow.py", "--step", "end"), "no step 'end' of TrainFlow has been measured"),
         (("flow.py", "--project", "x"), "measured in other projects alone (none)"),
         (("flow.py", "--write", "--check"), "exclude each other"),
@@ -241,6 +322,10 @@ def test_wrong_usage_is_one_line_and_exit_code_2(place: Place, arguments: tuple[
     place.flow(b"x = 1\n", "empty.py")
     place.flow(b"x = 1\nclass (\n", "broken.py")
     place.flow(b"\xff\xfe\x00", "binary.py")
+    place.flow(b"# coding: rot13\nk = 1\n", "rot13.py")
+    place.flow(b"{}", "flow.ipynb")
+    os.mkfifo(place.home / "pipe")
+    os.truncate(place.flow(b"", "large.py"), 1 << 30)
     place.flow(FLOW.replace("TrainFlow", "UnseenFlow").encode(), "unseen.py")
     finished = place.apply(*arguments)
     assert (finished.returncode, finished.stdout) == (2, b"")
@@ -297,11 +382,19 @@ def test_a_terminal_gets_colours(place: Place) -> None:
 def test_without_libcst_it_says_what_to_install(place: Place) -> None:
     """One line; a flow that is named needs no source, and so no libcst."""
     place.flow()
-    (place.home / "hidden").mkdir()
-    (place.home / "hidden/libcst.py").write_text("raise ModuleNotFoundError('no', name='libcst')\n")
-    hidden = str(place.home / "hidden")
-    finished = place.run(sys.executable, "-m", "stepsize", "apply", "flow.py", PYTHONPATH=hidden)
-    assert finished.returncode == 2
+    program = (
+        "import sys\n"
+        "sys.modules['libcst'] = None\n"
+        "from stepsize.cli import main\n"
+        "for arguments in (['TrainFlow', '--format', 'config'], ['flow.py']):\n"
+        "    sys.argv = ['stepsize', 'apply', *arguments]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as ended:\n"
+        "        print('ENDED', ended.code or 0)\n"
+    )
+    finished = place.run(sys.executable, "-c", program)
     assert finished.stderr == b"stepsize: reading a flow's source takes libcst: pip install 'stepsize[apply]'\n"
-    named = place.run(sys.executable, "-m", "stepsize", "apply", "TrainFlow", "--format", "config", PYTHONPATH=hidden)
-    assert named.returncode == 0
+    said = finished.stdout.decode().split("ENDED ")
+    assert json.loads(said[0])["start"]["resources"]["memory"] == 650
+    assert [one[0] for one in said[1:]] == ["0", "2"]

@@ -14,7 +14,7 @@ from tests.apply.effective import asked
 from tests.apply.outside import outside
 
 COMMENT = ["", "  # why", "#"]
-NUMBERS = ["{0}", '"{0}"', "'{0}'", "({0})", "{0}.0", "{0:_}", "1 * {0}", "{0} + 0"]
+NUMBERS = ["{0}", '"{0}"', "'{0}'", "({0})", "{0}.0", "{0:_}", "{0:#x}", "{0}e0", "1 * {0}", "{0} + 0"]
 MEMORY_MB = [100, 780, 4000, 4096, 5500, 64_000]
 DISK_MB = [500, 10_240, 15_000, 90_000]
 

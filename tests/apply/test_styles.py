@@ -29,8 +29,10 @@ def test_there_are_thirty_of_them() -> None:
 
 
 @pytest.mark.parametrize("path", FLOWS, ids=named)
-def test_everything_outside_decorators_and_imports_stays_byte_for_byte(path: Path) -> None:
-    """Every step is edited, and a second time changes nothing."""
+def test_metaflow_reads_what_was_advised_and_the_rest_stays_byte_for_byte(path: Path, tmp_path: Path) -> None:
+    """Every step is edited, a second time changes nothing; Metaflow's own decorators, loaded from the edited file,
+    merge to the advice, and what was not advised stays.
+    """
     text = path.read_bytes().decode()
     advice = for_all(text, **ADVICE)
     edited = applied(text, *advice, timeout=True)
@@ -40,19 +42,12 @@ def test_everything_outside_decorators_and_imports_stays_byte_for_byte(path: Pat
     assert not [remark for remark in edited.remarks if remark.kind.value == "refused"]
     again = applied(after, *advice, timeout=True)
     assert (again.data, again.edits) == (edited.data, ())
-
-
-@pytest.mark.parametrize("path", FLOWS, ids=named)
-def test_metaflow_reads_what_was_advised(path: Path, tmp_path: Path) -> None:
-    """Its own decorators, loaded from the edited file, merge to the advice; what was not advised stays."""
-    text = path.read_bytes().decode()
-    advice = for_all(text, **ADVICE)
     old, new = tmp_path / "old.py", tmp_path / "new.py"
     old.write_bytes(text.encode())
-    new.write_bytes(applied(text, *advice, timeout=True).data)
-    before, after = asked(old), asked(new)
-    assert before.keys() == after.keys()
-    for (flow, step), amounts in after.items():
+    new.write_bytes(edited.data)
+    before, now = asked(old), asked(new)
+    assert before.keys() == now.keys()
+    for (flow, step), amounts in now.items():
         memory = memory_written(text, flow, step, 780)
         kept = {key: value for key, value in before[flow, step].items() if key in ("gpu", "disk")}
         assert amounts == {"cpu": 3, "memory": memory, "timeout": 5400, **kept}, (flow, step)
