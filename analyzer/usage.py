@@ -176,6 +176,15 @@ def histories(connection: duckdb.DuckDBPyConnection, query: Query) -> Iterator[S
         )
 
 
+def runs_within(
+    connection: duckdb.DuckDBPyConnection, query: Query, project: str | None, most: int, *, production: bool
+) -> int:
+    """How many of the newest runs of a history hold at most ``most`` attempts that ``query`` asks for; one at least."""
+    parameters = {**query.parameters, "project": project, "production": production, "most": most}
+    (runs,) = connection.execute(query_text("seen") + query_text("runs_within"), parameters).fetchall()[0]
+    return runs or 1
+
+
 def known(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, ...]]:
     """Every flow that the lake has seen, with its steps."""
     steps: dict[str, list[str]] = {}

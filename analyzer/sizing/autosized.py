@@ -1,18 +1,23 @@
 """Which policy sizes a step where nobody names one: ``safe``, or the one by which ``@autosize`` sized its newest run.
 
 What comes in: evidence. What goes out: a policy. An attempt under ``@autosize`` tells its policy as an annotation
-(``docs/decisions/0044``): ``balanced`` where its retries are given more memory, on which advice may count then.
+(``docs/decisions/0044``): ``balanced`` where its retries are given more memory, on which advice may count then; else
+``safe``. Nobody reads that before it is followed: there it is `Unattended`.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.sizing import policy as policies
-from stepsize.analyzer.sizing.lessons import ALONE
-from stepsize.analyzer.sizing.policy import DEFAULT_POLICY
+from stepsize.analyzer.sizing.least_cost import LeastCostPolicy
+from stepsize.analyzer.sizing.lessons import ALONE, FlowKey
+from stepsize.analyzer.sizing.policy import DEFAULT_POLICY, Advice
 from stepsize.errors import UsageError
+from stepsize.model import BYTES_PER_MB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +28,90 @@ if TYPE_CHECKING:
 
 ANNOTATION = "autosize"
 """The name of the annotation; the extension of Metaflow has it as ``plugins.sized.ANNOTATION``."""
+
+
+MOST_FAILING_PER_1000 = 25.0
+"""How many of a step's tasks may be expected to need more than a fall of its request leaves them."""
+_STRICTER = (1.0, 16.0)
+"""How many times its own price a failure is counted as, in tasks of the step itself, where more were expected."""
+
+
+_HOUR_S = 3600.0
+
+
+def launching(name: str) -> Policy:
+    """The policy by which a launch sizes a step.
+
+    Raises:
+        UsageError: no policy is called so.
+    """
+    return _unattended(policies.load(name))
+
+
+class Unattended:
+    """``safe``, but that memory falls only to where few tasks are expected to fail: a failure ends a run.
+
+    A failure's price is in typical tasks of the flow: in one of many small steps and a large one, it is next to nothing
+    to the large one. Where more would fail it is in the step's own tasks, then sixteen times that, then the request
+    stays. What asks for as much as the request or more is the policy's own answer.
+    """
+
+    def __init__(self, policy: LeastCostPolicy) -> None:
+        self._policy = policy
+        self.name = policy.name
+
+    def recommend(self, evidence: StepEvidence, lessons: Lessons = ALONE) -> Recommendation:
+        """What the step should ask for, and why."""
+        found = self._policy.recommend(evidence, lessons)
+        requested = evidence.newest.requested_memory_bytes if evidence.newest else None
+        if not _falls(found, requested) or _few_fail(found):
+            return found
+        size, failing = found.memory_mb.value, found.failures_expected_per_1000
+        why = f"at {size:,} MB {failing:g} of 1,000 tasks would be expected to need more"
+        for times in _STRICTER:
+            price = self._policy.failure_price * times * _beside_its_flow(evidence, lessons)
+            stricter = replace(self._policy, failure_price=price)
+            found = stricter.recommend(evidence, lessons)
+            if not _falls(found, requested) or _few_fail(found):
+                break
+        if _falls(found, requested) and _few_fail(found):
+            because = f"A failure counts for more here: {why}."
+            return replace(found, memory_mb=replace(found.memory_mb, reasons=(*found.memory_mb.reasons, because)))
+        held = f"Memory stays as it is: {why}."
+        stays = replace(found, memory_mb=Advice(None, (*found.memory_mb.reasons, held), held=held))
+        if found.memory_mb.value is None:
+            return stays
+        return replace(stays, failures_expected_per_1000=None, failures_range_per_1000=None)  # were of another size
+
+
+def _beside_its_flow(evidence: StepEvidence, lessons: Lessons) -> float:
+    """How many of its flow's typical tasks one of the step's is, and no less than one."""
+    flow = lessons.flows.get(FlowKey(evidence.project, evidence.production, evidence.flow))
+    held = [
+        attempt.memory_peak_bytes * attempt.duration_s / _HOUR_S
+        for attempt in evidence.succeeded
+        if attempt.memory_peak_bytes is not None and attempt.duration_s is not None
+    ]
+    if flow is None or not held or not flow.byte_hours:
+        return 1.0
+    return max(1.0, fmean(held) / (flow.byte_hours / flow.tasks))
+
+
+def _falls(found: Recommendation, requested_bytes: int | None) -> bool:
+    value = found.memory_mb.value
+    return value is not None and requested_bytes is not None and value * BYTES_PER_MB < requested_bytes
+
+
+def _few_fail(found: Recommendation) -> bool:
+    failing = found.failures_expected_per_1000
+    return failing is None or failing <= MOST_FAILING_PER_1000
+
+
+def _unattended(policy: Policy) -> Policy:
+    """Plug-ins, and the presets that a failure may cost, are what their names say."""
+    if isinstance(policy, LeastCostPolicy) and policy.name == DEFAULT_POLICY:
+        return Unattended(policy)
+    return policy
 
 
 class AsLaunched:
@@ -49,12 +138,14 @@ class AsLaunched:
             return self._default, ()
         if name not in self._known:
             try:
-                self._known[name] = self._load(name)
+                self._known[name] = _unattended(self._load(name))
             except UsageError:  # not installed here, or it cannot be refined
                 self._known[name] = None
         known = self._known[name]
-        if known is None or known.name == self.name:
+        if known is None:
             return self._default, ()
+        if known.name == self.name:
+            return known, ()
         return known, (f"Sized by {name}, as @autosize sized its newest run.",)
 
     def _load(self, name: str) -> Policy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,8 +18,10 @@ from tests.metaflow_extensions.histories import MB, history
 from tests.places import short_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from stepsize.autosize.question import StepAnswer
 
 
 @pytest.fixture
@@ -39,11 +41,13 @@ def environment(place: Path, **more: str) -> dict[str, str]:
     return {**kept, **ours, **more}
 
 
-def asked(place: Path, question: Question, **more: str) -> dict[str, tuple[float | None, int | None, int]]:
-    """Cores, MB and the tasks that they stand on, by step."""
-    environ = environment(place, **more)
-    found = ask(Settings.load(environ), question, environ)
-    return {name: (each.cpu, each.memory_bytes and each.memory_bytes // MB, each.tasks) for name, each in found.items()}
+def found(place: Path, question: Question, **more: str) -> dict[str, tuple[float | None, int | None, int]]:
+    """Cores, MB and the tasks that they stand on, by step; without a process of its own."""
+    return _plain(answers(Settings.load(environment(place, **more)), question))
+
+
+def _plain(answers: Iterable[StepAnswer]) -> dict[str, tuple[float | None, int | None, int]]:
+    return {each.step: (each.cpu, each.memory_bytes and each.memory_bytes // MB, each.tasks) for each in answers}
 
 
 def step(name: str, policy: str = "balanced", memory_mb: int = 8000) -> StepQuestion:
@@ -51,46 +55,56 @@ def step(name: str, policy: str = "balanced", memory_mb: int = 8000) -> StepQues
 
 
 def test_the_answer_does_not_depend_on_what_the_last_launch_asked_for(place: Path) -> None:
-    """Runs that had been lowered already are no reason to go back to what the flow says."""
-    rows = history("F", "train")
-    write_tasks(place / "lake", rows)
-    first = asked(place, Question(flow="F", steps=(step("train"),)))
+    """Runs that had been lowered already are no reason to go back to what the flow says; nor does it on who asks."""
+    question = Question(flow="F", steps=(step("train"),))
+    write_tasks(place / "lake", history("F", "train"))
+    first = found(place, question)
     (cpu, memory, tasks) = first["train"]
     assert memory is not None
     assert 300 < memory < 1000
     assert (cpu, tasks) == (1.0, 24)
     later = history("F", "train", requested_cpu=1.0, requested_memory_bytes=memory * MB)
     write_tasks(place / "lake2", later)
-    assert asked(place, Question(flow="F", steps=(step("train"),)), STEPSIZE_DATA=str(place / "lake2")) == first
+    environ = environment(place, STEPSIZE_DATA=str(place / "lake2"))
+    assert _plain(ask(Settings.load(environ), question, environ).values()) == first
 
 
 def test_histories_are_told_apart(place: Path) -> None:
     """By project and kind of branch, as in the report: a test never shrinks production."""
     write_tasks(place / "lake", history("F", "train", project="p", branch="user.ann"))
-    found = asked(place, Question(flow="F", project="p", production=True, steps=(step("train"), step("new"))))
-    assert found == {"train": (4.0, 8000, 0), "new": (4.0, 8000, 0)}
-    found = asked(place, Question(flow="F", project="p", steps=(step("train"),)))
-    assert found["train"][2] == 24
+    both = (step("train"), step("new"))
+    assert found(place, Question(flow="F", project="p", production=True, steps=both)) == {
+        "train": (4.0, 8000, 0),
+        "new": (4.0, 8000, 0),
+    }
+    assert found(place, Question(flow="F", project="p", steps=both))["train"][2] == 24
 
 
 def test_where_there_is_no_lake_the_flow_holds(place: Path) -> None:
     """And none is made."""
-    assert asked(place, Question(flow="F", steps=(step("train"),))) == {"train": (4.0, 8000, 0)}
+    assert found(place, Question(flow="F", steps=(step("train"),))) == {"train": (4.0, 8000, 0)}
     assert not (place / "lake").exists()
 
 
-def test_a_policy_that_nobody_knows_is_named(place: Path) -> None:
-    """With those that are."""
-    with pytest.raises(LakeError, match="no policy is called 'brave'; installed are balanced"):
-        asked(place, Question(flow="F", steps=(step("train", policy="brave"),)))
+@pytest.mark.parametrize("rows", [[], history("F", "train") + history("F", "end")])
+def test_a_policy_that_nobody_knows_is_named_and_the_other_steps_are_sized(place: Path, rows: list[Any]) -> None:
+    """With those that are, whether there is a history or not."""
+    write_tasks(place / "lake", rows)
+    settings = Settings.load(environment(place))
+    brave, end = answers(settings, Question(flow="F", steps=(step("train", policy="brave"), step("end"))))
+    assert (brave.cpu, brave.memory_bytes, brave.tasks) == (4.0, 8000 * MB, 0)
+    assert brave.why.startswith("No policy is called 'brave'; installed are balanced")
+    assert end.tasks == len(rows) // 2
 
 
-def test_a_lake_that_is_none_is_an_error(place: Path) -> None:
+@pytest.mark.parametrize("broken", ["lake", "lake/stepsize.duckdb"])
+def test_a_lake_that_is_none_is_an_error(place: Path, broken: str) -> None:
     """One line of it."""
-    (place / "lake").mkdir()
-    (place / "lake" / "stepsize.duckdb").write_text("no database")
-    with pytest.raises(LakeError) as raised:
-        asked(place, Question(flow="F", steps=(step("train"),)))
+    (place / broken).parent.mkdir(exist_ok=True)
+    (place / broken).write_text("no database")
+    environ = environment(place)
+    with pytest.raises(LakeError, match=str(place / "lake")) as raised:
+        ask(Settings.load(environ), Question(flow="F", steps=(step("train"),)), environ)
     assert "\n" not in str(raised.value)
 
 
@@ -99,16 +113,24 @@ def test_a_lake_that_hangs_is_waited_for_so_long_and_no_longer(place: Path) -> N
     write_tasks(place / "lake", history("F", "train"))
     (place / "lake" / "schema.json").unlink()
     os.mkfifo(place / "lake" / "schema.json")
+    environ = environment(place, STEPSIZE_AUTOSIZE_WAIT="1.5")
     began_s = time.monotonic()
-    with pytest.raises(LakeError, match="gave no answer within 2 s"):
-        asked(place, Question(flow="F", steps=(step("train"),)), STEPSIZE_AUTOSIZE_WAIT="2")
+    with pytest.raises(LakeError, match=r"gave no answer within 1\.5 s"):
+        ask(Settings.load(environ), Question(flow="F", steps=(step("train"),)), environ)
     assert time.monotonic() - began_s < 8
 
 
-def test_a_lake_too_large_to_learn_from_in_time_still_tells_a_step_its_own_history(place: Path) -> None:
-    """What other steps teach is let go of."""
-    rows = [row for number in range(200) for row in history(f"F{number}", "train", tasks=9)]
+def test_a_history_too_large_for_the_time_is_that_of_its_newest_runs(place: Path) -> None:
+    """Three of them at least, and what other steps teach is let go of."""
+    rows = [row for flow in "FGH" for row in history(flow, "train", tasks=9)]
+    rows += history("F", "train", runs=20, tasks=9, project="p", memory_peak_bytes=7000 * MB)
+    for row in rows[: 5 * 9]:  # of F's older runs
+        row["memory_peak_bytes"] = 5000 * MB
     write_tasks(place / "lake", rows)
-    settings = Settings.load(environment(place, STEPSIZE_AUTOSIZE_WAIT="0.001"))
-    (found,) = answers(settings, Question(flow="F7", steps=(step("train"),)))
-    assert (found.cpu, found.tasks) == (1.0, 72)
+    question = Question(flow="F", steps=(step("train"), step("end")))
+    assert found(place, question)["train"][2] == 8 * 9
+    (cpu, memory, tasks) = found(place, question, STEPSIZE_AUTOSIZE_WAIT="0.001")["train"]
+    assert (cpu, tasks) == (1.0, 3 * 9)
+    assert memory is not None
+    assert memory < 5000
+    assert found(place, question, STEPSIZE_AUTOSIZE_WAIT="0.009")["train"][2] == 6 * 9  # 6,000 attempts a second

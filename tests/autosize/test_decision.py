@@ -112,7 +112,9 @@ def test_never_below_what_the_user_pins(
     if most is not None and target != "fargate":
         most = max(most, memory)
         assert found.memory_bytes <= most or (bounds.min_memory_bytes or 0) > most
-    if target is None and cores is not None and memory_mb is not None:  # where any amount can be had, no fall goes further
+    if (
+        target is None and cores is not None and memory_mb is not None
+    ):  # where any amount can be had, no fall goes further
         assert found.cpu >= min(cores, cpu)
         assert found.memory_bytes >= min(memory_mb * MB, memory)
 
@@ -152,7 +154,7 @@ def test_a_raise_stops_at_the_users_most_and_the_platforms() -> None:
 def test_a_raise_is_one_and_grows_with_the_kills(
     memory: int, own: int | None, target: str | None, most: int | None, kills: int
 ) -> None:
-    """More than the step had, no more than the user's most and the flow's own, and with each kill no less than before."""
+    """More than the step had, no more than the user's most and the flow's own, and with each kill no less."""
     bounds = Bounds(max_memory_bytes=most)
     first, next_one = (raised(answer(memory, target=target), own, bounds, times) for times in (kills, kills + 1))
     if first is None:

@@ -10,7 +10,7 @@ from metaflow.datastore import FlowDataStore
 from metaflow.mflog import RUNTIME_LOG_SOURCE, TASK_LOG_SOURCE
 from metaflow.plugins.datastores.local_storage import LocalStorage
 
-from metaflow_extensions.stepsize.plugins.killed import times_killed
+from metaflow_extensions.stepsize.plugins.killed import killed_before
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,8 +36,8 @@ def left(datastore: Any, attempt: int, said: bytes, source: str = RUNTIME_LOG_SO
     kept.save_logs(source, {"stderr": said})
 
 
-def test_attempts_that_ran_out_of_memory_are_counted(datastore: Any) -> None:
-    """Of those before this one, as Metaflow and AWS say it; others do not count."""
+def test_attempts_that_ran_out_of_memory_are_told_apart(datastore: Any) -> None:
+    """Of those before this one, as Metaflow and AWS say it."""
     left(datastore, 0, OF_A_POD)
     left(
         datastore,
@@ -45,16 +45,17 @@ def test_attempts_that_ran_out_of_memory_are_counted(datastore: Any) -> None:
         b"    Kubernetes error:\n    Error: Setup failed (exit code 1). This could be a transient error.\n",
     )
     left(datastore, 2, OF_A_JOB)
-    assert [times_killed(datastore, TASK, retry) for retry in range(4)] == [0, 1, 1, 2]
+    assert killed_before(datastore, TASK, 0) == ()
+    assert killed_before(datastore, TASK, 3) == (True, False, True)
 
 
 def test_what_a_task_prints_is_not_what_becomes_of_it(datastore: Any) -> None:
     """Its own part of the log is not read."""
     left(datastore, 0, OF_A_POD, TASK_LOG_SOURCE)
-    assert times_killed(datastore, TASK, 1) == 0
+    assert killed_before(datastore, TASK, 1) == (False,)
 
 
 def test_an_attempt_of_which_nothing_is_known_did_not(datastore: Any) -> None:
     """A retry then gets what it would have got."""
-    assert times_killed(datastore, TASK, 2) == 0
-    assert times_killed(None, TASK, 1) == 0
+    assert killed_before(datastore, TASK, 2) == (False, False)
+    assert killed_before(None, TASK, 1) == (False,)

@@ -117,7 +117,7 @@ _Amount = TypeVar("_Amount", int, float)
 
 
 def _ceiling(own: _Amount | None, most: _Amount | None) -> _Amount | None:
-    """What may be asked for at most: the user's most bounds what raises a request, which up to the flow's own none is."""
+    """What may be asked for at most: the user's most bounds what raises a request, and no fall from the flow's own."""
     return most if most is None or own is None else max(own, most)
 
 

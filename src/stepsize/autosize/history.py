@@ -2,6 +2,7 @@
 
 What comes in: settings, which name the lake, and a `Question`. What goes out: an answer for each of its steps, in its
 order; of a step without history the flow's own request. Reads the lake, and writes what agent and collector still held.
+Of a flow with a great many tasks it looks at the newest runs alone, as many as there is time for.
 """
 
 from __future__ import annotations
@@ -14,18 +15,20 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from stepsize.analyzer.lessons import lessons
-from stepsize.analyzer.sizing import policy as policies
+from stepsize.analyzer.sizing.autosized import launching
 from stepsize.analyzer.sizing.lessons import ALONE
-from stepsize.analyzer.usage import Attempt, Query, histories
+from stepsize.analyzer.usage import Attempt, Query, histories, runs_within
 from stepsize.autosize.decision import decide, unsized
 from stepsize.commands.settle import settle
+from stepsize.errors import LakeError, UsageError
 from stepsize.store.lake import Lake
 from stepsize.store.layout import DATABASE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from stepsize.analyzer.sizing.lessons import Lessons
+    from stepsize.analyzer.sizing.policy import Policy
     from stepsize.analyzer.usage import StepEvidence
     from stepsize.autosize.question import Question, StepAnswer, StepQuestion
     from stepsize.settings import Settings
@@ -34,6 +37,9 @@ _SETTLING = 0.3
 """The share of the wait that each part of what was measured last has to reach the lake."""
 _TEACHING = 0.3
 """The share of the wait that what other steps teach may take, which grows with the whole lake."""
+_ATTEMPTS_PER_S = 6_000
+"""What a history may hold for each second of the wait: an attempt takes about 50 µs, of which other parts need some."""
+_FEWEST_RUNS = 3
 _MEMORY_BYTES = 1 << 29
 
 
@@ -42,26 +48,43 @@ def answers(settings: Settings, question: Question) -> tuple[StepAnswer, ...]:
 
     Raises:
         LakeError: there is a lake, and it cannot be read.
-        UsageError: no policy is called as the question says.
     """
-    sizing = {each.policy: policies.load(each.policy) for each in question.steps}
     settle(settings, settings.autosize_wait_s * _SETTLING)  # a run that has just ended counts
+    sizing, unknown = _policies(each.policy for each in question.steps)
+    found = {each.step: replace(unsized(each), why=unknown.get(each.policy, "")) for each in question.steps}
     if settings.store is None and not (settings.data / DATABASE).is_file():
-        return tuple(unsized(each) for each in question.steps)
-    query = Query(flow=question.flow)
+        if settings.data.exists() and not settings.data.is_dir():
+            raise LakeError(f"{settings.data} is no directory")
+        return tuple(found.values())
+    asked = {each.step: each for each in question.steps if each.policy in sizing}
+    if not asked:
+        return tuple(found.values())
+    own = (question.project, question.production)
     with _reading(settings) as connection:
+        query = Query(flow=question.flow, step=next(iter(asked)) if len(asked) == 1 else None)
         taught = _lessons(connection, query, settings.autosize_wait_s * _TEACHING)
-        own = (question.project, question.production)
-        known = {each.step: each for each in histories(connection, query) if (each.project, each.production) == own}
-    found = []
-    for step in question.steps:
-        evidence = known.get(step.step)
-        if evidence is None or not evidence.ended:
-            found.append(unsized(step))
-            continue
-        advised = sizing[step.policy].recommend(_launching(evidence, step), taught.beside(evidence))
-        found.append(decide(step, evidence, advised))
-    return tuple(found)
+        most = round(_ATTEMPTS_PER_S * settings.autosize_wait_s)
+        runs = runs_within(connection, query, question.project, most, production=question.production)
+        for evidence in histories(connection, replace(query, runs=max(runs, _FEWEST_RUNS))):
+            step = asked.get(evidence.step)
+            if step is None or (evidence.project, evidence.production) != own or not evidence.ended:
+                continue
+            advised = sizing[step.policy].recommend(_launching(evidence, step), taught.beside(evidence))
+            found[step.step] = decide(step, evidence, advised)
+    return tuple(found.values())
+
+
+def _policies(names: Iterable[str]) -> tuple[dict[str, Policy], dict[str, str]]:
+    """The policies called so, and of those that nobody knows a sentence that says so."""
+    known: dict[str, Policy] = {}
+    unknown: dict[str, str] = {}
+    for name in sorted(set(names)):
+        try:
+            known[name] = launching(name)
+        except UsageError as error:  # noqa: PERF203 - of a few names
+            said = str(error)
+            unknown[name] = f"{said[:1].upper()}{said[1:]}."
+    return known, unknown
 
 
 def _lessons(connection: duckdb.DuckDBPyConnection, query: Query, limit_s: float) -> Lessons:

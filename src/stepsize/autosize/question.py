@@ -71,7 +71,7 @@ class StepAnswer:
         cpu, memory_bytes: None where neither the flow nor its history says a number.
         target: the platform whose sizes these are; that of the question, or what its history has in its place.
         tasks, runs: what the answer stands on; none where there is no history, and the flow's own request is kept.
-        why: a sentence where the request stays although there is history; else empty.
+        why: a sentence where the request stays although there is history, or there is no such policy; else empty.
     """
 
     step: str

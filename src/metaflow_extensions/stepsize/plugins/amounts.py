@@ -76,6 +76,7 @@ class Amounts(NamedTuple):
             if answer.cpu is not None and answer.cpu != self.cpu:
                 decorator.attributes["cpu"] = format(answer.cpu, "g")
             if answer.memory_bytes is not None and answer.memory_bytes != self.memory_bytes:
+                self._keep_tmpfs(decorator)
                 decorator.attributes["memory"] = str(self._megabytes(answer.memory_bytes))
 
     def write_attempt(
@@ -94,6 +95,16 @@ class Amounts(NamedTuple):
                 decorator.attributes["memory"] = memory
         if "memory" in command_options:
             command_options["memory"] = memory
+
+    def _keep_tmpfs(self, decorator: Any) -> None:
+        """With less memory less would fit into Batch's tmpfs.
+
+        Where the flow says no size it is half of the memory (Metaflow's ``batch_client.py``); on Kubernetes that is
+        settled before ours.
+        """
+        attributes = decorator.attributes
+        if attributes.get("use_tmpfs") and not attributes.get("tmpfs_size") and self.memory_bytes is not None:
+            attributes["tmpfs_size"] = self.memory_bytes // self.megabyte // 2
 
     def _megabytes(self, memory_bytes: int) -> int:
         return math.ceil(memory_bytes / self.megabyte)
@@ -129,13 +140,17 @@ def _option(options: Mapping[str, Any], name: str) -> float | None:
     value = options[name]
     if value is None:
         return None
-    try:
-        amount = float(value)
-    except (TypeError, ValueError):
-        amount = math.nan
-    if not 0 < amount < math.inf:
+    if not is_amount(value):
         raise ValueError(f"{name}={value!r} is no amount above 0")
-    return amount
+    return float(value)
+
+
+def is_amount(value: Any) -> bool:
+    """Whether that is a number above 0, or text that says one; True and False are none."""
+    try:
+        return not isinstance(value, bool) and 0 < float(value) < math.inf
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def _of_command_line(decorators: Sequence[Any], what: str) -> Iterator[float]:

@@ -1,7 +1,7 @@
 """Whether the attempts of a task before this one ran out of memory, by what the launcher kept of them.
 
-What comes in: the flow's datastore and a task of the run. What goes out: a count. The process that waits for a job says
-how it ended, and Metaflow keeps what that says as the runtime's part of the attempt's log. Only reads.
+What comes in: the flow's datastore and a task of the run. What goes out: which of them did. The process that waits for
+a job says how it ended, and Metaflow keeps what that says as the runtime's part of the attempt's log. Only reads.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ _SAID = (b"Task ran out of memory", b"OutOfMemoryError: Container killed due to 
 """By Metaflow of a pod (its ``kubernetes.py``, exit code 137), by AWS Batch of a container (its ``reason``)."""
 
 
-def times_killed(flow_datastore: Any, task: Any, retry_count: int) -> int:
-    """How many of the attempts before number ``retry_count`` ran out of memory; one that cannot be read did not."""
-    return sum(_killed(flow_datastore, task, attempt) for attempt in range(retry_count))
+def killed_before(flow_datastore: Any, task: Any, retry_count: int) -> tuple[bool, ...]:
+    """Whether each attempt before number ``retry_count`` ran out of memory; one that cannot be read did not."""
+    return tuple(_killed(flow_datastore, task, attempt) for attempt in range(retry_count))
 
 
 def _killed(flow_datastore: Any, task: Any, attempt: int) -> bool:

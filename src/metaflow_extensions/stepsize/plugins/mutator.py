@@ -21,6 +21,7 @@ except ImportError:  # Metaflow before 2.16
     FlowMutator = None
 
 _BOUNDS = ("memory", "cpu")
+_SHAPE = '@autosize(pin=...) takes {"step": {"memory": MB, "cpu": cores}}'
 
 
 class _Autosize(functools.partial):  # type: ignore[type-arg]  # of whatever Metaflow's decorators make
@@ -68,10 +69,18 @@ if FlowMutator is not None:
 
         def init(self, pin: Any = None, **options: Any) -> None:
             """Take the options; Metaflow has resolved what a Config says in them."""
+            self._said = {"pin": pin, **options}
             self._pins, self._options = _checked(pin or {}), options
 
         def pre_mutate(self, mutable_flow: Any) -> None:
-            """In every process of the flow: the steps' processes are tracked by the decorator too."""
+            """In every process of the flow: the steps' processes are tracked by the decorator too.
+
+            Of several above a class and those it inherits from, the outermost acts for all.
+            """
+            above = [said for _, name, _, said in mutable_flow.decorator_specs if name == self.decorator_name]
+            if {"pin": None, **above[-1]} != self._said:
+                return
+            self._join(above)
             steps = dict(mutable_flow.steps)
             unknown = sorted(set(self._pins) - set(steps))
             if unknown:
@@ -81,11 +90,18 @@ if FlowMutator is not None:
                 own = _options_of(step)
                 if own is None:
                     step.add_decorator(autosize, deco_kwargs={**self._options, **pinned})
-                elif pinned:
-                    twice = sorted(pinned.keys() & own.keys())
+                elif not pinned.items() <= own.items():
+                    twice = sorted(what for what, least in pinned.items() if own.get(what, least) != least)
                     if twice:
                         raise MetaflowException(f"@autosize: {', '.join(twice)} of step {name} is said twice.")
                     step.add_decorator(autosize, deco_kwargs={**own, **pinned}, duplicates=step.OVERRIDE)
+
+        def _join(self, above: list[dict[str, Any]]) -> None:
+            """Options and pins of all, from the innermost to the outermost: one by one the last word wins."""
+            for said in above:
+                self._options.update((name, value) for name, value in said.items() if name != "pin")
+                for step, least in _checked(said.get("pin") or {}).items():
+                    self._pins.setdefault(step, {}).update(least)
 
 
 def _options_of(step: Any) -> dict[str, Any] | None:
@@ -101,6 +117,12 @@ def _checked(pins: Any) -> dict[str, dict[str, Any]]:
         checked = {str(step): dict(least) for step, least in pins.items()}
     except (AttributeError, TypeError, ValueError):
         checked = {"": {"": None}}
-    if any(what not in _BOUNDS for least in checked.values() for what in least):
-        raise MetaflowException('@autosize(pin=...) takes {"step": {"memory": MB, "cpu": cores}}.')
+    from metaflow_extensions.stepsize.plugins.amounts import is_amount  # noqa: PLC0415 - hardly ever needed
+
+    for step, least in checked.items():
+        for what, amount in least.items():
+            if what not in _BOUNDS:
+                raise MetaflowException(f"{_SHAPE}.")
+            if not is_amount(amount):  # that pinned nothing would be a surprise later
+                raise MetaflowException(f"{_SHAPE}; the {what} of {step}, {amount!r}, is no amount above 0.")
     return checked

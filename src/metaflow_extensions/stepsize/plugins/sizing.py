@@ -62,26 +62,28 @@ class Launch:
             return
         amounts, memory_bytes = step.asked.amounts, step.answer.memory_bytes
         if retry_count and amounts.target is not None:
-            from metaflow_extensions.stepsize.plugins.killed import times_killed  # noqa: PLC0415 - hardly ever needed
+            from metaflow_extensions.stepsize.plugins.killed import killed_before  # noqa: PLC0415 - hardly ever needed
 
-            memory_bytes = _after(step, times_killed(flow_datastore, task, retry_count), f"{task.step}/{task.task_id}")
+            memory_bytes = _after(step, killed_before(flow_datastore, task, retry_count), f"{task.step}/{task.task_id}")
         amounts.write_attempt(step.asked.decorators, cli_args.command_options, memory_bytes)
         cli_args.env[VARIABLE] = to_text(self._flow, task.step, step.sized(memory_bytes))
 
 
-def _after(step: Step, killed: int, task: str) -> int | None:
-    """Memory for a task of the step that was killed so often."""
-    amounts, had = step.asked.amounts, step.answer.memory_bytes
-    if not killed:
-        return had
+def _after(step: Step, killed: Sequence[bool], task: str) -> int | None:
+    """Memory for a task of the step of whose attempts these ran out of it; told where the last one did."""
+    had, gets = (_memory_after(step, sum(attempts)) for attempts in (killed[:-1], killed))
+    if killed[-1]:
+        written = step.asked.amounts.written
+        what = f"more than {written(had)} there is not for it" if gets == had else f"its retry gets {written(gets)}"
+        _say(f"{task} ran out of memory; {what}.")
+    return gets
+
+
+def _memory_after(step: Step, kills: int) -> int | None:
     from stepsize.autosize.decision import raised  # noqa: PLC0415 - absent in isolated interpreters
 
-    more = raised(step.answer, amounts.memory_bytes, amounts.bounds(), killed)
-    if more is None:
-        _say(f"{task} ran out of memory, and more than {amounts.written(had)} there is not for it.")
-        return had
-    _say(f"{task} ran out of memory; its retry gets {amounts.written(more)}.")
-    return more
+    amounts = step.asked.amounts
+    return raised(step.answer, amounts.memory_bytes, amounts.bounds(), kills) or step.answer.memory_bytes
 
 
 def size(flow: Any, environ: Mapping[str, str], argv: Sequence[str]) -> Launch | None:
@@ -99,14 +101,14 @@ def size(flow: Any, environ: Mapping[str, str], argv: Sequence[str]) -> Launch |
         return None
     deploying = not _DEPLOYING.isdisjoint(argv)
     asked = tuple(_asked(flow, deploying=deploying))
-    answers = _answers(settings, flow.name, asked, environ)
+    answers, heard = _answers(settings, flow.name, asked, environ)
     steps = {each.name: Step(each, answers[each.name]) for each in asked}
     for name, step in steps.items():
         decorators = step.asked.decorators
         step.asked.amounts.write(decorators, step.answer)
         if deploying and is_remote(decorators, argv):
             give(decorators, {VARIABLE: to_text(flow.name, name, step.sized(step.answer.memory_bytes))}, argv)
-    for line in _lines(tuple(steps.values())):
+    for line in _lines(tuple(steps.values()), heard=heard):
         _say(line)
     return Launch(flow.name, steps)
 
@@ -147,7 +149,8 @@ def _hears_of_kills() -> bool:
 
 def _answers(
     settings: Settings, flow: str, asked: Sequence[Asked], environ: Mapping[str, str]
-) -> Mapping[str, StepAnswer]:
+) -> tuple[Mapping[str, StepAnswer], bool]:
+    """By the names of the steps, and whether a lake gave them: else they are the flow's own requests and its pins."""
     from stepsize.autosize.ask import ask  # noqa: PLC0415 - absent in isolated interpreters
     from stepsize.autosize.decision import unsized  # noqa: PLC0415 - as above
     from stepsize.autosize.question import Question  # noqa: PLC0415 - as above
@@ -159,24 +162,29 @@ def _answers(
     question = Question(flow=flow, project=current.get("project_name"), production=production, steps=steps)
     try:
         if steps and settings.autosize_wait_s:
-            return ask(settings, question, environ)
+            return ask(settings, question, environ), True
     except LakeError as error:
-        _say(f"{error}.")
-    return {each.step: unsized(each) for each in steps}
+        _say(f"{str(error).rstrip('.')}; what the flow says holds.")
+    return {each.step: unsized(each) for each in steps}, False
 
 
-def _lines(steps: Sequence[Step]) -> Iterator[str]:
-    """One for each step that has a history or gets something else, and one for all the others."""
-    left = [step.asked.name for step in steps if not step.answer.tasks and not _changed(step)]
-    if left:
+def _lines(steps: Sequence[Step], *, heard: bool) -> Iterator[str]:
+    """One for each step that has a history or gets something else, and one for all others, where a lake was heard."""
+    told = [step for step in steps if step.answer.tasks or step.answer.why or _changed(step)]
+    left = [step.asked.name for step in steps if step not in told]
+    if left and heard:
         yield f"no history of {', '.join(left)}: what the flow says holds."
-    told = [step for step in steps if step.answer.tasks or _changed(step)]
-    for (name, _, amounts, policy), answer in told:
+    for step in told:
+        (name, _, amounts, policy), answer = step
         own = amounts.described(amounts.cpu, amounts.memory_bytes)
         gets = amounts.described(answer.cpu, answer.memory_bytes)
         gets = f"keeps {own}" if gets == own else f"gets {gets} in place of {own}"
-        seen = f"{_plural(answer.tasks, 'task')} in {_plural(answer.runs, 'run')}" if answer.tasks else "no history"
-        yield f"{name} {gets} ({policy}, {seen}). {answer.why}".rstrip()
+        seen = ""
+        if answer.tasks:
+            seen = f" ({policy}, {_plural(answer.tasks, 'task')} in {_plural(answer.runs, 'run')})"
+        elif _changed(step):
+            seen = " (pinned)"
+        yield f"{name} {gets}{seen}. {answer.why}".rstrip()
     if any(_changed(step) and step.asked.amounts.target is None for step in told):
         yield "on this machine nothing holds a step to its size: it is recorded, and holds on @kubernetes and @batch."
 
