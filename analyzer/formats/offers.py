@@ -10,7 +10,7 @@ from dataclasses import asdict, fields
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from stepsize.analyzer.formats.aligned import aligned
+from stepsize.analyzer.formats.aligned import folded
 from stepsize.analyzer.matching.need import Offer, Packed
 from stepsize.sizes import format_mib
 
@@ -121,9 +121,10 @@ def record(offer: Offer) -> dict[str, Any]:
 def age(offers: Sequence[Offer], today: date) -> str:
     """One line: from when the prices are, how old that is, and what they leave out."""
     days = sorted({offer.price_observed_at for offer in offers})
-    ages = sorted({(today - date.fromisoformat(day)).days for day in days})
+    # a clock that is behind makes no price of tomorrow
+    youngest, oldest = (max(0, (today - date.fromisoformat(day)).days) for day in (days[-1], days[0]))
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-    old = f"{ages[0]} days" if len(ages) == 1 else f"{ages[0]} to {ages[-1]} days"
+    old = ("1 day" if oldest == 1 else f"{oldest} days") if youngest == oldest else f"{youngest} to {oldest} days"
     return f"Linux list prices of {when} ({old} old), without tax, storage and traffic."
 
 
@@ -134,7 +135,7 @@ def _cells(offers: Sequence[Offer]) -> list[list[str]]:
 
 
 def _table(cells: list[list[str]]) -> list[str]:
-    return aligned(cells, {title for title, _, right in (*_OF_PACKED, *_COLUMNS) if right})
+    return folded(cells, {title for title, _, right in (*_OF_PACKED, *_COLUMNS) if right})
 
 
 def _markdown(cells: list[list[str]]) -> list[str]:

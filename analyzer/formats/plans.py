@@ -13,7 +13,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from stepsize.analyzer.formats.aligned import aligned
+from stepsize.analyzer.formats.aligned import folded
 from stepsize.analyzer.formats.offers import age, record
 from stepsize.errors import UsageError
 
@@ -145,7 +145,7 @@ def _table(plan: FlowPlan, today: date) -> str:
         )
         for step in plan.steps
     ]
-    return "\n".join([*aligned([head, *rows], head[2:]), "", _summary(plan), _age(plan, today)]) + "\n"
+    return "\n".join([*folded([head, *rows], head[2:]), "", _summary(plan), _age(plan, today)]) + "\n"
 
 
 def _summary(plan: FlowPlan) -> str:

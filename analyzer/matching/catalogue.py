@@ -24,7 +24,7 @@ from stepsize.errors import DataError, UsageError
 from stepsize.store.sql import literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import duckdb
@@ -37,6 +37,9 @@ _ARCHITECTURES = {"amd64": "x86_64", "x64": "x86_64", "aarch64": "arm64"}
 _OFFER_COLUMNS = len(Offer.__dataclass_fields__)
 _STATUSES = ["active", "previous_generation"]
 _ALL = 1 << 40
+_NAMED = 20
+"""Names that an error lists, where there are no more."""
+_RESEMBLING = 6
 Place = tuple[str, str, str]
 """Vendor, region, allocation."""
 
@@ -218,6 +221,9 @@ class Catalog:
         for pattern in patterns:
             found = [name for name in self.known(column) if fnmatchcase(name.lower(), pattern.lower())]
             if not found:
+                there = {name for of, name in self._query(query_text("match_catalogued")) if of == column}
+                if any(fnmatchcase(name.lower(), pattern.lower()) for name in there):
+                    raise UsageError(f"no price is known of the {what} {pattern!r}: run `stepsize catalog update`")
                 raise _unknown(what, pattern, self.known(column))
             names.update(found)
         return sorted(names)
@@ -251,8 +257,15 @@ def _restrict(connection: duckdb.DuckDBPyConnection, fleet: Fleet) -> None:
         raise UsageError(f"{fleet.name} allows no server that has a price in the catalogue")
 
 
-def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
-    return UsageError(f"no {what} is named {name!r}: known are {', '.join(known)}")
+def _unknown(what: str, name: str, known: Sequence[str]) -> UsageError:
+    """Of many names that are known those that resemble the one that is not, else as many as a line holds."""
+    if len(known) <= _NAMED:
+        return UsageError(f"no {what} is named {name!r}: known are {', '.join(known)}")
+    import difflib  # noqa: PLC0415 - 10 ms, for an error alone
+
+    close = difflib.get_close_matches(name.lower().strip("*?"), known, _RESEMBLING, 0.5)
+    some = ", ".join(close or known[:_RESEMBLING])
+    return UsageError(f"no {what} is named {name!r}: {len(known)} are known, such as {some}")
 
 
 def _next(sizes: Sequence[float], least: float) -> float:

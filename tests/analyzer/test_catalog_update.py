@@ -445,4 +445,6 @@ def test_what_ships_is_shown_without_an_update(tmp_path: Path) -> None:
     assert "regions under Apache-2.0." in shown
     assert "cc-by-sa-4-0/: 3,891 servers" in shown
     assert "regions under CC-BY-SA-4.0." in shown
+    assert "Prices of 2025-03-02 to 2025-06-01." in shown
+    assert max(map(len, shown.partition("\n\n")[2].partition("\n\n")[0].splitlines())) <= 80
     assert {"aws", "azure", "gcp", "hcloud"} <= {line.partition(" ")[0] for line in shown.splitlines()}

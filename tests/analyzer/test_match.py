@@ -369,7 +369,9 @@ def test_servers_and_regions_have_the_names_people_use(catalog: Catalog) -> None
     ("need", "known"),
     [
         (Need(1, 0, vendors=("aws", "nimbus")), "aws, azure, gcp"),
-        (Need(1, 0, regions=("atlantis-*",)), "us-east-1"),
+        (Need(1, 0, regions=("us-east1-b",)), "97 are known, such as us-east1, "),
+        (Need(1, 0, vendors=("HCLOUD",)), "no price is known of the vendor 'HCLOUD': run `stepsize catalog update`"),
+        (Need(1, 0, regions=("me-central2",)), "no price is known of the region"),
         (Need(1, 0, architecture="z80"), "arm64"),
         (Need(1, 0, allocation="reserved"), "ondemand, spot"),
         (Need(1, 0, gpu_models=("Voodoo2",)), "T4"),

@@ -47,33 +47,38 @@ def show(*, form: str) -> None:
 
 
 def _table(found: list[VendorContents], today: date) -> list[str]:
-    from stepsize.analyzer.formats.aligned import aligned  # noqa: PLC0415 - as above
+    from stepsize.analyzer.formats.aligned import folded  # noqa: PLC0415 - as above
 
-    head = (
-        "vendor",
-        "servers",
-        "priced",
-        "on demand",
-        "spot",
-        "listed",
-        "repaired",
-        "derived",
-        "prices of",
-        "days old",
-    )
+    numbers = ("servers", "priced", "ondemand", "spot", "listed", "repaired", "derived", "days old")
     rows = [
         (
             vendor.vendor_id,
             *(f"{count:,}" for count in (vendor.servers, vendor.servers_priced, vendor.prices_ondemand)),
             *(f"{count:,}" for count in (vendor.prices_spot, vendor.prices_listed, vendor.prices_repaired)),
             f"{vendor.prices_derived:,}",
-            _span(vendor.prices_oldest, vendor.prices_newest),
-            "" if vendor.prices_oldest is None else f"{(today - date.fromisoformat(vendor.prices_oldest)).days}",
+            _age(vendor, today),
         )
         for vendor in found
     ]
     sources = sorted({source for vendor in found for source in vendor.sources})
-    return [*aligned([head, *rows], {*head[1:8], head[9]}), "", f"Sources: {', '.join(sources)}."]
+    oldest = min((vendor.prices_oldest for vendor in found if vendor.prices_oldest), default=None)
+    newest = max((vendor.prices_newest for vendor in found if vendor.prices_newest), default=None)
+    return [
+        *folded([("vendor", *numbers), *rows], numbers),
+        "",
+        f"Prices of {_span(oldest, newest)}.",
+        f"Sources: {', '.join(sources)}.",
+    ]
+
+
+def _age(vendor: VendorContents, today: date) -> str:
+    """Days since a vendor's prices were seen, the newest first; empty where it has none."""
+    days = [
+        max(0, (today - date.fromisoformat(day)).days)
+        for day in (vendor.prices_newest, vendor.prices_oldest)
+        if day is not None
+    ]
+    return "-".join(map(str, dict.fromkeys(days)))
 
 
 def _part(part: PartContents) -> str:
@@ -83,7 +88,7 @@ def _part(part: PartContents) -> str:
 
 
 def _span(oldest: str | None, newest: str | None) -> str:
-    return "none" if oldest is None else oldest if oldest == newest else f"{oldest} to {newest}"
+    return "no day" if oldest is None else oldest if oldest == newest else f"{oldest} to {newest}"
 
 
 @command.command("update")

@@ -83,7 +83,11 @@ def _parse_duration(text: str) -> float:
     "--types", type=click.IntRange(1, 20), default=3, show_default=True, help="Of a flow: types of servers at most."
 )
 @click.option("--policy", "policy_name", metavar="NAME", help="Of a flow: how its steps are sized, as in the report.")
-@click.option("--data", metavar="DIR", help="Of a flow: the lake's directory. [STEPSIZE_DATA, default ~/.stepsize]")
+@click.option(
+    "--data",
+    metavar="DIR|s3://...",
+    help="Of a flow: the lake, a directory or in an object store. [STEPSIZE_DATA, default ~/.stepsize]",
+)
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=5, show_default=True, help="Offers at most.")
 @click.option(
     "--format",
