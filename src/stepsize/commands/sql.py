@@ -5,6 +5,9 @@ What comes in: options. What goes out: rows, or an endpoint that serves until SI
 
 from __future__ import annotations
 
+import signal
+import threading
+
 import click
 
 from stepsize.settings import Settings
@@ -17,12 +20,18 @@ from stepsize.settings import Settings
 @click.option("--data", metavar="DIR", help="The lake's directory. [STEPSIZE_DATA, default ~/.stepsize]")
 def command(serve: bool, host: str, port: int, data: str | None) -> None:
     """Ask the lake in SQL, or serve it to Postgres clients."""
-    from stepsize.postgres.engine import Engine, Limits  # noqa: PLC0415 - heavy, and help needs none of it
+    from stepsize.postgres.engine import Engine  # noqa: PLC0415 - heavy, and help needs none of it
+    from stepsize.postgres.instance import Limits  # noqa: PLC0415 - heavy, and help needs none of it
     from stepsize.postgres.lake_views import LocalViews  # noqa: PLC0415 - as above
-    from stepsize.postgres.server import Server  # noqa: PLC0415 - as above
+    from stepsize.postgres.server import Server, Serving  # noqa: PLC0415 - as above
 
     del serve
     settings = Settings.load(data=data)
-    server = Server(Engine(LocalViews(settings.data), Limits()), host, port)
+    server = Server(Engine(LocalViews(settings.data), Limits()), Serving(host=host, port=port))
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    server.start()
     click.echo(f"stepsize sql: postgresql://{host}:{server.port}/stepsize", err=True)
-    server.serve()
+    ended.wait()
+    server.close()

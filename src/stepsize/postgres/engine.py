@@ -1,223 +1,202 @@
-"""One DuckDB instance over the lake, for reading alone.
+"""Statements of clients on one DuckDB instance over the lake, for reading alone.
 
-What comes in: statements of clients, one at a time, with values. What goes out: the columns and record batches of each,
-or :class:`SqlError`. Runs nothing that is no reading statement, reads no file but the lake's, and leaves the lake as it
-is. Each statement has a connection to the instance of its own, and sees one state of the lake.
+What comes in: a statement as tokens, with the types and values of its parameters. What goes out: its columns and the
+record batches of its cells, or :class:`SqlError`. Runs nothing that is no reading statement: by DuckDB's own word of
+what a statement is, in a transaction that may only read, on an instance that knows no file but the lake's. Each
+statement has a connection of its own and sees one state of the lake.
 """
 
 from __future__ import annotations
 
-import contextlib
+import json
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from stepsize.postgres import types
+from stepsize.postgres import catalog, cells, inference, lexer, types
+from stepsize.postgres.catalog.rewrites import spaced
 from stepsize.postgres.errors import SqlError, of_duckdb
-from stepsize.store.bounds import bound
+from stepsize.postgres.instance import SCHEMA, SHAPE, Instance, Limits
+from stepsize.postgres.lexer import PARAMETER
+from stepsize.postgres.running import Running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    import pyarrow as pa
-
+    from stepsize.postgres.catalog import Context
     from stepsize.postgres.lake_views import LakeViews
+    from stepsize.postgres.lexer import Token
+    from stepsize.postgres.running import Rows
+    from stepsize.postgres.types import Column
 
-DATABASE = "stepsize"
-SCHEMA = "public"
-CATALOG = "pg"
-_SEARCH_PATH = f"{DATABASE}.{SCHEMA},{DATABASE}.{CATALOG}"
-_BATCH_ROWS = 16_384
-_IS_STREAMING = int(duckdb.__version__.split(".")[0]) >= 2
-"""From 2 on a relation gives its rows as they come, and `execute` a copy of them; before, it is the other way round."""
+_REMEMBERED = 512
+_MOST_PARAMETERS = 65_535
+_MOST_COLUMNS = 1664
+"""As Postgres has it."""
+_EXPLAINED = (types.column("explain_key", "VARCHAR"), types.column("explain_value", "VARCHAR"))
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What all clients together, and each statement, may have."""
+class Prepared:
+    """A statement that can be run.
 
-    memory_bytes: int = 1 << 30
-    disk_bytes: int = 4 << 30
-    statement_s: float = 60.0
+    Attributes:
+        text: for DuckDB, with each parameter cast to its type.
+        parameters: by their numbers, from 1.
+        columns: of its result.
+        is_explain: whether it is an EXPLAIN, whose result is no table that can be selected from.
+    """
 
-
-class Running:
-    """A statement that runs, and may be stopped from another thread."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
-        self._stopped: SqlError | None = None
-
-    def stop(self, why: SqlError) -> None:
-        """Have it end with ``why``; may be called again until it has."""
-        self._stopped = self._stopped or why
-        with contextlib.suppress(duckdb.Error):
-            self._connection.interrupt()
-
-    @contextlib.contextmanager
-    def told(self) -> Iterator[None]:
-        """Say what DuckDB raises as a client is told it."""
-        try:
-            if self._stopped is not None:
-                raise self._stopped
-            yield
-        except duckdb.Error as error:
-            raise (self._stopped or of_duckdb(error)) from None
-        except OSError as error:  # Arrow's own, of what DuckDB raises while rows are fetched
-            raise (self._stopped or SqlError("XX000", " ".join(str(error).split()))) from None
-
-
-class Result:
-    """The rows of a statement, as they come. To be closed."""
-
-    def __init__(self, running: Running, reader: Any, close: Callable[[], None]) -> None:
-        self._running = running
-        self._reader = reader
-        self._close = close
-
-    def next(self) -> pa.RecordBatch | None:
-        """Some rows more; None where there are none.
-
-        Raises:
-            SqlError: it failed, or was stopped.
-        """
-        with self._running.told():
-            try:
-                return self._reader.read_next_batch()
-            except StopIteration:
-                return None
-
-    def close(self) -> None:
-        """Let go of it, whether it has been read to its end or not."""
-        self._reader = None
-        self._close()
+    text: str
+    parameters: tuple[Column, ...]
+    columns: tuple[Column, ...]
+    is_explain: bool = False
 
 
 class Engine:
-    """The instance.
+    """What runs statements.
 
     Args:
         lake: what makes the views.
-        limits: of all clients.
+        limits: of all clients together.
 
     Raises:
         LakeError: the lake cannot be read.
     """
 
     def __init__(self, lake: LakeViews, limits: Limits) -> None:
-        self._lake = lake
         self.limits = limits
+        self._instance = Instance(lake, limits)
         self._lock = threading.Lock()
-        self._root = duckdb.connect(
-            config={
-                "python_enable_replacements": False,
-                "autoload_known_extensions": False,
-                "autoinstall_known_extensions": False,
-                "allow_community_extensions": False,
-            }
-        )
-        self._configure()
-        self._made: object = None
-        self._refresh()
-
-    def _configure(self) -> None:
-        root = self._root
-        bound(root, self.limits.memory_bytes)
-        root.execute(f"SET max_temp_directory_size = '{self.limits.disk_bytes}B'")
-        root.execute("SET enable_progress_bar = false")
-        root.execute("SET GLOBAL TimeZone = 'UTC'")
-        root.execute("SET GLOBAL integer_division = true")
-        root.execute(f"ATTACH ':memory:' AS {DATABASE}")
-        root.execute(f"CREATE SCHEMA {DATABASE}.{SCHEMA}; CREATE SCHEMA {DATABASE}.{CATALOG}")
-        root.execute("SET allowed_directories = $1", [[str(one) for one in self._lake.directories]])
-        root.execute("SET enable_external_access = false")
-        root.execute("SET lock_configuration = true")
+        self._prepared: OrderedDict[tuple[str, tuple[int, ...]], Prepared] = OrderedDict()
 
     def close(self) -> None:
         """Let go of the instance."""
-        self._root.close()
+        self._instance.close()
 
-    def _refresh(self) -> None:
-        """Have the views show what the lake holds now."""
-        with self._lock:
-            version = self._lake.version()
-            if version == self._made:
-                return
-            self._root.execute("BEGIN")
-            for statement in self._lake.statements():
-                self._root.execute(
-                    statement.replace("CREATE VIEW lake.", f"CREATE OR REPLACE VIEW {DATABASE}.{SCHEMA}.", 1)
-                )
-            self._root.execute("COMMIT")
-            self._made = version
-
-    def describe(self, text: str, parameters: Sequence[str] = ()) -> tuple[types.Column, ...]:
-        """The columns of a statement's result, given DuckDB's types of its parameters.
+    def prepare(self, statement: Sequence[Token], context: Context, oids: Sequence[int] = ()) -> Prepared:
+        """A statement with the types of its parameters, as far as the client says them.
 
         Raises:
             SqlError: it is no statement that reads, or names what is not there.
         """
-        self._refresh()
-        with self._connection() as connection:
-            try:
-                statement = _checked(connection, text)
-                nulls = [f"CAST(NULL AS {one})" for one in parameters]
-                del statement, nulls
-                relation = connection.sql(text)
-                return tuple(
-                    types.column(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)
-                )
-            except duckdb.Error as error:
-                raise of_duckdb(error) from None
+        text = catalog.rewritten(list(statement), context)
+        key = (text, tuple(oids))
+        with self._lock:
+            if (known := self._prepared.get(key)) is not None:
+                self._prepared.move_to_end(key)
+                return known
+        made = self._prepare(text, oids)
+        with self._lock:
+            self._prepared[key] = made
+            if len(self._prepared) > _REMEMBERED:
+                self._prepared.popitem(last=False)
+        return made
 
-    def run(self, text: str, columns: Sequence[types.Column], started: Callable[[Running], None]) -> Result:
-        """Run a statement whose columns are known.
+    def _prepare(self, text: str, oids: Sequence[int]) -> Prepared:
+        connection = self._instance.connect(SHAPE)
+        try:
+            is_explain = _checked(connection, text)
+            words = lexer.words(lexer.tokens(text))
+            shape = self._of_shape(words)
+            parameters = _parameters(connection, shape, oids)
+            if is_explain:
+                return Prepared(_cast(text, words, parameters), parameters, _EXPLAINED, is_explain=True)
+            relation = connection.sql(_cast(text if shape == words else spaced(shape), shape, parameters, is_null=True))
+            found = zip(relation.columns, map(str, relation.types), strict=True)
+            columns = tuple(types.column(name, kind) for name, kind in found)
+            if len(columns) > _MOST_COLUMNS:
+                raise SqlError("54011", f"target lists can have at most {_MOST_COLUMNS} entries")
+            return Prepared(_cast(text, words, parameters), parameters, columns)
+        except duckdb.Error as error:
+            raise of_duckdb(error, text) from None
+        finally:
+            connection.close()
+
+    def _of_shape(self, words: list[Token]) -> list[Token]:
+        """A statement that asks the tables of :data:`SHAPE` where it asked the views."""
+        found = list(words)
+        for place in range(len(words) - 2):
+            is_qualifier = words[place].word == SCHEMA and words[place + 1].text == "."
+            if is_qualifier and words[place + 2].word in self._instance.relations:
+                found[place] = lexer.Token(lexer.NAME, SHAPE)
+        return found
+
+    def run(
+        self, prepared: Prepared, values: Sequence[Any], formats: Sequence[int], started: Callable[[Running], None]
+    ) -> Rows:
+        """The rows of a statement, whose cells are for these formats of its columns.
 
         ``started`` is given what stops it, before it starts.
 
         Raises:
             SqlError: it failed, or was stopped.
         """
-        self._refresh()
-        connection = self._open()
-        running = Running(connection)
+        self._instance.refresh()
+        running = Running(self._instance.connect())
         started(running)
-        try:
-            with running.told():
-                names = ", ".join(f"c{number}" for number in range(len(columns)))
-                cells = ", ".join(types.text_of(one, f"c{number}") for number, one in enumerate(columns))
-                connection.execute("BEGIN TRANSACTION READ ONLY")
-                query = f"SELECT {cells} FROM (\n{text}\n) AS q({names})"  # noqa: S608 -- it was checked
-                source = connection.sql(query) if _IS_STREAMING else connection.execute(query)
-                return Result(running, source.to_arrow_reader(_BATCH_ROWS), connection.close)
-        except BaseException:
-            connection.close()
-            raise
-
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        connection = self._open()
-        try:
-            yield connection
-        finally:
-            connection.close()
-
-    def _open(self) -> duckdb.DuckDBPyConnection:
-        connection = self._root.cursor()
-        connection.execute(f"SET search_path = '{_SEARCH_PATH}'")
-        return connection
+        text = prepared.text if prepared.is_explain else _selected(prepared, formats)
+        return running.start(text, {str(number): one for number, one in enumerate(values, 1)})
 
 
-_READING = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN})
+def _selected(prepared: Prepared, formats: Sequence[int]) -> str:
+    """The statement, its cells as the wire needs them; made so by DuckDB, in its own threads."""
+    names = [f"c{number}" for number in range(len(prepared.columns))]
+    sources = map(cells.source_of, prepared.columns, names, formats)
+    return f"SELECT {', '.join(sources)} FROM (\n{prepared.text}\n) AS q({', '.join(names)})"  # noqa: S608 - checked
 
 
-def _checked(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.Statement:
-    """The one statement of a text, if it is one that reads."""
+def _checked(connection: duckdb.DuckDBPyConnection, text: str) -> bool:
+    """Whether a text is an EXPLAIN; it is one statement that reads.
+
+    Raises:
+        SqlError: it is not.
+    """
     found = connection.extract_statements(text)
     if len(found) != 1:
         raise SqlError("42601", "cannot insert multiple commands into a prepared statement")
-    if found[0].type not in _READING:
-        raise SqlError("25006", f"cannot execute {found[0].type.name} in a read-only transaction")
-    return found[0]
+    kind = found[0].type
+    if kind == duckdb.StatementType.MULTI:
+        raise SqlError("0A000", "this takes more than one step; name the values of a PIVOT with IN")
+    if kind not in {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}:
+        raise SqlError("25006", f"cannot execute {kind.name} in a read-only transaction")
+    return bool(kind == duckdb.StatementType.EXPLAIN)
+
+
+def _parameters(
+    connection: duckdb.DuckDBPyConnection, words: Sequence[Token], oids: Sequence[int]
+) -> tuple[Column, ...]:
+    """The parameters of a statement."""
+    used = {int(one.text[1:]) for one in words if one.kind == PARAMETER}
+    count = max([len(oids), *used])
+    if count > _MOST_PARAMETERS or 0 in used:
+        raise SqlError("42P02", f"there is no parameter ${0 if 0 in used else count}")
+    said = dict(enumerate(oids, 1))
+    unknown = [number for number in sorted(used) if said.get(number, 0) in types.OID_UNKNOWN]
+
+    def plan(query: str) -> str:
+        answer = connection.execute("SELECT json_serialize_plan($1, optimize := false)", [query]).fetchone()
+        return str(answer[0]) if answer else json.dumps({"error": True})
+
+    inferred = inference.infer(words, unknown, plan) if unknown else {}
+    return tuple(
+        types.column("", inferred[number]) if number in inferred else types.parameter(said.get(number, 0))
+        for number in range(1, count + 1)
+    )
+
+
+def _cast(text: str, words: Sequence[Token], parameters: Sequence[Column], *, is_null: bool = False) -> str:
+    """A statement whose parameters are cast to their types; or whose parameters are NULLs of these."""
+    if not parameters:
+        return text
+    kinds = [one.duckdb for one in parameters]
+    shown = [
+        lexer.Token(one.kind, f"CAST({'NULL' if is_null else one.text} AS {kinds[int(one.text[1:]) - 1]})")
+        if one.kind == PARAMETER
+        else one
+        for one in words
+    ]
+    return spaced(shown)

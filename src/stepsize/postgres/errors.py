@@ -90,14 +90,14 @@ _BY_MESSAGE: tuple[tuple[str, str], ...] = (
     (r"Cannot compare values of type|Cannot mix values of type", "42804"),
     (r"failed to (?:offload|allocate)|could not allocate|max_temp_directory_size", "53200"),
 )
-_LINE = re.compile(r"^LINE (\d+): ", re.MULTILINE)
+_CARET = re.compile(r"^LINE (\d+): (.*)\n( *)\^", re.MULTILINE)
 _PREFIX = re.compile(r"^(?:[A-Z][A-Za-z]*(?: [A-Z]?[A-Za-z]+)* (?:Error|Exception)|INTERRUPT Error): ?")
 
 
-def of_duckdb(error: duckdb.Error) -> SqlError:
-    """What a client is told of an exception of DuckDB's."""
+def of_duckdb(error: duckdb.Error, statement: str = "") -> SqlError:
+    """What a client is told of an exception of DuckDB's, which ``statement`` has raised."""
     text = str(error)
-    message, _, rest = text.partition("\n\n")
+    message = text.partition("\n\n")[0]
     message = " ".join(_PREFIX.sub("", message).split()) or "the statement failed"
     code = next((code for kind, code in _BY_CLASS if isinstance(error, kind)), "XX000")
     code = next((found for pattern, found in _BY_MESSAGE if re.search(pattern, message)), code)
@@ -107,4 +107,17 @@ def of_duckdb(error: duckdb.Error) -> SqlError:
     if message.count("Candidate"):
         message, _, hint = message.partition(" Candidate")
         hint = f"Candidate{hint}"
-    return SqlError(code, message, hint=hint[:1000])
+    return SqlError(code, message, hint=hint[:1000], position=_position(text, statement))
+
+
+def _position(text: str, statement: str) -> int:
+    """Which character the caret stands under, where the line that is shown is a whole one of the statement."""
+    found = _CARET.search(text)
+    if found is None or not statement:
+        return 0
+    lines = statement.split("\n")
+    number, shown = int(found[1]), found[2]
+    column = len(found[3]) - len(f"LINE {number}: ")
+    if number > len(lines) or lines[number - 1] != shown or column < 0:
+        return 0
+    return sum(len(one) + 1 for one in lines[: number - 1]) + column + 1

@@ -266,6 +266,19 @@ def _first(body: bytes) -> First:
     return Startup(major, minor, dict(zip(pairs[::2], pairs[1::2], strict=True)))
 
 
+def sasl_initial(content: bytes) -> tuple[str, bytes]:
+    """The mechanism that a client has chosen, and what it says first.
+
+    Raises:
+        ProtocolError: it is no such message.
+    """
+    try:
+        body = _Body(content)
+        return body.text(), body.value() or b""
+    except (struct.error, IndexError, UnicodeDecodeError):
+        raise ProtocolError("malformed SASL response") from None
+
+
 def _bind(body: _Body) -> Bind:
     portal, statement, formats = body.text(), body.text(), body.numbers("H")
     values = tuple(body.value() for _ in range(body.number("H")))

@@ -1,97 +1,279 @@
 """One client after it was let in: its messages in, the server's out.
 
 What comes in: messages. What goes out: bytes to send, as they come, so that whoever sends them decides how fast. Does
-no I/O of its own; what runs statements is given to it.
+no I/O of its own; what runs statements is given to it. Source: PostgreSQL's documentation, 55.2 (message flow).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from stepsize.postgres import lexer, messages, rows, types
-from stepsize.postgres.errors import SqlError
+from stepsize.postgres import commands, lexer, messages, types, values
+from stepsize.postgres.catalog import Context
+from stepsize.postgres.errors import FatalError, SqlError
+from stepsize.postgres.portal import Portal, description
+from stepsize.postgres.running import Kept
+from stepsize.postgres.settings import SessionSettings, milliseconds
+from stepsize.postgres.state import Open, State, Statement, show_columns
+from stepsize.postgres.transaction import FAILED, OUTSIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from stepsize.postgres.engine import Engine, Running
+    from stepsize.postgres.commands import Command
+    from stepsize.postgres.engine import Engine
+    from stepsize.postgres.guard import Guard
     from stepsize.postgres.lexer import Token
+    from stepsize.postgres.running import Rows, Running
 
-_STATUS = {
-    "server_version": "16.4",
-    "server_encoding": "UTF8",
-    "client_encoding": "UTF8",
-    "DateStyle": "ISO, MDY",
-    "IntervalStyle": "postgres",
-    "TimeZone": "UTC",
-    "integer_datetimes": "on",
-    "standard_conforming_strings": "on",
-    "default_transaction_read_only": "on",
-    "in_hot_standby": "off",
-    "is_superuser": "off",
-    "application_name": "",
-}
+Piece: TypeAlias = bytes | memoryview
+_ENDS = (commands.Commit, commands.Rollback)
 
 
 class Session:
-    """The client."""
+    """The client.
 
-    def __init__(self, engine: Engine, user: str, started: Callable[[Running], None]) -> None:
+    Args:
+        engine: runs what reads the lake.
+        guard: is told what runs, and stops it.
+        user: who it is.
+        process: the connection's number.
+        said: parameters of the start-up.
+    """
+
+    def __init__(self, engine: Engine, guard: Guard, user: str, process: int, said: Mapping[str, str]) -> None:
         self._engine = engine
-        self.user = user
-        self._started = started
-        self._status = b"I"
+        self._guard = guard
+        self._process = process
+        self._user = user
+        self._state = State(SessionSettings(user, said))
+        self._is_skipping = False
+        self._handlers: dict[type, Callable[..., Iterator[Piece]]] = {
+            messages.Query: self._query,
+            messages.Parse: self._parse,
+            messages.Bind: self._bind,
+            messages.Describe: self._describe,
+            messages.Execute: self._execute,
+            messages.Close: self._close,
+        }
 
-    def greet(self, process: int, secret: bytes) -> Iterator[bytes]:
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether the client has a transaction open."""
+        return self._state.transaction.status != OUTSIDE
+
+    def greet(self, secret: bytes) -> Iterator[Piece]:
         """What follows the authentication."""
-        for name, value in (*_STATUS.items(), ("session_authorization", self.user)):
-            yield messages.parameter_status(name, value)
-        yield messages.backend_key(process, secret)
-        yield messages.ready(self._status)
+        yield from self._state.report()
+        yield messages.backend_key(self._process, secret)
+        yield messages.ready(self._state.transaction.status)
 
-    def handle(self, message: messages.Message) -> Iterator[bytes]:
-        """What answers a message."""
-        if isinstance(message, messages.Query):
-            yield from self._query(message.text)
+    def close(self) -> None:
+        """Let go of everything."""
+        self._state.end_portals(lambda _: True)
 
-    def _query(self, text: str) -> Iterator[bytes]:
-        found = lexer.statements(text)
+    def handle(self, message: messages.Message) -> Iterator[Piece]:
+        """What answers a message; bytes are to be sent in their order, some may be held back until it says otherwise.
+
+        Raises:
+            FatalError: the connection is to end.
+        """
+        if isinstance(message, messages.Sync):
+            yield from self._sync()
+            return
+        if self._is_skipping or isinstance(message, (messages.Flush, messages.CopyMessage)):
+            return
+        handler = self._handlers.get(type(message), self._unsupported)
+        self._guard.begin(self._timeout_s())
+        try:
+            yield from handler(message)
+        except FatalError:
+            raise
+        except SqlError as failed:
+            self._state.transaction.fail()
+            yield messages.error(failed)
+            if isinstance(message, messages.Query):
+                yield messages.ready(self._state.transaction.status)
+            else:
+                self._is_skipping = True
+        finally:
+            self._guard.end()
+
+    def _timeout_s(self) -> float:
+        own_s = milliseconds(self._state.settings.get("statement_timeout") or "0") / 1000
+        most_s = self._engine.limits.statement_s
+        return min(own_s, most_s) if own_s else most_s
+
+    def _unsupported(self, message: messages.Message) -> Iterator[Piece]:
+        raise SqlError("0A000", f"messages of type {type(message).__name__} are not supported")
+
+    # -- simple queries ----------------------------------------------------------------------------------------------
+
+    def _query(self, message: messages.Query) -> Iterator[Piece]:
+        self._state.end_portal("")
+        self._state.statements.pop("", None)
+        found = lexer.statements(message.text)
         if not found:
             yield messages.EMPTY_QUERY
-        try:
-            for statement in found:
-                yield from self._statement(statement)
-        except SqlError as failed:
-            if self._status == b"T":
-                self._status = b"E"
-            yield messages.error(failed)
-        yield messages.ready(self._status)
+        for tokens in found:
+            statement = self._understood(tokens)
+            formats = [types.TEXT] * len(statement.columns)
+            opened = self._opened(statement, (), formats)
+            if statement.columns:
+                yield opened.portal.description()
+            try:
+                yield from self._run(opened, 0)
+            finally:
+                opened.portal.close()
+        if not self.is_in_transaction:
+            self._state.end_portals(lambda portal: not portal.outlives)
+        yield messages.ready(self._state.transaction.status)
 
-    def _statement(self, statement: list[Token]) -> Iterator[bytes]:
-        first = statement[0].text.upper()
-        if first in {"BEGIN", "START"}:
-            self._status = b"T"
-            yield messages.complete("BEGIN")
-        elif first in {"COMMIT", "END", "ROLLBACK", "ABORT"}:
-            is_well = self._status != b"E" and first in {"COMMIT", "END"}
-            self._status = b"I"
-            yield messages.complete("COMMIT" if is_well else "ROLLBACK")
-        elif first in {"SET", "RESET"}:
-            yield messages.complete(first)
-        elif self._status == b"E":
-            raise SqlError("25P02", "current transaction is aborted, commands ignored until end of transaction block")
+    # -- the extended protocol ---------------------------------------------------------------------------------------
+
+    def _sync(self) -> Iterator[Piece]:
+        self._is_skipping = False
+        if not self.is_in_transaction:
+            self._state.end_portals(lambda portal: not portal.outlives)
+        yield messages.ready(self._state.transaction.status)
+
+    def _parse(self, message: messages.Parse) -> Iterator[Piece]:
+        found = lexer.statements(message.text)
+        if len(found) > 1:
+            raise SqlError("42601", "cannot insert multiple commands into a prepared statement")
+        statement = self._understood(found[0], message.types) if found else Statement()
+        self._state.add_statement(message.name, statement)
+        yield messages.PARSE_COMPLETE
+
+    def _bind(self, message: messages.Bind) -> Iterator[Piece]:
+        statement = self._state.statement(message.statement)
+        parameters = statement.parameters
+        if len(message.values) != len(parameters):
+            raise SqlError(
+                "08P01", f"bind message supplies {len(message.values)} parameters, but {len(parameters)} are required"
+            )
+        if self._state.transaction.status == FAILED and not isinstance(statement.command, _ENDS):
+            raise self._state.transaction.refusal()
+        formats = _spread(message.formats, len(parameters), types.TEXT)
+        given = tuple(map(values.value, message.values, formats, parameters))
+        shown = _spread(message.result_formats, len(statement.columns), types.TEXT)
+        self._state.add_portal(message.portal, self._opened(statement, given, shown))
+        yield messages.BIND_COMPLETE
+
+    def _describe(self, message: messages.Describe) -> Iterator[Piece]:
+        if message.is_portal:
+            portal = self._state.portal(message.name).portal
+            yield portal.description() if portal.columns else messages.NO_DATA
+            return
+        statement = self._state.statement(message.name)
+        yield messages.parameter_description([one.oid for one in statement.parameters])
+        if statement.columns:
+            yield description(statement.columns, [types.TEXT] * len(statement.columns))
         else:
-            yield from self._read(lexer.joined(statement))
+            yield messages.NO_DATA
 
-    def _read(self, text: str) -> Iterator[bytes]:
-        columns = self._engine.describe(text)
-        result = self._engine.run(text, columns, self._started)
+    def _execute(self, message: messages.Execute) -> Iterator[Piece]:
+        yield from self._run(self._state.portal(message.portal), max(message.rows, 0))
+
+    def _close(self, message: messages.Close) -> Iterator[Piece]:
+        if message.is_portal:
+            self._state.end_portal(message.name)
+        else:
+            self._state.statements.pop(message.name, None)
+        yield messages.CLOSE_COMPLETE
+
+    # -- statements and portals --------------------------------------------------------------------------------------
+
+    def _understood(self, tokens: Sequence[Token], oids: Sequence[int] = ()) -> Statement:
+        """A statement that can be run.
+
+        Raises:
+            SqlError: it cannot be, or not now.
+        """
+        command = commands.recognised(tokens)
+        if self._state.transaction.status == FAILED and not isinstance(command, _ENDS):
+            raise self._state.transaction.refusal()
+        if isinstance(command, commands.Show) and self._state.shown(command.name) is not None:
+            return Statement(command=command, columns=show_columns(command.name))
+        if isinstance(command, commands.Fetch):
+            is_shown = command.is_shown
+            return Statement(
+                command=command, columns=self._state.cursor(command.name).portal.columns if is_shown else ()
+            )
+        if command is not None and not isinstance(command, commands.Show):
+            return Statement(command=command)
+        context = Context(self._user, self._process, self._state.settings.all())
         try:
-            yield messages.row_description((one.name, one.oid, one.size, one.modifier, types.TEXT) for one in columns)
-            count = 0
-            while (batch := result.next()) is not None:
-                yield rows.data_rows([rows.cells_of(one) for one in batch.columns], batch.num_rows)
-                count += batch.num_rows
-            yield messages.complete(f"SELECT {count}")
-        finally:
-            result.close()
+            prepared = self._engine.prepare(tokens, context, oids)
+        except SqlError:
+            if isinstance(command, commands.Show):  # nor does DuckDB have something of this name to show
+                raise SqlError("42704", f'unrecognized configuration parameter "{command.name}"') from None
+            raise
+        return Statement(prepared=prepared, columns=prepared.columns)
+
+    def _opened(
+        self, statement: Statement, given: Sequence[object], formats: Sequence[int], *, outlives: bool = False
+    ) -> Open:
+        opened: Open
+
+        def run() -> Rows:
+            if statement.prepared is None:
+                return Kept([self._state.shown_rows(statement)])
+            return self._engine.run(statement.prepared, given, formats, attach)
+
+        def attach(running: Running) -> None:
+            opened.running = running
+            self._guard.attach(running)
+
+        tag = "EXPLAIN" if statement.prepared and statement.prepared.is_explain else "SELECT"
+        tag = "SHOW" if isinstance(statement.command, commands.Show) else tag
+        opened = Open(statement, Portal(statement.columns, formats, run, tag, outlives=outlives))
+        return opened
+
+    def _run(self, opened: Open, rows: int) -> Iterator[Piece]:
+        statement = opened.statement
+        command = statement.command
+        if self._state.transaction.status == FAILED and not isinstance(command, _ENDS) and not statement.is_empty:
+            raise self._state.transaction.refusal()
+        if opened.running is not None:
+            self._guard.attach(opened.running)
+        if statement.is_empty:
+            yield messages.EMPTY_QUERY
+        elif isinstance(command, commands.Fetch):
+            cursor = self._state.cursor(command.name)
+            if cursor.running is not None:
+                self._guard.attach(cursor.running)
+            tag = "FETCH" if command.is_shown else "MOVE"
+            yield from cursor.portal.fetch(command.rows, tag, is_shown=command.is_shown)
+        elif command is None or isinstance(command, commands.Show):
+            yield from opened.portal.fetch(rows)
+        else:
+            yield messages.complete(self._perform(command))
+            yield from self._state.report()
+
+    def _perform(self, command: Command) -> str:
+        if isinstance(command, commands.Declare):
+            return self._declare(command)
+        return self._state.perform(command)
+
+    def _declare(self, command: commands.Declare) -> str:
+        state = self._state
+        if not command.is_held and not self.is_in_transaction:
+            raise SqlError("25P01", "DECLARE CURSOR can only be used in transaction blocks")
+        statement = self._understood(command.query)
+        if statement.prepared is None:
+            raise SqlError("42601", "a cursor is declared for a query")
+        formats = [types.TEXT] * len(statement.columns)
+        state.add_portal(command.name, self._opened(statement, (), formats, outlives=command.is_held))
+        return "DECLARE CURSOR"
+
+
+def _spread(formats: Sequence[int], count: int, default: int) -> tuple[int, ...]:
+    """A format for each, where one stands for all and none for the default."""
+    if len(formats) not in {0, 1, count}:
+        raise SqlError("08P01", f"message has {len(formats)} formats, but there are {count} values")
+    if any(one not in {types.TEXT, types.BINARY} for one in formats):
+        raise SqlError("22023", "unsupported format code")
+    if len(formats) == count:
+        return tuple(formats)
+    return tuple(formats or (default,)) * count

@@ -1,6 +1,6 @@
-"""Types of DuckDB as types of Postgres, and what SQL makes of a column what the wire wants of it.
+"""Types of DuckDB as types of Postgres.
 
-What comes in: names of DuckDB's types, OIDs. What goes out: :class:`Column`, SQL expressions. Does no I/O.
+What comes in: names of DuckDB's types, OIDs. What goes out: :class:`Column`. Pure.
 Source of the OIDs: PostgreSQL, src/include/catalog/pg_type.dat.
 """
 
@@ -19,6 +19,8 @@ class PgType:
 
     Attributes:
         name: as ``format_type`` gives it.
+        internal: as ``pg_type`` has it.
+        category: as ``typcategory`` has it.
         oid: its number.
         array_oid: that of arrays of it.
         size: in bytes, -1 where that varies.
@@ -26,6 +28,8 @@ class PgType:
     """
 
     name: str
+    internal: str
+    category: str
     oid: int
     array_oid: int
     size: int
@@ -35,29 +39,28 @@ class PgType:
 PG_TYPES = tuple(
     PgType(*row)
     for row in (
-        ("boolean", 16, 1000, 1, "BOOLEAN"),
-        ("bytea", 17, 1001, -1, "BLOB"),
-        ('"char"', 18, 1002, 1, "VARCHAR"),
-        ("name", 19, 1003, 64, "VARCHAR"),
-        ("bigint", 20, 1016, 8, "BIGINT"),
-        ("smallint", 21, 1005, 2, "SMALLINT"),
-        ("integer", 23, 1007, 4, "INTEGER"),
-        ("text", 25, 1009, -1, "VARCHAR"),
-        ("oid", 26, 1028, 4, "BIGINT"),
-        ("json", 114, 199, -1, "JSON"),
-        ("real", 700, 1021, 4, "FLOAT"),
-        ("double precision", 701, 1022, 8, "DOUBLE"),
-        ("character", 1042, 1014, -1, "VARCHAR"),
-        ("character varying", 1043, 1015, -1, "VARCHAR"),
-        ("date", 1082, 1182, 4, "DATE"),
-        ("time without time zone", 1083, 1183, 8, "TIME"),
-        ("timestamp without time zone", 1114, 1115, 8, "TIMESTAMP"),
-        ("timestamp with time zone", 1184, 1185, 8, "TIMESTAMP WITH TIME ZONE"),
-        ("interval", 1186, 1187, 16, "INTERVAL"),
-        ("time with time zone", 1266, 1270, 12, "TIME WITH TIME ZONE"),
-        ("numeric", 1700, 1231, -1, "DECIMAL(38, 9)"),
-        ("uuid", 2950, 2951, 16, "UUID"),
-        ("jsonb", 3802, 3807, -1, "JSON"),
+        ("boolean", "bool", "B", 16, 1000, 1, "BOOLEAN"),
+        ("bytea", "bytea", "U", 17, 1001, -1, "BLOB"),
+        ('"char"', "char", "Z", 18, 1002, 1, "VARCHAR"),
+        ("name", "name", "S", 19, 1003, 64, "VARCHAR"),
+        ("bigint", "int8", "N", 20, 1016, 8, "BIGINT"),
+        ("smallint", "int2", "N", 21, 1005, 2, "SMALLINT"),
+        ("integer", "int4", "N", 23, 1007, 4, "INTEGER"),
+        ("text", "text", "S", 25, 1009, -1, "VARCHAR"),
+        ("oid", "oid", "N", 26, 1028, 4, "BIGINT"),
+        ("json", "json", "U", 114, 199, -1, "JSON"),
+        ("real", "float4", "N", 700, 1021, 4, "FLOAT"),
+        ("double precision", "float8", "N", 701, 1022, 8, "DOUBLE"),
+        ("character", "bpchar", "S", 1042, 1014, -1, "VARCHAR"),
+        ("character varying", "varchar", "S", 1043, 1015, -1, "VARCHAR"),
+        ("date", "date", "D", 1082, 1182, 4, "DATE"),
+        ("time without time zone", "time", "D", 1083, 1183, 8, "TIME"),
+        ("timestamp without time zone", "timestamp", "D", 1114, 1115, 8, "TIMESTAMP"),
+        ("timestamp with time zone", "timestamptz", "D", 1184, 1185, 8, "TIMESTAMP WITH TIME ZONE"),
+        ("interval", "interval", "T", 1186, 1187, 16, "INTERVAL"),
+        ("numeric", "numeric", "N", 1700, 1231, -1, "DECIMAL(38, 9)"),
+        ("uuid", "uuid", "U", 2950, 2951, 16, "UUID"),
+        ("jsonb", "jsonb", "U", 3802, 3807, -1, "JSON"),
     )
 )
 BY_OID = {one.oid: one for one in PG_TYPES}
@@ -89,11 +92,13 @@ _OF_DUCKDB = {
     "TIMESTAMP_MS": "timestamp without time zone",
     "TIMESTAMP_NS": "timestamp without time zone",
     "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
-    "TIME WITH TIME ZONE": "time with time zone",
+    "TIME WITH TIME ZONE": "text",
     "INTERVAL": "interval",
     "UUID": "uuid",
     "JSON": "json",
 }
+OID_UNKNOWN = frozenset({0, 705})
+"""What clients say of a parameter whose type they leave to the server."""
 _CONTENT = ("STRUCT(", "MAP(", "UNION(")
 _DECIMAL = re.compile(r"DECIMAL\((\d+), ?(\d+)\)")
 _LIST = re.compile(r"(.*)\[\d*\]", re.DOTALL)
@@ -159,30 +164,13 @@ def _scalar(duckdb: str) -> PgType | None:
     return BY_NAME[name] if name else None
 
 
-def text_of(column: Column, source: str) -> str:
-    """SQL for the text that the wire has of a column, given SQL for its values; of arrays, for that of the elements."""
-    if column.is_array:
-        return f"CAST({source} AS VARCHAR[])" if column.type.name != "text" else source
-    return (
-        _TEXTS.get(column.type.name, "CAST({0} AS VARCHAR)").format(source)
-        if column.type.name != "json"
-        else _json(column, source)
-    )
+def parameter(oid: int) -> Column:
+    """A parameter that the client says is of this type; text where it is none that is known."""
+    if kind := BY_ARRAY_OID.get(oid):
+        return Column("", f"{_parameter_type(kind)}[]", kind, is_array=True)
+    kind = BY_OID.get(oid, BY_NAME["text"])
+    return Column("", _parameter_type(kind), kind)
 
 
-def _json(column: Column, source: str) -> str:
-    return f"CAST({source} AS VARCHAR)" if column.duckdb == "JSON" else f"CAST(to_json({source}) AS VARCHAR)"
-
-
-_FLOAT = (
-    "CASE WHEN isfinite({0}) THEN CAST({0} AS VARCHAR) WHEN isnan({0}) THEN 'NaN' "
-    "WHEN {0} > 0 THEN 'Infinity' WHEN {0} < 0 THEN '-Infinity' END"
-)
-_TEXTS = {
-    "boolean": "CASE {0} WHEN true THEN 't' WHEN false THEN 'f' END",
-    "bytea": "'\\x' || lower(hex({0}))",
-    "real": _FLOAT,
-    "double precision": _FLOAT,
-    "timestamp without time zone": "CAST(CAST({0} AS TIMESTAMP) AS VARCHAR)",
-    "interval": "replace(CAST({0} AS VARCHAR), 'month', 'mon')",
-}
+def _parameter_type(kind: PgType) -> str:
+    return "INTEGER" if kind.name == "smallint" else kind.duckdb  # which what it is multiplied with does not overflow

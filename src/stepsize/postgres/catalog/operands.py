@@ -1,0 +1,74 @@
+"""Where an operand begins, and where a call ends, among tokens.
+
+What comes in: tokens without spaces. What goes out: places among them. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stepsize.postgres.lexer import NAME, NUMBER, PARAMETER, QUOTED, STRING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stepsize.postgres.lexer import Token
+
+_OPEN = {")": "(", "]": "["}
+
+
+def start(words: Sequence[Token]) -> int:
+    """Where the operand begins that ends with the last of these: a value, a name, a call, brackets, casts of these."""
+    place = len(words) - 1
+    while place >= 0:
+        place = _primary(words, place)
+        if place > 1 and words[place - 1].text == "::":
+            place -= 2  # a cast: what was found is its type
+        elif place > 0 and words[place - 1].text == ".":
+            place -= 2
+        else:
+            break
+    return max(place, 0)
+
+
+def _primary(words: Sequence[Token], place: int) -> int:
+    """Where the one thing begins that ends here."""
+    while place > 0 and words[place].text in _OPEN:
+        place = _opening(words, place)
+        if place > 0 and (words[place - 1].kind in {NAME, QUOTED} or words[place - 1].text in _OPEN):
+            place -= 1  # what is called, or subscribed
+        else:
+            return place
+    return place
+
+
+def _opening(words: Sequence[Token], place: int) -> int:
+    depth = 0
+    for at in range(place, -1, -1):
+        if words[at].text in _OPEN:
+            depth += 1
+        elif words[at].text in _OPEN.values():
+            depth -= 1
+            if depth == 0:
+                return at
+    return 0
+
+
+def call_end(words: Sequence[Token], place: int) -> int:
+    """Behind the bracket that closes the call of the name at ``place``; 0 where none is called there."""
+    if words[place].kind not in {NAME, QUOTED} or place + 2 >= len(words) or words[place + 1].text != "(":
+        return 0
+    depth = 0
+    for at in range(place + 1, len(words)):
+        if words[at].text in _OPEN.values():
+            depth += 1
+        elif words[at].text in _OPEN:
+            depth -= 1
+            if depth == 0:
+                return at + 1
+    return 0
+
+
+def is_value(token: Token) -> bool:
+    """Whether it stands for a value by itself."""
+    return token.kind in {STRING, NUMBER, PARAMETER}

@@ -1,0 +1,215 @@
+"""Statements as Postgres understands them, in the words that DuckDB understands.
+
+What comes in: the tokens of a statement, and whose it is. What goes out: tokens. Pure. See the package's docstring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from stepsize.postgres import lexer
+from stepsize.postgres.catalog import operands
+from stepsize.postgres.lexer import MARK, NAME, NUMBER, OPERATOR, QUOTED, STRING, Token
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who asks.
+
+    Attributes:
+        user: the name given at the start.
+        process: the number of the connection.
+        settings: what ``SHOW`` says, by names in lower case.
+    """
+
+    user: str = ""
+    process: int = 0
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+Words: TypeAlias = list[Token]
+Rewrite: TypeAlias = Callable[[Words, Context], Words]
+
+
+def rewritten(statement: Words, context: Context) -> str:
+    """The text of a statement for DuckDB; as it was written, spaces and all, where nothing had to be changed."""
+    before = lexer.words(statement)
+    words = before
+    for rewrite in REWRITES:
+        words = rewrite(words, context)
+    return lexer.joined(statement) if words == before else spaced(words)
+
+
+def spaced(words: Words) -> str:
+    """Tokens as text, with spaces but around dots."""
+    parts: list[str] = []
+    for place, word in enumerate(words):
+        if place and word.text != "." and words[place - 1].text != ".":
+            parts.append(" ")
+        parts.append(word.text)
+    return "".join(parts)
+
+
+def word(text: str) -> Token:
+    """A plain name or keyword."""
+    return Token(NAME, text)
+
+
+def text(value: str) -> Token:
+    """A string."""
+    return Token(STRING, "'" + value.replace("'", "''") + "'")
+
+
+def _unqualified(words: Words, _: Context) -> Words:
+    """``pg_catalog.x`` is x, which the search path finds; ``information_schema.x`` is in a schema of ours."""
+    found: Words = []
+    skip = False
+    for place, one in enumerate(words):
+        is_qualifier = (
+            one.kind in {NAME, QUOTED}
+            and place + 2 < len(words)
+            and words[place + 1].text == "."
+            and (not place or words[place - 1].text != ".")
+        )
+        if skip:
+            skip = False
+        elif is_qualifier and one.word == "pg_catalog":
+            skip = True  # the dot
+        elif is_qualifier and one.word == "information_schema":
+            found.append(word("information"))
+        else:
+            found.append(one)
+    return found
+
+
+def _plain_operators(words: Words, _: Context) -> Words:
+    """``OPERATOR(pg_catalog.~)`` is ``~``."""
+    found: Words = []
+    place = 0
+    while place < len(words):
+        if words[place].says("operator") and place + 3 < len(words) and words[place + 1].text == "(":
+            end = place + 2
+            while end < len(words) and words[end].kind in {NAME, MARK} and words[end].text not in "()":
+                end += 1
+            if end + 1 < len(words) and words[end].kind == OPERATOR and words[end + 1].text == ")":
+                found.append(words[end])
+                place = end + 2
+                continue
+        found.append(words[place])
+        place += 1
+    return found
+
+
+_COLLATIONS = frozenset({"default", "C", "c", "POSIX", "posix", "ucs_basic"})
+
+
+def _without_collations(words: Words, _: Context) -> Words:
+    """What is collated by default, or by its bytes, is collated as it is here."""
+    found: Words = []
+    skip = False
+    for place, one in enumerate(words):
+        after = words[place + 1] if place + 1 < len(words) else None
+        if skip:
+            skip = False
+        elif one.says("collate") and after is not None and after.word in _COLLATIONS:
+            skip = True
+        else:
+            found.append(one)
+    return found
+
+
+_IDENTITY = frozenset({"current_user", "session_user", "current_role", "user"})
+
+
+def _who_asks(words: Words, context: Context) -> Words:
+    """``current_user`` and its like, written without brackets or with them; never a column's or alias's name."""
+    found: Words = []
+    for place, one in enumerate(words):
+        before = words[place - 1] if place else None
+        after = words[place + 1] if place + 1 < len(words) else None
+        is_name = before is not None and (before.text == "." or before.says("as", "from", "join"))
+        is_name = is_name or (after is not None and after.text in {".", "("})
+        if one.kind == NAME and one.text.lower() in _IDENTITY and not is_name:
+            found.append(text(context.user))
+        else:
+            found.append(one)
+    return found
+
+
+def _settings(words: Words, context: Context) -> Words:
+    """``current_setting('name')`` and ``pg_backend_pid()``, which differ between connections."""
+    found: Words = []
+    place = 0
+    while place < len(words):
+        one = words[place]
+        end = operands.call_end(words, place)
+        if end and one.says("pg_backend_pid"):
+            found.append(Token(NUMBER, str(context.process)))
+            place = end
+        elif end and one.says("current_setting") and words[place + 2].kind == STRING:
+            value = context.settings.get(lexer.literal(words[place + 2]).lower())
+            found += words[place:end] if value is None else [text(value)]
+            place = end
+        else:
+            found.append(one)
+            place += 1
+    return found
+
+
+_REG = {
+    "regclass": ("relation_number", "relation_name"),
+    "regtype": ("type_number", "type_name"),
+    "regnamespace": ("schema_number", "schema_name"),
+    "regproc": ("function_number", "function_name"),
+    "regprocedure": ("function_number", "function_name"),
+    "regrole": ("role_number", "role_name"),
+}
+"""Type → the macros that make a number of a name, and a name of a number."""
+
+
+def _object_names(words: Words, _: Context) -> Words:
+    """``'tasks'::regclass`` is a number, and ``c.oid::regclass`` a name."""
+    found: Words = []
+    place = 0
+    while place < len(words):
+        after = words[place + 1] if place + 1 < len(words) else None
+        if words[place].text == "::" and after is not None and after.word in _REG:
+            start = operands.start(found)
+            operand, found = found[start:], found[:start]
+            to_number, to_name = _REG[after.word]
+            is_text = len(operand) == 1 and operand[0].kind != NAME
+            is_text = is_text or (len(operand) > 2 and operand[-2].text == "::" and operand[-1].says("text", "varchar"))
+            bracket = (Token(MARK, "("), Token(MARK, ")"))
+            found += [word(to_number if is_text else to_name), bracket[0], *operand, bracket[1]]
+            place += 2
+        else:
+            found.append(words[place])
+            place += 1
+    return found
+
+
+def _lists(words: Words, _: Context) -> Words:
+    """``'{a,b}'::text[]`` is ``[a, b]``: of plain elements, as people and drivers write them."""
+    found = list(words)
+    for place in range(len(words) - 4):
+        one, *rest = words[place : place + 5]
+        is_list = rest[0].text == "::" and rest[2].text == "[" and rest[3].text == "]"
+        if one.kind == STRING and is_list and (inside := lexer.literal(one)).startswith("{") and inside.endswith("}"):
+            plain = inside[1:-1]
+            if not set(plain) & set('{}"\\'):
+                found[place] = text(f"[{plain}]")
+    return found
+
+
+REWRITES: tuple[Rewrite, ...] = (
+    _unqualified,
+    _plain_operators,
+    _without_collations,
+    _who_asks,
+    _settings,
+    _object_names,
+    _lists,
+)
+"""In the order in which they are done."""

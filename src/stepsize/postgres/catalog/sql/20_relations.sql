@@ -1,0 +1,108 @@
+-- What there is: one database, its schemas, the views of `public` and their columns. Nothing else can be made here.
+CREATE TABLE pg_namespace AS
+SELECT * FROM (
+    VALUES (11::BIGINT, 'pg_catalog', 10::BIGINT, NULL::VARCHAR), (2200, 'public', 10, NULL),
+    (13000, 'information_schema', 10, NULL)
+) AS t (oid, nspname, nspowner, nspacl);
+
+CREATE TABLE pg_class AS
+SELECT
+    relation_oid AS oid,
+    relation AS relname,
+    2200::BIGINT AS relnamespace,
+    relation_oid + 100000 AS reltype,
+    0::BIGINT AS reloftype,
+    10::BIGINT AS relowner,
+    0::BIGINT AS relam,
+    0::BIGINT AS relfilenode,
+    0::BIGINT AS reltablespace,
+    0::INTEGER AS relpages,
+    -1::FLOAT AS reltuples,
+    0::INTEGER AS relallvisible,
+    0::BIGINT AS reltoastrelid,
+    false AS relhasindex,
+    false AS relisshared,
+    'p' AS relpersistence,
+    'v' AS relkind,
+    count(*)::SMALLINT AS relnatts,
+    0::SMALLINT AS relchecks,
+    false AS relhasrules,
+    false AS relhastriggers,
+    false AS relhassubclass,
+    false AS relrowsecurity,
+    false AS relforcerowsecurity,
+    true AS relispopulated,
+    'n' AS relreplident,
+    false AS relispartition,
+    0::BIGINT AS relrewrite,
+    0::BIGINT AS relfrozenxid,
+    0::BIGINT AS relminmxid,
+    NULL::VARCHAR[] AS relacl,
+    NULL::VARCHAR[] AS reloptions,
+    NULL::VARCHAR AS relpartbound,
+    0::BIGINT AS xmin
+FROM described
+GROUP BY ALL;
+
+CREATE TABLE pg_attribute AS
+SELECT
+    relation_oid AS attrelid,
+    d.name AS attname,
+    type_oid AS atttypid,
+    -1::INTEGER AS attstattarget,
+    t.typlen AS attlen,
+    number AS attnum,
+    CASE WHEN t.typcategory = 'A' THEN 1 ELSE 0 END::INTEGER AS attndims,
+    -1::INTEGER AS attcacheoff,
+    modifier AS atttypmod,
+    t.typbyval AS attbyval,
+    t.typalign AS attalign,
+    t.typstorage AS attstorage,
+    '' AS attcompression,
+    false AS attnotnull,
+    false AS atthasdef,
+    false AS atthasmissing,
+    '' AS attidentity,
+    '' AS attgenerated,
+    false AS attisdropped,
+    true AS attislocal,
+    0::INTEGER AS attinhcount,
+    t.typcollation AS attcollation,
+    NULL::VARCHAR[] AS attacl,
+    NULL::VARCHAR[] AS attoptions,
+    NULL::VARCHAR[] AS attfdwoptions,
+    NULL::VARCHAR AS attmissingval
+FROM described AS d
+JOIN pg_type AS t ON t.oid = d.type_oid;
+
+CREATE TABLE pg_views AS
+SELECT 'public' AS schemaname, relname AS viewname, 'stepsize' AS viewowner, NULL::VARCHAR AS definition FROM pg_class;
+
+CREATE TABLE pg_database AS
+SELECT
+    5::BIGINT AS oid, 'stepsize' AS datname, 10::BIGINT AS datdba, 6::INTEGER AS encoding, 'c' AS datlocprovider,
+    false AS datistemplate, true AS datallowconn, -1::INTEGER AS datconnlimit, 0::BIGINT AS datfrozenxid,
+    1::BIGINT AS datminmxid, 1663::BIGINT AS dattablespace, 'C.UTF-8' AS datcollate, 'C.UTF-8' AS datctype,
+    NULL::VARCHAR AS daticulocale, NULL::VARCHAR AS daticurules, NULL::VARCHAR AS datcollversion, NULL::VARCHAR[] AS datacl;
+
+CREATE TABLE pg_roles AS
+SELECT
+    'stepsize' AS rolname, false AS rolsuper, true AS rolinherit, false AS rolcreaterole, false AS rolcreatedb,
+    true AS rolcanlogin, false AS rolreplication, -1::INTEGER AS rolconnlimit, '********' AS rolpassword,
+    NULL::TIMESTAMPTZ AS rolvaliduntil, false AS rolbypassrls, NULL::VARCHAR[] AS rolconfig, 10::BIGINT AS oid;
+CREATE TABLE pg_authid AS SELECT * FROM pg_roles;
+CREATE TABLE pg_user AS
+SELECT
+    rolname AS usename, oid AS usesysid, false AS usecreatedb, false AS usesuper, false AS userepl, false AS usebypassrls,
+    '********' AS passwd, NULL::TIMESTAMPTZ AS valuntil, NULL::VARCHAR[] AS useconfig
+FROM pg_roles;
+
+CREATE TABLE pg_tablespace AS
+SELECT 1663::BIGINT AS oid, 'pg_default' AS spcname, 10::BIGINT AS spcowner, NULL::VARCHAR[] AS spcacl,
+    NULL::VARCHAR[] AS spcoptions;
+CREATE TABLE pg_collation AS
+SELECT * FROM (
+    VALUES (100::BIGINT, 'default', 11::BIGINT, 10::BIGINT, 'd', true, -1::INTEGER, NULL::VARCHAR, NULL::VARCHAR),
+    (950, 'C', 11, 10, 'c', true, -1, 'C', 'C')
+) AS t (oid, collname, collnamespace, collowner, collprovider, collisdeterministic, collencoding, collcollate, collctype);
+CREATE TABLE pg_language AS SELECT 14::BIGINT AS oid, 'sql' AS lanname, 10::BIGINT AS lanowner, true AS lanpltrusted;

@@ -1,0 +1,127 @@
+-- Functions of Postgres that DuckDB lacks, or has with another meaning.
+CREATE MACRO version() AS 'PostgreSQL 16.4 (stepsize, on DuckDB)';
+CREATE MACRO current_schemas(implicit) AS
+    CASE WHEN implicit THEN ['pg_catalog', 'public'] ELSE ['public'] END;
+CREATE MACRO pg_get_userbyid(number) AS 'stepsize';
+CREATE MACRO pg_encoding_to_char(number) AS 'UTF8';
+CREATE MACRO pg_is_in_recovery() AS false;
+CREATE MACRO pg_postmaster_start_time() AS get_current_timestamp();
+CREATE MACRO pg_conf_load_time() AS get_current_timestamp();
+CREATE MACRO inet_server_addr() AS NULL::VARCHAR;
+CREATE MACRO inet_server_port() AS NULL::INTEGER;
+CREATE MACRO inet_client_addr() AS NULL::VARCHAR;
+CREATE MACRO txid_current() AS 1;
+CREATE MACRO pg_advisory_unlock_all() AS NULL::VARCHAR;
+CREATE MACRO pg_get_viewdef(number) AS NULL::VARCHAR, (number, pretty) AS NULL::VARCHAR;
+CREATE MACRO pg_get_expr(tree, number) AS NULL::VARCHAR, (tree, number, pretty) AS NULL::VARCHAR;
+CREATE MACRO pg_get_indexdef(number) AS NULL::VARCHAR, (number, place, pretty) AS NULL::VARCHAR;
+CREATE MACRO pg_get_constraintdef(number) AS NULL::VARCHAR, (number, pretty) AS NULL::VARCHAR;
+CREATE MACRO pg_get_functiondef(number) AS NULL::VARCHAR;
+CREATE MACRO pg_get_function_result(number) AS NULL::VARCHAR;
+CREATE MACRO pg_get_function_arguments(number) AS NULL::VARCHAR;
+CREATE MACRO pg_get_function_identity_arguments(number) AS NULL::VARCHAR;
+CREATE MACRO pg_get_triggerdef(number) AS NULL::VARCHAR, (number, pretty) AS NULL::VARCHAR;
+CREATE MACRO pg_get_ruledef(number) AS NULL::VARCHAR, (number, pretty) AS NULL::VARCHAR;
+CREATE MACRO pg_get_serial_sequence(relation, attribute) AS NULL::VARCHAR;
+CREATE MACRO pg_get_partkeydef(number) AS NULL::VARCHAR;
+CREATE MACRO pg_get_statisticsobjdef_columns(number) AS NULL::VARCHAR;
+CREATE MACRO pg_relation_is_publishable(number) AS false;
+CREATE MACRO pg_relation_size(relation) AS 0::BIGINT, (relation, fork) AS 0::BIGINT;
+CREATE MACRO pg_table_size(relation) AS 0::BIGINT;
+CREATE MACRO pg_total_relation_size(relation) AS 0::BIGINT;
+CREATE MACRO pg_indexes_size(relation) AS 0::BIGINT;
+CREATE MACRO pg_database_size(name) AS 0::BIGINT;
+CREATE MACRO pg_size_pretty(bytes) AS format_bytes(bytes::BIGINT);
+CREATE MACRO pg_tablespace_location(number) AS '';
+CREATE MACRO pg_table_is_visible(number) AS true;
+CREATE MACRO pg_type_is_visible(number) AS true;
+CREATE MACRO pg_function_is_visible(number) AS true;
+CREATE MACRO pg_operator_is_visible(number) AS true;
+CREATE MACRO pg_collation_is_visible(number) AS true;
+CREATE MACRO obj_description(number, catalog) AS NULL::VARCHAR, (number) AS NULL::VARCHAR;
+CREATE MACRO shobj_description(number, catalog) AS NULL::VARCHAR;
+CREATE MACRO col_description(number, place) AS NULL::VARCHAR;
+CREATE MACRO has_database_privilege(a, b) AS NOT regexp_matches(b, 'create|temp', 'i'),
+    (a, b, c) AS NOT regexp_matches(c, 'create|temp', 'i');
+CREATE MACRO has_schema_privilege(a, b) AS upper(b) = 'USAGE', (a, b, c) AS upper(c) = 'USAGE';
+CREATE MACRO has_table_privilege(a, b) AS regexp_matches(b, 'select', 'i'), (a, b, c) AS regexp_matches(c, 'select', 'i');
+CREATE MACRO has_any_column_privilege(a, b) AS regexp_matches(b, 'select', 'i'),
+    (a, b, c) AS regexp_matches(c, 'select', 'i');
+CREATE MACRO has_column_privilege(a, b, c) AS regexp_matches(c, 'select', 'i'),
+    (a, b, c, d) AS regexp_matches(d, 'select', 'i');
+CREATE MACRO has_function_privilege(a, b) AS true, (a, b, c) AS true;
+CREATE MACRO has_sequence_privilege(a, b) AS false, (a, b, c) AS false;
+CREATE MACRO pg_has_role(a, b) AS true, (a, b, c) AS true;
+CREATE MACRO set_config(setting, value, is_local) AS value;
+CREATE MACRO current_setting(setting) AS error('unrecognized configuration parameter "' || setting || '"'),
+    (setting, missing_ok) AS NULL::VARCHAR;
+
+CREATE MACRO quote_ident(named) AS
+    CASE WHEN regexp_full_match(named, '[a-z_][a-z0-9_$]*') AND NOT EXISTS (
+        SELECT 1 FROM duckdb_keywords() AS k WHERE k.keyword_name = named AND k.keyword_category = 'reserved'
+    ) THEN named ELSE '"' || replace(named, '"', '""') || '"' END;
+CREATE MACRO quote_literal(value) AS '''' || replace(value::VARCHAR, '''', '''''') || '''';
+CREATE MACRO quote_nullable(value) AS coalesce('''' || replace(value::VARCHAR, '''', '''''') || '''', 'NULL');
+CREATE MACRO parse_ident(qualified) AS
+    list_transform(
+        regexp_extract_all(qualified, '"(?:[^"]|"")*"|[^.]+'),
+        lambda part: CASE WHEN part[1] = '"' THEN replace(part[2:-2], '""', '"') ELSE lower(part) END
+    ),
+    (qualified, strict) AS list_transform(
+        regexp_extract_all(qualified, '"(?:[^"]|"")*"|[^.]+'),
+        lambda part: CASE WHEN part[1] = '"' THEN replace(part[2:-2], '""', '"') ELSE lower(part) END
+    );
+CREATE MACRO array_lower(items, dimension) AS CASE WHEN len(items) > 0 AND dimension = 1 THEN 1 END;
+CREATE MACRO array_upper(items, dimension) AS CASE WHEN len(items) > 0 AND dimension = 1 THEN len(items)::INTEGER END;
+CREATE MACRO array_length(items, dimension) AS CASE WHEN len(items) > 0 AND dimension = 1 THEN len(items)::INTEGER END,
+    (items) AS len(items);
+CREATE MACRO cardinality(items) AS len(items)::INTEGER;
+CREATE MACRO generate_subscripts(items, dimension) AS unnest(generate_series(1, len(items)));
+CREATE MACRO date_bin(width, instant, origin) AS time_bucket(width::INTERVAL, instant, origin);
+CREATE MACRO statement_timestamp() AS get_current_timestamp();
+CREATE MACRO clock_timestamp() AS get_current_timestamp();
+
+-- Numbers and names of what is in the catalogue; see the casts to regclass and its like in `rewrites`.
+CREATE MACRO format_type(number, modifier) AS (
+    SELECT any_value(
+        CASE
+            WHEN t.oid = number THEN t.name || CASE
+                WHEN t.oid = 1700 AND modifier > 4
+                    THEN '(' || ((modifier - 4) >> 16) || ',' || ((modifier - 4) & 65535) || ')'
+                ELSE ''
+            END
+            ELSE t.name || '[]'
+        END
+    )
+    FROM known_types AS t WHERE number IN (t.oid, t.array_oid)
+);
+CREATE MACRO relation_name(number) AS
+    coalesce((SELECT any_value(c.relname) FROM pg_class AS c WHERE c.oid = number::BIGINT), number::VARCHAR);
+CREATE MACRO relation_number(named) AS coalesce(
+    try_cast(named AS BIGINT),
+    (SELECT any_value(c.oid) FROM pg_class AS c WHERE c.relname = parse_ident(named)[-1]),
+    CASE WHEN starts_with(parse_ident(named)[-1], 'pg_') THEN 1259 END, -- for what is said of the catalogue itself: nothing
+    error('relation "' || named || '" does not exist')
+);
+CREATE MACRO to_regclass(named) AS
+    (SELECT any_value(c.oid) FROM pg_class AS c WHERE c.relname = parse_ident(named)[-1]);
+CREATE MACRO type_name(number) AS coalesce(format_type(number::BIGINT, -1), number::VARCHAR);
+CREATE MACRO type_number(named) AS coalesce(
+    try_cast(named AS BIGINT),
+    (SELECT any_value(t.oid) FROM known_types AS t WHERE lower(named) IN (t.name, t.internal)),
+    (SELECT any_value(t.array_oid) FROM known_types AS t WHERE lower(named) IN (t.name || '[]', '_' || t.internal)),
+    error('type "' || named || '" does not exist')
+);
+CREATE MACRO to_regtype(named) AS
+    (SELECT any_value(t.oid) FROM known_types AS t WHERE lower(named) IN (t.name, t.internal));
+CREATE MACRO schema_name(number) AS
+    coalesce((SELECT any_value(n.nspname) FROM pg_namespace AS n WHERE n.oid = number::BIGINT), number::VARCHAR);
+CREATE MACRO schema_number(named) AS coalesce(
+    try_cast(named AS BIGINT),
+    (SELECT any_value(n.oid) FROM pg_namespace AS n WHERE n.nspname = named),
+    error('schema "' || named || '" does not exist')
+);
+CREATE MACRO function_name(number) AS number::VARCHAR;
+CREATE MACRO function_number(named) AS coalesce(try_cast(named AS BIGINT), 0);
+CREATE MACRO role_name(number) AS 'stepsize';
+CREATE MACRO role_number(named) AS coalesce(try_cast(named AS BIGINT), 10);
