@@ -78,7 +78,7 @@ class _Output:
     "trusted",
     multiple=True,
     metavar="NAME",
-    help="A decorator that leaves resources alone. May be repeated.",
+    help="A decorator or base class that leaves resources alone. May be repeated.",
 )
 @click.option(
     "--format",
