@@ -214,3 +214,22 @@ def test_buildkit_would_have_something_to_say() -> None:
     done = subprocess.run([DOCKERFILE.path], input=text, capture_output=True, text=True, check=True)
     said = {warning.split(":")[0] for warning in json.loads(done.stdout)["warnings"]}
     assert said == {"FromAsCasing", "MaintainerDeprecated", "JSONArgsRecommended"}
+
+
+@pytest.mark.peers
+@pytest.mark.needs(DOCKERFILE)
+def test_a_builder_is_sent_what_these_tests_think() -> None:
+    """By the rules of Docker's own matcher, over all that is committed, and what else lies in a checkout."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout.decode()
+    names = [name for name in listed.split("\0") if name]
+    others = [
+        "secrets/sql-key",
+        ".venv/bin/python",
+        "src/x.egg-info/PKG-INFO",
+        "src/stepsize/__pycache__/a.pyc",
+        ".env",
+    ]
+    command = [DOCKERFILE.path, ROOT / ".dockerignore"]
+    asked = "\n".join([*names, *others])
+    said = subprocess.run(command, input=asked, capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == context(ROOT, IGNORED)

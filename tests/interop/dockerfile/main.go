@@ -1,12 +1,15 @@
 // What BuildKit makes of a Dockerfile: its instructions, and what `docker build --check` would say; for stepsize's tests.
 //
-// It reads a Dockerfile on standard input and writes JSON. The images that it begins with are not asked for.
+// It reads a Dockerfile on standard input and writes JSON. The images that it begins with are not asked for. With the path of
+// a .dockerignore it reads names of files instead, and writes those that a builder would be sent.
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log"
 	"os"
@@ -16,6 +19,8 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/dockerfile2llb"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/patternmatcher"
+	"github.com/moby/patternmatcher/ignorefile"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -36,7 +41,41 @@ type instruction struct {
 	Text  string   `json:"text"`
 }
 
+// sent writes the names on standard input that a .dockerignore lets through.
+func sent(ignored string) error {
+	file, err := os.Open(ignored)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	patterns, err := ignorefile.ReadAll(file)
+	if err != nil {
+		return err
+	}
+	matcher, err := patternmatcher.New(patterns)
+	if err != nil {
+		return err
+	}
+	names := bufio.NewScanner(os.Stdin)
+	for names.Scan() {
+		matches, err := matcher.MatchesOrParentMatches(names.Text())
+		if err != nil {
+			return err
+		}
+		if !matches {
+			fmt.Println(names.Text())
+		}
+	}
+	return names.Err()
+}
+
 func main() {
+	if len(os.Args) > 1 {
+		if err := sent(os.Args[1]); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	dockerfile, err := io.ReadAll(os.Stdin)
 	if err != nil {
 		log.Fatal(err)
