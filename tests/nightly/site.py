@@ -15,9 +15,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from stepsize.commands.evidence import Evidence
+from stepsize.commands.night.jobs import Done, Job, as_fields, job_of
 from stepsize.testing import write_tasks
 from tests.analyzer.rows import MB, row
 from tests.places import short_directory
+
+EVERYTHING = Evidence(
+    since=None,
+    runs=None,
+    policy_name="safe",
+    target_name=None,
+    cpu_budget=None,
+    branch=None,
+    origin=None,
+    data=None,
+)
 
 
 @dataclass
@@ -92,6 +105,8 @@ class Told:
     port: int = 0
     messages: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
+    moved: set[str] = field(default_factory=set)
+    """Paths that say to look elsewhere."""
     held: dict[str, threading.Event] = field(default_factory=dict)
     """Paths that do not answer until the event is set."""
     arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
@@ -102,6 +117,11 @@ class Told:
 
     def paths(self) -> list[str]:
         return [path for path, _ in self.messages]
+
+
+def here(job: Job, limit_s: float) -> Done:
+    """Have a job done by the test's own process, which is sooner; errors are its own."""
+    return job_of(json.loads(json.dumps(as_fields(job)))).do()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -116,10 +136,17 @@ class _Handler(BaseHTTPRequestHandler):
             if not self.connection.recv(1):  # whoever waited has gone
                 told.left.release()
                 return
-        is_refused = path in told.refused
-        if not is_refused:
+        code = 500 if path in told.refused else 302 if path in told.moved else 200
+        if code == 200:
             told.messages.append((path, said))
-        self.send_response(500 if is_refused else 200)
+        self.send_response(code)
+        if code == 302:
+            self.send_header("Location", "/elsewhere")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

@@ -14,14 +14,18 @@ from tests.analyzer.rows import row
 from tests.nightly.site import Site, Told
 
 
-def test_a_night_leaves_its_reports_and_says_one_line(site: Site) -> None:
-    """In the lake, readable by its user alone; the newest is linked."""
+def test_a_night_leaves_its_reports_and_says_one_line_and_a_second_start_nothing(site: Site, told: Told) -> None:
+    """In the lake, readable by its user alone; the newest is linked.
+
+    Then not a file changes, not its time, and nobody is told; once more on request.
+    """
+    site.variables["STEPSIZE_NOTIFY"] = told.url("chat")
     finished = site.measured().nightly()
     assert (finished.returncode, finished.stderr) == (0, "")
     assert len(finished.stdout.splitlines()) == 1
     assert "1 change (first report)" in finished.stdout
     latest = (site.reports / "latest").resolve()
-    assert finished.stdout.strip().endswith(str(latest / "report.html"))
+    assert finished.stdout.strip().endswith(f"{latest / 'report.html'}; 1 told")
     assert latest.name == f"day={json.loads((site.reports / 'latest.json').read_bytes())['day']}"
     assert site.reports.stat().st_mode & 0o777 == 0o700
     report = json.loads((latest / "report.json").read_bytes())
@@ -31,11 +35,6 @@ def test_a_night_leaves_its_reports_and_says_one_line(site: Site) -> None:
     for name in ("report.html", "report.md", "comparison.html", "comparison.md", "comparison.csv", "comparison.txt"):
         assert "TrainFlow" in (latest / name).read_text("utf-8"), name
 
-
-def test_a_second_start_changes_and_sends_nothing(site: Site, told: Told) -> None:
-    """Not a file, not its time; once more on request."""
-    site.variables["STEPSIZE_NOTIFY"] = told.url("chat")
-    assert site.measured().nightly().returncode == 0
     before = site.files()
     second = site.nightly()
     assert (second.returncode, second.stderr) == (0, "")
@@ -44,7 +43,8 @@ def test_a_second_start_changes_and_sends_nothing(site: Site, told: Told) -> Non
     assert third.stdout == (site.reports / "latest/comparison.json").read_text("utf-8")
     assert site.files() == before
     assert told.paths() == ["chat"]
-    assert site.nightly("--again").returncode == 0
+    once_more = site.nightly("--again", "--keep", "99999999d", "--limit", "100000000000h")  # beyond all calendars
+    assert (once_more.returncode, once_more.stderr) == (0, "")
     assert told.paths() == ["chat", "chat"]
 
 

@@ -9,26 +9,15 @@ from typing import Any
 
 import pytest
 
-from stepsize.commands.evidence import Evidence
 from stepsize.commands.night.night import Nightly, Outcome, Plan
-from stepsize.commands.night.state import parse_state
+from stepsize.commands.night.state import Message, Night, State, parse_state, state_bytes
 from stepsize.commands.night.targets import Target
 from stepsize.errors import DataError
 from stepsize.store.reports import LocalShelf
 from stepsize.testing import write_tasks
 from tests.analyzer.rows import MB, row
-from tests.nightly.site import Site, Told
+from tests.nightly.site import EVERYTHING, Site, Told, here
 
-EVERYTHING = Evidence(
-    since=None,
-    runs=None,
-    policy_name="safe",
-    target_name=None,
-    cpu_budget=None,
-    branch=None,
-    origin=None,
-    data=None,
-)
 FIRST = datetime(2026, 3, 1, 3, tzinfo=timezone.utc)
 
 
@@ -54,7 +43,7 @@ class Nights:
         whom = (Target("chat", self._told.url("chat")),) if told else ()
         made = Plan(data=str(self._site.data), evidence=replace(EVERYTHING, runs=runs), **plan)
         with shelf.locked():
-            return Nightly(made, shelf, whom, lambda: at(number).timestamp()).run(again=again)
+            return Nightly(made, shelf, whom, lambda: at(number).timestamp(), here).run(again=again)
 
     def comparison(self, number: int) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.reports / f"{day(number)}/comparison.json").read_bytes())
@@ -99,23 +88,41 @@ def test_each_night_is_compared_with_the_one_before(nights: Nights, told: Told) 
     assert (nights.reports / "latest").resolve().name == day(3)
 
 
-def test_a_night_whose_news_nobody_heard_is_made_up_for(nights: Nights, told: Told) -> None:
-    """One that was killed before anybody was tried is no base for the next."""
-    nights.night(1)
-    nights.run(2, outcome="oom")
+def test_news_that_nobody_heard_are_told_later(nights: Nights, told: Told) -> None:
+    """Who did not take them is told on another day, before that day's.
+
+    A night that was killed before anybody was tried is no base for the next.
+    """
     told.refused.add("chat")
-    outcome = nights.night(2)
-    assert outcome.failed[0].startswith("notify: chat was not told")
+    assert nights.night(1).failed[0].startswith("notify: chat was not told")
+    nights.run(2, outcome="oom")
+    assert nights.night(2).failed[0].startswith("notify: chat was not told")
+    told.refused.clear()
+    assert nights.night(3).failed == ()
+    assert [said["title"].split(":")[0] for _, said in told.messages] == [
+        f"stepsize {at(day):%Y-%m-%d}" for day in (1, 2)
+    ]
+    assert nights.night(3).was_done
     state = json.loads((nights.reports / ".state.json").read_bytes())
-    assert state["night"]["tried"]  # as it was before that:
+    assert (state["owed"], state["night"]["tried"]) == ([], True)  # as it was before that:
     state["night"] |= {"tried": False, "done": ["compact", "report"]}
     (nights.reports / ".state.json").write_text(json.dumps(state))
-    told.refused.clear()
-    nights.night(3)
-    found = nights.comparison(3)
-    assert found["against"] == f"{at(1):%Y-%m-%d}"
-    assert [one["kind"] for one in found["changes"]] == ["oom"]
-    assert len(told.messages) == 2
+    nights.night(4)
+    assert nights.comparison(4)["against"] == f"{at(2):%Y-%m-%d}"
+
+
+def test_what_is_owed_is_bounded_and_asked_of_those_who_are_there() -> None:
+    """The newest week of it; of who is told no more nothing is left once all others have it."""
+    state = State()
+    for night in range(1, 12):
+        made = Night(day=f"{at(night):%Y-%m-%d}", asked="", message=Message("t", "b"), missed=("a", "b"), sent=("b",))
+        state = replace(state, night=replace(made, tried=True)).begin(f"{at(night + 1):%Y-%m-%d}", "", again=False)
+        assert parse_state(state_bytes(state), "here") == state
+    assert [one.day for one in state.owed] == [f"{at(night):%Y-%m-%d}" for night in range(5, 12)]
+    assert {one.to for one in state.owed} == {("a",)}
+    for one in state.owed:
+        state = state.paid(one.day, "a")
+    assert state.owed == ()
 
 
 @pytest.mark.soak
@@ -136,13 +143,22 @@ def test_once_more_is_compared_with_the_night_before(nights: Nights, told: Told)
 
 @pytest.mark.soak
 def test_old_reports_go_but_for_what_is_not_ours(nights: Nights) -> None:
-    """Nor does what the newest was compared with. A file that somebody keeps in a day's directory stays, and it too."""
+    """Nor does what the newest was compared with. A file that somebody keeps in a day's directory stays, and it too.
+
+    A clock that is wrong for a night deletes nothing; what it says is warned of once it is right.
+    """
     for number in (1, 2):
         nights.night(number, told=False)
+    assert nights.night(900, told=False, keep_days=2).failed == ()
+    assert nights.days() == [day(1), day(2), day(900)]
+    warned = nights.night(8, told=False).warned
+    assert warned[0].startswith(
+        f"the clock is behind that of the report of {at(900):%Y-%m-%d}: what ended after 2026-03"
+    )
     (nights.reports / day(1) / "mine.txt").write_text("mine")
     (nights.reports / "day=yesterday").mkdir()
     assert nights.night(9, told=False, keep_days=2).failed == ()
-    assert nights.days() == [day(1), day(2), day(9), "day=yesterday"]
+    assert nights.days() == [day(1), day(8), day(9), day(900), "day=yesterday"]
     assert [path.name for path in (nights.reports / day(1)).iterdir()] == ["mine.txt"]
     for name in ("report.html", "comparison.html"):
         page = (nights.reports / day(9) / name).read_text("utf-8")
@@ -160,7 +176,7 @@ def test_damage_keeps_no_report_from_being_made(nights: Nights) -> None:
     assert "cannot be read" in outcome.warned[0]
     assert nights.comparison(2)["against"] is None
     (nights.reports / ".state.json").write_text("[]")
-    with pytest.raises(DataError, match=r"delete reports/\.state\.json"):
+    with pytest.raises(DataError, match=r"delete /.*/reports/\.state\.json"):
         nights.night(3, told=False)
 
 
@@ -169,5 +185,5 @@ def test_damage_keeps_no_report_from_being_made(nights: Nights) -> None:
 )
 def test_a_state_that_is_none_of_ours_is_one_line(content: bytes) -> None:
     """Whatever is in the file."""
-    with pytest.raises(DataError, match=r"delete reports/\.state\.json"):
-        parse_state(content)
+    with pytest.raises(DataError, match=r"delete here/\.state\.json$"):
+        parse_state(content, "here/.state.json")

@@ -9,49 +9,56 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepsize.commands.night.targets import redacted, targets
-from stepsize.errors import ConfigError
+from stepsize.commands.nightly import command
+from stepsize.errors import ConfigError, UsageError
 from tests.nightly.site import Site, Told
 
 SECRET = "s3cr3t-t0ken"
 
 
 def test_one_that_fails_keeps_no_other_from_being_told(site: Site, told: Told, tmp_path: Path) -> None:
-    """The exit code says it, a line which and why, without its secret; the next start tells it, and who was added."""
+    """The exit code says it, a line which and why, without its secret; the next start tells it, and who was added.
+
+    One that answers with another address has not taken it, nor one that does not answer.
+    """
     file = tmp_path / "notify"
-    file.write_text(f"# who is told\n{told.url('one')}\n\n{told.url(SECRET)}\n{told.url('three')}\n")
+    urls = [told.url(path) for path in ("one", SECRET, "three", "moved")]
+    nobody = f"json://user:{SECRET}@127.0.0.1:1/{SECRET}"
+    file.write_text("# who is told\n\n" + "\n".join([*urls, nobody]))
     told.refused.add(SECRET)
+    told.moved.add("moved")
     finished = site.measured().nightly("--notify", str(file))
     assert finished.returncode == 1
     assert told.paths() == ["one", "three"]
-    assert finished.stderr.startswith("stepsize nightly: notify: json (number 2) was not told: ")
-    assert "500" in finished.stderr
+    refused, moved, away = finished.stderr.splitlines()
+    assert away.startswith("stepsize nightly: notify: json (number 5) was not told: ")
+    assert refused.startswith("stepsize nightly: notify: json (number 2) was not told: ")
+    assert "500" in refused
+    assert moved.startswith("stepsize nightly: notify: json (number 4) was not told: ")
+    assert "302" in moved
     everything = finished.stdout + finished.stderr + (site.reports / ".state.json").read_text()
     assert SECRET not in everything
     told.refused.clear()
-    file.write_text(f"{file.read_text()}{told.url('four')}\n")
+    told.moved.clear()
+    file.write_text("\n".join([*urls, told.url("five")]))
     finished = site.nightly("--notify", str(file))
     assert (finished.returncode, finished.stderr) == (0, "")
-    assert told.paths() == ["one", "three", SECRET, "four"]
+    assert told.paths() == ["one", "three", SECRET, "moved", "five"]
 
 
 @pytest.mark.parametrize("text", ["nonsense", f"slack://{SECRET}"])
-def test_what_is_no_address_is_refused_without_saying_it(site: Site, text: str) -> None:
-    """Before anything is done, by its number."""
-    finished = site.measured().nightly(STEPSIZE_NOTIFY=f"json://127.0.0.1:9/{SECRET} {text}")
-    assert (finished.returncode, finished.stdout) == (2, "")
-    assert "number 2" in finished.stderr
-    assert SECRET not in finished.stderr
-    assert len(finished.stderr.splitlines()) == 1
+def test_what_is_no_address_is_refused_without_saying_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Before anything is done, by its number, as wrong usage."""
+    for name, value in site.measured().environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("STEPSIZE_NOTIFY", f"json://127.0.0.1:9/{SECRET} {text}")
+    with pytest.raises(UsageError, match="number 2") as refused:
+        command.main([], standalone_mode=False)
+    assert SECRET not in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
     assert not site.reports.exists()
-
-
-def test_nobody_answers(site: Site, told: Told) -> None:
-    """One line, and no secret in it."""
-    finished = site.measured().nightly(STEPSIZE_NOTIFY=f"json://user:{SECRET}@127.0.0.1:1/{SECRET}")
-    assert finished.returncode == 1
-    assert "json (number 1) was not told" in finished.stderr
-    assert SECRET not in finished.stderr
-    assert len(finished.stderr.splitlines()) == 1
 
 
 def test_addresses_are_no_part_of_what_is_said_of_them() -> None:

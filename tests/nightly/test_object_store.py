@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from stepsize.errors import BusyError, UnavailableError
+from stepsize.settings import Settings
 from tests.nightly.site import Site, Told
+from tests.nightly.test_erase import erase
 from tests.store.s3 import URL, Server, names, of_aws, serving
 
 pytest.importorskip("moto.server", reason="no S3 server here: pip install 'moto[server]'")
@@ -119,3 +121,52 @@ def test_the_right_lasts_as_long_as_its_holder(server: tuple[Server, Any]) -> No
                 assert ticks.acquire(timeout=30)
         shelf.keep(b"still")
     assert shelf.state() == b"still"
+
+
+def test_an_answer_that_was_lost_costs_no_right(server: tuple[Server, Any]) -> None:
+    """The store has a newer word of its holder than that knows of: it says its word anew."""
+    _, client = server
+    ticks = threading.Semaphore(0)
+    clock = [1000.0]
+
+    def now() -> float:
+        ticks.release()
+        return clock[0]
+
+    shelf = shelves.ObjectShelf(URL, 0.4, now)
+    with shelf.locked():
+        word = json.loads(content(client, ".lease.json"))
+        word["until_s"] += 0.01
+        client.put_object(Bucket="bucket", Key=f"{REPORTS}.lease.json", Body=json.dumps(word).encode())
+        for _ in range(6):
+            clock[0] += 0.1
+            for _ in range(2):
+                assert ticks.acquire(timeout=30)
+        shelf.keep(b"still")
+    assert shelf.state() == b"still"
+
+
+def test_erasure_leaves_no_report_there(site: Site, server: tuple[Server, Any]) -> None:
+    """In the store that is named, or that the environment brings the lake to."""
+    running, client = server
+    site.measured()
+    site.variables |= running.environment
+    shelf = shelves.ObjectShelf(URL)
+    for arguments, variables in (
+        (["--store", URL], {}),
+        ([], {"STEPSIZE_DATA": URL, "STEPSIZE_STATE": str(site.data.parent / "state")}),
+    ):
+        with shelf.locked():
+            shelf.put("2026-11-22", "report.json", b"TrainFlow")
+            shelf.link("2026-11-22")
+            shelf.keep(b"TrainFlow")
+        lake = site.data
+        if variables:
+            lake = Settings.load(environ=variables).data
+            lake.parent.mkdir()
+            site.data.rename(lake)
+        site.variables |= variables
+        finished = erase(site, "--data", str(lake), *arguments)
+        assert finished.returncode == 0, finished.stderr
+        assert "1 day of nightly reports deleted" in finished.stderr
+        assert [name for name in names(client) if REPORTS in name] == [f"{REPORTS}.lease.json"]

@@ -22,6 +22,8 @@ from stepsize.store.reports import LocalShelf
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stepsize.store.reports import Shelf
+
 _REPORTS_S = 60.0
 """How long a nightly job that makes them just now is waited for."""
 
@@ -32,15 +34,23 @@ _REPORTS_S = 60.0
 @click.option("--run", "run_path", metavar="FLOW/RUN", help="What is stored of this run.")
 @click.option("--project", metavar="NAME", help="Of that, only what belongs to this project.")
 @click.option("--data", metavar="DIR", help="The lake's directory. [STEPSIZE_DATA, default ~/.stepsize]")
+@click.option(
+    "--store",
+    metavar="URL",
+    help="Delete the nightly reports in this object store too, s3://BUCKET/PREFIX, to which the lake is brought. "
+    "[STEPSIZE_DATA, where it names one and the lake is what this machine brings there]",
+)
 @click.option("--dry-run", is_flag=True, help="Only count the rows.")
 @click.option("--now", is_flag=True, help="Delete files at once that queries which run now may still want.")
 @click.option("--format", "format_name", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(
+    *,
     user: str | None,
     flow: str | None,
     run_path: str | None,
     project: str | None,
     data: str | None,
+    store: str | None,
     dry_run: bool,
     now: bool,
     format_name: str,
@@ -53,6 +63,7 @@ def command(
     selection = _selection(user, flow, run_path, project)
     settings = Settings.load(data=data)
     settings.here("erase")
+    shelves: list[Shelf] = [LocalShelf(settings.data), *_in_store(store or _store_of(settings))]
     Lake(settings.data).connect().close()  # which says so where there is none
     Lake(settings.data).create()  # an older one becomes one of today
     for line in settle(settings):
@@ -60,9 +71,29 @@ def command(
     erasure = Erasure(settings, selection, now=now)
     before = erasure.count()
     after = None if dry_run else erasure.erase(_say)
-    if not dry_run and (days := LocalShelf(settings.data).clear(_REPORTS_S)):
-        _say(f"{days} {'day' if days == 1 else 'days'} of nightly reports deleted: they may name what is erased")
+    for shelf in () if dry_run else shelves:
+        if days := shelf.clear(_REPORTS_S):
+            _say(f"{days} {'day' if days == 1 else 'days'} of nightly reports deleted: they may name what is erased")
     click.echo(_report(before, after, format_name))
+
+
+def _store_of(settings: Settings) -> str | None:
+    """Where a collector with the environment of this process brings the lake of ``settings``."""
+    own = Settings.load()
+    return own.store if own.data.absolute() == settings.data.absolute() else None
+
+
+def _in_store(url: str | None) -> tuple[Shelf, ...]:
+    """Where the reports of the lake at ``url`` are, if there is one.
+
+    Raises:
+        UsageError: it is no address, or what writes there is not installed.
+    """
+    if url is None:
+        return ()
+    from stepsize.store.object_reports import ObjectShelf  # noqa: PLC0415 - heavy, and hardly ever needed
+
+    return (ObjectShelf(url),)
 
 
 def _selection(user: str | None, flow: str | None, run_path: str | None, project: str | None) -> Selection:

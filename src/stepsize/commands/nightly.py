@@ -59,7 +59,7 @@ _SECONDS_PER_DAY = 86_400
 )
 @click.option("--counted", metavar="DIR", help="Where counted tasks lie: a lake of their own.")
 @click.option("--memory", metavar="SIZE", default="2GiB", show_default=True, help="What DuckDB holds while it counts.")
-@click.option("--keep", metavar="AGE", default="90d", show_default=True, help="How long reports are kept.")
+@click.option("--keep", metavar="AGE", default="90d", show_default=True, help="How long reports are kept; 0: ever.")
 @click.option("--limit", metavar="TIME", default="2h", show_default=True, help="What each stage may take.")
 @click.option("--again", is_flag=True, help="Do all of this night once more, and send it again.")
 @click.option("--dry-run", is_flag=True, help="Show what would be told; keep, change and send nothing.")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 LEASE_S = 60.0
 """A job that was killed keeps others out for no longer."""
+_POLL_S = 1.0
 _LEASE = ".lease.json"
 _DAY = re.compile(r"day=(\d{4}-\d{2}-\d{2})/")
 
@@ -116,7 +117,31 @@ class ObjectShelf:
 
     def where(self, day: str, name: str) -> str:
         """As `Shelf.where`."""
-        return f"{self._place}/day={day}/{name}"
+        return self.path(f"day={day}/{name}")
+
+    def path(self, name: str) -> str:
+        """As `Shelf.path`."""
+        return f"{self._place}/{name}"
+
+    def clear(self, timeout_s: float) -> int:
+        """As `Shelf.clear`."""
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                with self.locked():
+                    return self._clear()
+            except BusyError:
+                if time.monotonic() >= deadline_s:
+                    raise
+            time.sleep(_POLL_S)
+
+    def _clear(self) -> int:
+        days = self.days()
+        for day in days:
+            self.remove(day)
+        for name in (STATE_FILE, f"{LATEST}.json"):
+            self._bucket.delete(name)
+        return len(days)
 
     def _set(self, name: str, content: bytes) -> None:
         if self._now() >= self._held_until_s:
@@ -147,9 +172,11 @@ class ObjectShelf:
         try:
             self._bucket.replace(_LEASE, said, self._tag)
         except UnavailableError:
-            lease, _ = self._lease()
+            lease, tag = self._lease()
             if lease is not None and lease.holder != self._holder:
                 raise self._busy(lease) from None
+            if lease is not None:
+                self._tag = tag  # our word before, whose answer was lost: the next one is put in its place
             raise
         content, tag = self._bucket.content(_LEASE)
         if content == said:

@@ -10,6 +10,8 @@ import contextlib
 import json
 import re
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from stepsize.discovery import write_whole
@@ -19,7 +21,6 @@ from stepsize.store.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 REPORTS = "reports"
 LATEST = "latest"
@@ -35,6 +36,8 @@ STATE_FILE = ".state.json"
 _LOCK = ".lock"
 _MAKING = ".making"
 _DAY = re.compile(r"day=(\d{4}-\d{2}-\d{2})")
+_LEFT = re.compile(r"\.(.+)\.\w{8}")
+_OWN = frozenset((*DAY_FILES, STATE_FILE, f"{LATEST}.json"))
 
 
 class Shelf(Protocol):
@@ -84,6 +87,18 @@ class Shelf(Protocol):
         """Where people find a day's file."""
         ...
 
+    def path(self, name: str) -> str:
+        """Where people find a file that is of no day."""
+        ...
+
+    def clear(self, timeout_s: float) -> int:
+        """Delete all reports and what the next one would be compared with; of how many days there were any.
+
+        Raises:
+            UnavailableError: some are still being made after ``timeout_s``.
+        """
+        ...
+
 
 class LocalShelf:
     """The reports of the lake in ``data``."""
@@ -100,6 +115,7 @@ class LocalShelf:
         if not lock.try_acquire():
             raise BusyError(f"another stepsize is making the reports in {self._root}; wait for it")
         try:
+            self._sweep()
             yield
         finally:
             lock.release()
@@ -107,14 +123,15 @@ class LocalShelf:
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
         """As `Shelf.staging`; what one that was killed has left goes first."""
-        directory = self._root / _MAKING
+        making = self._root / _MAKING
         with self._told():
-            shutil.rmtree(directory, ignore_errors=True)
-            make_directory(directory)
+            shutil.rmtree(making, ignore_errors=True)
+            make_directory(making)
+            directory = Path(tempfile.mkdtemp(dir=making))  # no name that a process of the killed one may still know
         try:
             yield directory
         finally:
-            shutil.rmtree(directory, ignore_errors=True)
+            shutil.rmtree(making, ignore_errors=True)
 
     def state(self) -> bytes | None:
         """As `Shelf.state`."""
@@ -147,10 +164,11 @@ class LocalShelf:
 
     def days(self) -> Sequence[str]:
         """As `Shelf.days`."""
-        if not self._root.is_dir():
-            return ()
-        found = (_DAY.fullmatch(path.name) for path in self._root.iterdir())
-        return sorted(one[1] for one in found if one)
+        with self._told():
+            if not self._root.is_dir():
+                return ()
+            found = (_DAY.fullmatch(path.name) for path in self._root.iterdir())
+            return sorted(one[1] for one in found if one)
 
     def remove(self, day: str) -> None:
         """As `Shelf.remove`."""
@@ -164,15 +182,16 @@ class LocalShelf:
         """As `Shelf.where`."""
         return str(self._day(day) / name)
 
-    def clear(self, timeout_s: float) -> int:
-        """Delete all reports and what the next one would be compared with; of how many days there were any.
+    def path(self, name: str) -> str:
+        """As `Shelf.path`."""
+        return str(self._root / name)
 
-        Raises:
-            UnavailableError: some are still being made after ``timeout_s``.
-        """
+    def clear(self, timeout_s: float) -> int:
+        """As `Shelf.clear`."""
         if not self._root.is_dir():
             return 0
         with Lock(self._root / _LOCK).held(timeout_s), self._told():
+            self._sweep()
             days = self.days()
             for day in days:
                 self.remove(day)
@@ -180,6 +199,15 @@ class LocalShelf:
                 (self._root / name).unlink(missing_ok=True)
             shutil.rmtree(self._root / _MAKING, ignore_errors=True)
             return len(days)
+
+    def _sweep(self) -> None:
+        """Delete what one that was killed had not put in its place yet (`write_whole`)."""
+        with self._told():
+            for directory in (self._root, *map(self._day, self.days())):
+                for path in directory.iterdir():
+                    if (left := _LEFT.fullmatch(path.name)) and left[1] in _OWN:
+                        path.unlink(missing_ok=True)
+            (self._root / f".{LATEST}").unlink(missing_ok=True)
 
     def _day(self, day: str) -> Path:
         return self._root / f"day={day}"

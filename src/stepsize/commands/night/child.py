@@ -18,7 +18,7 @@ import threading
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
-from stepsize.commands.night.jobs import Done, as_fields, job_of
+from stepsize.commands.night.jobs import Done, Tell, as_fields, job_of
 from stepsize.commands.night.state import Message
 from stepsize.commands.night.targets import VARIABLE
 from stepsize.errors import StepsizeError, UnavailableError
@@ -32,13 +32,13 @@ _END_S = 10.0
 _ERROR = re.compile(r"[\w.]+(Error|Exception): ")
 
 
-def do(job: Job, limit_s: float, *, quiet: bool = False) -> Done:
-    """Have ``job`` done within ``limit_s``; ``quiet`` keeps the process's last words to itself, for they may be secret.
+def do(job: Job, limit_s: float) -> Done:
+    """Have ``job`` done within ``limit_s``; what the process of one that knows a secret prints is said to nobody.
 
     Raises:
         UnavailableError: it failed, or was not done in time; a later try may go on from where it was.
     """
-    with tempfile.TemporaryFile() as printed, _process(printed) as process:
+    with _printed() as printed, _process(printed) as process:
         content = json.dumps(as_fields(job)).encode() + b"\n"
         assert process.stdin
         try:
@@ -51,19 +51,29 @@ def do(job: Job, limit_s: float, *, quiet: bool = False) -> Done:
         finally:
             _end(process)
         if answer is None:
-            raise UnavailableError(_last_words(process, None if quiet else printed))
+            raise UnavailableError(_last_words(process, None if isinstance(job, Tell) else printed))
     return _done(answer)
 
 
+def _printed() -> IO[bytes]:
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise UnavailableError(f"no temporary file can be made ({error.strerror}); make room, or set TMPDIR") from None
+
+
 def _process(printed: IO[bytes]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "stepsize.commands.night.child"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=printed,
-        env={name: text for name, text in environment_for_python(os.environ).items() if name != VARIABLE},
-        start_new_session=True,  # so that what it starts (Spark's JVM) can be ended with it
-    )
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "stepsize.commands.night.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=printed,
+            env={name: text for name, text in environment_for_python(os.environ).items() if name != VARIABLE},
+            start_new_session=True,  # so that what it starts (Spark's JVM) can be ended with it
+        )
+    except OSError as error:
+        raise UnavailableError(f"no process of its own could be started: {error.strerror}") from None
 
 
 def _answer(process: subprocess.Popen[bytes], limit_s: float) -> bytes | None:
@@ -72,7 +82,9 @@ def _answer(process: subprocess.Popen[bytes], limit_s: float) -> bytes | None:
     lines: list[bytes] = []
     reader = threading.Thread(target=lambda: lines.extend(process.stdout or ()), daemon=True)
     reader.start()
-    reader.join(limit_s)  # its input stays open meanwhile: the end of it is the end of the process
+    reader.join(
+        min(limit_s, threading.TIMEOUT_MAX)
+    )  # its input stays open meanwhile: the end of it is the end of the process
     if reader.is_alive():
         raise subprocess.TimeoutExpired(process.args, limit_s)
     if not lines:

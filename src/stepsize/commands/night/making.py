@@ -86,10 +86,8 @@ def _of_clock(last: Snapshot | None, until_s: float) -> tuple[str, ...]:
     then = f"the clock is behind that of the report of {last.day}"
     if last.newest_s <= until_s:
         return (f"{then}: what ended after {at(last.newest_s)}, the last that it counted, is new",)
-    return (
-        f"{then}: what ended before {at(last.newest_s)}, the last that it counted, is not new; where that clock was "
-        f"wrong, delete day={last.day}/{SNAPSHOT_FILE} in the lake's reports, and the next counts anew",
-    )
+    mended = f"where that clock was wrong, delete day={last.day}/{SNAPSHOT_FILE} in the lake's reports"
+    return (f"{then}: what ended before {at(last.newest_s)}, the last that it counted, is not new; {mended}",)
 
 
 def _lake(data: str) -> AbstractContextManager[duckdb.DuckDBPyConnection]:

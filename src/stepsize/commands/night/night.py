@@ -1,27 +1,28 @@
 """One night: each stage once, whatever ends it in between.
 
-What comes in: a plan, a shelf, a clock. What goes out: an :class:`Outcome`, and the reports on the shelf. The state on
-the shelf says which stages are done before the next begins, so that another start goes on with the first that is not.
-A stage that fails keeps none from being tried but those that stand on it.
+What comes in: a plan, a shelf, a clock, and how jobs are done. What goes out: an :class:`Outcome`, and the reports on
+the shelf. The state on the shelf says which stages are done before the next begins, so that another start goes on with
+the first that is not. A stage that fails keeps none from being tried but those that stand on it.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING
 
 from stepsize.commands.night import jobs
 from stepsize.commands.night.child import do
-from stepsize.commands.night.state import Message, Night, State, parse_state, state_bytes
+from stepsize.commands.night.state import Night, State, parse_state, state_bytes
 from stepsize.errors import LakeError, StepsizeError
-from stepsize.store.reports import DAY_FILES, SNAPSHOT_FILE
+from stepsize.store.reports import DAY_FILES, SNAPSHOT_FILE, STATE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from stepsize.commands.evidence import Evidence
+    from stepsize.commands.night.state import Message, Owed
     from stepsize.commands.night.targets import Target
     from stepsize.store.reports import Shelf
 
@@ -84,11 +85,19 @@ class Outcome:
 class Nightly:
     """The work of one night on a shelf that is locked."""
 
-    def __init__(self, plan: Plan, shelf: Shelf, told: tuple[Target, ...], now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        shelf: Shelf,
+        told: tuple[Target, ...],
+        now: Callable[[], float],
+        do: Callable[[jobs.Job, float], jobs.Done] = do,
+    ) -> None:
         self._plan = plan
         self._shelf = shelf
         self._told = told
         self._now = now
+        self._do = do
         self._warned: list[str] = []
         self._failed: list[str] = []
         self._state = State()
@@ -100,8 +109,7 @@ class Nightly:
             DataError: the state on the shelf cannot be read.
             LakeError: nothing can be kept there.
         """
-        day = f"{datetime.fromtimestamp(self._now(), timezone.utc):%Y-%m-%d}"
-        self._state = parse_state(self._shelf.state()).begin(day, self._plan.asked, again=again)
+        day = self._begin(again=again)
         left = self._left()
         if left:
             self._keep(self._night)
@@ -119,9 +127,14 @@ class Nightly:
 
     def rehearse(self, into: Path) -> tuple[str, jobs.Done]:
         """What the report of this night would be, made ``into`` a directory; nothing is kept, settled or sent."""
+        day = self._begin(again=True)
+        return day, self._do(self._report_job(into, is_settled=False), self._plan.limit_s)
+
+    def _begin(self, *, again: bool) -> str:
         day = f"{datetime.fromtimestamp(self._now(), timezone.utc):%Y-%m-%d}"
-        self._state = parse_state(self._shelf.state()).begin(day, self._plan.asked, again=True)
-        return day, do(self._report_job(into, is_settled=False), self._plan.limit_s)
+        state = parse_state(self._shelf.state(), self._shelf.path(STATE_FILE))
+        self._state = state.begin(day, self._plan.asked, again=again)
+        return day
 
     @property
     def _night(self) -> Night:
@@ -130,7 +143,7 @@ class Nightly:
 
     def _left(self) -> list[tuple[str, Callable[[], None]]]:
         """What is still to do; there is somebody to tell where one was named since, too."""
-        done = set(self._night.done) - ({TELL} if self._untold() else set())
+        done = set(self._night.done) - ({TELL} if self._untold() or self._creditors() else set())
         return [(stage, work) for stage, work in self._stages() if stage not in done]
 
     def _stages(self) -> Iterator[tuple[str, Callable[[], None]]]:
@@ -152,18 +165,18 @@ class Nightly:
         return True
 
     def _compact(self) -> None:
-        self._done(COMPACT, do(jobs.Compact(data=self._plan.data), self._plan.limit_s))
+        self._done(COMPACT, self._do(jobs.Compact(data=self._plan.data), self._plan.limit_s))
 
     def _roll_up(self) -> None:
         plan = self._plan
         job = jobs.RollUp(data=plan.data, into=plan.counted, engine=plan.engine, memory_bytes=plan.memory_bytes)
-        self._done(ROLL_UP, do(job, plan.limit_s))
+        self._done(ROLL_UP, self._do(job, plan.limit_s))
 
     def _report(self) -> None:
         """Files first, then the link, then the word that it is done: whoever follows the link finds a whole report."""
         day = self._night.day
         with self._shelf.staging() as made:
-            done = do(self._report_job(made, is_settled=True), self._plan.limit_s)
+            done = self._do(self._report_job(made, is_settled=True), self._plan.limit_s)
             for name in DAY_FILES:
                 self._shelf.put(day, name, (made / name).read_bytes())
         self._shelf.link(day)
@@ -198,33 +211,48 @@ class Nightly:
             return []
         return [target for target in self._told if target.digest not in self._night.sent]
 
+    def _creditors(self) -> list[tuple[Owed, Target]]:
+        """Who is still there and did not take what was told on an earlier day."""
+        return [(owed, one) for owed in self._state.owed for one in self._told if one.digest in owed.to]
+
     def _tell(self) -> None:
-        """Each address by itself; that it took the message is kept before the next is tried."""
+        """Each address by itself, what it missed first; that it took a message is kept before the next is tried."""
+        away: set[str] = set()
+        for owed, target in self._creditors():
+            if target.digest not in away and self._send(target, owed.message):
+                self._state = self._state.paid(owed.day, target.digest)
+                self._keep(self._night)
+            else:
+                away.add(target.digest)
         for target in self._untold():
-            self._send(target, self._night.message)
+            if target.digest not in away and self._night.message and self._send(target, self._night.message):
+                self._keep(replace(self._night, sent=(*self._night.sent, target.digest)))
+            elif target.digest not in self._night.missed:
+                self._keep(replace(self._night, missed=(*self._night.missed, target.digest)))
         if not self._night.tried:
             self._keep(replace(self._night, tried=True))
-        if not self._untold():
+        if not self._untold() and not self._creditors():
             self._done(TELL, jobs.Done())
 
-    def _send(self, target: Target, message: Message | None) -> None:
-        if message is None:
-            return
+    def _send(self, target: Target, message: Message) -> bool:
+        """Whether it took it; an address that did not is told nothing more by this start."""
         job = jobs.Tell(name=target.name, url=target.url, title=message.title, body=message.body)
         try:
-            do(job, TELL_LIMIT_S, quiet=True)
+            self._do(job, TELL_LIMIT_S)
         except StepsizeError as error:
             self._failed.append(f"{TELL}: {error}")
-            return
-        self._keep(replace(self._night, sent=(*self._night.sent, target.digest)))
+            return False
+        return True
 
     def _tidy(self) -> None:
-        """Never the report that this one was compared with."""
+        """Never the report that this one was compared with; by the older of both days, so that a clock that is wrong
+        for a night deletes nothing."""
+        day, last = self._night.day, self._state.last
         if self._plan.keep_days is not None:
-            oldest = datetime.fromtimestamp(self._now(), timezone.utc) - timedelta(days=self._plan.keep_days)
-            for day in self._shelf.days():
-                if day < f"{oldest:%Y-%m-%d}" and day not in (self._night.day, self._state.last):
-                    self._shelf.remove(day)
+            now = date.fromisoformat(min(day, last or day)).toordinal()
+            for one in self._shelf.days():
+                if _ordinal(one) < now - self._plan.keep_days and one not in (day, last):
+                    self._shelf.remove(one)
         self._done(TIDY, jobs.Done())
 
     def _done(self, stage: str, done: jobs.Done, *said: str) -> None:
@@ -234,3 +262,11 @@ class Nightly:
     def _keep(self, night: Night) -> None:
         self._state = replace(self._state, night=night)
         self._shelf.keep(state_bytes(self._state))
+
+
+def _ordinal(day: str) -> int:
+    """The number of a day; one that no calendar has is for ever."""
+    try:
+        return date.fromisoformat(day).toordinal()
+    except ValueError:
+        return date.max.toordinal()

@@ -98,7 +98,9 @@ def send(url: str, name: str, message: Message) -> None:
     logger.propagate = False
     logger.setLevel(logging.WARNING)
     try:
-        service = apprise.Apprise()
+        asset = apprise.AppriseAsset()
+        asset.http_redirects = False  # a POST that is sent elsewhere becomes a GET without the message
+        service = apprise.Apprise(asset=asset)
         is_sent = service.add(url) and service.notify(
             title=message.title, body=message.body, body_format=apprise.NotifyFormat.TEXT
         )
