@@ -172,7 +172,10 @@ def lane(at_once: Sequence[int], began: float, ended: float, height: int) -> str
         return ""
     span = max((ended - began) * WIDTH, 1.5)
     left = min(began * WIDTH, WIDTH - span)
-    width = span / len(at_once)
+    # No part is narrower than what can be seen: neighbours share one, in which the most of them counts.
+    parts = min(len(at_once), max(1, int(span)))
+    at_once = [max(at_once[n * len(at_once) // parts : (n + 1) * len(at_once) // parts]) for n in range(parts)]
+    width = span / parts
     path, index = "", 0
     while index < len(at_once):
         count, start = at_once[index], index

@@ -66,13 +66,19 @@ def _timeline(title: str, steps: Sequence[tuple[str, Newest]]) -> Timeline:
     part.sort(key=lambda step: (step[1].began_s or 0.0, step[0]))
     began_s = min(one.began_s or 0.0 for _, one in part)
     ended_s = max(one.ended_s or 0.0 for _, one in part)
-    said = f"Run {last.run} began {words.minute(began_s)} and took {words.took(ended_s - began_s)}"
+    said = f"Run {last.run} began {words.minute(began_s)}"
+    said += f" and took {words.took(ended_s - began_s)}" if any(map(_lasted, (one for _, one in part))) else ""
     if any(one.running for _, one in part):
         said = f"Run {last.run} began {words.minute(began_s)} and still runs"
     away = len(steps) - len(part)
     if away:
         said += f"; {words.plural(away, 'step')} of the flow {'was' if away == 1 else 'were'} last seen in another run"
     return Timeline(title, f"{said}.", tuple(_lane(name, one, began_s, ended_s) for name, one in part))
+
+
+def _lasted(one: Newest) -> bool:
+    """Whether it is known for how long any of its attempts ran."""
+    return one.duration_s is not None or one.ended_s != one.began_s
 
 
 def _lane(name: str, one: Newest, began_s: float, ended_s: float) -> Lane:
@@ -91,7 +97,7 @@ def _lane(name: str, one: Newest, began_s: float, ended_s: float) -> Lane:
         step=name,
         shapes=tuple(shapes),
         began=f"+{words.took((one.began_s or began_s) - began_s)}",
-        took=words.took((one.ended_s or began_s) - (one.began_s or began_s)),
+        took=words.took((one.ended_s or began_s) - (one.began_s or began_s) if _lasted(one) else None),
         attempts=f"{one.attempts:,}",
         at_once=f"{max(one.at_once, default=0):,}",
         ends=", ".join(ends),

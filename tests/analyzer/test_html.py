@@ -146,6 +146,39 @@ def test_the_newest_run_is_a_timeline(tmp_path: Path, page: Pages) -> None:
     assert ">1 failed</td>" in lanes
 
 
+def test_a_moment_in_a_long_run_is_seen_and_what_is_not_known_is_not_zero(tmp_path: Path, page: Pages) -> None:
+    """A step of a millisecond, and one of which no duration is known."""
+    rows = [row(step="long", duration_s=86_000.0), row(step="moment", duration_s=0.001)]
+    rows += [{**row(step="endless"), "duration_s": float("inf")}]
+    text = page(tmp_path, rows)
+    lanes = text[text.index('class="lanes"') : text.index("Step by step")]
+    for step, took in (("long", "23 h 53 min"), ("moment", "0.001 s"), ("endless", words.UNKNOWN)):
+        lane = next(line for line in lanes.splitlines() if f">{step}</th>" in line)
+        assert f'data-label="Took">{took}</td>' in lane
+        widths = [float(wide) for wide in re.findall(r"h([\d.]+)v", lane)]
+        assert max(widths) >= 1
+    alone = page(tmp_path / "alone", rows[2:])
+    assert "Run 1 began 2026-11-01 12:00 UTC.</p>" in alone
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=120), st.floats(0, 1), st.floats(0, 1))
+def test_a_lane_shows_its_peak_within_its_time(at_once: list[int], one: float, other: float) -> None:
+    """However short it was: what ran at most is as high as the lane, and nothing is drawn elsewhere."""
+    began, ended = min(one, other), max(one, other)
+    boxes = [
+        tuple(map(float, found))
+        for found in re.findall(r"M([\d.]+) (-?[\d.]+)h([\d.]+)v([\d.]+)", charts.lane(at_once, began, ended, 22))
+    ]
+    assert bool(boxes) == bool(max(at_once))
+    for left, top, wide, tall in boxes:
+        assert wide >= 0.9
+        assert tall >= 4.3
+        assert abs(top + tall - 22) < 0.11
+        assert left >= min(began * charts.WIDTH, charts.WIDTH - 1.5) - 0.1
+        assert left + wide <= max(ended * charts.WIDTH, began * charts.WIDTH + 1.5) + 0.2
+    assert not boxes or abs(min(top for _, top, _, _ in boxes)) < 0.05
+
+
 def test_more_flows_than_timelines_are_counted(tmp_path: Path, page: Pages) -> None:
     """A page has a bound."""
     text = page(tmp_path, [row(flow=f"Flow{number}") for number in range(MOST + 3)])

@@ -27,6 +27,13 @@ CUT_OFF = """
 [...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth)
   .map(one => [one.getAttribute('aria-label'), one.scrollWidth, one.clientWidth])
 """
+BROKEN = """
+[...document.querySelectorAll('.stack td > div')].filter(cell => {
+  const line = parseFloat(getComputedStyle(cell).lineHeight);
+  const picture = cell.querySelector('svg') ? 12 : 0;
+  return cell.getBoundingClientRect().height > 2 * line + picture;
+}).map(cell => cell.textContent)
+"""
 LONELY = """
 [...document.querySelectorAll('h2, h3, h4')].filter(head => head.getClientRects().length)
   .filter(head => { const next = head.nextElementSibling; return next && !next.getBoundingClientRect().height; })
@@ -204,6 +211,15 @@ def test_figures_fit_a_desktop_without_a_sideways_scroll(browser: Chromium, page
     browser.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert browser.evaluate("document.querySelectorAll('.scroll').length") > 20
     assert browser.evaluate(CUT_OFF) == []
+
+
+def test_a_step_takes_two_lines_of_the_first_table(browser: Chromium, page: Path) -> None:
+    """A figure, and what it was or will be below: on a desktop neither is broken in two."""
+    for width in (1000, 1280):
+        browser.view(width, 900)
+        browser.open(page)
+        assert browser.evaluate("document.querySelectorAll('.stack td > div').length") == 5 * 11
+        assert browser.evaluate(BROKEN) == []
 
 
 @pytest.mark.parametrize("dark", [False, True])
