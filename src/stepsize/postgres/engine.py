@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from stepsize.postgres import catalog, cells, inference, lexer, types
+from stepsize.postgres.cache import Cache
 from stepsize.postgres.catalog.rewrites import spaced
 from stepsize.postgres.errors import SqlError, of_duckdb
 from stepsize.postgres.instance import SCHEMA, SHAPE, Instance, Limits
 from stepsize.postgres.lexer import PARAMETER
+from stepsize.postgres.names import named
 from stepsize.postgres.running import Running
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from stepsize.postgres.catalog import Context
     from stepsize.postgres.lake_views import LakeViews
     from stepsize.postgres.lexer import Token
-    from stepsize.postgres.running import Rows
+    from stepsize.postgres.running import Rows, Stoppable
     from stepsize.postgres.types import Column
 
 _REMEMBERED = 512
@@ -48,12 +50,14 @@ class Prepared:
         parameters: by their numbers, from 1.
         columns: of its result.
         is_explain: whether it is an EXPLAIN, whose result is no table that can be selected from.
+        is_volatile: whether it gives other rows each time, of the same lake.
     """
 
     text: str
     parameters: tuple[Column, ...]
     columns: tuple[Column, ...]
     is_explain: bool = False
+    is_volatile: bool = False
 
 
 class Engine:
@@ -70,8 +74,9 @@ class Engine:
     def __init__(self, lake: LakeViews, limits: Limits) -> None:
         self.limits = limits
         self._instance = Instance(lake, limits)
+        self._cache = Cache(limits.cache_s, limits.cache_bytes)
         self._lock = threading.Lock()
-        self._prepared: OrderedDict[tuple[str, tuple[int, ...]], Prepared] = OrderedDict()
+        self._prepared: OrderedDict[tuple[str, str, tuple[int, ...]], Prepared] = OrderedDict()
 
     def close(self) -> None:
         """Let go of the instance."""
@@ -84,19 +89,19 @@ class Engine:
             SqlError: it is no statement that reads, or names what is not there.
         """
         text = catalog.rewritten(list(statement), context)
-        key = (text, tuple(oids))
+        key = (lexer.joined(statement), text, tuple(oids))
         with self._lock:
             if (known := self._prepared.get(key)) is not None:
                 self._prepared.move_to_end(key)
                 return known
-        made = self._prepare(text, oids)
+        made = self._prepare(text, oids, lexer.words(statement))
         with self._lock:
             self._prepared[key] = made
             if len(self._prepared) > _REMEMBERED:
                 self._prepared.popitem(last=False)
         return made
 
-    def _prepare(self, text: str, oids: Sequence[int]) -> Prepared:
+    def _prepare(self, text: str, oids: Sequence[int], said: Sequence[Token]) -> Prepared:
         connection = self._instance.connect(SHAPE)
         try:
             is_explain = _checked(connection, text)
@@ -106,11 +111,12 @@ class Engine:
             if is_explain:
                 return Prepared(_cast(text, words, parameters), parameters, _EXPLAINED, is_explain=True)
             relation = connection.sql(_cast(text if shape == words else spaced(shape), shape, parameters, is_null=True))
-            found = zip(relation.columns, map(str, relation.types), strict=True)
+            found = zip(named(said, relation.columns), map(str, relation.types), strict=True)
             columns = tuple(types.column(name, kind) for name, kind in found)
             if len(columns) > _MOST_COLUMNS:
                 raise SqlError("54011", f"target lists can have at most {_MOST_COLUMNS} entries")
-            return Prepared(_cast(text, words, parameters), parameters, columns)
+            is_volatile = any(one.word in self._instance.volatile for one in words)
+            return Prepared(_cast(text, words, parameters), parameters, columns, is_volatile=is_volatile)
         except duckdb.Error as error:
             raise of_duckdb(error, text) from None
         finally:
@@ -126,7 +132,7 @@ class Engine:
         return found
 
     def run(
-        self, prepared: Prepared, values: Sequence[Any], formats: Sequence[int], started: Callable[[Running], None]
+        self, prepared: Prepared, values: Sequence[Any], formats: Sequence[int], started: Callable[[Stoppable], None]
     ) -> Rows:
         """The rows of a statement, whose cells are for these formats of its columns.
 
@@ -135,11 +141,17 @@ class Engine:
         Raises:
             SqlError: it failed, or was stopped.
         """
-        self._instance.refresh()
-        running = Running(self._instance.connect())
-        started(running)
+        version = self._instance.refresh()
         text = prepared.text if prepared.is_explain else _selected(prepared, formats)
-        return running.start(text, {str(number): one for number, one in enumerate(values, 1)})
+
+        def run(attach: Callable[[Stoppable], None]) -> Rows:
+            running = Running(self._instance.connect())
+            attach(running)
+            return running.start(text, {str(number): one for number, one in enumerate(values, 1)})
+
+        if prepared.is_explain or prepared.is_volatile:
+            return run(started)
+        return self._cache.rows((text, repr(values), version), run, started)
 
 
 def _selected(prepared: Prepared, formats: Sequence[int]) -> str:

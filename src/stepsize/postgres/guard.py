@@ -14,7 +14,7 @@ from stepsize.postgres.errors import SqlError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stepsize.postgres.running import Running
+    from stepsize.postgres.running import Stoppable
 
 
 class Guard:
@@ -23,7 +23,7 @@ class Guard:
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
         self._lock = threading.Lock()
-        self._running: Running | None = None
+        self._running: Stoppable | None = None
         self._deadline_s: float | None = None
         self._why: SqlError | None = None
 
@@ -38,7 +38,7 @@ class Guard:
             self._running, self._why = None, None
             self._deadline_s = self._clock_s() + timeout_s
 
-    def attach(self, running: Running) -> None:
+    def attach(self, running: Stoppable) -> None:
         """What answers it."""
         with self._lock:
             self._running = running
@@ -49,11 +49,6 @@ class Guard:
         """It has been answered."""
         with self._lock:
             self._running, self._deadline_s, self._why = None, None, None
-
-    def check(self) -> None:
-        """Raise why it is to be stopped, if it is."""
-        if self._why is not None:
-            raise self._why
 
     def stop(self, why: SqlError) -> None:
         """Stop what runs, if anything does."""

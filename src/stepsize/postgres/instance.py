@@ -16,6 +16,8 @@ from stepsize.postgres import catalog
 from stepsize.store.bounds import bound
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from stepsize.postgres.lake_views import LakeViews
 
 DATABASE = "stepsize"
@@ -29,6 +31,9 @@ _CONFIG = {
     "allow_community_extensions": False,
     "allow_persistent_secrets": False,
 }
+
+
+_CLOCKS = frozenset({"clock_timestamp", "statement_timestamp", "get_current_timestamp", "gen_random_uuid", "pg_sleep"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +66,15 @@ class Instance:
         self._lake = lake
         self._lock = threading.Lock()
         self._root = duckdb.connect(config=dict(_CONFIG))
-        self._made: object = None
+        self._made: Hashable = None
         self._set_up(limits)
         self.refresh()
         self.relations = self._shape()
         """Names of the views."""
         catalog.install(self._root, DATABASE)
+        volatile = "SELECT function_name FROM duckdb_functions() WHERE stability = 'VOLATILE'"
+        self.volatile = frozenset(name for (name,) in self._root.execute(volatile).fetchall()) | _CLOCKS
+        """Names of functions that give something else each time, of the same lake."""
         self._lock_down()
 
     def _set_up(self, limits: Limits) -> None:
@@ -92,7 +100,7 @@ class Instance:
         self._root.execute("SET enable_external_access = false")
         self._root.execute("SET lock_configuration = true")
 
-    def refresh(self) -> object:
+    def refresh(self) -> Hashable:
         """Have the views show what the lake holds now; what is returned differs where they differ."""
         with self._lock:
             version = self._lake.version()

@@ -14,7 +14,7 @@ from stepsize.store.layout import MANIFESTS, check_version
 from stepsize.store.schema import SCHEMAS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable
     from pathlib import Path
 
 
@@ -25,7 +25,7 @@ class LakeViews(Protocol):
     def directories(self) -> Iterable[Path]:
         """Where its files lie, and nothing else."""
 
-    def version(self) -> object:
+    def version(self) -> Hashable:
         """What differs as soon as the views are others."""
 
     def statements(self) -> list[str]:
@@ -51,11 +51,20 @@ class LocalViews:
         """As :class:`LakeViews`."""
         return [self._data / table for table in SCHEMAS]
 
-    def version(self) -> object:
+    def version(self) -> Hashable:
         """As :class:`LakeViews`."""
         manifests = sorted((self._data / MANIFESTS).glob("*.json"))
-        return [(one.name, stat.st_ino, stat.st_mtime_ns, stat.st_size) for one in manifests for stat in [one.stat()]]
+        return tuple((one.name, *_stamp(one)) for one in manifests)
 
     def statements(self) -> list[str]:
         """As :class:`LakeViews`."""
         return view_statements(self._data, self._complete)
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """What differs as soon as a file that is replaced whole is another; nothing of one that has just gone."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return 0, 0, 0
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size

@@ -19,6 +19,13 @@ _IS_STREAMING = int(duckdb.__version__.split(".")[0]) >= 2
 """From 2 on a relation gives its rows as they come, and `execute` a copy of them; before, it is the other way round."""
 
 
+class Stoppable(Protocol):
+    """What may be stopped from another thread."""
+
+    def stop(self, why: SqlError) -> None:
+        """Have it end with ``why``; again and again until it has."""
+
+
 class Running:
     """A statement on a connection of its own, which it closes."""
 

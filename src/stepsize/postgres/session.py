@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stepsize.postgres.engine import Engine
     from stepsize.postgres.guard import Guard
     from stepsize.postgres.lexer import Token
-    from stepsize.postgres.running import Rows, Running
+    from stepsize.postgres.running import Rows, Stoppable
 
 Piece: TypeAlias = bytes | memoryview
 _ENDS = (commands.Commit, commands.Rollback)
@@ -221,7 +221,7 @@ class Session:
                 return Kept([self._state.shown_rows(statement)])
             return self._engine.run(statement.prepared, given, formats, attach)
 
-        def attach(running: Running) -> None:
+        def attach(running: Stoppable) -> None:
             opened.running = running
             self._guard.attach(running)
 

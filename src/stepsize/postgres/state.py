@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stepsize.postgres.commands import Command
     from stepsize.postgres.engine import Prepared
     from stepsize.postgres.portal import Portal
-    from stepsize.postgres.running import Running
+    from stepsize.postgres.running import Stoppable
     from stepsize.postgres.settings import SessionSettings
     from stepsize.postgres.types import Column
 
@@ -53,7 +53,7 @@ class Open:
 
     statement: Statement
     portal: Portal
-    running: Running | None = None
+    running: Stoppable | None = None
 
 
 class State:
