@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from stepsize.analyzer.catalog.layers import Layer
 from stepsize.analyzer.catalog.rows import PriceRow, ScoreRow, wrong_field
 from stepsize.analyzer.catalog.servers import regions_of, servers_of
-from stepsize.errors import DataError
+from stepsize.errors import DataError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -79,6 +79,7 @@ def layer(dump: Path, database: Path) -> Layer:
 
     Raises:
         DataError: the dump is damaged, is more than it should be, or lacks a table.
+        UnavailableError: the disk is full.
     """
     database.unlink(missing_ok=True)
     try:
@@ -87,6 +88,10 @@ def layer(dump: Path, database: Path) -> Layer:
             connection.row_factory = sqlite3.Row
             return _read(connection)
     except (lzma.LZMAError, EOFError, UnicodeDecodeError, sqlite3.Error, sqlite3.Warning) as error:
+        if "disk is full" in str(error):
+            raise UnavailableError(
+                f"no room in {database.parent} to unpack what came (STEPSIZE_CATALOG moves it)"
+            ) from None
         raise DataError(f"what Spare Cores publishes cannot be read ({error}): the catalogue stays as it is") from None
     finally:
         database.unlink(missing_ok=True)
