@@ -35,7 +35,7 @@ from stepsize.store.bounds import bound, quiet_connection
 from stepsize.store.lake import Lake
 from stepsize.store.layout import DATABASE
 from stepsize.store.locks import Lock
-from stepsize.store.manifest import manifest_path
+from stepsize.store.manifest import manifest_path, read_manifests
 from stepsize.store.merge import due, merged
 from stepsize.store.order import in_order
 from stepsize.store.schema import TASKS
@@ -171,8 +171,8 @@ def _query(name: str) -> str:
 
 @contextlib.contextmanager
 def _known_tasks(connection: duckdb.DuckDBPyConnection, data: Path) -> Iterator[None]:
-    """Have the rows of the lake be ``known`` in ``connection``; none where there is no lake yet."""
-    if not (data / DATABASE).is_file():
+    """Have the rows of the lake be ``known`` in ``connection``; none where there is no lake yet, or no task in it."""
+    if not (data / DATABASE).is_file() or not _has_tasks(data):
         connection.register("known", TASKS.empty_table())
         yield
         return
@@ -182,6 +182,10 @@ def _known_tasks(connection: duckdb.DuckDBPyConnection, data: Path) -> Iterator[
         connection.execute("CREATE TEMP TABLE known AS SELECT * FROM known_rows")
         connection.unregister("known_rows")
         yield
+
+
+def _has_tasks(data: Path) -> bool:
+    return any(stored.table == "tasks" for manifest in read_manifests(data) for stored in manifest.files)
 
 
 def _commit(data: Path, connection: duckdb.DuckDBPyConnection) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from stepsize.collector.imports.prometheus import Server
+from stepsize.errors import PermanentError
 from tests.collector.server.certificates import Authority, needs_openssl
 from tests.imports.conftest import Place
 
@@ -87,11 +89,11 @@ NO_ANSWERS = [
 ]
 
 
-def test_what_is_no_answer(place: Place) -> None:
-    """One line, whatever it is."""
+def test_what_is_no_answer() -> None:
+    """Never another error."""
     for said in NO_ANSWERS:
-        with answering(200, said) as server:
-            assert "does not answer as Prometheus" in refused(place, server.url())
+        with answering(200, said) as server, pytest.raises(PermanentError, match="does not answer as Prometheus"):
+            list(Server(server.url(), None).vector("up", 0.0))
 
 
 @pytest.mark.parametrize(
@@ -99,6 +101,7 @@ def test_what_is_no_answer(place: Place) -> None:
     [
         (401, b"Unauthorized", "refuses access (401 Unauthorized); put its bearer token in PROMETHEUS_TOKEN"),
         (422, {"status": "error", "error": "too many samples"}, "too many samples; give a shorter --window"),
+        (200, b"<html>Log in", "does not answer as Prometheus: 200 OK"),
         (503, b"<html>\n" * 100, "cannot answer now: 503 Service Unavailable; try again"),
         (200, NOTHING | {"warnings": ["store s1 is away"]}, "answers only a part: ['store s1 is away']"),
     ],
