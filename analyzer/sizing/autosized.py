@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer.sizing import policy as policies
 from stepsize.analyzer.sizing.least_cost import LeastCostPolicy
-from stepsize.analyzer.sizing.lessons import ALONE, FlowKey
+from stepsize.analyzer.sizing.lessons import ALONE
+from stepsize.analyzer.sizing.levels import MEMORY, Sized, learned
+from stepsize.analyzer.sizing.memory.static import static_settings
 from stepsize.analyzer.sizing.policy import DEFAULT_POLICY, Advice
+from stepsize.analyzer.sizing.rounding import round_up_mb
 from stepsize.errors import UsageError
 from stepsize.model import BYTES_PER_MB
 
@@ -32,11 +34,9 @@ ANNOTATION = "autosize"
 
 MOST_FAILING_PER_1000 = 25.0
 """How many of a step's tasks may be expected to need more than a fall of its request leaves them."""
-_STRICTER = (1.0, 16.0)
-"""How many times its own price a failure is counted as, in tasks of the step itself, where more were expected."""
-
-
-_HOUR_S = 3600.0
+_MOST_FAILING = MOST_FAILING_PER_1000 / 1000
+_STEP = 1.1
+"""A fall is looked for in such steps, and is none that is smaller."""
 
 
 def launching(name: str) -> Policy:
@@ -52,8 +52,8 @@ class Unattended:
     """``safe``, but that memory falls only to where few tasks are expected to fail: a failure ends a run.
 
     A failure's price is in typical tasks of the flow: in one of many small steps and a large one, it is next to nothing
-    to the large one. Where more would fail it is in the step's own tasks, then sixteen times that, then the request
-    stays. What asks for as much as the request or more is the policy's own answer.
+    to the large one. Where more would fail, the fall ends at the first size at which few do, in steps of a tenth; the
+    request stays where that is none. What asks for as much as the request or more is the policy's own answer.
     """
 
     def __init__(self, policy: LeastCostPolicy) -> None:
@@ -63,43 +63,29 @@ class Unattended:
     def recommend(self, evidence: StepEvidence, lessons: Lessons = ALONE) -> Recommendation:
         """What the step should ask for, and why."""
         found = self._policy.recommend(evidence, lessons)
+        value = found.memory_mb.value
         requested = evidence.newest.requested_memory_bytes if evidence.newest else None
-        if not _falls(found, requested) or _few_fail(found):
+        if value is None or requested is None or value * BYTES_PER_MB >= requested or _few_fail(found):
             return found
-        size, failing = found.memory_mb.value, found.failures_expected_per_1000
-        why = f"at {size:,} MB {failing:g} of 1,000 tasks would be expected to need more"
-        for times in _STRICTER:
-            price = self._policy.failure_price * times * _beside_its_flow(evidence, lessons)
-            stricter = replace(self._policy, failure_price=price)
-            found = stricter.recommend(evidence, lessons)
-            if not _falls(found, requested) or _few_fail(found):
-                break
-        if _falls(found, requested) and _few_fail(found):
-            because = f"A failure counts for more here: {why}."
-            return replace(found, memory_mb=replace(found.memory_mb, reasons=(*found.memory_mb.reasons, because)))
-        held = f"Memory stays as it is: {why}."
-        stays = replace(found, memory_mb=Advice(None, (*found.memory_mb.reasons, held), held=held))
-        if found.memory_mb.value is None:
-            return stays
-        return replace(stays, failures_expected_per_1000=None, failures_range_per_1000=None)  # were of another size
-
-
-def _beside_its_flow(evidence: StepEvidence, lessons: Lessons) -> float:
-    """How many of its flow's typical tasks one of the step's is, and no less than one."""
-    flow = lessons.flows.get(FlowKey(evidence.project, evidence.production, evidence.flow))
-    held = [
-        attempt.memory_peak_bytes * attempt.duration_s / _HOUR_S
-        for attempt in evidence.succeeded
-        if attempt.memory_peak_bytes is not None and attempt.duration_s is not None
-    ]
-    if flow is None or not held or not flow.byte_hours:
-        return 1.0
-    return max(1.0, fmean(held) / (flow.byte_hours / flow.tasks))
-
-
-def _falls(found: Recommendation, requested_bytes: int | None) -> bool:
-    value = found.memory_mb.value
-    return value is not None and requested_bytes is not None and value * BYTES_PER_MB < requested_bytes
+        static = learned(evidence, lessons, static_settings(self._policy.failure_price), MEMORY)
+        if static is None:
+            return found
+        said = f"at {value:,} MB {found.failures_expected_per_1000:g} of 1,000 tasks would be expected to need more"
+        size_mb = value
+        while (
+            size_mb * BYTES_PER_MB < requested / _STEP and static.failure_share(size_mb * BYTES_PER_MB) > _MOST_FAILING
+        ):
+            size_mb = round_up_mb(size_mb * BYTES_PER_MB * _STEP)
+        stays = size_mb * BYTES_PER_MB >= requested / _STEP
+        asked = Sized(advice=Advice(None), asked_bytes=requested if stays else size_mb * BYTES_PER_MB, static=static)
+        why = f"Memory stays as it is: {said}." if stays else f"Memory falls to {size_mb:,} MB and no further: {said}."
+        reasons = (*found.memory_mb.reasons, why)
+        return replace(
+            found,
+            memory_mb=Advice(None, reasons, held=why) if stays else Advice(size_mb, reasons),
+            failures_expected_per_1000=asked.failures_per_1000,
+            failures_range_per_1000=asked.failures_range_per_1000,
+        )
 
 
 def _few_fail(found: Recommendation) -> bool:

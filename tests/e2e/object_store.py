@@ -33,7 +33,10 @@ _RECORDS = {"run_number": "1", "task_id": "1", "tags": [], "system_tags": []}
 
 @dataclass
 class ObjectStore:
-    """Objects by key, where they are served, and what Batch and Step Functions were asked."""
+    """Objects by key, where they are served, and what Batch and Step Functions were asked.
+
+    An answer is what is answered, or a function that makes it of what was asked.
+    """
 
     url: str = ""
     objects: dict[str, tuple[bytes, dict[str, str]]] = field(default_factory=dict)
@@ -117,6 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(200, json.dumps(_RECORDS).encode())
             return
         answer = self.server.store.answers.get(self.path)
+        if callable(answer):
+            answer = answer(json.loads(self.server.store.posted[-1][1]))
         self.answer(200 if answer else 400, json.dumps(answer or {"message": "not here"}).encode())
 
     def body(self) -> bytes:

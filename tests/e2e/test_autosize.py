@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Workplace
 
 FLOW = """
-from metaflow import FlowSpec, autosize, resources, retry, step
+from metaflow import FlowSpec, autosize, batch, resources, retry, step
 @autosize(pin={"end": {"memory": 700}})
 class SizedFlow(FlowSpec):
     @retry(times=TIMES, minutes_between_retries=0)
@@ -45,6 +45,9 @@ KILLED = {
     "stoppedAt": 3,
     "container": {"exitCode": 137, "reason": "OutOfMemoryError: Container killed due to memory usage"},
 }
+
+
+FAILED = {**KILLED, "container": {"exitCode": 1, "reason": "Essential container in task exited"}}
 
 
 @pytest.fixture
@@ -73,9 +76,10 @@ def said(launched: subprocess.CompletedProcess[str]) -> list[str]:
     return [line.removeprefix("stepsize: @autosize: ") for line in lines if "stepsize: @autosize: " in line]
 
 
-def known(workplace: Workplace, **more: Any) -> None:
-    """History of 300 MB and one core, of both steps."""
-    write_tasks(workplace.data, [*history("SizedFlow", "start", **more), *history("SizedFlow", "end", **more)])
+def known(workplace: Workplace, *steps: str, **more: Any) -> None:
+    """History of 300 MB and one core, of these steps, or of both."""
+    rows = [row for step in steps or ("start", "end") for row in history("SizedFlow", step, **more)]
+    write_tasks(workplace.data, rows)
 
 
 def submitted(store: ObjectStore) -> list[dict[str, str]]:
@@ -107,61 +111,61 @@ def test_a_run_is_sized_by_the_runs_before_and_says_so(workplace: Workplace) -> 
     assert rows[2:] == [("start", 1, int(memory), "safe", "local"), ("end", 1, 700, "safe", "local")]
 
 
-@pytest.mark.parametrize("command", ["show", "check", "help"])
-def test_what_only_looks_at_the_flow_asks_nothing(workplace: Workplace, command: str) -> None:
-    """No lake is read, none is made, nothing is said."""
-    looked = launch(workplace, command)
-    assert looked.returncode == 0
-    assert not said(looked)
-    assert not workplace.data.exists()
-
-
 def test_a_lake_that_gives_no_answer_does_not_hold_a_run(workplace: Workplace) -> None:
-    """One line, and the flow's own request."""
+    """One line, the flow's own request and its pins; that there is no history it does not say, for it does not know."""
     known(workplace)
-    launched = launch(workplace, STEPSIZE_AUTOSIZE_WAIT="0.05")
+    flow = FLOW.replace("memory=8000)\n    @step\n    def end", "memory=600)\n    @step\n    def end")
+    launched = launch(workplace, flow=flow, STEPSIZE_AUTOSIZE_WAIT="0.05")
     assert launched.returncode == 0, launched.stderr
-    late, left = said(launched)
-    assert "gave no answer within 0.05 s" in late
-    assert left == "no history of end, start: what the flow says holds."
+    late, pinned, _ = said(launched)
+    assert late.endswith("gave no answer within 0.05 s (STEPSIZE_AUTOSIZE_WAIT); what the flow says holds.")
+    assert pinned == "end gets 1 cpu, 700 MB in place of 1 cpu, 600 MB (pinned)."
+
+
+def batch(store: ObjectStore, ends: list[dict[str, Any]]) -> None:
+    """Have AWS Batch end its jobs so, one after the other."""
+    submitted = iter(range(len(ends)))
+
+    def describe(asked: Any) -> Any:
+        (job,) = asked["jobs"]
+        return {"jobs": [{**ends[int(job)], "jobId": job}]}
+
+    store.answers["/v1/submitjob"] = lambda _: {"jobId": str(next(submitted)), "jobName": "one"}
+    store.answers["/v1/describejobs"] = describe
 
 
 def test_a_job_gets_more_memory_after_a_kill_for_want_of_it(workplace: Workplace, store: ObjectStore) -> None:
-    """`run --with batch`, whose every job is killed: the first asks for what history says, the second for no less than
-    the flow itself would have, the third for twice that. The job's own environment tells it what it was given.
+    """The first attempt asks for what history says. It is killed, and the second asks for twice that. That fails
+    otherwise, which more memory would not mend: nothing is said, and the third asks for as much. It is killed, and the
+    user's most is reached, which is said. The job's own environment tells it what it was given; its tmpfs, of half of
+    the memory by default, is what it would be without us.
     """
     known(workplace, target="batch")
-    store.answers["/v1/submitjob"] = {"jobId": "job-1", "jobName": "one"}
-    store.answers["/v1/describejobs"] = {"jobs": [KILLED]}
+    batch(store, [KILLED, FAILED, KILLED, KILLED])
     environment = {**store.environment(), **store.service()}
-    ran = launch(workplace, "--datastore=s3", "run", "--with", "batch", times=2, **environment)
+    flow = FLOW.replace(
+        "    @resources(cpu=4, memory=8000", "    @batch(use_tmpfs=True)\n    @resources(cpu=4, memory=500"
+    )
+    flow = flow.replace("@autosize(", "@autosize(max_memory=620, ")
+    ran = launch(workplace, "--datastore=s3", "run", flow=flow, times=3, **environment)
     assert ran.returncode == 1
     jobs = submitted(store)
-    assert [job["VCPU"] for job in jobs] == ["1", "1", "1"], ran.stderr
-    lowered, own, twice = (int(job["MEMORY"]) for job in jobs)
-    assert lowered < 1000
-    assert (own, twice) == (8000, 16000)
+    assert [job["VCPU"] for job in jobs] == ["1"] * 4, ran.stderr
+    lowered, twice, again, most = (int(job["MEMORY"]) for job in jobs)
+    assert 300 < lowered < 400
+    assert (twice, again, most) == (min(2 * lowered, 620),) * 3
     lines = said(ran)
     assert any("start gets 1 cpu," in line and "(balanced," in line for line in lines)
     assert [line.partition(" ran")[2] for line in lines if "out of memory" in line] == [
-        " out of memory; its retry gets 8000 MB.",
-        " out of memory; its retry gets 16000 MB.",
+        f" out of memory; its retry gets {twice} MB.",
+        f" out of memory; more than {twice} MB there is not for it.",
     ]
     last = [json.loads(body)["containerOverrides"] for path, body in store.posted if path == "/v1/submitjob"][-1]
     variables = {variable["name"]: variable["value"] for variable in last["environment"]}
-    assert variables["STEPSIZE_SIZED"] == f"SizedFlow/start/balanced/1/{16000 << 20}"
-
-
-def test_a_job_that_failed_otherwise_is_tried_again_as_it_was(workplace: Workplace, store: ObjectStore) -> None:
-    """Memory is no remedy for it."""
-    known(workplace, target="batch")
-    store.answers["/v1/submitjob"] = {"jobId": "job-1", "jobName": "one"}
-    failed = {**KILLED, "container": {"exitCode": 1, "reason": "Essential container in task exited"}}
-    store.answers["/v1/describejobs"] = {"jobs": [failed]}
-    ran = launch(workplace, "--datastore=s3", "run", "--with", "batch", **{**store.environment(), **store.service()})
-    assert len(submitted(store)) == 2
-    assert len({job["MEMORY"] for job in submitted(store)}) == 1
-    assert not [line for line in said(ran) if "out of memory" in line]
+    assert variables["STEPSIZE_SIZED"] == f"SizedFlow/start/balanced/1/{most << 20}"
+    defined = [json.loads(body) for path, body in store.posted if path == "/v1/registerjobdefinition"]
+    tmpfs = [each["containerProperties"]["linuxParameters"]["tmpfs"][0]["size"] for each in defined]
+    assert set(tmpfs) == {250}
 
 
 def _argo(template: Any) -> dict[str, tuple[str, str, str]]:
@@ -195,9 +199,10 @@ def test_a_deployment_is_sized_when_it_is_compiled(
     workplace: Workplace, store: ObjectStore, command: str, found: Any, target: str, megabyte: int
 ) -> None:
     """Below Metaflow's own default too, which its decorator of the platform would insist on; by `safe`, since the
-    platform gives a retry what the attempt before had. Each container is told what it was given.
+    platform gives a retry what the attempt before had. Each container is told what it was given. A step without
+    history is as the flow says.
     """
-    known(workplace, target=target)
+    known(workplace, "start", target=target)
     compiled = launch(workplace, "--datastore=s3", command, "create", "--only-json", **store.environment())
     assert compiled.returncode == 0, compiled.stderr
     steps = found(json.loads(compiled.stdout[compiled.stdout.index("{") :]))
@@ -205,15 +210,8 @@ def test_a_deployment_is_sized_when_it_is_compiled(
     assert cpu == "1"
     assert 300 < int(memory) < 1000
     assert told == f"SizedFlow/start/safe/1/{int(memory) * megabyte}"
-    assert int(steps["end"][1]) in (700, 704)  # Batch is asked for MiB, in steps
-
-
-def test_a_deployment_without_history_is_as_the_flow_says(workplace: Workplace, store: ObjectStore) -> None:
-    """But for what the user pins."""
-    compiled = launch(workplace, "--datastore=s3", "argo-workflows", "create", "--only-json", **store.environment())
-    steps = _argo(json.loads(compiled.stdout[compiled.stdout.index("{") :]))
-    assert [steps[name][:2] for name in ("start", "end")] == [("4.0", "8000.0"), ("1.0", "8000.0")]
-    assert said(compiled) == ["no history of end, start: what the flow says holds."]
+    assert [float(amount) for amount in steps["end"][:2]] == [1, 8000]
+    assert said(compiled)[0] == "no history of end: what the flow says holds."
 
 
 def test_what_a_run_is_told_by_hand_is_a_least(workplace: Workplace) -> None:

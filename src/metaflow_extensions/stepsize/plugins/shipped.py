@@ -22,7 +22,8 @@ _ARCHIVE_DIRECTORY = "metaflow_extensions/stepsize/shipped"
 _DIRECTORY = Path(__file__).parents[1] / "shipped"
 _STAYING = frozenset(
     {
-        *("analyzer", "autosize", "collector", "commands", "examples", "store", "cli.py", "testing.py", "__main__.py"),
+        *("analyzer", "autosize", "collector", "commands", "examples", "postgres", "store"),
+        *("cli.py", "testing.py", "__main__.py"),
         *("api/advice.py", "api/lake.py", "card/sql", "card/templates"),
     }
 )
