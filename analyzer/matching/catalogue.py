@@ -161,6 +161,15 @@ class Catalog:
         rows = self._query(query_text("match_ran"), {"name": server_id})
         return Ran(*rows[0]) if rows else None
 
+    def unpriced(self, fleet: Fleet) -> list[str]:
+        """Names and globs of ``fleet``'s list that match no server with a price, as the list has them."""
+        priced = [(vendor, name.lower()) for vendor, name in self._query(query_text("match_priced"))]
+        return [
+            pattern
+            for of_vendor, pattern in fleet.types
+            if not any(of_vendor in (None, vendor) and fnmatchcase(name, pattern.lower()) for vendor, name in priced)
+        ]
+
     def known(self, column: str) -> list[str]:
         """Values of ``vendor_id``, ``region``, ``cpu_architecture``, ``gpu_model`` or ``allocation`` on offer."""
         if not self._known:

@@ -150,7 +150,7 @@ def _sorted_out(documents: Iterable[Any], name: str) -> tuple[list[dict[str, Any
 
 def _type_name(word: str) -> tuple[str | None, str]:
     vendor, slash, name = word.partition("/")
-    return (vendor, name) if slash else (None, word)
+    return (vendor.lower(), name) if slash else (None, word)
 
 
 def _named(server: Server, vendor: str | None, pattern: str) -> bool:
@@ -271,6 +271,8 @@ _LABELS: Mapping[str, Callable[[Server], str | float | None]] = {
     "karpenter.k8s.aws/instance-gpu-manufacturer": lambda server: (
         _lower("gpu_manufacturer")(server) if server["gpu_count"] else None
     ),
-    "karpenter.k8s.aws/instance-local-nvme": lambda server: server["storage_size"] or None,
+    "karpenter.k8s.aws/instance-local-nvme": lambda server: (
+        (server["storage_size"] or None) if server["storage_type"] != "ssd" else None
+    ),
 }
 """Labels of a node that the catalogue can tell, by their keys."""

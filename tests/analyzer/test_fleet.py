@@ -59,6 +59,7 @@ def test_lists_may_be_yaml_json_or_words(text: str) -> None:
 @pytest.mark.parametrize(
     ("requirement", "inside", "outside"),
     [
+        ("karpenter.k8s.aws/instance-local-nvme DoesNotExist", "m5.large", "m5d.large"),
         ("node.kubernetes.io/instance-type In m5.large", "m5.large", "m5.xlarge"),
         ("node.kubernetes.io/instance-type NotIn m5.large", "m5.xlarge", "m5.large"),
         ("karpenter.k8s.aws/instance-category In c m", "m5.large", "r5.large"),
@@ -91,6 +92,15 @@ def test_requirements_hold_together_and_pools_add_up() -> None:
     other = pool("node.kubernetes.io/instance-type In r5.large")
     assert servers(small) == {"m5.large", "m5.xlarge"}
     assert servers(f"{small}\n---\n{other}") == {"m5.large", "m5.xlarge", "r5.large"}
+
+
+def test_what_a_list_names_and_nobody_has_a_price_of_is_told() -> None:
+    """A type of the list without a price is not offered, and named; vendors are read in any case of letters."""
+    fleet = parse("AWS/M5.large\np6-b200.48xlarge\nc7g.*", "fleet")
+    with Catalog.open(fleet=fleet) as catalog:
+        assert catalog.unpriced(fleet) == ["p6-b200.48xlarge"]
+        offered = {offer.server_id for offer in catalog.cheapest(Need(1, 0), 100)}
+    assert {"m5.large", "c7g.large"} <= offered
 
 
 def test_regions_zones_and_capacity() -> None:

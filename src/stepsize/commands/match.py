@@ -114,6 +114,9 @@ def command(context: click.Context, /, **options: Any) -> None:
     fleet = read_fleet(options["fleet"])
     today = datetime.now(timezone.utc).date()
     with Catalog.open(place.directory(), fleet) as catalog:
+        if fleet is not None:
+            for name in catalog.unpriced(fleet):
+                click.echo(f"stepsize: {fleet.name}: no price of {name} is known: it is not offered", err=True)
         if options["flow"] is not None:
             _print_flow(catalog, options, today)
         else:
