@@ -146,7 +146,7 @@ class _Table(NamedTuple):
     autosize_wait_s: float = _row(
         "STEPSIZE_AUTOSIZE_WAIT",
         kinds.wait,
-        "A launch with `@autosize` waits at most so many seconds for the lake; `0` leaves every request as it is.",
+        "A launch with `@autosize` waits at most so many seconds for the lake; `0` asks none.",
         5.0,
         travels=False,
     )

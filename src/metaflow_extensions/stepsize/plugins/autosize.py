@@ -30,7 +30,7 @@ class AutosizeDecorator(StepsizeDecorator):
     min_memory : int, optional, default None
         The least MB that the step gets, whatever its history says.
     max_memory : int, optional, default None
-        The most MB that its history, or running out of memory, may raise it to.
+        The most MB that its history, or running out of memory, may raise it to; what the flow asks for is no raise.
     min_cpu : float, optional, default None
         The fewest cores that the step gets.
     max_cpu : float, optional, default None
