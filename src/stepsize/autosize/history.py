@@ -37,8 +37,8 @@ _SETTLING = 0.3
 """The share of the wait that each part of what was measured last has to reach the lake."""
 _TEACHING = 0.3
 """The share of the wait that what other steps teach may take, which grows with the whole lake."""
-_ATTEMPTS_PER_S = 6_000
-"""What a history may hold for each second of the wait: an attempt takes about 50 µs, of which other parts need some."""
+_ATTEMPTS_PER_S = 3_000
+"""What a history may hold for each second of the wait: an attempt takes about 50 µs, and a machine may be busy."""
 _FEWEST_RUNS = 3
 _MEMORY_BYTES = 1 << 29
 
