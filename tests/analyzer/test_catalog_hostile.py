@@ -243,13 +243,17 @@ def test_a_catalogue_without_azures_servers(tmp_path: Path, mirror: Mirror, smal
     assert mirror.asked == []
 
 
-@pytest.mark.parametrize("damage", ["pointer", "files"])
-def test_a_damaged_update_is_mended_by_the_next(home: Path, mirror: Mirror, shipped: Tables, damage: str) -> None:
+def test_a_torn_pointer_is_no_obstacle(home: Path, mirror: Mirror) -> None:
+    """An update where the name of the last one is torn asks its source, whose failure is what it tells."""
+    (home / place.CURRENT).write_text("{")
+    mirror.answers = answer(b"{}")
+    with pytest.raises(DataError, match="no list of prices"):
+        update(home, Request(sources=("azure",), urls=mirror.urls()), NOW)
+
+
+def test_a_torn_update_is_mended_by_the_next(home: Path, mirror: Mirror, shipped: Tables) -> None:
     """`stepsize catalog update`, which every message names, works where what it left is torn: over what ships."""
-    if damage == "pointer":
-        (home / place.CURRENT).write_text("{")
-    else:
-        (home / "20260101T000000.000000Z" / "servers.parquet").write_bytes(b"torn")
+    (home / "20260101T000000.000000Z" / "servers.parquet").write_bytes(b"torn")
     in_regions = Counter(row.region_id for row in shipped.prices if row.vendor_id == "azure")
     least = min(in_regions, key=lambda region: in_regions[region])
     mirror.azure = [
