@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from stepsize.collector.config.service import parse
 from stepsize.collector.server.collector import DRAIN_S
@@ -23,10 +25,9 @@ from tests.collector.running import Place, wait_for
 from tests.deploy.compose import COMPOSE, FILE, OURS, ROOT, SERVICES, Stack, end, resolved
 from tests.interop.peers import COMPOSE as DOCKER_COMPOSE
 
-psycopg = pytest.importorskip("psycopg")
-
 LOOP = ROOT / "deploy/compose/nightly.sh"
 CONFIG = (ROOT / "deploy/compose/collector.yaml").read_text("utf-8")
+NEEDS_OPENSSL = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not here")
 UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -152,9 +153,25 @@ def test_the_collector_has_time_and_memory() -> None:
     assert str(config.extensions["health_check"].endpoint.port) in service["healthcheck"]["test"][-1]
 
 
+def test_the_gateway_is_given_what_it_reads() -> None:
+    """Variables, ports, volume and memory are those of its configuration."""
+    service, text = SERVICES["gateway"], (ROOT / "deploy/gateway/config.yaml").read_text("utf-8")
+    config = yaml.safe_load(text)
+    variables = {name: resolved(value) for name, value in service["environment"].items()}
+    assert dict(re.findall(r"\$\{env:(\w+):-(.+)\}", text)).items() <= variables.items()
+    served = [config["receivers"]["otlp"]["protocols"][kind]["endpoint"] for kind in ("grpc", "http")]
+    served.append(config["extensions"]["health_check"]["endpoint"])
+    assert [resolved(port).rpartition(":")[2] for port in service["ports"]] == [one.split(":")[1] for one in served]
+    (volume,) = (one.partition(":")[2] for one in service["volumes"])
+    assert Path(config["extensions"]["file_storage"]["directory"]).parent == Path(volume)
+    limit_mib = config["processors"]["memory_limiter"]["limit_mib"]
+    assert limit_mib < int(variables["GOMEMLIMIT"].removesuffix("MiB")) < size_bytes(service["mem_limit"]) >> 20
+
+
 # The secrets
 
 
+@NEEDS_OPENSSL
 def test_secrets_are_made_once_and_are_nobodys_else(place: Place) -> None:
     """All that the file names; the directory is closed, its files are open in a container; made again they stay."""
     stack = Stack(place)
@@ -232,8 +249,10 @@ def test_the_loop_ends_what_it_has_started(loop: Callable[..., Any], tmp_path: P
 # All of it
 
 
+@NEEDS_OPENSSL
 def test_points_are_seen_through_the_endpoint_and_reported(place: Place) -> None:
     """With the services' own commands, files, secrets and health checks: a run is asked for in SQL, and reported."""
+    psycopg = pytest.importorskip("psycopg")
     stack = Stack(place)
     stack.make_secrets()
     collector = stack.start("collector")
@@ -251,6 +270,8 @@ def test_points_are_seen_through_the_endpoint_and_reported(place: Place) -> None
     with psycopg.connect(**how, autocommit=True) as connection:
         ask = "SELECT flow, step, outcome FROM tasks"
         wait_for(lambda: connection.execute(ask).fetchall() == [("Nightly", "load", "ok")], "the attempt is seen")
+        own = "SELECT count(*) > 0 FROM points WHERE metric = 'otelcol_process_uptime'"
+        wait_for(lambda: connection.execute(own).fetchone() == (True,), "what the collector says of itself is seen")
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(**{**how, "password": "wrong"})
     night = stack.start("nightly", NIGHTLY_HOUR="0")
