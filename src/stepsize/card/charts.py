@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stepsize.analyzer.formats.html_charts import nice
+from stepsize.analyzer.spread import nice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
