@@ -75,9 +75,7 @@ class Cache:
             found = self._kept.get(key)
             if found is not None and not found.is_over(now_s):
                 return found, False
-            self._drop_old(now_s)
-            if found is not None:
-                self._drop(key)
+            self._drop_old(now_s)  # what was found is among them
             self._kept[key] = made = _Result()
             return made, True
 

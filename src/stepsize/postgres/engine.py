@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from stepsize.postgres import catalog, cells, inference, lexer, types
+from stepsize.postgres import catalog, cells, complexity, inference, lexer, types
 from stepsize.postgres.cache import Cache
 from stepsize.postgres.catalog.rewrites import spaced
 from stepsize.postgres.errors import SqlError, of_duckdb
@@ -88,6 +88,7 @@ class Engine:
         Raises:
             SqlError: it is no statement that reads, or names what is not there.
         """
+        complexity.check(statement)
         text = catalog.rewritten(list(statement), context)
         key = (lexer.joined(statement), text, tuple(oids))
         with self._lock:

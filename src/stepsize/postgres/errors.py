@@ -71,8 +71,7 @@ _BY_CLASS: tuple[tuple[type[duckdb.Error], str], ...] = (
 
 _BY_MESSAGE: tuple[tuple[str, str], ...] = (
     (r"read-only mode", "25006"),
-    (r"(?:Scalar|Aggregate|Table|Macro)\w*(?: Function| Macro)? with name .* does not exist", "42883"),
-    (r"Function with name .* does not exist", "42883"),
+    (r"(?:Function|Macro) with name .* does not exist", "42883"),
     (r"No function matches|Could not choose a best candidate", "42883"),
     (r"Type with name .* does not exist", "42704"),
     (r"Schema with name .* does not exist", "3F000"),
