@@ -153,6 +153,27 @@ def test_the_collector_has_time_and_memory() -> None:
     assert str(config.extensions["health_check"].endpoint.port) in service["healthcheck"]["test"][-1]
 
 
+def test_grafana_finds_what_it_is_provisioned_with() -> None:
+    """Dashboards where the mount has them, secrets that it is given, the endpoint by the name of its certificate."""
+    service = SERVICES["grafana"]
+    (mount,) = (one for one in service["volumes"] if isinstance(one, dict))
+    assert (mount["read_only"], mount["bind"]) == (True, {"create_host_path": False})
+    assert Path(service["environment"]["GF_PATHS_PROVISIONING"]).relative_to(mount["target"])
+    folder = ROOT / mount["source"]
+    for file in (folder / "provisioning").rglob("*.yaml"):
+        text = file.read_text("utf-8")
+        given = {f"/run/secrets/{name}" for name in service["secrets"]}
+        assert set(re.findall(r"/run/secrets/[\w-]+", text)) <= given, file
+        assert set(re.findall(r"\$\{?(STEPSIZE_\w+)", text)) <= set(service["environment"]), file
+        for provider in yaml.safe_load(text).get("providers", ()):
+            assert (folder / Path(provider["options"]["path"]).relative_to(mount["target"])).is_dir(), file
+    subject = re.search(r"subjectAltName=DNS:(\S+)", (ROOT / "deploy/compose/secrets.sh").read_text("utf-8"))
+    assert subject
+    port = next(word for word in SERVICES["sql"]["command"] if word.startswith("--port=")).partition("=")[2]
+    assert service["environment"]["STEPSIZE_SQL_URL"] == f"{subject[1]}:{port}"
+    assert subject[1] in SERVICES
+
+
 def test_the_gateway_is_given_what_it_reads() -> None:
     """Variables, ports, volume and memory are those of its configuration."""
     service, text = SERVICES["gateway"], (ROOT / "deploy/gateway/config.yaml").read_text("utf-8")
