@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from stepsize.errors import LakeError
 from stepsize.store.database import empty_file, view_statements
 from stepsize.store.layout import MANIFESTS, check_version
+from stepsize.store.report_views import report_files, report_view_statements
+from stepsize.store.reports import REPORTS
 from stepsize.store.schema import SCHEMAS
 
 if TYPE_CHECKING:
@@ -49,16 +51,16 @@ class LocalViews:
     @property
     def directories(self) -> Iterable[Path]:
         """As :class:`LakeViews`."""
-        return [self._data / table for table in SCHEMAS]
+        return [self._data / name for name in (*SCHEMAS, REPORTS)]
 
     def version(self) -> Hashable:
         """As :class:`LakeViews`."""
         manifests = sorted((self._data / MANIFESTS).glob("*.json"))
-        return tuple((one.name, *_stamp(one)) for one in manifests)
+        return tuple((one, *_stamp(one)) for one in (*manifests, *report_files(self._data)))
 
     def statements(self) -> list[str]:
         """As :class:`LakeViews`."""
-        return view_statements(self._data, self._complete)
+        return [*view_statements(self._data, self._complete), *report_view_statements(report_files(self._data))]
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
