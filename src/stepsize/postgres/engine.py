@@ -26,7 +26,7 @@ from stepsize.postgres.names import named
 from stepsize.postgres.running import Running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from stepsize.postgres.catalog import Context
     from stepsize.postgres.lake_views import LakeViews
@@ -113,7 +113,8 @@ class Engine:
                 return Prepared(_cast(text, words, parameters), parameters, _EXPLAINED, is_explain=True)
             relation = connection.sql(_cast(text if shape == words else spaced(shape), shape, parameters, is_null=True))
             found = zip(named(said, relation.columns), map(str, relation.types), strict=True)
-            columns = tuple(types.column(name, kind) for name, kind in found)
+            has_oids = any(one.word.startswith("pg_") for one in words)  # who asks the catalogue expects its types
+            columns = tuple(types.column(name, kind, has_oids=has_oids) for name, kind in found)
             if len(columns) > _MOST_COLUMNS:
                 raise SqlError("54011", f"target lists can have at most {_MOST_COLUMNS} entries")
             is_volatile = any(one.word in self._instance.volatile for one in words)
@@ -194,11 +195,22 @@ def _parameters(
         answer = connection.execute("SELECT json_serialize_plan($1, optimize := false)", [query]).fetchone()
         return str(answer[0]) if answer else json.dumps({"error": True})
 
-    inferred = inference.infer(words, unknown, plan) if unknown else {}
+    said.update(_said_by_cast(words))
+    inferred = inference.infer(words, [one for one in unknown if one not in said or not said[one]], plan)
     return tuple(
         types.column("", inferred[number]) if number in inferred else types.parameter(said.get(number, 0))
         for number in range(1, count + 1)
     )
+
+
+def _said_by_cast(words: Sequence[Token]) -> Iterator[tuple[int, int]]:
+    """Parameters that are cast to a type of Postgres which DuckDB knows by another name, and its OID."""
+    for place in range(len(words) - 2):
+        one, mark, kind = words[place : place + 3]
+        if one.kind == PARAMETER and mark.text == "::" and kind.word in types.OF_POSTGRES_ALONE:
+            is_array = [after.text for after in words[place + 3 : place + 5]] == ["[", "]"]
+            found = types.BY_INTERNAL[kind.word]
+            yield int(one.text[1:]), found.array_oid if is_array else found.oid
 
 
 def _cast(text: str, words: Sequence[Token], parameters: Sequence[Column], *, is_null: bool = False) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from stepsize.postgres.catalog.rewrites import spaced
@@ -18,7 +19,7 @@ from stepsize.postgres.lexer import NUMBER, PARAMETER, STRING, Token
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-_MARK = "\N{SECTION SIGN}parameter "
+_MARK = re.compile("\N{SECTION SIGN}parameter ([0-9]+);")
 _TEXT = "VARCHAR"
 _MOST_TRIED = 32
 
@@ -96,7 +97,7 @@ def _stand_in(words: Sequence[Token], place: int, marked: set[int]) -> Token:
         return Token(NUMBER, "1")
     if int(one.text[1:]) not in marked:
         return Token(NUMBER, "NULL")
-    return Token(STRING, f"'{_MARK}{one.text[1:]}'")
+    return Token(STRING, f"'\N{SECTION SIGN}parameter {one.text[1:]};'")
 
 
 def _casts(node: Any, above: dict[str, Any] | None = None) -> Iterator[tuple[int, str]]:
@@ -105,10 +106,11 @@ def _casts(node: Any, above: dict[str, Any] | None = None) -> Iterator[tuple[int
         for one in node:
             yield from _casts(one, above)
     elif isinstance(node, dict):
-        if isinstance(mark := node.get("value"), str) and mark.startswith(_MARK):
+        if isinstance(value := node.get("value"), str) and (marks := _MARK.findall(value)):
             is_cast = above is not None and above.get("type") == "OPERATOR_CAST"
-            kind = _name(above["return_type"]) if is_cast and above is not None else _TEXT
-            yield int(mark.removeprefix(_MARK)), kind
+            is_whole = _MARK.fullmatch(value)  # else it is part of a text, as in '%' || $1
+            kind = _name(above["return_type"]) if is_cast and is_whole and above is not None else _TEXT
+            yield from ((int(mark), kind) for mark in marks)
             return
         inner = node if isinstance(node.get("return_type"), dict) else above
         for one in node.values():

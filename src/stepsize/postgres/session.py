@@ -116,6 +116,7 @@ class Session:
         if not found:
             yield messages.EMPTY_QUERY
         for tokens in found:
+            self._guard.begin(self._timeout_s())
             statement = self._understood(tokens)
             formats = [types.TEXT] * len(statement.columns)
             opened = self._opened(statement, (), formats)

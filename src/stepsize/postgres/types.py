@@ -47,7 +47,7 @@ PG_TYPES = tuple(
         ("smallint", "int2", "N", 21, 1005, 2, "SMALLINT"),
         ("integer", "int4", "N", 23, 1007, 4, "INTEGER"),
         ("text", "text", "S", 25, 1009, -1, "VARCHAR"),
-        ("oid", "oid", "N", 26, 1028, 4, "BIGINT"),
+        ("oid", "oid", "N", 26, 1028, 4, "UINTEGER"),
         ("json", "json", "U", 114, 199, -1, "JSON"),
         ("real", "float4", "N", 700, 1021, 4, "FLOAT"),
         ("double precision", "float8", "N", 701, 1022, 8, "DOUBLE"),
@@ -66,6 +66,9 @@ PG_TYPES = tuple(
 BY_OID = {one.oid: one for one in PG_TYPES}
 BY_ARRAY_OID = {one.array_oid: one for one in PG_TYPES}
 BY_NAME = {one.name: one for one in PG_TYPES}
+BY_INTERNAL = {one.internal: one for one in PG_TYPES}
+OF_POSTGRES_ALONE = frozenset({"oid", "name", "jsonb", "char", "bpchar", "varchar"})
+"""Types by their internal names that are others in DuckDB."""
 
 _OF_DUCKDB = {
     "BOOLEAN": "boolean",
@@ -143,8 +146,10 @@ class Column:
         return found[1] if found else self.duckdb
 
 
-def column(name: str, duckdb: str) -> Column:
-    """The column of a result that DuckDB gives this type."""
+def column(name: str, duckdb: str, *, has_oids: bool = False) -> Column:
+    """The column of a result that DuckDB gives this type; with ``has_oids``, unsigned integers are numbers of objects."""
+    if has_oids and duckdb in {"UINTEGER", "UINTEGER[]"}:
+        return Column(name, duckdb, BY_NAME["oid"], is_array=duckdb.endswith("[]"))
     if (found := _LIST.fullmatch(duckdb)) and not found[1].startswith(_CONTENT):
         element = _scalar(found[1])
         if element is not None:

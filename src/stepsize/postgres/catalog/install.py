@@ -31,8 +31,8 @@ def install(connection: duckdb.DuckDBPyConnection, database: str) -> None:
 
 def _describe(connection: duckdb.DuckDBPyConnection, database: str) -> None:
     connection.execute(
-        "CREATE TABLE described (relation VARCHAR, relation_oid BIGINT, number SMALLINT, name VARCHAR, "
-        "type_oid BIGINT, modifier INTEGER, duckdb VARCHAR)"
+        "CREATE TABLE described (relation VARCHAR, relation_oid UINTEGER, number SMALLINT, name VARCHAR, "
+        "type_oid UINTEGER, modifier INTEGER, duckdb VARCHAR)"
     )
     query = (
         "SELECT table_name, column_index, column_name, data_type FROM duckdb_columns() "
@@ -48,7 +48,7 @@ def _describe(connection: duckdb.DuckDBPyConnection, database: str) -> None:
 
 def _know_types(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(
-        "CREATE TABLE known_types (oid BIGINT, internal VARCHAR, name VARCHAR, size SMALLINT, array_oid BIGINT, "
+        "CREATE TABLE known_types (oid UINTEGER, internal VARCHAR, name VARCHAR, size SMALLINT, array_oid UINTEGER, "
         "category VARCHAR, duckdb VARCHAR)"
     )
     for one in types.PG_TYPES:

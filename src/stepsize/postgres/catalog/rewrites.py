@@ -203,6 +203,20 @@ def _lists(words: Words, _: Context) -> Words:
     return found
 
 
+_EXACT = (*map(word, ("DECIMAL", "(", "38", ",", "9", ")")),)
+
+
+def _numbers(words: Words, _: Context) -> Words:
+    """``numeric`` without a precision has nine decimals: DuckDB would give it three."""
+    found: Words = []
+    for place, one in enumerate(words):
+        before = words[place - 1] if place else None
+        after = words[place + 1].text if place + 1 < len(words) else ""
+        is_cast = before is not None and (before.text == "::" or (before.says("as") and after == ")"))
+        found += _EXACT if is_cast and one.says("numeric", "decimal") and after != "(" else (one,)
+    return found
+
+
 REWRITES: tuple[Rewrite, ...] = (
     _unqualified,
     _plain_operators,
@@ -211,5 +225,6 @@ REWRITES: tuple[Rewrite, ...] = (
     _settings,
     _object_names,
     _lists,
+    _numbers,
 )
 """In the order in which they are done."""

@@ -1,14 +1,14 @@
 -- Types by the names that Postgres gives them, for casts.
 CREATE TYPE name AS VARCHAR;
-CREATE TYPE oid AS BIGINT;
-CREATE TYPE xid AS BIGINT;
-CREATE TYPE cid AS BIGINT;
+CREATE TYPE oid AS UINTEGER;
+CREATE TYPE xid AS UINTEGER;
+CREATE TYPE cid AS UINTEGER;
 CREATE TYPE jsonb AS JSON;
 CREATE TYPE citext AS VARCHAR;
 CREATE TYPE pg_node_tree AS VARCHAR;
 CREATE TYPE information_name AS VARCHAR;
 CREATE TYPE int2vector AS SMALLINT[];
-CREATE TYPE oidvector AS BIGINT[];
+CREATE TYPE oidvector AS UINTEGER[];
 
 -- pg_type: each type that a column or parameter can have, its arrays, and one for the rows of each relation.
 CREATE TABLE pg_type AS
@@ -32,10 +32,10 @@ WITH all_types AS (
     SELECT DISTINCT relation_oid + 100000, relation, 2200, -1, 'c', 'C', relation_oid, 0, 0 FROM described
 )
 SELECT
-    oid::BIGINT AS oid,
+    oid::UINTEGER AS oid,
     typname::VARCHAR AS typname,
-    typnamespace::BIGINT AS typnamespace,
-    10::BIGINT AS typowner,
+    typnamespace::UINTEGER AS typnamespace,
+    10::UINTEGER AS typowner,
     typlen::SMALLINT AS typlen,
     typlen BETWEEN 1 AND 8 AS typbyval,
     typtype::VARCHAR AS typtype,
@@ -43,9 +43,9 @@ SELECT
     typname IN ('text', 'float8', 'oid', 'timestamptz', 'bool', 'interval') AS typispreferred,
     true AS typisdefined,
     ',' AS typdelim,
-    typrelid::BIGINT AS typrelid,
-    typelem::BIGINT AS typelem,
-    typarray::BIGINT AS typarray,
+    typrelid::UINTEGER AS typrelid,
+    typelem::UINTEGER AS typelem,
+    typarray::UINTEGER AS typarray,
     CASE WHEN typcategory = 'A' AND typname[1] = '_' THEN 'array_in' ELSE typname || 'in' END AS typinput,
     CASE WHEN typcategory = 'A' AND typname[1] = '_' THEN 'array_out' ELSE typname || 'out' END AS typoutput,
     CASE WHEN typcategory = 'A' AND typname[1] = '_' THEN 'array_recv' ELSE typname || 'recv' END AS typreceive,
@@ -56,10 +56,10 @@ SELECT
     'i' AS typalign,
     CASE WHEN typlen = -1 THEN 'x' ELSE 'p' END AS typstorage,
     false AS typnotnull,
-    0::BIGINT AS typbasetype,
+    0::UINTEGER AS typbasetype,
     -1::INTEGER AS typtypmod,
     0::INTEGER AS typndims,
-    CASE WHEN typcategory = 'S' THEN 100 ELSE 0 END::BIGINT AS typcollation,
+    CASE WHEN typcategory = 'S' THEN 100 ELSE 0 END::UINTEGER AS typcollation,
     NULL::VARCHAR AS typdefault,
     NULL::VARCHAR AS typacl
 FROM all_types;

@@ -1,7 +1,7 @@
 -- What there is: one database, its schemas, the views of `public` and their columns. Nothing else can be made here.
 CREATE TABLE pg_namespace AS
 SELECT * FROM (
-    VALUES (11::BIGINT, 'pg_catalog', 10::BIGINT, NULL::VARCHAR), (2200, 'public', 10, NULL),
+    VALUES (11::UINTEGER, 'pg_catalog', 10::UINTEGER, NULL::VARCHAR), (2200, 'public', 10, NULL),
     (13000, 'information_schema', 10, NULL)
 ) AS t (oid, nspname, nspowner, nspacl);
 
@@ -9,17 +9,17 @@ CREATE TABLE pg_class AS
 SELECT
     relation_oid AS oid,
     relation AS relname,
-    2200::BIGINT AS relnamespace,
+    2200::UINTEGER AS relnamespace,
     relation_oid + 100000 AS reltype,
-    0::BIGINT AS reloftype,
-    10::BIGINT AS relowner,
-    0::BIGINT AS relam,
-    0::BIGINT AS relfilenode,
-    0::BIGINT AS reltablespace,
+    0::UINTEGER AS reloftype,
+    10::UINTEGER AS relowner,
+    0::UINTEGER AS relam,
+    0::UINTEGER AS relfilenode,
+    0::UINTEGER AS reltablespace,
     0::INTEGER AS relpages,
     -1::FLOAT AS reltuples,
     0::INTEGER AS relallvisible,
-    0::BIGINT AS reltoastrelid,
+    0::UINTEGER AS reltoastrelid,
     false AS relhasindex,
     false AS relisshared,
     'p' AS relpersistence,
@@ -34,13 +34,13 @@ SELECT
     true AS relispopulated,
     'n' AS relreplident,
     false AS relispartition,
-    0::BIGINT AS relrewrite,
-    0::BIGINT AS relfrozenxid,
-    0::BIGINT AS relminmxid,
+    0::UINTEGER AS relrewrite,
+    0::UINTEGER AS relfrozenxid,
+    0::UINTEGER AS relminmxid,
     NULL::VARCHAR[] AS relacl,
     NULL::VARCHAR[] AS reloptions,
     NULL::VARCHAR AS relpartbound,
-    0::BIGINT AS xmin
+    0::UINTEGER AS xmin
 FROM described
 GROUP BY ALL;
 
@@ -80,16 +80,16 @@ SELECT 'public' AS schemaname, relname AS viewname, 'stepsize' AS viewowner, NUL
 
 CREATE TABLE pg_database AS
 SELECT
-    5::BIGINT AS oid, 'stepsize' AS datname, 10::BIGINT AS datdba, 6::INTEGER AS encoding, 'c' AS datlocprovider,
-    false AS datistemplate, true AS datallowconn, -1::INTEGER AS datconnlimit, 0::BIGINT AS datfrozenxid,
-    1::BIGINT AS datminmxid, 1663::BIGINT AS dattablespace, 'C.UTF-8' AS datcollate, 'C.UTF-8' AS datctype,
+    5::UINTEGER AS oid, 'stepsize' AS datname, 10::UINTEGER AS datdba, 6::INTEGER AS encoding, 'c' AS datlocprovider,
+    false AS datistemplate, true AS datallowconn, -1::INTEGER AS datconnlimit, 0::UINTEGER AS datfrozenxid,
+    1::UINTEGER AS datminmxid, 1663::UINTEGER AS dattablespace, 'C.UTF-8' AS datcollate, 'C.UTF-8' AS datctype,
     NULL::VARCHAR AS daticulocale, NULL::VARCHAR AS daticurules, NULL::VARCHAR AS datcollversion, NULL::VARCHAR[] AS datacl;
 
 CREATE TABLE pg_roles AS
 SELECT
     'stepsize' AS rolname, false AS rolsuper, true AS rolinherit, false AS rolcreaterole, false AS rolcreatedb,
     true AS rolcanlogin, false AS rolreplication, -1::INTEGER AS rolconnlimit, '********' AS rolpassword,
-    NULL::TIMESTAMPTZ AS rolvaliduntil, false AS rolbypassrls, NULL::VARCHAR[] AS rolconfig, 10::BIGINT AS oid;
+    NULL::TIMESTAMPTZ AS rolvaliduntil, false AS rolbypassrls, NULL::VARCHAR[] AS rolconfig, 10::UINTEGER AS oid;
 CREATE TABLE pg_authid AS SELECT * FROM pg_roles;
 CREATE TABLE pg_user AS
 SELECT
@@ -98,11 +98,11 @@ SELECT
 FROM pg_roles;
 
 CREATE TABLE pg_tablespace AS
-SELECT 1663::BIGINT AS oid, 'pg_default' AS spcname, 10::BIGINT AS spcowner, NULL::VARCHAR[] AS spcacl,
+SELECT 1663::UINTEGER AS oid, 'pg_default' AS spcname, 10::UINTEGER AS spcowner, NULL::VARCHAR[] AS spcacl,
     NULL::VARCHAR[] AS spcoptions;
 CREATE TABLE pg_collation AS
 SELECT * FROM (
-    VALUES (100::BIGINT, 'default', 11::BIGINT, 10::BIGINT, 'd', true, -1::INTEGER, NULL::VARCHAR, NULL::VARCHAR),
+    VALUES (100::UINTEGER, 'default', 11::UINTEGER, 10::UINTEGER, 'd', true, -1::INTEGER, NULL::VARCHAR, NULL::VARCHAR),
     (950, 'C', 11, 10, 'c', true, -1, 'C', 'C')
 ) AS t (oid, collname, collnamespace, collowner, collprovider, collisdeterministic, collencoding, collcollate, collctype);
-CREATE TABLE pg_language AS SELECT 14::BIGINT AS oid, 'sql' AS lanname, 10::BIGINT AS lanowner, true AS lanpltrusted;
+CREATE TABLE pg_language AS SELECT 14::UINTEGER AS oid, 'sql' AS lanname, 10::UINTEGER AS lanowner, true AS lanpltrusted;

@@ -96,18 +96,18 @@ CREATE MACRO format_type(number, modifier) AS (
     FROM known_types AS t WHERE number IN (t.oid, t.array_oid)
 );
 CREATE MACRO relation_name(number) AS
-    coalesce((SELECT any_value(c.relname) FROM pg_class AS c WHERE c.oid = number::BIGINT), number::VARCHAR);
+    coalesce((SELECT any_value(c.relname) FROM pg_class AS c WHERE c.oid = number::UINTEGER), number::VARCHAR);
 CREATE MACRO relation_number(named) AS coalesce(
-    try_cast(named AS BIGINT),
+    try_cast(named AS UINTEGER),
     (SELECT any_value(c.oid) FROM pg_class AS c WHERE c.relname = parse_ident(named)[-1]),
     CASE WHEN starts_with(parse_ident(named)[-1], 'pg_') THEN 1259 END, -- for what is said of the catalogue itself: nothing
     error('relation "' || named || '" does not exist')
 );
 CREATE MACRO to_regclass(named) AS
     (SELECT any_value(c.oid) FROM pg_class AS c WHERE c.relname = parse_ident(named)[-1]);
-CREATE MACRO type_name(number) AS coalesce(format_type(number::BIGINT, -1), number::VARCHAR);
+CREATE MACRO type_name(number) AS coalesce(format_type(number::UINTEGER, -1), number::VARCHAR);
 CREATE MACRO type_number(named) AS coalesce(
-    try_cast(named AS BIGINT),
+    try_cast(named AS UINTEGER),
     (SELECT any_value(t.oid) FROM known_types AS t WHERE lower(named) IN (t.name, t.internal)),
     (SELECT any_value(t.array_oid) FROM known_types AS t WHERE lower(named) IN (t.name || '[]', '_' || t.internal)),
     error('type "' || named || '" does not exist')
@@ -115,13 +115,13 @@ CREATE MACRO type_number(named) AS coalesce(
 CREATE MACRO to_regtype(named) AS
     (SELECT any_value(t.oid) FROM known_types AS t WHERE lower(named) IN (t.name, t.internal));
 CREATE MACRO schema_name(number) AS
-    coalesce((SELECT any_value(n.nspname) FROM pg_namespace AS n WHERE n.oid = number::BIGINT), number::VARCHAR);
+    coalesce((SELECT any_value(n.nspname) FROM pg_namespace AS n WHERE n.oid = number::UINTEGER), number::VARCHAR);
 CREATE MACRO schema_number(named) AS coalesce(
-    try_cast(named AS BIGINT),
+    try_cast(named AS UINTEGER),
     (SELECT any_value(n.oid) FROM pg_namespace AS n WHERE n.nspname = named),
     error('schema "' || named || '" does not exist')
 );
 CREATE MACRO function_name(number) AS number::VARCHAR;
-CREATE MACRO function_number(named) AS coalesce(try_cast(named AS BIGINT), 0);
+CREATE MACRO function_number(named) AS coalesce(try_cast(named AS UINTEGER), 0);
 CREATE MACRO role_name(number) AS 'stepsize';
-CREATE MACRO role_number(named) AS coalesce(try_cast(named AS BIGINT), 10);
+CREATE MACRO role_number(named) AS coalesce(try_cast(named AS UINTEGER), 10);
