@@ -91,9 +91,9 @@ VALUES: tuple[tuple[str, Any], ...] = (
     ("date '2026-11-22'", dt.date(2026, 11, 22)),
     ("date '1999-12-31'", dt.date(1999, 12, 31)),
     ("time '12:34:56.000789'", dt.time(12, 34, 56, 789)),
-    ("timestamp '2026-11-22 12:34:56.789012'", dt.datetime(2026, 11, 22, 12, 34, 56, 789012)),
-    ("'2026-11-22 12:34:56.789012'::timestamp_ns", dt.datetime(2026, 11, 22, 12, 34, 56, 789012)),
-    ("'2026-11-22 12:34:56'::timestamp_s", dt.datetime(2026, 11, 22, 12, 34, 56)),
+    ("timestamp '2026-11-22 12:34:56.789012'", dt.datetime(2026, 11, 22, 12, 34, 56, 789012)),  # noqa: DTZ001 - of a type without one
+    ("'2026-11-22 12:34:56.789012'::timestamp_ns", dt.datetime(2026, 11, 22, 12, 34, 56, 789012)),  # noqa: DTZ001 - of a type without one
+    ("'2026-11-22 12:34:56'::timestamp_s", dt.datetime(2026, 11, 22, 12, 34, 56)),  # noqa: DTZ001 - of a type without one
     ("timestamptz '1969-07-20 20:17:40+02'", dt.datetime(1969, 7, 20, 18, 17, 40, tzinfo=ZONE)),
     ("interval '2 days 03:04:05.5'", dt.timedelta(days=2, hours=3, minutes=4, seconds=5.5)),
     ("uuid '11111111-2222-3333-4444-555555555555'", uuid.UUID("11111111-2222-3333-4444-555555555555")),
@@ -129,9 +129,11 @@ def test_values_as_psycopg_reads_them(served: Served, binary: bool) -> None:
     """Every type in either format, with a NULL above it and below."""
     with served.connect() as connection:
         for source, expected in (*VALUES, *JSON_VALUES):
-            query = f"select v from (select null as v, 0 as n union all select {source}, 1 union all select null, 2)
-            order by n" rows = connection.execute(query, prepare=True, binary=binary).fetchall()  # type:
-            ignore[call-overload] assert [rows[0], rows[2]] == [(None,), (None,)], source if "nan" not in source:
+            union = f"select null as v, 0 as n union all select {source}, 1 union all select null, 2"
+            query = f"select v from ({union}) order by n"
+            rows = connection.execute(query, prepare=True, binary=binary).fetchall()  # type: ignore[call-overload]
+            assert [rows[0], rows[2]] == [(None,), (None,)], source
+            if "nan" not in source:
                 assert rows[1] == (expected,), source
 
 
@@ -173,7 +175,7 @@ def test_parameters_as_asyncpg_writes_them(served: Served) -> None:
         ("bytea", b"\x00\x01"),
         ("date", dt.date(2026, 11, 22)),
         ("time", dt.time(1, 2, 3, 4)),
-        ("timestamp", dt.datetime(2026, 11, 22, 1, 2, 3, 4)),
+        ("timestamp", dt.datetime(2026, 11, 22, 1, 2, 3, 4)),  # noqa: DTZ001 - of a type without one
         ("timestamptz", dt.datetime(2026, 11, 22, 1, 2, 3, 4, tzinfo=ZONE)),
         ("interval", dt.timedelta(days=1, seconds=2, microseconds=3)),
         ("numeric", Decimal("-12345.678900000")),
@@ -191,8 +193,10 @@ def test_parameters_as_asyncpg_writes_them(served: Served) -> None:
             "select task from tasks where started_at >= $1 and flow = $2 and step = any($3) and cpu_seconds > $4 "
             "and attempt between $5 and $6 order by started_at, task limit $7 offset $8",
             *(BEGAN, "Train", ["fit"], 100.5, 0, 1, 3, 1),
-        ) assert [row["task"] for row in rows] == ["2", "1", "2"] assert await connection.fetchval("select count(*) from
-        tasks where started_at < now() - $1", dt.timedelta(0)) == 30
+        )
+        assert [row["task"] for row in rows] == ["2", "1", "2"]
+        before = "select count(*) from tasks where started_at < now() - $1"
+        assert await connection.fetchval(before, dt.timedelta(0)) == 30
 
     asking(served, ask)
 
@@ -202,14 +206,16 @@ def test_cursors_and_transactions_of_asyncpg(served: Served) -> None:
 
     async def ask(connection: Any) -> None:
         async with connection.transaction():
-            values = [row["value"] async for row in connection.cursor("select value from points order by time",
-            prefetch=700)] assert len(values) == POINTS_WRITTEN assert values[3] == 1.0 with
-            pytest.raises(asyncpg.UndefinedColumnError):
+            cursor = connection.cursor("select value from points order by time", prefetch=700)
+            values = [row["value"] async for row in cursor]
+            assert len(values) == POINTS_WRITTEN
+            assert values[3] == 1.0
+            with pytest.raises(asyncpg.UndefinedColumnError):
                 async with connection.transaction():
                     await connection.fetch("select nothing from tasks")
             assert await connection.fetchval("select count(*) from tasks") == 30
-        async with asyncpg.create_pool(f"postgresql://ann@127.0.0.1:{served.port}/stepsize", min_size=1, max_size=2) as
-        pool:
+        address = f"postgresql://ann@127.0.0.1:{served.port}/stepsize"
+        async with asyncpg.create_pool(address, min_size=1, max_size=2) as pool:
             for _ in range(3):
                 assert await pool.fetchval("select 1") == 1
 
@@ -268,10 +274,15 @@ def test_pipelines(served: Served) -> None:
             cursors = [connection.execute("select %s::int", (number,)) for number in range(20)]
             pipeline.sync()
             assert [cursor.fetchone() for cursor in cursors] == [(number,) for number in range(20)]
-        with pytest.raises(psycopg.errors.UndefinedColumn), connection.pipeline():
-            connection.execute("select nothing from tasks")
-            connection.execute("select 1")
+        with pytest.raises(psycopg.errors.UndefinedColumn):
+            fail(connection)
         assert connection.execute("select 1").fetchone() == (1,)
+
+
+def fail(connection: psycopg.Connection) -> None:
+    with connection.pipeline():
+        connection.execute("select nothing from tasks")
+        connection.execute("select 1")
 
 
 def test_a_running_statement_is_cancelled(served: Served) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _RECEIVE_BYTES = 1 << 16
 _SEND_BYTES = 1 << 18
+_CLOSE_S = 1.0
 _TLS_HANDSHAKE = b"\x16"
 _GONE = getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLHUP", 0) | getattr(select, "POLLERR", 0)
 
@@ -105,8 +106,15 @@ class Client:
             self._say_last(FatalError("XX000", "this is a defect of stepsize; its log says more"))
             raise
         finally:
-            with contextlib.suppress(OSError):
-                self._socket.close()
+            self._close()
+
+    def _close(self) -> None:
+        if isinstance(self._socket, ssl.SSLSocket):
+            self._socket.settimeout(_CLOSE_S)
+            with contextlib.suppress(OSError, ValueError):
+                self._socket.unwrap()  # says that nothing was cut off
+        with contextlib.suppress(OSError):
+            self._socket.close()
 
     def _say_last(self, why: FatalError) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -182,6 +190,7 @@ class Client:
                 idle_s = self._patience.open_s if session.is_in_transaction else self._patience.idle_s
                 message = self._next(idle_s)
             if isinstance(message, messages.Terminate):
+                self._flush()
                 return
             if self._end is not None:
                 raise self._end

@@ -81,6 +81,7 @@ _BY_MESSAGE: tuple[tuple[str, str], ...] = (
     (r"must appear in the GROUP BY clause", "42803"),
     (r"cannot be nested|aggregate function calls|WHERE clause cannot contain aggregates", "42803"),
     (r"[Dd]ivision by zero", "22012"),
+    (r"out of range for the destination type|[Oo]verflow in|out of range of", "22003"),
     (r"(?:timestamp|date|time) field value out of range", "22008"),
     (r"invalid (?:timestamp|date|time) field format", "22007"),
     (r"file system operations are disabled|disabled by configuration|configuration has been locked", "42501"),

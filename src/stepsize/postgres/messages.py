@@ -346,7 +346,7 @@ def authentication_sasl_final(content: str) -> bytes:
 
 def negotiate(unknown: Sequence[str]) -> bytes:
     """The protocol is 3.0, and these of the options asked for are not known."""
-    return _message(b"v", struct.pack("!ii", 0, len(unknown)) + b"".join(map(_text, unknown)))
+    return _message(b"v", struct.pack("!ii", 3 << 16, len(unknown)) + b"".join(map(_text, unknown)))
 
 
 def parameter_status(name: str, value: str) -> bytes:

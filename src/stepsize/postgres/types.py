@@ -147,7 +147,7 @@ class Column:
 
 
 def column(name: str, duckdb: str, *, has_oids: bool = False) -> Column:
-    """The column of a result that DuckDB gives this type; with ``has_oids``, unsigned integers are numbers of objects."""
+    """The column of a result that DuckDB gives this type; with ``has_oids``, unsigned integers are OIDs."""
     if has_oids and duckdb in {"UINTEGER", "UINTEGER[]"}:
         return Column(name, duckdb, BY_NAME["oid"], is_array=duckdb.endswith("[]"))
     if (found := _LIST.fullmatch(duckdb)) and not found[1].startswith(_CONTENT):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from stepsize.postgres import lexer
-from stepsize.postgres.catalog import operands
+from stepsize.postgres.catalog import calls, operands
 from stepsize.postgres.lexer import MARK, NAME, NUMBER, OPERATOR, QUOTED, STRING, Token
 
 
@@ -223,6 +223,9 @@ REWRITES: tuple[Rewrite, ...] = (
     _without_collations,
     _who_asks,
     _settings,
+    calls.renamed,
+    calls.in_from,
+    calls.casts_to_objects,
     _object_names,
     _lists,
     _numbers,

@@ -37,7 +37,7 @@ SELECT
     0::UINTEGER AS relrewrite,
     0::UINTEGER AS relfrozenxid,
     0::UINTEGER AS relminmxid,
-    NULL::VARCHAR[] AS relacl,
+    ['=r/stepsize'] AS relacl, -- whoever is let in may read
     NULL::VARCHAR[] AS reloptions,
     NULL::VARCHAR AS relpartbound,
     0::UINTEGER AS xmin
@@ -105,4 +105,4 @@ SELECT * FROM (
     VALUES (100::UINTEGER, 'default', 11::UINTEGER, 10::UINTEGER, 'd', true, -1::INTEGER, NULL::VARCHAR, NULL::VARCHAR),
     (950, 'C', 11, 10, 'c', true, -1, 'C', 'C')
 ) AS t (oid, collname, collnamespace, collowner, collprovider, collisdeterministic, collencoding, collcollate, collctype);
-CREATE TABLE pg_language AS SELECT 14::UINTEGER AS oid, 'sql' AS lanname, 10::UINTEGER AS lanowner, true AS lanpltrusted;
+CREATE TABLE pg_language AS SELECT 2612::UINTEGER AS tableoid, 14::UINTEGER AS oid, 'sql' AS lanname, 10::UINTEGER AS lanowner, true AS lanpltrusted;

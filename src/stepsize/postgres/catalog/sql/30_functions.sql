@@ -122,6 +122,6 @@ CREATE MACRO schema_number(named) AS coalesce(
     error('schema "' || named || '" does not exist')
 );
 CREATE MACRO function_name(number) AS number::VARCHAR;
-CREATE MACRO function_number(named) AS coalesce(try_cast(named AS UINTEGER), 0);
+CREATE MACRO function_number(named) AS named; -- pg_type has names of functions
 CREATE MACRO role_name(number) AS 'stepsize';
 CREATE MACRO role_number(named) AS coalesce(try_cast(named AS UINTEGER), 10);

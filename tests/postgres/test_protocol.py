@@ -1,0 +1,397 @@
+"""Bytes that are no messages, clients that stall or go, and who may come in."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime as dt
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepsize.errors import UsageError
+from stepsize.postgres import lexer, messages
+from stepsize.postgres.errors import ProtocolError, SqlError
+from stepsize.postgres.scram import Exchange, NotAdmittedError, Verifier, parse_users
+from stepsize.postgres.serving import Endpoint
+from tests.places import short_directory
+from tests.postgres.places import Served, serving
+
+STARTUP = struct.pack("!ii", 24, 3 << 16) + b"user\0ann\0\0\0\0\0\0\0\0"
+QUERY = b"Q" + struct.pack("!i", 4 + 9) + b"select 1\0"
+
+
+def until(holds: Callable[[], bool], deadline_s: float = 10) -> None:
+    end = time.monotonic() + deadline_s
+    while not holds():
+        assert time.monotonic() < end
+        threading.Event().wait(0.02)
+
+
+def whole(connection: socket.socket) -> bytes:
+    """Everything that comes until the other side closes."""
+    found = b""
+    with contextlib.suppress(ConnectionError):
+        while data := connection.recv(65536):
+            found += data
+    return found
+
+
+def is_served(served: Served) -> bool:
+    with served.connect() as connection:
+        return connection.execute("select count(*) from tasks").fetchone() == (30,)
+
+
+MESSAGES = st.one_of(
+    st.binary(max_size=60),
+    st.builds(
+        lambda kind, body, off: kind + struct.pack("!i", len(body) + 4 + off) + body,
+        st.sampled_from([bytes([one]) for one in b"QPBDECSHXFpdcf"]),
+        st.binary(max_size=60),
+        st.sampled_from([0, 0, 0, 0, 1, -1, -4, 1000, -2_000_000]),
+    ),
+)
+
+
+@given(st.lists(MESSAGES, max_size=6), st.lists(st.integers(1, 40), max_size=30))
+def test_any_bytes_cut_anywhere_are_messages_or_one_error(parts: list[bytes], cuts: list[int]) -> None:
+    """However they are cut, the same messages come of them, and nothing but a `ProtocolError` is ever raised."""
+    data = b"".join(parts)
+
+    def parsed(pieces: list[bytes]) -> list[object]:
+        parser = messages.Parser()
+        found: list[object] = []
+        try:
+            for piece in pieces:
+                parser.feed(piece)
+                while (message := parser.next()) is not None:
+                    found.append(message)
+        except ProtocolError as error:
+            found.append((error.code, str(error)))
+        return found
+
+    pieces, place = [], 0
+    for cut in cuts:
+        pieces.append(data[place : place + cut])
+        place += cut
+    assert parsed([data]) == parsed([*pieces, data[place:]])
+
+
+@given(st.binary(max_size=80))
+def test_any_start_is_a_message_or_one_error(data: bytes) -> None:
+    """As above, of what a connection begins with."""
+    parser = messages.Parser()
+    parser.feed(data)
+    with contextlib.suppress(ProtocolError):
+        while parser.next_first() is not None:
+            pass
+
+
+@given(st.text(max_size=200))
+def test_tokens_are_the_text(text: str) -> None:
+    """Whatever it is; and statements are parts of it."""
+    assert lexer.joined(lexer.tokens(text)) == text
+    for statement in lexer.statements(text):
+        assert lexer.joined(statement) in text
+
+
+def test_semicolons_in_strings_and_comments_end_nothing() -> None:
+    """Nor do those in names and dollar quotes."""
+    text = "select ';', \";\", $a$;$a$, E'\\';' -- ;\n /* ; /* ; */ ; */; select 2"
+    assert len(lexer.statements(text)) == 2
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        struct.pack("!i", 3),
+        struct.pack("!i", 2**31 - 1),
+        struct.pack("!ii", 8, 2 << 16),
+        struct.pack("!ii", 9, 3 << 16) + b"\0",
+        STARTUP + b"\xff" * 100,
+        STARTUP + b"Q" + struct.pack("!i", 2**31 - 1),
+        STARTUP + b"Q" + struct.pack("!i", 6) + b"\xff\0",
+        STARTUP + b"B" + struct.pack("!i", 4),
+        STARTUP + b"F" + struct.pack("!i", 4) + QUERY,
+        STARTUP + QUERY + b"X\0\0\0\4" + QUERY,
+    ],
+)
+def test_garbage_costs_its_sender_the_connection(served: Served, sent: bytes) -> None:
+    """It is closed, after an error if it can be told; others are served before and after."""
+    with served.raw() as connection:
+        connection.sendall(sent)
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
+        whole(connection)
+    assert is_served(served)
+
+
+def test_half_a_message_holds_up_nobody(served: Served) -> None:
+    """Nor does a client that never says anything, or asks for much and reads nothing."""
+    wide = b"select a, repeat('x', 1000) from range(1000000) t(a)\0"
+    with served.raw() as half, served.raw(), served.raw() as deaf:
+        half.sendall(STARTUP + QUERY[:7])
+        deaf.sendall(STARTUP + b"Q" + struct.pack("!i", 4 + len(wide)) + wide)
+        assert is_served(served)
+
+
+def test_what_nobody_waits_for_any_more_is_stopped(served: Served) -> None:
+    """A client that goes takes its statement with it."""
+    long = b"select count(*) from range(100000000000) t(a) where a % 7 = 3\0"
+    before = threading.active_count()
+    with served.raw() as connection:
+        connection.sendall(STARTUP + b"Q" + struct.pack("!i", 4 + len(long)) + long)
+        connection.recv(1)
+        until(lambda: threading.active_count() > before)
+    until(lambda: threading.active_count() <= before)
+    assert is_served(served)
+
+
+def test_connections_are_bounded(lake: Path) -> None:
+    """The one too many is told so; when one goes there is room."""
+    with serving(lake, connections=2) as served:
+        refused = pytest.raises(psycopg.OperationalError, match=r"too many clients")
+        with served.connect(), served.connect(), refused:
+            served.connect()
+        until(lambda: _can_connect(served))
+
+
+def _can_connect(served: Served) -> bool:
+    try:
+        return is_served(served)
+    except psycopg.OperationalError:
+        return False
+
+
+def test_an_end_of_the_server_is_told(lake: Path) -> None:
+    """To those that wait and to those that run something; nobody is waited for."""
+    with contextlib.ExitStack() as stack:
+        served = stack.enter_context(serving(lake))
+        idle, busy = served.connect(), served.connect()
+        found: list[psycopg.Error] = []
+
+        def run() -> None:
+            try:
+                busy.execute("select count(*) from range(100000000000) t(a) where a % 7 = 3")
+            except psycopg.Error as error:
+                found.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        until(lambda: busy.info.transaction_status == psycopg.pq.TransactionStatus.ACTIVE)
+        stack.close()
+        thread.join(10)
+        assert [error.sqlstate for error in found] == ["57P01"]
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            idle.execute("select 1")
+
+
+def test_newer_protocols_are_negotiated(served: Served) -> None:
+    """3.2 and options that are not known: the server says what it speaks, and goes on."""
+    body = struct.pack("!i", 3 << 16 | 2) + b"user\0ann\0_pq_.some\x001\0\0"
+    with served.raw() as connection:
+        connection.sendall(struct.pack("!i", len(body) + 4) + body + QUERY + b"X\0\0\0\4")
+        answer = whole(connection)
+    assert answer.startswith(b"v" + struct.pack("!iii", 22, 3 << 16, 1) + b"_pq_.some\0R")
+    assert b"SELECT 1\0" in answer
+
+
+# -- who may come in -------------------------------------------------------------------------------------------------
+
+
+def test_scram_is_that_of_rfc_7677() -> None:
+    """Its example, byte for byte."""
+    verifier = Verifier.of("pencil", base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ=="), 4096)
+    exchange = Exchange(verifier, "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0")
+    first = exchange.first(b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO")
+    assert first == "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
+    final = exchange.final(
+        b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
+    )
+    assert final == "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60))
+def test_scram_admits_nobody_by_chance(first: bytes, final: bytes) -> None:
+    """Whatever is said."""
+    exchange = Exchange(Verifier.mock("ann", b"secret"))
+    with contextlib.suppress(NotAdmittedError):
+        exchange.first(first)
+    with pytest.raises(NotAdmittedError):
+        exchange.final(final)
+
+
+def test_users_are_read_or_the_line_is_named() -> None:
+    """And never its content."""
+    assert parse_users(f"# people\n\nann:b:{Verifier.of('x', iterations=10)}\n").keys() == {"ann:b"}
+    for wrong in ("ann", "ann:md5abcdef", "ann:SCRAM-SHA-256$0:AA==$AA==:AA==", "ann:SCRAM-SHA-256$1:A$A:A", "", "#"):
+        with pytest.raises(ValueError, match=r"line 1|no user") as refused:
+            parse_users(wrong)
+        assert "AA==" not in str(refused.value)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    directory = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.timezone.utc)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - dt.timedelta(1), now + dt.timedelta(1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    cert, private = directory / "cert.pem", directory / "key.pem"
+    cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return cert, private
+
+
+def test_passwords_and_tls(lake: Path, tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    """Who has the password comes in, encrypted and checked; nobody else, and nobody is told why; cancelling works."""
+    users = tmp_path / "users"
+    users.write_text(f"ann:{Verifier.of('pässword')}\n")
+    cert, key = certificate
+    with serving(lake, users=users, tls_cert=cert, tls_key=key) as served:
+        secure = {"sslmode": "verify-full", "sslrootcert": str(cert), "host": "localhost", "hostaddr": "127.0.0.1"}
+        with served.connect(password="pässword", **secure) as connection:
+            assert connection.execute("select current_user").fetchone() == ("ann",)
+            assert connection.pgconn.ssl_in_use
+            assert len(connection.execute("select * from points").fetchall()) == 5000
+            timer = threading.Timer(0.2, connection.cancel_safe)
+            timer.start()
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                connection.execute("select count(*) from range(100000000000) t(a) where a % 7 = 3")
+            timer.join()
+        with served.connect(password="pässword", sslmode="disable") as connection:
+            assert connection.execute("select 1").fetchone() == (1,)
+        for wrong in ({"password": "other"}, {"password": "pässword", "user": "bob"}):
+            with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+                served.connect(**wrong)
+
+
+def test_beyond_the_loopback_nobody_is_trusted() -> None:
+    """The start is refused, and nothing is tried."""
+    for host in ("0.0.0.0", "::", "192.168.0.1", "example.com", ""):
+        with pytest.raises(UsageError, match=r"--users and --tls-cert"):
+            Endpoint(host=host).checked()
+        with pytest.raises(UsageError, match=r"that takes --tls-cert"):
+            Endpoint(host=host, users=Path("users")).checked()
+    for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost"):
+        Endpoint(host=host).checked()
+
+
+def test_the_command_serves_until_it_is_told_to_end(lake: Path, tmp_path: Path) -> None:
+    """One line says where; SIGTERM ends it well."""
+    command = [sys.executable, "-m", "stepsize", "sql", "--serve", "--port", "0", "--data", str(lake)]
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert line.startswith("stepsize sql: postgresql://127.0.0.1:"), line
+        assert is_served(Served(lake, int(line.split(":")[3].split("/")[0])))
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "code", "out"),
+    [
+        (["select count(*) n from tasks"], "", 0, " n\n30\n"),
+        (["--format", "csv"], "select 1 a, null b, 'x,y' c", 0, 'a,b,c\n1,,"x,y"\n'),
+        (
+            ["--format", "json", "select 1.5::double a, true b, [1, 2] c"],
+            "",
+            0,
+            '[\n  {"a": 1.5, "b": true, "c": [1,2]}\n]\n',
+        ),
+        (["--format", "markdown", "select 'a|b' a, 1 b"], "", 0, "| a | b |\n| --- | ---: |\n| a\\|b | 1 |\n"),
+        (["drop view tasks"], "", 1, ""),
+        (["select nothing from tasks"], "", 1, ""),
+        ([], "", 2, ""),
+    ],
+)
+def test_the_command_answers_a_query(
+    lake: Path, tmp_path: Path, arguments: list[str], said: str, code: int, out: str
+) -> None:
+    """Rows on standard output, one line on standard error where there are none to give."""
+    with short_directory() as runtime:
+        finished = subprocess.run(
+            [sys.executable, "-m", "stepsize", "sql", "--data", str(lake), *arguments],
+            input=said,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "STEPSIZE_RUNTIME": str(runtime)},
+        )
+    assert (finished.returncode, finished.stdout) == (code, out), finished.stderr
+    assert finished.stderr.count("\n") == (1 if code else 0), finished.stderr
+
+
+def test_a_password_becomes_a_users_line(tmp_path: Path) -> None:
+    """Read from standard input, never from the command line."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "stepsize", "sql", "--hash-password", "ann"],
+        input="secret\n",
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+    )
+    assert parse_users(finished.stdout).keys() == {"ann"}
+
+
+def test_errors_are_one_line_with_a_code(served: Served) -> None:
+    """As drivers expect them."""
+    expected = {
+        "select 1 +": "42601",
+        "select * from nowhere": "42P01",
+        "select nothing from tasks": "42703",
+        "select nothing()": "42883",
+        "select 'x'::int": "22P02",
+        "select 1::nothing": "42704",
+        "select * from nowhere.tasks": "42P01",
+        "select 300::tinyint": "22003",
+        "select step, count(*) from tasks": "42803",
+        "show nothing": "42704",
+        "set timezone = 'Europe/Berlin'": "22023",
+        "fetch 1 from nothing": "34000",
+        "deallocate nothing": "26000",
+        "savepoint a": "25P01",
+        "select current_setting('nothing')": "22023",
+    }
+    with served.connect() as connection:
+        for query, code in expected.items():
+            with pytest.raises(psycopg.Error) as failed:
+                connection.execute(query)  # type: ignore[call-overload]  # no literal
+            assert failed.value.sqlstate == code, (query, failed.value)
+            assert "\n" not in (failed.value.diag.message_primary or "\n"), query
+
+
+def test_nothing_but_sql_errors_come_of_settings() -> None:
+    """A value that means nothing is refused by its name."""
+    from stepsize.postgres.settings import SessionSettings  # noqa: PLC0415 - of this one test
+
+    settings = SessionSettings("ann", {"application_name": "x", "nothing": "y", "TimeZone": "Europe/Berlin"})
+    assert settings.get("timezone") == "UTC"
+    for name, value in (("client_encoding", "LATIN1"), ("statement_timeout", "soon"), ("server_version", "1")):
+        with pytest.raises(SqlError, match=name):
+            settings.set(name, value)
