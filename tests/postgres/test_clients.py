@@ -131,7 +131,7 @@ def test_values_as_psycopg_reads_them(served: Served, binary: bool) -> None:
         for source, expected in (*VALUES, *JSON_VALUES):
             union = f"select null as v, 0 as n union all select {source}, 1 union all select null, 2"
             query = f"select v from ({union}) order by n"
-            rows = connection.execute(query, prepare=True, binary=binary).fetchall()  # type: ignore[call-overload]
+            rows = connection.execute(query, prepare=True, binary=binary).fetchall()
             assert [rows[0], rows[2]] == [(None,), (None,)], source
             if "nan" not in source:
                 assert rows[1] == (expected,), source
@@ -228,7 +228,7 @@ def test_parameters_of_psycopg(served: Served) -> None:
         for mark in ("%s", "%b", "%t"):
             query = f"select count(*) from tasks where started_at >= {mark} and cpu_seconds > {mark} and flow = {mark}"
             for _ in range(7):  # it prepares after five
-                assert connection.execute(query, (BEGAN, 100, "Train")).fetchone() == (20,)  # type: ignore[call-overload]
+                assert connection.execute(query, (BEGAN, 100, "Train")).fetchone() == (20,)
         row = connection.execute("select %s, %s, %s::text, %s", (1, 2.5, None, [1, 2])).fetchone()
         assert row == (1, 2.5, None, [1, 2])
         assert connection.execute("select count(*) from tasks where task = any(%s)", (["1", "2"],)).fetchone() == (20,)

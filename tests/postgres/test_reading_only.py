@@ -115,7 +115,7 @@ def test_no_file_but_the_lakes_tables_is_read(served: Served, tmp_path: Path, qu
     with served.connect() as connection:
         said = ""
         try:
-            said = str(connection.execute(text).fetchall() or "")  # type: ignore[call-overload]  # no literal
+            said = str(connection.execute(text).fetchall() or "")
         except psycopg.Error as error:
             said = "" if "secret_word" not in str(error) else str(error)
         assert said == ""
@@ -134,7 +134,7 @@ def test_variables_of_the_server_are_no_tables(served: Served) -> None:
     with served.connect() as connection:
         for name in ("prepared", "connection", "text", "words", "columns", "self"):
             with pytest.raises(psycopg.errors.UndefinedTable):
-                connection.execute(f"select * from {name}")  # type: ignore[call-overload]  # as above
+                connection.execute(f"select * from {name}")
 
 
 BOMBS = (
@@ -160,7 +160,7 @@ def test_what_never_ends_or_is_too_large_ends(bounded: Served, bomb: str) -> Non
     """By time, by memory, or by what may lie on disk; another client is answered meanwhile and afterwards."""
     with bounded.connect() as hungry, bounded.connect() as other:
         with pytest.raises(psycopg.Error) as ended:
-            hungry.execute(bomb)  # type: ignore[call-overload]  # as above
+            hungry.execute(bomb)
         assert ended.value.sqlstate in {"57014", "53200", "22003", "22023", "54000"}, ended.value
         assert other.execute("select 1").fetchone() == (1,)
         assert hungry.execute("select 1").fetchone() == (1,)
@@ -191,7 +191,7 @@ def test_statements_that_nest_without_end_harm_nobody(served: Served) -> None:
         for name, statement in DEEP.items():
             code: str | None = "00000"
             try:
-                deep.execute(statement).fetchall()  # type: ignore[call-overload]  # as above
+                deep.execute(statement).fetchall()
             except psycopg.Error as error:
                 code = error.sqlstate
             assert code is not None, name
