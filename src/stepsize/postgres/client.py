@@ -10,6 +10,7 @@ import contextlib
 import select
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -79,6 +80,7 @@ class Client:
         self._patience = patience
         self._access = access
         self._tls = tls
+        self.began_s = time.monotonic()
         self.guard = Guard()
         self._parser = messages.Parser()
         self._waiting = bytearray()

@@ -195,8 +195,9 @@ def _parameters(
         answer = connection.execute("SELECT json_serialize_plan($1, optimize := false)", [query]).fetchone()
         return str(answer[0]) if answer else json.dumps({"error": True})
 
-    said.update(_said_by_cast(words))
-    inferred = inference.infer(words, [one for one in unknown if one not in said or not said[one]], plan)
+    by_cast = {number: oid for number, oid in _said_by_cast(words) if number in unknown}
+    said.update(by_cast)
+    inferred = inference.infer(words, [one for one in unknown if one not in by_cast], plan)
     return tuple(
         types.column("", inferred[number]) if number in inferred else types.parameter(said.get(number, 0))
         for number in range(1, count + 1)
@@ -204,12 +205,13 @@ def _parameters(
 
 
 def _said_by_cast(words: Sequence[Token]) -> Iterator[tuple[int, int]]:
-    """Parameters that are cast to a type of Postgres which DuckDB knows by another name, and its OID."""
+    """Parameters that are cast to a type, which Postgres takes them for, and its OID."""
     for place in range(len(words) - 2):
         one, mark, kind = words[place : place + 3]
-        if one.kind == PARAMETER and mark.text == "::" and kind.word in types.OF_POSTGRES_ALONE:
+        internal = types.CASTS.get(kind.text.lower(), "")
+        if one.kind == PARAMETER and mark.text == "::" and internal:
             is_array = [after.text for after in words[place + 3 : place + 5]] == ["[", "]"]
-            found = types.BY_INTERNAL[kind.word]
+            found = types.BY_INTERNAL[internal]
             yield int(one.text[1:]), found.array_oid if is_array else found.oid
 
 

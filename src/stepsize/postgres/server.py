@@ -107,6 +107,7 @@ class Server:
                 client.cut()
         for thread in self._threads:
             thread.join(_END_S)
+        self._engine.close()
 
     def _all(self) -> list[tuple[Client, threading.Thread]]:
         with self._lock:
@@ -177,9 +178,16 @@ class Server:
                 client.guard.look()
                 if is_slow_look and client.guard.is_busy and client.is_gone():
                     client.guard.stop(SqlError("08006", "the client went"))
+                if is_slow_look and self._is_late(client):
+                    client.cut()
             if is_slow_look:
                 looked_s = time.monotonic()
                 self._renew()
+
+    def _is_late(self, client: Client) -> bool:
+        """Whether it should have been let in by now, however busily it sends."""
+        is_in = client.process in self._admitted
+        return not is_in and time.monotonic() - client.began_s > self._serving.patience.start_s
 
     def _renew(self) -> None:
         if self._serving.tls is not None:

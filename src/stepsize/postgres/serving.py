@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from stepsize.errors import UsageError
 from stepsize.listening.tls import TlsFiles, WatchedTls
 from stepsize.listening.watched import watched
+from stepsize.postgres.client import Patience
 from stepsize.postgres.engine import Engine
 from stepsize.postgres.instance import Limits
 from stepsize.postgres.scram import parse_users
@@ -37,6 +38,7 @@ class Endpoint:
         tls_cert: the certificate, and ``tls_key`` its key: both or none.
         connections: how many clients at a time.
         limits: of their statements.
+        patience: how long they may take.
     """
 
     host: str = "127.0.0.1"
@@ -46,6 +48,7 @@ class Endpoint:
     tls_key: Path | None = None
     connections: int = 100
     limits: Limits = field(default_factory=Limits)
+    patience: Patience = field(default_factory=Patience)
 
     def checked(self) -> Endpoint:
         """It.
@@ -97,6 +100,12 @@ def listen(endpoint: Endpoint, lake: LakeViews, tell: Callable[[str], None]) -> 
     )
     engine = Engine(lake, endpoint.limits)
     serving = Serving(
-        host=endpoint.host, port=endpoint.port, connections=endpoint.connections, access=access, tls=tls, tell=tell
+        host=endpoint.host,
+        port=endpoint.port,
+        connections=endpoint.connections,
+        access=access,
+        tls=tls,
+        patience=endpoint.patience,
+        tell=tell,
     )
     return Server(engine, serving)

@@ -201,6 +201,11 @@ class Session:
             return Statement(
                 command=command, columns=self._state.cursor(command.name).portal.columns if is_shown else ()
             )
+        if isinstance(command, commands.Declare):
+            declared = self._understood(command.query, oids)
+            if declared.prepared is None:
+                raise SqlError("42601", "a cursor is declared for a query")
+            return Statement(prepared=declared.prepared, command=command)
         if command is not None and not isinstance(command, commands.Show):
             return Statement(command=command)
         context = Context(self._user, self._process, self._state.settings.all())
@@ -228,7 +233,7 @@ class Session:
 
         tag = "EXPLAIN" if statement.prepared and statement.prepared.is_explain else "SELECT"
         tag = "SHOW" if isinstance(statement.command, commands.Show) else tag
-        opened = Open(statement, Portal(statement.columns, formats, run, tag, outlives=outlives))
+        opened = Open(statement, Portal(statement.columns, formats, run, tag, outlives=outlives), tuple(given))
         return opened
 
     def _run(self, opened: Open, rows: int) -> Iterator[Piece]:
@@ -249,23 +254,23 @@ class Session:
         elif command is None or isinstance(command, commands.Show):
             yield from opened.portal.fetch(rows)
         else:
-            yield messages.complete(self._perform(command))
+            yield messages.complete(self._perform(command, opened))
             yield from self._state.report()
 
-    def _perform(self, command: Command) -> str:
+    def _perform(self, command: Command, opened: Open) -> str:
         if isinstance(command, commands.Declare):
-            return self._declare(command)
+            return self._declare(command, opened)
         return self._state.perform(command)
 
-    def _declare(self, command: commands.Declare) -> str:
+    def _declare(self, command: commands.Declare, opened: Open) -> str:
         state = self._state
         if not command.is_held and not self.is_in_transaction:
             raise SqlError("25P01", "DECLARE CURSOR can only be used in transaction blocks")
-        statement = self._understood(command.query)
-        if statement.prepared is None:
-            raise SqlError("42601", "a cursor is declared for a query")
+        prepared = opened.statement.prepared
+        assert prepared is not None  # as it was understood
+        statement = Statement(prepared=prepared, columns=prepared.columns)
         formats = [types.TEXT] * len(statement.columns)
-        state.add_portal(command.name, self._opened(statement, (), formats, outlives=command.is_held))
+        state.add_portal(command.name, self._opened(statement, opened.given, formats, outlives=command.is_held))
         return "DECLARE CURSOR"
 
 

@@ -30,7 +30,7 @@ _MOST_PORTALS = 64
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement that was parsed: for the engine, for the connection, or empty."""
+    """A statement that was parsed: for the engine, for the connection, a cursor's for both, or empty."""
 
     prepared: Prepared | None = None
     command: Command | None = None
@@ -49,10 +49,11 @@ class Statement:
 
 @dataclass(slots=True)
 class Open:
-    """A portal, the statement that it is of, and what of it runs."""
+    """A portal, the statement that it is of, the values of its parameters, and what of it runs."""
 
     statement: Statement
     portal: Portal
+    given: tuple[object, ...] = ()
     running: Stoppable | None = None
 
 

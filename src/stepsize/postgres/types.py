@@ -67,8 +67,19 @@ BY_OID = {one.oid: one for one in PG_TYPES}
 BY_ARRAY_OID = {one.array_oid: one for one in PG_TYPES}
 BY_NAME = {one.name: one for one in PG_TYPES}
 BY_INTERNAL = {one.internal: one for one in PG_TYPES}
-OF_POSTGRES_ALONE = frozenset({"oid", "name", "jsonb", "char", "bpchar", "varchar"})
-"""Types by their internal names that are others in DuckDB."""
+CASTS = {
+    **{name: name for name in ("oid", "name", "jsonb", "json", "bpchar", "varchar", "text", "uuid", "bytea", "date")},
+    **{name: name for name in ("bool", "int2", "int4", "int8", "float4", "float8")},
+    '"char"': "char",
+    "char": "bpchar",
+    "boolean": "bool",
+    "smallint": "int2",
+    "int": "int4",
+    "integer": "int4",
+    "bigint": "int8",
+    "real": "float4",
+}
+"""What a cast calls a type, in one word, to its internal name."""
 
 _OF_DUCKDB = {
     "BOOLEAN": "boolean",

@@ -198,7 +198,7 @@ def _lists(words: Words, _: Context) -> Words:
         is_list = rest[0].text == "::" and rest[2].text == "[" and rest[3].text == "]"
         if one.kind == STRING and is_list and (inside := lexer.literal(one)).startswith("{") and inside.endswith("}"):
             plain = inside[1:-1]
-            if not set(plain) & set('{}"\\'):
+            if not set(plain) & set("{}\\"):
                 found[place] = text(f"[{plain}]")
     return found
 
