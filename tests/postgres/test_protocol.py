@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from stepsize.errors import UsageError
 from stepsize.postgres import lexer, messages
+from stepsize.postgres.client import Patience
 from stepsize.postgres.errors import ProtocolError, SqlError
 from stepsize.postgres.scram import Exchange, NotAdmittedError, Verifier, parse_users
 from stepsize.postgres.serving import Endpoint
@@ -148,6 +149,30 @@ def test_half_a_message_holds_up_nobody(served: Served) -> None:
         half.sendall(STARTUP + QUERY[:7])
         deaf.sendall(STARTUP + b"Q" + struct.pack("!i", 4 + len(wide)) + wide)
         assert is_served(served)
+
+
+def test_those_that_take_too_long_are_sent_away(lake: Path) -> None:
+    """Who is not let in by then, however it trickles; who begins a message and does not end it; who reads nothing."""
+    patience = Patience(start_s=0.5, message_s=0.5, send_s=0.5, idle_s=60)
+    with serving(lake, patience=patience) as served, served.connect() as other:
+        with served.raw() as trickling:
+            trickling.settimeout(0.1)
+
+            def is_over() -> bool:
+                try:
+                    trickling.sendall(STARTUP[:1])
+                    return trickling.recv(1) == b""
+                except TimeoutError:
+                    return False
+                except OSError:
+                    return True
+
+            trickling.sendall(struct.pack("!i", 9000))
+            until(is_over)
+        with served.raw() as half:
+            half.sendall(STARTUP + QUERY[:7])
+            assert b"57P05" in whole(half)
+        assert other.execute("select count(*) from tasks").fetchone() == (30,)
 
 
 def test_what_nobody_waits_for_any_more_is_stopped(served: Served) -> None:
