@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 EXAMPLES ?= shared
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format test-deep test-peers soak bench-agent bench-api bench-card bench-cli bench-cpu bench-collector bench-flow bench-lake bench-report bench-scale bench-sizing bench-truth plots docs catalog lock clean
+.PHONY: help run test lint format test-deep test-peers soak bench-agent bench-api bench-card bench-cli bench-cpu bench-collector bench-flow bench-lake bench-report bench-scale bench-sizing bench-sql bench-truth plots docs catalog lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -82,6 +82,9 @@ bench-sizing: $(STAMP) ## Replay policies on the recorded tasks in TRACES=DIR (d
 	$(BIN)/python benchmarks/sizing_validation.py $(TRACES) --results benchmarks/results
 	$(BIN)/python benchmarks/sizing_speed.py --results benchmarks/results
 	$(BIN)/python benchmarks/plots.py
+
+bench-sql: $(STAMP) ## Measure SQL over the wire beside DuckDB itself, and viewers of a dashboard while points arrive
+	$(BIN)/python benchmarks/sql.py
 
 bench-truth: $(STAMP) ## Hold what is measured of odd workloads, kills and kills for memory against the truth (Linux, root)
 	$(BIN)/python benchmarks/truth/__main__.py

@@ -19,10 +19,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
-from environment import clean_environment
-from lake_points import PARTITION, hour
-from scale_lake import write_lake
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.environment import clean_environment
+from benchmarks.lake_points import PARTITION, hour
+from benchmarks.scale_lake import write_lake
 from stepsize.store.lake import Lake
 from stepsize.store.writer import LakeWriter
 

@@ -1,0 +1,244 @@
+"""Viewers of a dashboard of what runs now, while points arrive at a real collector.
+
+What comes in: how many viewers, how many points a second, for how long. What goes out: a table of how long each
+panel's query took, from when it was due, and whether the collector kept up.
+
+Each viewer opens the dashboard at a moment of its own and asks for all its panels at once every five seconds, as a
+browser does. The panels share connections as those of one Grafana do (100 at most, its own default). Tasks are sampled
+once a second and told of every four seconds, 25 of them in a request; the points' times are those of the clock. Before
+anybody looks, the dashboard's window is full of such points. An answer without a row stops the benchmark.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.collector_load import SECOND_NS, SERIES, Load
+from benchmarks.collector_processes import stepsize
+from benchmarks.sql_wire import READY, START, check, endpoint, question
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.collector_processes import Running
+    from benchmarks.sql_wire import Endpoint
+
+REFRESH_S = 5.0
+_CONNECTIONS = 100
+_WARM_S = 15.0
+"""How long points arrive before anybody looks."""
+_PREPARED_S = 10.0
+_WINDOW_S = 300
+_COMPLETED = re.compile(rb"SELECT (\d+)\0Z\0\0\0\x05I$")
+_TASKS_PER_REQUEST, _SAMPLES = 25, 4
+_TARGET_MS = 500
+_BUCKET = "to_timestamp(floor(extract(epoch from time) / 5) * 5)"
+_SINCE = f"now() - interval '{_WINDOW_S} seconds'"
+_WINDOW = f"time >= {_SINCE} AND day >= ({_SINCE})::date"
+PANELS = {
+    "running tasks": "SELECT count(*) AS running, count(DISTINCT host) AS hosts FROM tasks WHERE outcome IS NULL",
+    "by step": (
+        "SELECT flow, step, count(*) AS running, avg(cpu_mean) AS cores, max(memory_peak_bytes) AS peak, "
+        "max(requested_memory_bytes) AS requested FROM tasks WHERE outcome IS NULL GROUP BY 1, 2 ORDER BY running DESC"
+    ),
+    "nearest to their limit": (
+        "SELECT flow, run, step, task, host, memory_peak_bytes, requested_memory_bytes FROM tasks "
+        "WHERE outcome IS NULL ORDER BY memory_peak_bytes / requested_memory_bytes DESC NULLS LAST LIMIT 50"
+    ),
+    **{
+        f"{metric} over time": (
+            f'SELECT {_BUCKET} AS "time", step AS metric, avg(value) AS value FROM points '
+            f"WHERE metric = '{metric}' AND {_WINDOW} GROUP BY 1, 2 ORDER BY 1"
+        )
+        for metric in ("stepsize.task.cpu.usage", "stepsize.task.memory.usage", "stepsize.task.network.io.rate")
+    },
+}
+"""Title → statement, as a dashboard of a fixed window sends it: the same text for every viewer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What happens: so many viewers, so many points a second, for so long."""
+
+    viewers: int
+    points: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class Seen:
+    """What viewers saw."""
+
+    panels: dict[str, str]
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    late: int = 0
+    """Refreshes whose turn came before the last one was shown."""
+
+
+class _Connections:
+    """Those of one Grafana: a query waits where all are in use."""
+
+    def __init__(self, port: int, most: int) -> None:
+        self._port = port
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._room = asyncio.Semaphore(most)
+
+    async def ask(self, statement: str) -> None:
+        """Read an answer to its end."""
+        async with self._room:
+            reader, writer = self._idle.pop() if self._idle else await self._connected()
+            writer.write(question(statement))
+            tail = await _answer(reader)
+            self._idle.append((reader, writer))
+        completed = _COMPLETED.search(tail)
+        if completed is None or completed[1] == b"0":
+            raise SystemExit(f"no row answers {statement}")
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(START)
+        await _answer(reader)
+        return reader, writer
+
+    def close(self) -> None:
+        """Hang up."""
+        for _, writer in self._idle:
+            writer.close()
+
+
+async def _answer(reader: asyncio.StreamReader) -> bytes:
+    """Read an answer; its last bytes."""
+    tail, is_first = b"", True
+    while not tail.endswith(READY):
+        piece = await reader.read(1 << 16)
+        if is_first:
+            check(piece[:300])
+        if not piece:
+            raise SystemExit("the endpoint hung up")
+        tail, is_first = (tail + piece)[-32:], False
+    return tail
+
+
+async def _view(pool: _Connections, seen: Seen, phase_s: float, until_s: float) -> None:
+    """One viewer."""
+    due_s = time.perf_counter() + phase_s
+    while due_s < until_s:
+        await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
+
+        async def show(title: str, statement: str, due_s: float = due_s) -> None:
+            await pool.ask(statement)
+            seen.seconds[title].append(time.perf_counter() - due_s)
+
+        await asyncio.gather(*(show(title, statement) for title, statement in seen.panels.items()))
+        due_s += REFRESH_S
+        while due_s < time.perf_counter():
+            seen.late += 1
+            due_s += REFRESH_S
+
+
+async def _watch(server: Endpoint, seen: Seen, wanted: Live) -> None:
+    pool = _Connections(server.port, _CONNECTIONS)
+    chance = random.Random(1)
+    until_s = time.perf_counter() + wanted.seconds
+    phases = [chance.uniform(0.0, REFRESH_S) for _ in range(wanted.viewers)]
+    await asyncio.gather(*(_view(pool, seen, phase_s, until_s) for phase_s in phases))
+    pool.close()
+
+
+def live(directory: Path, wanted: Live) -> Iterator[str]:
+    """Run it; the table."""
+    directory.mkdir()
+    with stepsize(directory) as collector:
+        filling = _filling(collector, wanted)
+        with _begun(filling) as generator:
+            already = _said(generator)["acknowledged"] * filling.points
+        collector.settle()
+        load = _load(collector, wanted)
+        with _begun(load) as generator:
+            time.sleep(_WARM_S)
+            with endpoint(directory / "lake", directory) as server:
+                seen = Seen(PANELS)
+                before, collected_s = server.cpu_s(), collector.usage().cpu_s
+                asyncio.run(_watch(server, seen, wanted))
+                used_s, collected_s = server.cpu_s() - before, collector.usage().cpu_s - collected_s
+                peak_mib = server.peak_mib()
+            answer = _said(generator)
+        began_s = time.perf_counter()
+        collector.settle()
+        behind_s = time.perf_counter() - began_s
+        points = collector.stored()[0] - already
+    yield from _panels(seen)
+    sent = answer["acknowledged"] * load.points
+    yield ""
+    yield (
+        f"{wanted.viewers} viewers for {wanted.seconds:g} s, {seen.late} refreshes left out because the one before was "
+        f"not shown yet. CPU: endpoint {used_s / wanted.seconds:.2f} cores, {peak_mib:.0f} MiB at most; collector "
+        f"{collected_s / wanted.seconds:.2f} cores."
+    )
+    yield (
+        f"Points: {sent:,} acknowledged at {sent / answer['wall_s']:,.0f} a second of {wanted.points:,}, "
+        f"{answer['refused']} requests refused, longest answer {answer['worst_s']:.2f} s; all in Parquet "
+        f"{behind_s:.1f} s after the last answer, {sent - points:,} missing."
+    )
+
+
+def _begun(load: Load) -> subprocess.Popen[str]:
+    """What sends it, which has begun."""
+    command = [sys.executable, str(Path(__file__).with_name("collector_load.py")), json.dumps(asdict(load))]
+    generator = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert generator.stdout
+    assert generator.stdin
+    assert generator.stdout.readline() == "ready\n"
+    generator.stdin.write("\n")
+    generator.stdin.flush()
+    return generator
+
+
+def _said(generator: subprocess.Popen[str]) -> dict[str, Any]:
+    """What became of it, once all is sent."""
+    assert generator.stdout
+    found: dict[str, Any] = json.loads(generator.stdout.readline())
+    return found
+
+
+def _tasks(wanted: Live) -> int:
+    return max(_TASKS_PER_REQUEST, wanted.points // SERIES // _TASKS_PER_REQUEST * _TASKS_PER_REQUEST)
+
+
+def _filling(collector: Running, wanted: Live) -> Load:
+    """The points of the window that ends now, as fast as they are taken."""
+    tasks = _tasks(wanted)
+    requests = tasks // _TASKS_PER_REQUEST * (_WINDOW_S // _SAMPLES)
+    began_ns = time.time_ns() - _WINDOW_S * SECOND_NS
+    return Load("http", collector.http, tasks, _TASKS_PER_REQUEST, _SAMPLES, requests, 0.0, 8, began_ns=began_ns)
+
+
+def _load(collector: Running, wanted: Live) -> Load:
+    """Points as they are sampled."""
+    tasks = _tasks(wanted)
+    rate = tasks / _TASKS_PER_REQUEST / _SAMPLES
+    requests = round(rate * (_WARM_S + wanted.seconds + 2 * REFRESH_S))
+    began_ns = time.time_ns() + round(_PREPARED_S * SECOND_NS)
+    return Load("http", collector.http, tasks, _TASKS_PER_REQUEST, _SAMPLES, requests, rate, 8, began_ns=began_ns)
+
+
+def _panels(seen: Seen) -> Iterator[str]:
+    yield "| panel | answers | median, ms | p95, ms | longest, ms | target for p95 |"
+    yield "|" + " --- |" * 6
+    everything = [one for found in seen.seconds.values() for one in found]
+    for title, found in [*seen.seconds.items(), ("all", everything)]:
+        ordered = sorted(found)
+        p95 = ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))] * 1e3
+        middle, longest = statistics.median(ordered) * 1e3, ordered[-1] * 1e3
+        yield f"| {title} | {len(ordered):,} | {middle:.0f} | {p95:.0f} | {longest:.0f} | {_TARGET_MS} |"
