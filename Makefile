@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 EXAMPLES ?= shared
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format test-deep test-peers soak bench-agent bench-api bench-card bench-cli bench-cpu bench-collector bench-flow bench-lake bench-report bench-scale bench-sizing bench-sql bench-truth plots docs catalog lock clean
+.PHONY: help run test lint format test-deep test-peers soak dashboards bench-agent bench-api bench-card bench-cli bench-cpu bench-collector bench-flow bench-lake bench-report bench-scale bench-sizing bench-sql bench-truth plots docs catalog lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -96,6 +96,9 @@ plots: $(STAMP) ## Draw what bench-collector, bench-lake and bench-sizing have l
 
 docs: $(STAMP) ## Write docs/reference.md from the code
 	$(BIN)/python docs/generate.py
+
+dashboards: $(STAMP) ## Write Grafana's dashboards and alert rules (Python 3.11)
+	$(BIN)/python grafana/generate.py
 
 catalog: $(STAMP) ## Build the catalogue's Parquet files again from installable packages
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[catalog]'

@@ -1,0 +1,247 @@
+"""What boards are made of: panels over a query in a file, with one look for all of them.
+
+What comes in: names of queries, titles, units. What goes out: builders of grafana-foundation-sdk. Never holds SQL.
+
+A colour means the same everywhere: what is used is blue, what was asked for orange, a limit red, what is recommended
+or well green.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from grafana_foundation_sdk.builders import barchart, common, stat, table, timeseries
+from grafana_foundation_sdk.builders.dashboard import (
+    Dashboard,
+    DashboardLink,
+    QueryVariable,
+    Row,
+    ThresholdsConfig,
+    TimePicker,
+)
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.cog.variants import Dataquery
+from grafana_foundation_sdk.models import common as models
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardCursorSync,
+    DashboardLinkType,
+    DataSourceRef,
+    DynamicConfigValue,
+    Threshold,
+    ThresholdsMode,
+    VariableOption,
+    VariableRefresh,
+)
+
+SQL = Path(__file__).parents[1] / "sql"
+SOURCE = "stepsize"
+KIND = "grafana-postgresql-datasource"
+SOURCE_REF = DataSourceRef(type_val=KIND, uid=SOURCE)
+TAG = "stepsize"
+USED, ASKED, LIMIT, GOOD, BAD, OTHER = "blue", "orange", "red", "green", "red", "text"
+BYTES, CORES, SECONDS, SHARE, NUMBER = "decbytes", "none", "s", "percentunit", "short"
+TABLE, SERIES = "table", "time_series"
+ALL = "$__all"
+
+
+class Query(Dataquery):
+    """What Grafana's PostgreSQL data source is asked."""
+
+    def __init__(self, text: str, form: str) -> None:
+        self._text = text
+        self._form = form
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "refId": "A",
+            "datasource": SOURCE_REF,
+            "format": self._form,
+            "rawQuery": True,
+            "editorMode": "code",
+            "rawSql": self._text,
+        }
+
+    def build(self) -> Query:
+        return self
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable over a query; where there is no ``all``, one value of it is always chosen.
+
+    With ``all`` chosen it stands for the column of its own name: ``flow IN (flow)`` is true of every flow, in a text
+    that is the same however many there are.
+    """
+
+    name: str
+    label: str
+    query: str
+    all: bool = True
+
+    def build(self) -> QueryVariable:
+        made = QueryVariable(self.name).label(self.label).datasource(SOURCE_REF).query(sql("variables", self.query))
+        made = made.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).allow_custom_value(False)
+        if self.all:
+            chosen = VariableOption(selected=True, text="All", value=ALL)
+            made = made.multi(True).include_all(True).all_value(self.name).current(chosen)
+        return made
+
+
+@dataclass(frozen=True)
+class Board:
+    """A dashboard: rows of panels, in the order of their importance."""
+
+    uid: str
+    title: str
+    description: str
+    rows: Mapping[str, Sequence[Builder[Any]]]
+    variables: Sequence[Variable] = ()
+    window: str = "now-7d"
+    refresh: str = "1m"
+    is_live: bool = False
+    """Whether its queries look at a window of their own up to now, so that there is none to choose."""
+    links: Sequence[DashboardLink] = field(default_factory=tuple)
+
+    def build(self) -> Any:
+        board = (
+            Dashboard(self.title)
+            .uid(self.uid)
+            .description(self.description)
+            .tags([TAG])
+            .timezone("browser")
+            .tooltip(DashboardCursorSync.CROSSHAIR)
+            .time(self.window, "now")
+            .refresh(self.refresh)
+            .timepicker(TimePicker().hidden(self.is_live).refresh_intervals(["5s", "10s", "30s", "1m", "5m", "1h"]))
+            .links([_to_others(), *self.links])
+        )
+        for variable in self.variables:
+            board = board.with_variable(variable.build())
+        for title, panels in self.rows.items():
+            board = board.with_row(Row(title))
+            for panel in panels:
+                board = board.with_panel(panel)
+        return board.build()
+
+
+def sql(folder: str, name: str) -> str:
+    """A query's text."""
+    return (SQL / folder / f"{name}.sql").read_text("utf-8")
+
+
+def numbers(query: str, title: str, description: str, units: Mapping[str, str], *, levels: Mapping[str, Any]) -> Any:
+    """The fields of one row, a number each; ``levels`` are thresholds by field: (from, colour)s."""
+    options = common.ReduceDataOptions().calcs(["lastNotNull"]).fields("/.*/").values(False)
+    panel = stat.Panel().reduce_options(options).graph_mode(models.BigValueGraphMode.NONE)
+    panel = panel.color_mode(models.BigValueColorMode.VALUE).text_mode(models.BigValueTextMode.VALUE_AND_NAME)
+    panel = _common(panel, query, title, description, TABLE).span(24).height(4).thresholds(_levels(()))
+    return _fields(panel, units, levels).no_value("none")
+
+
+def lines(
+    query: str, title: str, description: str, unit: str, colours: Mapping[str, str], *, span: int = 12, **more: Any
+) -> Any:
+    """Values over time; a series that bounds others (red, orange) is a line alone, used ones are filled.
+
+    ``least`` is the shortest interval; ``bars`` stacks bars.
+    """
+    panel = _common(timeseries.Panel(), query, title, description, SERIES).span(span).height(8).unit(unit).min(0)
+    panel = panel.line_width(2).fill_opacity(8).show_points(models.VisibilityMode.AUTO).max_data_points(300)
+    panel = panel.legend(
+        common.VizLegendOptions()
+        .show_legend(True)
+        .display_mode(models.LegendDisplayMode.LIST)
+        .placement(models.LegendPlacement.BOTTOM)
+    ).tooltip(common.VizTooltipOptions().mode(models.TooltipDisplayMode.MULTI).sort(models.SortOrder.DESCENDING))
+    if least := more.get("least"):
+        panel = panel.interval(least)
+    if more.get("bars"):
+        stacked = common.StackingConfig().mode(models.StackingMode.NORMAL)
+        panel = panel.draw_style(models.GraphDrawStyle.BARS).fill_opacity(70).line_width(0).stacking(stacked)
+        panel = panel.max_data_points(60)
+    else:
+        panel = panel.span_nulls(3_600_000 if more.get("joined") is None else more["joined"])
+    for name, colour in colours.items():
+        found = [DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})]
+        if colour in {ASKED, LIMIT} and not more.get("bars"):
+            found += [
+                DynamicConfigValue("custom.fillOpacity", 0),
+                DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}),
+            ]
+        panel = panel.override_by_name(name, found)
+    return panel
+
+
+def bars(query: str, title: str, description: str, x: str, *, span: int = 12) -> Any:
+    """Counts of parts in their order."""
+    panel = _common(barchart.Panel(), query, title, description, TABLE).span(span).height(8).x_field(x)
+    panel = panel.legend(
+        common.VizLegendOptions()
+        .show_legend(False)
+        .display_mode(models.LegendDisplayMode.LIST)
+        .placement(models.LegendPlacement.BOTTOM)
+    )
+    panel = panel.x_tick_label_spacing(100).show_value(models.VisibilityMode.NEVER).fill_opacity(70)
+    return panel.override_by_regexp("/.*/", [DynamicConfigValue("color", {"mode": "fixed", "fixedColor": USED})])
+
+
+def rows(
+    query: str,
+    title: str,
+    description: str,
+    units: Mapping[str, str],
+    *,
+    levels: Mapping[str, Any] | None = None,
+    links: Mapping[str, str] | None = None,
+    height: int = 10,
+    span: int = 24,
+    widths: Mapping[str, int] | None = None,
+) -> Any:
+    """A table; ``levels`` colours cells, ``links`` leads on from a column."""
+    panel = _common(table.Panel(), query, title, description, TABLE).span(span).height(height).filterable(True)
+    panel = panel.no_value("").thresholds(_levels(()))
+    for name, url in (links or {}).items():
+        panel = panel.override_by_name(name, [DynamicConfigValue("links", [{"title": "Look at it", "url": url}])])
+    for name, width in (widths or {}).items():
+        panel = panel.override_by_name(name, [DynamicConfigValue("custom.width", width)])
+    return _fields(panel, units, levels or {}, cells=True)
+
+
+def to_step(flow: str = "Flow", step: str = "Step") -> str:
+    """The address of a step's dashboard, from a row with these columns."""
+    chosen = f"var-flow=${{__data.fields.{flow}:percentencode}}&var-step=${{__data.fields.{step}:percentencode}}"
+    return f"/d/stepsize-step/?{chosen}"
+
+
+def _to_others() -> DashboardLink:
+    made = DashboardLink("stepsize").type(DashboardLinkType.DASHBOARDS).tags([TAG]).as_dropdown(True)
+    return made.include_vars(False).keep_time(False).icon("external link")
+
+
+def _common(panel: Any, query: str, title: str, description: str, form: str) -> Any:
+    folder, name = query.split("/")
+    panel = panel.title(title).description(description).datasource(SOURCE_REF)
+    return panel.with_target(Query(sql(folder, name), form))
+
+
+def _fields(panel: Any, units: Mapping[str, str], levels: Mapping[str, Any], *, cells: bool = False) -> Any:
+    for name in dict.fromkeys([*units, *levels]):
+        found = []
+        if name in units:
+            found.append(DynamicConfigValue("unit", units[name]))
+            if units[name] in {SECONDS, BYTES, SHARE, CORES}:
+                found.append(DynamicConfigValue("decimals", 1))
+        if name in levels:
+            found.append(DynamicConfigValue("thresholds", _levels(levels[name]).build()))
+            if cells:
+                found.append(DynamicConfigValue("custom.cellOptions", {"type": "color-text"}))
+        panel = panel.override_by_name(name, found)
+    return panel
+
+
+def _levels(found: Sequence[tuple[float, str]]) -> ThresholdsConfig:
+    steps = [Threshold(value=None, color=OTHER), *(Threshold(value=value, color=colour) for value, colour in found)]
+    return ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)

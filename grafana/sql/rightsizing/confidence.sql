@@ -1,0 +1,5 @@
+SELECT coalesce(confidence, 'none') AS "Confidence", count(*) AS "Steps"
+FROM recommendations
+WHERE flow IN (${flow:sqlstring})
+GROUP BY 1
+ORDER BY "Steps" DESC

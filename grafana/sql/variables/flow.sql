@@ -1,0 +1,1 @@
+SELECT DISTINCT flow FROM tasks WHERE flow IS NOT NULL ORDER BY flow

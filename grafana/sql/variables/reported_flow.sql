@@ -1,0 +1,1 @@
+SELECT DISTINCT flow FROM recommendations ORDER BY flow
