@@ -8,6 +8,7 @@ upstream leaves without a bound have one here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 from stepsize.collector.components.auth_settings import AuthConfig
@@ -19,6 +20,7 @@ from stepsize.collector.config.language import (
     duration_s,
     flag,
     listen_address,
+    names,
     option,
     secret_pairs,
     text,
@@ -183,6 +185,19 @@ class GrpcConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LivePageConfig:
+    """A page of what runs (docs/live.md)."""
+
+    enabled: bool = option(flag, default=True, says="whether it is served, where `endpoint` is of the loopback")
+    beyond_loopback: bool = option(
+        flag, default=False, says="whether it is served on other addresses too; that needs `tls` and `auth`"
+    )
+    allowed_hosts: tuple[str, ...] = option(
+        names, default=(), says="names by which browsers may ask for it, besides addresses and `localhost`"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class HttpConfig:
     """OTLP/HTTP."""
 
@@ -216,6 +231,9 @@ class HttpConfig:
     keep_alives_enabled: bool = option(flag, default=True, says="whether a connection serves several requests")
     max_connections: int = option(whole, default=4096, says="connections at once; further ones are told to come later")
     max_header_bytes: int = option(whole, default=32 << 10, says="largest headers of a request")
+    live_page: LivePageConfig | None = option(
+        Section(LivePageConfig), default=None, says="a page of what runs, at `/live`; without this key there is none"
+    )
 
     def validate(self) -> None:
         """Refuse what cannot work."""
@@ -227,6 +245,26 @@ class HttpConfig:
             raise ValueError("read_timeout, write_timeout and idle_timeout must be above 0")
         if not self.max_connections or not self.max_header_bytes:
             raise ValueError("max_connections and max_header_bytes must be above 0")
+        if self.serves_live_page and not self._is_on_loopback and not self._knows_clients:
+            raise ValueError("live_page.beyond_loopback needs tls and auth, or tls with client_ca_file")
+
+    @property
+    def serves_live_page(self) -> bool:
+        """Whether there is a live page."""
+        page = self.live_page
+        return page is not None and page.enabled and (self._is_on_loopback or page.beyond_loopback)
+
+    @property
+    def _is_on_loopback(self) -> bool:
+        host = self.endpoint.host
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+    @property
+    def _knows_clients(self) -> bool:
+        return self.tls is not None and (self.auth is not None or self.tls.client_ca_file is not None)
 
     @property
     def idle_s(self) -> float:

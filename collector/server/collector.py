@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from stepsize import discovery
 from stepsize.collector.access.directories import exposed
 from stepsize.collector.limits import CommitLimits, RequestLimits, SinkLimits
+from stepsize.collector.live.renderer import Renderer
 from stepsize.collector.ownership import take_ownership
 from stepsize.collector.pipelines.plan import sink_batch
 from stepsize.collector.pipelines.streams import SOCKET, Streams, check_addresses
@@ -106,7 +107,8 @@ class Collector:
         self._record = ConfigurationRecord(self._registry, source)
         limits = [receiver.limits.limits for receiver in config.receivers.values()] or [RequestLimits()]
         self._in_flight = InFlight(max(limit.in_flight_bytes for limit in limits))
-        self._parts = Parts(self._registry, log, self._in_flight)
+        self._renderer = None if config.is_relay else Renderer(settings.data, settings.state_dir, log)
+        self._parts = Parts(self._registry, log, self._in_flight, self._renderer)
         self._own = Servers(config, self._registry, log, self._in_flight, Sockets())
         """What serves the Unix socket."""
 
@@ -135,6 +137,8 @@ class Collector:
             streams = await self._open_streams(sink, end)
             health = self._observe(sink, streams, upload)
             if not self._embedded:
+                if self._renderer:
+                    end.push_async_callback(self._renderer.stop)
                 await self._parts.serve(lambda name: _intake(streams, name), health)
                 self._obey_hangups(sink, streams, health)
             await self._serve_socket(_intake(streams, SOCKET), _flushing(sink, upload), end)

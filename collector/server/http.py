@@ -369,3 +369,4 @@ class HttpConnection(asyncio.Protocol):
             self._fail(408, "read_timeout", "the request did not arrive in time")
         else:
             self._transport.close()
+            self._set_timer(self._state.limits.write_timeout_s)  # for an answer that nobody has read to its end

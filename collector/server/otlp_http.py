@@ -79,15 +79,26 @@ class OtlpHttp:
 
 
 class Router:
-    """Paths to handlers; what is on no path is told what there is, and counted where ``metrics`` are given."""
+    """Paths to handlers; what is on no path is told what there is, and counted where ``metrics`` are given.
 
-    def __init__(self, routes: Mapping[str, Handler], metrics: ReceptionMetrics | None = None) -> None:
+    ``below`` has handlers of all paths that begin so, where ``routes`` have none.
+    """
+
+    def __init__(
+        self,
+        routes: Mapping[str, Handler],
+        metrics: ReceptionMetrics | None = None,
+        below: Mapping[str, Handler] | None = None,
+    ) -> None:
         self._routes = routes
         self._metrics = metrics
+        self._below = below or {}
 
     async def __call__(self, request: Request) -> Response:
         """Hand the request to the handler of its path."""
         handler = self._routes.get(request.path)
+        if handler is None and self._below:
+            handler = next((one for start, one in self._below.items() if request.path.startswith(start)), None)
         if handler is not None:
             return await handler(request)
         signal = _OTHER_SIGNALS.get(request.path)

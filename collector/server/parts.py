@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stepsize.collector.config.service import CollectorConfig
+    from stepsize.collector.live.renderer import Renderer
     from stepsize.collector.server.in_flight import InFlight
     from stepsize.collector.server.intake import Intake
     from stepsize.collector.telemetry.health import Health
@@ -38,12 +39,14 @@ class Parts:
         registry: takes the metrics of what is served.
         log: takes lines for the operator.
         in_flight: the room of all requests.
+        renderer: makes the live page's pages; None where there is no lake.
     """
 
-    def __init__(self, registry: Registry, log: Log, in_flight: InFlight) -> None:
+    def __init__(self, registry: Registry, log: Log, in_flight: InFlight, renderer: Renderer | None = None) -> None:
         self._registry = registry
         self._log = log
         self._in_flight = in_flight
+        self._renderer = renderer
         self._sockets = Sockets()
         self._made: dict[str, Servers] = {}
         self._unserved = contextlib.ExitStack()
@@ -70,13 +73,16 @@ class Parts:
         try:
             with contextlib.ExitStack() as end:
                 for name, one in changed.items():
-                    made[name] = Servers(one, self._registry, self._log, self._in_flight, self._sockets)
+                    made[name] = self._servers(one)
                     made[name].bind(end)
                 self._unserved = end.pop_all()
         except StepsizeError:
             self._keep_sockets()
             raise
         self._made, self._wanted = made, wanted
+
+    def _servers(self, config: CollectorConfig) -> Servers:
+        return Servers(config, self._registry, self._log, self._in_flight, self._sockets, self._renderer)
 
     def unbind(self) -> None:
         """Let go of what :meth:`bind` has bound last."""

@@ -16,6 +16,8 @@ from stepsize.collector.components.bearertokenauth_extension import BearerTokenA
 from stepsize.collector.components.health_check_extension import HealthCheckConfig, health_routes
 from stepsize.collector.components.otlp_receiver import HttpConfig, OtlpReceiverConfig
 from stepsize.collector.config.language import Endpoint
+from stepsize.collector.live.paths import ROOT as LIVE
+from stepsize.collector.live.route import BELOW, LiveRoute
 from stepsize.collector.otlp.guard import Guard
 from stepsize.collector.server.frontends import Frontends
 from stepsize.collector.server.http import HttpServerState
@@ -39,10 +41,12 @@ if TYPE_CHECKING:
     from stepsize.collector.components.server_tls import ServerTlsConfig
     from stepsize.collector.config.service import CollectorConfig
     from stepsize.collector.limits import RequestLimits
+    from stepsize.collector.live.renderer import Renderer
     from stepsize.collector.server.grpc_connection import GrpcServerState
     from stepsize.collector.server.in_flight import InFlight
     from stepsize.collector.server.intake import Intake
     from stepsize.collector.server.listeners import Sockets
+    from stepsize.collector.server.otlp_http import Handler
     from stepsize.collector.telemetry.health import Health
     from stepsize.collector.telemetry.log import Log
     from stepsize.collector.telemetry.registry import Registry
@@ -69,16 +73,24 @@ class Servers:
         log: takes lines for the operator.
         in_flight: the room of all requests.
         sockets: gives out listening sockets.
+        renderer: makes the live page's pages; None where there is no lake.
     """
 
     def __init__(
-        self, config: CollectorConfig, registry: Registry, log: Log, in_flight: InFlight, sockets: Sockets
+        self,
+        config: CollectorConfig,
+        registry: Registry,
+        log: Log,
+        in_flight: InFlight,
+        sockets: Sockets,
+        renderer: Renderer | None = None,
     ) -> None:
         self._config = config
         self._registry = registry
         self._log = log
         self._in_flight = in_flight
         self._sockets = sockets
+        self._renderer = renderer
         self.endpoints: set[Endpoint] = set()
         """Where it listens."""
         registry.observe(
@@ -186,7 +198,10 @@ class Servers:
             if http is not None:
                 reception = self.reception(name, "http", way_in, limits, guard)
                 await self._serve_otlp(name, http, reception)
-                addresses.append(f"OTLP/HTTP on {self._bound[f'{name} http'].address}")
+                address = self._bound[f"{name} http"].address
+                addresses.append(f"OTLP/HTTP on {address}")
+                if self._live_route(http):
+                    addresses.append(f"live page on http{'s' if http.tls else ''}://{address}{LIVE}")
         for name, extension in self._config.extensions.items():
             if isinstance(extension, HealthCheckConfig):
                 bound = self._bound[name]
@@ -216,8 +231,10 @@ class Servers:
     async def _serve_otlp(self, name: str, http: HttpConfig, reception: Reception) -> None:
         authenticator = self._who(http.auth)
         metrics = OtlpHttp(reception, http.max_request_body_size, http.compression_algorithms)
+        live = self._live_route(http)
+        routes: dict[str, Handler] = {LIVE: live} if live else {}
         state = HttpServerState(
-            Router({http.metrics_url_path: metrics}, reception.metrics),
+            Router({**routes, http.metrics_url_path: metrics}, reception.metrics, {BELOW: live} if live else None),
             _http_limits(http),
             admit=Admission(authenticator, reception.metrics) if authenticator else None,
             refuse=server_refusal(reception.metrics),
@@ -236,6 +253,12 @@ class Servers:
         state = GrpcServerState(service, grpc_limits(grpc), self._in_flight)
         self._show_connections(state, name, "grpc")
         await self.frontends.serve_grpc(state, *self._bound[f"{name} grpc"])
+
+    def _live_route(self, http: HttpConfig) -> LiveRoute | None:
+        page = http.live_page
+        if page is None or not http.serves_live_page or self._renderer is None:
+            return None
+        return LiveRoute(self._renderer, (*page.allowed_hosts, http.endpoint.host))
 
     def _show_connections(self, state: HttpServerState | GrpcServerState, receiver: str, transport: str) -> None:
         self._registry.observe(

@@ -88,11 +88,11 @@ class Chromium:
         os.close(self._write)
         os.close(self._read)
 
-    def open(self, page: Path, *, scripts: bool = True) -> None:
-        """Load a file and wait until it is laid out; without ``scripts`` none of its own runs."""
+    def open(self, page: Path | str, *, scripts: bool = True) -> None:
+        """Load a file or an address and wait until it is laid out; without ``scripts`` none of its own runs."""
         self._events.clear()
         self._call("Emulation.setScriptExecutionDisabled", value=not scripts)
-        self._call("Page.navigate", url=page.as_uri())
+        self._call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         self._wait("Page.loadEventFired")
         self._call("Emulation.setScriptExecutionDisabled", value=False)
         self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")

@@ -1,0 +1,141 @@
+"""The live page's process, child of the collector: pages made of the lake.
+
+Its command line is ``python -m stepsize.collector.live.process DATA``. What comes in on standard input: a path a line,
+as JSON. What goes out on standard output, for each: a line of JSON (status, policy, size) and so many bytes.
+It ends at the end of its input, and when it was asked nothing for `IDLE_S`. Never writes to the lake.
+
+A process of its own at the lowest priority, so that neither a query nor DuckDB's memory is the receiver's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import select
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from stepsize.collector.live import html, paths
+from stepsize.collector.live.questions import Questions
+from stepsize.collector.processes.child import leave_signals_to_the_collector
+from stepsize.errors import StepsizeError
+from stepsize.store.lake import Lake
+from stepsize.store.reports import LocalShelf
+
+IDLE_S = 300.0
+STEPS_A_PAGE, LISTED, TASKS_A_PAGE, ENDED, NIGHTS = 20, 3, 50, 20, 14
+MOST_REPORT_BYTES = 16 << 20
+_NICE = 10
+REPORT_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+class Page(NamedTuple):
+    """An answer."""
+
+    status: int
+    body: bytes
+    policy: str
+
+
+class Pages:
+    """Pages of the lake in ``data``."""
+
+    def __init__(self, data: Path) -> None:
+        self._lake = Lake(data)
+        self._shelf = LocalShelf(data)
+        self._policy = html.policy()
+
+    def answer(self, path: str, now: dt.datetime) -> Page:
+        """The page at ``path`` as of ``now``, whatever it is; one that cannot be made says why."""
+        target = paths.parse(path)
+        try:
+            if isinstance(target, paths.Report):
+                return self._report(target)
+            if isinstance(target, paths.Running):
+                return self._front(target, now)
+            if isinstance(target, paths.Step):
+                return self._step(target, now)
+        except (StepsizeError, duckdb.Error, OSError) as error:
+            return self._page(503, "Nothing to show", html.notice(str(error).splitlines()[0]))
+        return self._page(404, "No such page", html.notice("There is nothing at this address."))
+
+    def _front(self, target: paths.Running, now: dt.datetime) -> Page:
+        with contextlib.closing(self._lake.connect()) as connection:
+            ask = Questions(connection, now)
+            totals = ask.totals()
+            last = max(1, -(-totals.groups // STEPS_A_PAGE))
+            number = min(target.page, last)
+            groups = ask.groups((number - 1) * STEPS_A_PAGE, STEPS_A_PAGE, LISTED)
+            curves = ask.curves([one for group in groups for one in group.attempts])
+            ended = ask.ended(ENDED) if number == 1 else []
+        main = html.front(totals, groups, ended, curves, self._nights(), (number, last), now)
+        return self._page(200, "Running tasks", main)
+
+    def _step(self, target: paths.Step, now: dt.datetime) -> Page:
+        with contextlib.closing(self._lake.connect()) as connection:
+            ask = Questions(connection, now)
+            group = ask.step(target.name, (target.page - 1) * TASKS_A_PAGE, TASKS_A_PAGE)
+            if group is None:
+                return self._page(200, "Running tasks", html.notice("Nothing of this step runs now."))
+            last = max(1, -(-group.running // TASKS_A_PAGE))
+            number = min(target.page, last)
+            if number != target.page:
+                group = ask.step(target.name, (number - 1) * TASKS_A_PAGE, TASKS_A_PAGE) or group
+            main = html.step(ask.totals(), group, ask.curves(group.attempts), (number, last), now)
+        return self._page(200, "Running tasks", main)
+
+    def _report(self, target: paths.Report) -> Page:
+        where = Path(self._shelf.where(target.day, target.name))
+        try:
+            size_bytes = where.stat().st_size
+        except FileNotFoundError:
+            return self._page(404, "No such page", html.notice("There is no such report."))
+        if size_bytes > MOST_REPORT_BYTES:
+            text = f"This report is larger than {MOST_REPORT_BYTES >> 20} MiB: open it where the lake lies."
+            return self._page(404, "Too large", html.notice(text))
+        return Page(200, self._shelf.get(target.day, target.name) or b"", REPORT_POLICY)
+
+    def _nights(self) -> list[tuple[str, list[str]]]:
+        found = []
+        for day in reversed(self._shelf.days()[-NIGHTS:]):
+            names = [name for name in paths.REPORTS if Path(self._shelf.where(day, name)).is_file()]
+            if names:
+                found.append((day, names))
+        return found
+
+    def _page(self, status: int, title: str, main: str) -> Page:
+        return Page(status, html.page(title, main).encode("utf-8", "backslashreplace"), self._policy)
+
+
+def main() -> None:
+    """Entry point of the process."""
+    leave_signals_to_the_collector()
+    with contextlib.suppress(AttributeError, OSError):  # Windows has no nice
+        os.nice(_NICE)
+    pages = Pages(Path(sys.argv[1]))
+    rest = b""
+    while select.select([sys.stdin.fileno()], [], [], IDLE_S)[0]:
+        chunk = os.read(sys.stdin.fileno(), 1 << 16)
+        if not chunk:
+            return
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            page = pages.answer(str(json.loads(line)), dt.datetime.now(dt.timezone.utc))
+            head = {"status": page.status, "policy": page.policy, "size": len(page.body)}
+            try:
+                sys.stdout.buffer.write(json.dumps(head).encode() + b"\n" + page.body)
+                sys.stdout.buffer.flush()
+            except BrokenPipeError:  # the collector was killed
+                os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""What the live page answers, to whom, and what it costs those who send points."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepsize.collector.config.service import default_text, parse
+from stepsize.collector.live.html import shown
+from stepsize.collector.live.paths import Step, step_path
+from stepsize.collector.live.paths import parse as parse_path
+from stepsize.collector.live.records import StepName
+from stepsize.errors import ConfigError
+from tests.collector.running import Place, RunningCollector, wait_for
+from tests.live.conftest import CONFIG, NASTY, WIDE, attempt, get
+
+LINK = re.compile(r'href="(/live/step/[^"]+)"')
+
+
+def links(text: str) -> list[str]:
+    """Addresses of steps on a page, each once."""
+    return list(dict.fromkeys(LINK.findall(text)))
+
+
+def renderers(collector: RunningCollector) -> list[psutil.Process]:
+    """The processes that make pages."""
+    children = psutil.Process(collector.process.pid).children()
+    return [one for one in children if "stepsize.collector.live.process" in one.cmdline()]
+
+
+def test_running_ended_and_reports_are_on_the_front_page(served: RunningCollector) -> None:
+    """All steps with running attempts, three of a wide one and a link to the rest; what ended; a night's report."""
+    found = get(served)
+    assert found.status == 200
+    assert f"{WIDE + 2} running</span> in 3 steps" in found.text
+    assert f"and {WIDE - 3} more" in found.text
+    assert 'class="bad">failed' in found.text
+    assert 'href="/live/reports/2026-11-20/report.html"' in found.text
+    assert "CPU 1 core of 2 cores" in found.text
+    assert "Memory 2.19GiB of 4GiB" in found.text
+    assert re.search(r"newest figure of a running task \d+ (s|min \d+ s) ago", found.text)
+
+
+def test_a_wide_step_is_paged(served: RunningCollector) -> None:
+    """Each of its attempts is on one of its pages, and on no other; a page beyond the last is the last."""
+    path = next(link for link in links(get(served).text) if b"17" in _decoded(link))
+    pages = [get(served, path.rpartition("/")[0] + f"/{number}").text for number in (1, 2, 99)]
+    tasks = [re.findall(r"task <bdi>(\d+)</bdi>", text) for text in pages]
+    assert sorted(map(int, tasks[0] + tasks[1])) == list(range(WIDE))
+    assert len(tasks[0]) == 50
+    assert tasks[2] == tasks[1]
+
+
+def _decoded(link: str) -> bytes:
+    found = parse_path(link)
+    assert isinstance(found, Step)
+    return json.dumps([found.name.flow, found.name.run]).encode()
+
+
+def test_every_step_has_a_page_whatever_its_name(served: RunningCollector) -> None:
+    """Names that are steps of a path, or HTML, lead to their own attempts."""
+    found = links(get(served).text)
+    assert len(found) == 3
+    assert all("task <bdi>" in get(served, link).text for link in found)
+
+
+def test_names_are_text(served: RunningCollector) -> None:
+    """Nothing of a name is HTML, or turns the text around it."""
+    text = get(served).text
+    assert text.count("<script>") == 1
+    assert "<img" not in text
+    assert NASTY not in text
+    assert "\x1b" not in text
+
+
+@given(st.text(), st.text(), st.text())
+def test_addresses_of_steps_come_back(flow: str, run: str, step: str) -> None:
+    """Any names go through an address, whose signs no browser changes."""
+    name = StepName(flow, run, step)
+    path = step_path(name, 3)
+    assert parse_path(path) == Step(name, 3)
+    assert re.fullmatch(r"/live/step/[\w-]+/3", path, re.ASCII)
+
+
+@given(st.text())
+def test_any_path_is_parsed(text: str) -> None:
+    """What is no address of ours leads nowhere, and raises nothing."""
+    parse_path(f"/live/{text}")
+    parse_path(f"/live/step/{text}/1")
+
+
+@given(st.text())
+def test_any_name_is_shown_as_text(name: str) -> None:
+    """No tag, no character that is not printable."""
+    inner = shown(name).removeprefix("<bdi>").removesuffix("</bdi>")
+    assert "<" not in inner
+    assert ">" not in inner
+    assert inner.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/live/", 200),
+        ("/live/running/99", 200),
+        ("/live/running/0", 404),
+        ("/live/step/AAAA/1", 404),
+        ("/live/reports/2026-11-20/report.json", 404),
+        ("/live/reports/2026-11-20/../../schema.json", 404),
+        ("/live/reports/2026-11-20/%2e%2e%2fschema.json", 404),
+        ("/live/reports/2026-11-21/report.html", 404),
+        (f"/live/{'x' * 20_000}", 414),
+        ("/liveness", 404),
+    ],
+)
+def test_paths(served: RunningCollector, path: str, status: int) -> None:
+    """What is there, and nothing else of the data directory."""
+    assert get(served, path).status == status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:4318", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:4318", 200),
+        ("192.0.2.7:80", 200),
+        ("attacker.example", 421),
+        ("127.0.0.1.attacker.example", 421),
+        ("localhost.attacker.example:4318", 421),
+        ("", 421),
+        ("localhost, attacker.example", 421),
+        ("attacker.example:x", 421),
+    ],
+)
+def test_only_names_of_ours_are_served(served: RunningCollector, host: str, status: int) -> None:
+    """A name that somebody else can have lead here reads nothing (DNS rebinding)."""
+    found = get(served, host=host)
+    assert found.status == status
+    assert ("running</span>" in found.text) is (status == 200)
+
+
+def test_pages_are_not_kept_framed_or_guessed_at(served: RunningCollector) -> None:
+    """Every answer is of the moment, of its type and of its origin; only reading is possible."""
+    for path in ("/live", "/live/x", "/live/reports/2026-11-20/report.html"):
+        headers = get(served, path).headers
+        assert headers["cache-control"] == "no-store"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "access-control-allow-origin" not in headers
+    assert "'unsafe" not in get(served).headers["content-security-policy"]
+    assert get(served, "/live/reports/2026-11-20/report.html").headers["content-security-policy"].startswith("sandbox;")
+    assert get(served, method="POST").status == 405
+    assert get(served, method="DELETE").status == 405
+
+
+def test_many_viewers_share_a_page(served: RunningCollector) -> None:
+    """Twenty who ask at once are answered with one page, made by one process."""
+    with ThreadPoolExecutor(20) as pool:
+        texts = {answer.text for answer in pool.map(lambda _: get(served), range(20))}
+    assert len(texts) <= 2  # the page may grow old meanwhile, once
+    assert len(renderers(served)) == 1
+
+
+def test_points_are_taken_while_nobody_can_make_pages(place: Place) -> None:
+    """A process that hangs, or is killed, delays no point; the next page has another one."""
+    collector = place.collect(CONFIG)
+    assert get(collector).status == 200
+    (first,) = renderers(collector)
+    os.kill(first.pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(get, collector, "/live/x")
+        begun = time.monotonic()
+        assert collector.post(attempt(int(time.time()), "1").content())[0] == 200
+        assert time.monotonic() - begun < 5
+        os.kill(first.pid, signal.SIGKILL)
+        assert waiting.result().status == 404
+    (second,) = renderers(collector)
+    assert second.pid != first.pid
+    assert collector.terminate() == 0
+    wait_for(lambda: not psutil.pid_exists(second.pid), "its end with its collector")
+
+
+def test_nothing_is_begun_until_somebody_looks(place: Place) -> None:
+    """Who has no viewers pays for no process."""
+    collector = place.collect(CONFIG)
+    assert renderers(collector) == []
+    get(collector, host="attacker.example")
+    assert renderers(collector) == []
+    assert "Nothing runs." in get(collector).text
+
+
+def test_it_is_off_unless_it_is_asked_for(place: Place) -> None:
+    """Without the key there is no page, and no path that knows of one."""
+    collector = place.collect(CONFIG.replace(", live_page: {}", ""))
+    assert "live page" not in collector.line
+    assert get(collector).status == 404
+
+
+def test_credentials_of_the_receiver_are_those_of_the_page(place: Place, tmp_path: Path) -> None:
+    """Nobody reads who may not send."""
+    config = CONFIG.replace("live_page: {}", "live_page: {}, auth: {authenticator: basicauth}").replace(
+        "service: {",
+        "extensions: {basicauth: {htpasswd: {inline: 'a:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M='}}}\n"
+        "service: {extensions: [basicauth], ",
+    )  # a:test
+    collector = place.collect(config)
+    refused = get(collector)
+    assert refused.status == 401
+    assert refused.headers["www-authenticate"].startswith("Basic")
+    assert get(collector, "/live/reports/2026-11-20/report.html").status == 401
+    assert renderers(collector) == []
+    assert get(collector, authorization="Basic YTp0ZXN0").status == 200
+
+
+BEYOND = CONFIG.replace("127.0.0.1:0", "0.0.0.0:0")
+
+
+def test_beyond_the_loopback_it_is_off() -> None:
+    """Unless it is asked for there, with TLS and credentials."""
+    served = parse(BEYOND, "c", {}).receivers["otlp"].protocols.http
+    assert not served.serves_live_page
+    assert parse(CONFIG, "c", {}).receivers["otlp"].protocols.http.serves_live_page
+    asked = BEYOND.replace("live_page: {}", "live_page: {beyond_loopback: true}")
+    with pytest.raises(ConfigError, match="beyond_loopback needs tls and auth"):
+        parse(asked, "c", {})
+    safe = asked.replace("live_page", "tls: {cert_file: c, key_file: k}, auth: {authenticator: x}, live_page")
+    assert parse(safe, "c", {}).receivers["otlp"].protocols.http.serves_live_page
+    alone = asked.replace("live_page", "auth: {authenticator: x}, live_page")
+    with pytest.raises(ConfigError, match="needs tls"):
+        parse(alone, "c", {})
+
+
+def test_the_shipped_configuration_opens_nothing_beyond_the_loopback() -> None:
+    """Where `STEPSIZE_LISTEN` has it listen to everybody, there is no page."""
+    found = parse(default_text(), "c", {"STEPSIZE_LISTEN": "0.0.0.0"}).receivers["otlp"].protocols.http
+    assert not found.serves_live_page
