@@ -58,7 +58,7 @@ SUMMARIES: dict[str, str] = {
     "import": "Add what others recorded: Nextflow, Snakemake, SLURM, Prometheus, Metaflow, resource-tracker.",
     "erase": "Erase what is stored of a user, a flow or a run: points, tasks, and what is on its way to the lake.",
     "doctor": "Find the usual faults: settings, sockets, agent, endpoint, lake, collector, Metaflow, GPUs.",
-    "sql": "Ask the lake in SQL, or serve it to Postgres clients.",
+    "sql": "Ask the lake in SQL, or serve it to clients of Postgres.",
     "demo": "Run real flows with STEPSIZE=1, then print what each step should ask for.",
 }
 """Command name → its line in ``--help``, so that the list imports none; a test holds each to its command's own."""
