@@ -21,7 +21,7 @@ from kubernetes import client
 from tests.collector.otlp import RequestBuilder, identity
 from tests.collector.running import DEADLINE_S, Place, RunningCollector, wait_for
 from tests.deploy.kubernetes_api import kubernetes_api
-from tests.interop.peers import GATEWAY
+from tests.interop.peers import OTELCOL
 from tests.interop.processes import PROTOBUF, Addresses, collect_at, free_address, hand_over
 
 DEPLOY = Path(__file__).parents[2] / "deploy/gateway"
@@ -61,7 +61,7 @@ class Gateway:
         (self.place.home / "otelcol").mkdir(exist_ok=True)  # as the image and the volume have it
         with (self.place.home / "gateway.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [GATEWAY.path, "--config", self.place.home / "gateway.yaml"],
+                [OTELCOL.path, "--config", self.place.home / "gateway.yaml"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -122,7 +122,7 @@ def arrived(collector: RunningCollector) -> list[int]:
 
 
 @pytest.mark.peers
-@pytest.mark.needs(GATEWAY)
+@pytest.mark.needs(OTELCOL)
 def test_nothing_is_lost_whoever_is_killed(place: Place) -> None:
     """Points come while ours is killed, away, killed again, and the gateway with a queue: each is there once."""
     ours, sent = Addresses(), 0
@@ -154,7 +154,7 @@ def test_nothing_is_lost_whoever_is_killed(place: Place) -> None:
 
 
 @pytest.mark.peers
-@pytest.mark.needs(GATEWAY)
+@pytest.mark.needs(OTELCOL)
 def test_what_is_true_of_all_senders_is_added_and_nothing_is_changed(place: Place) -> None:
     """OTEL_RESOURCE_ATTRIBUTES joins each resource; what a sender says stays; nothing tells of the gateway."""
     ours = Addresses()
@@ -169,7 +169,7 @@ def test_what_is_true_of_all_senders_is_added_and_nothing_is_changed(place: Plac
 
 
 @pytest.mark.peers
-@pytest.mark.needs(GATEWAY)
+@pytest.mark.needs(OTELCOL)
 def test_a_full_queue_refuses_retryably(place: Place) -> None:
     """With nobody behind it, it answers 503 beyond `queue_size`, and takes all again once there is room."""
     ours = Addresses()
@@ -189,14 +189,14 @@ def test_a_full_queue_refuses_retryably(place: Place) -> None:
 
 
 @pytest.mark.peers
-@pytest.mark.needs(GATEWAY)
+@pytest.mark.needs(OTELCOL)
 @pytest.mark.parametrize("detectors", ["[env, ec2]", "[env, gcp]", "[env, azure]"])
 def test_the_detectors_that_are_offered_are_known(place: Place, detectors: str) -> None:
     """Each cloud's section has keys that the Collector takes."""
     (place.home / "gateway.yaml").write_text(CONFIG)
     done = subprocess.run(
-        [GATEWAY.path, "validate", "--config", place.home / "gateway.yaml"],
-        env=place.environment(GATEWAY_DETECTORS=detectors),
+        [OTELCOL.path, "validate", "--config", place.home / "gateway.yaml"],
+        env=place.environment(OTELCOL_DETECTORS=detectors),
         capture_output=True,
         text=True,
         check=False,
@@ -208,7 +208,7 @@ def test_the_detectors_that_are_offered_are_known(place: Place, detectors: str) 
 
 
 @pytest.mark.peers
-@pytest.mark.needs(GATEWAY)
+@pytest.mark.needs(OTELCOL)
 def test_kubernetes_knows_the_pod_that_sends(place: Place) -> None:
     """By its address; the token is asked for, and presented to the collector behind."""
     ours, token = Addresses(), place.home / "token"
@@ -313,14 +313,14 @@ def test_what_is_acknowledged_is_on_disk_and_sent_as_it_came(text: str) -> None:
 
 
 def test_the_image_is_the_one_that_is_tested() -> None:
-    """One version and digest everywhere, which `tests/interop/gateway` builds."""
+    """One version and digest everywhere, which `tests/interop/otelcol` builds."""
     root = DEPLOY.parents[1]
     (image,) = {
         match.groups()
         for file in (DEPLOY / "Dockerfile", DEPLOY / "kubernetes.yaml")
         for match in PINNED.finditer(file.read_text("utf-8"))
     }
-    built = (root / "tests/interop/gateway/go.mod").read_text("utf-8")
+    built = (root / "tests/interop/otelcol/go.mod").read_text("utf-8")
     assert set(re.findall(r"collector-contrib/processor/\w+ v(\S+)", built)) == {image[0]}
-    assert GATEWAY.name.split(",")[0].endswith(image[0])
+    assert OTELCOL.name.endswith(image[0])
     assert f"stepsize-gateway:{image[0]}" in (root / "docker-compose.yml").read_text("utf-8")

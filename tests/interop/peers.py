@@ -194,9 +194,9 @@ AXE = Peer(
     _npm_installer("axe"),
 )
 ROTEL = Peer("rotel 0.0.1a15", "rotel/rotel/rotel-agent", ("rotel.txt",), _no_rotel_wheel, _install_rotel)
-OTELCOL = Peer("the OpenTelemetry Collector 0.161.0", "otelcol/otelcol", _GO_SOURCES, _no_go, _go_builder("."))
+OTELCOL = Peer("the OpenTelemetry Collector 0.160.0", "otelcol/otelcol", _GO_SOURCES, _no_go, _go_builder("."))
 TELEMETRYGEN = Peer(
-    "telemetrygen 0.161.0",
+    "telemetrygen 0.160.0",
     "telemetrygen/telemetrygen",
     _GO_SOURCES,
     _no_go,
@@ -208,13 +208,6 @@ H2SPEC = Peer(
     ("h2spec/go.mod", "h2spec/go.sum"),
     _no_go,
     _go_builder("github.com/summerwind/h2spec/cmd/h2spec", "h2spec"),
-)
-GATEWAY = Peer(
-    "the OpenTelemetry Collector 0.160.0, as contrib has it",
-    "gateway/otelcol-contrib",
-    ("gateway/main.go", "gateway/go.mod", "gateway/go.sum"),
-    _no_go,
-    _go_builder(".", "gateway"),
 )
 COMPOSE = Peer(
     "Docker Compose 5.6.0",
@@ -229,6 +222,20 @@ DOCKERFILE = Peer(
     ("dockerfile/main.go", "dockerfile/go.mod", "dockerfile/go.sum"),
     _no_newer_go,
     _go_builder(".", "dockerfile"),
+)
+GO_POSTGRES = Peer(
+    "lib/pq 1.12.3 and pgx 5.12.0",
+    "postgres/clients",
+    ("postgres/main.go", "postgres/go.mod", "postgres/go.sum"),
+    _no_go,
+    _go_builder(".", "postgres"),
+)
+JDBC = Peer(
+    "the PostgreSQL JDBC driver 42.7.8",
+    "jdbc/postgresql-42.7.8.jar",
+    ("jdbc/pom.xml",),
+    _no_java,
+    _install_jars("jdbc"),
 )
 NEXTFLOW = Peer(
     "Nextflow 24.10.5",
@@ -259,8 +266,8 @@ RESOURCE_TRACKER = Peer(
     _installer("resource-tracker.txt"),
 )
 PEERS = (
-    *(JAVASCRIPT, AXE, ROTEL, OTELCOL, TELEMETRYGEN, H2SPEC, GATEWAY, COMPOSE, DOCKERFILE),
-    *(NEXTFLOW, SNAKEMAKE, PROMETHEUS, RESOURCE_TRACKER),
+    *(JAVASCRIPT, AXE, ROTEL, OTELCOL, TELEMETRYGEN, H2SPEC, COMPOSE, DOCKERFILE),
+    *(NEXTFLOW, SNAKEMAKE, PROMETHEUS, RESOURCE_TRACKER, GO_POSTGRES, JDBC),
 )
 
 
