@@ -1,7 +1,8 @@
 """Writes Grafana's dashboards and alert rules from `boards/` and `sql/`.
 
 What comes in: a directory, by default this one. What goes out: ``dashboards/*.json`` and
-``provisioning/alerting/stepsize.yaml`` below it, the same bytes each time. Needs Python 3.11 and grafana-foundation-sdk.
+``provisioning/alerting/stepsize.yaml`` below it, the same bytes each time. Needs Python 3.11 and
+grafana-foundation-sdk.
 """
 
 from __future__ import annotations

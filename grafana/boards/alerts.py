@@ -28,6 +28,7 @@ class Rule:
     board: str
 
     def build(self) -> dict[str, Any]:
+        """As Grafana reads it."""
         window = {"from": 3600, "to": 0}
         asked = {
             "refId": "A",
@@ -73,8 +74,8 @@ RULES = (
         query="memory",
         above=0.9,
         lasts="0s",
-        summary="{{ $labels.flow }}/{{ $labels.step }} held {{ humanizePercentage $values.A.Value }} of what it may hold "
-        "within the last hour",
+        summary="{{ $labels.flow }}/{{ $labels.step }} held {{ humanizePercentage $values.A.Value }} of what it may "
+        "hold within the last hour",
         board="stepsize-step",
     ),
     Rule(
@@ -85,7 +86,7 @@ RULES = (
         lasts="0s",
         summary="The collector {{ $labels.collector }} refused {{ $values.A.Value }} points or requests in ten minutes "
         "({{ $labels.what }})",
-        board="stepsize-live",
+        board="stepsize-collector",
     ),
     Rule(
         uid="stepsize-waste",
@@ -110,7 +111,8 @@ def text() -> str:
 class _Dumper(yaml.SafeDumper):
     """Texts of several lines as blocks, nothing by reference."""
 
-    def ignore_aliases(self, data: object) -> bool:
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - as PyYAML calls it
+        """Whether it is written where it is used, however often."""
         return True
 
 

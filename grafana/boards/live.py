@@ -50,7 +50,8 @@ BOARD = Board(
             table(
                 "live/tasks",
                 "Nearest to what they may hold",
-                "A hundred running attempts. They may hold the smaller of request and the container's limit; beyond the latter they are killed.",
+                "A hundred running attempts. They may hold the smaller of request and container's limit; beyond the "
+                "latter they are killed.",
                 {
                     "Running for": SECONDS,
                     "Cores": CORES,

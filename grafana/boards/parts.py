@@ -8,10 +8,9 @@ or well green.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grafana_foundation_sdk.builders import barchart, common, stat, table, timeseries
 from grafana_foundation_sdk.builders.dashboard import (
@@ -22,7 +21,6 @@ from grafana_foundation_sdk.builders.dashboard import (
     ThresholdsConfig,
     TimePicker,
 )
-from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import common as models
 from grafana_foundation_sdk.models.dashboard import (
@@ -35,6 +33,11 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableOption,
     VariableRefresh,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from grafana_foundation_sdk.cog.builder import Builder
 
 SQL = Path(__file__).parents[1] / "sql"
 SOURCE = "stepsize"
@@ -55,6 +58,7 @@ class Query(Dataquery):
         self._form = form
 
     def to_json(self) -> dict[str, Any]:
+        """As the data source reads it."""
         return {
             "refId": "A",
             "datasource": SOURCE_REF,
@@ -65,6 +69,7 @@ class Query(Dataquery):
         }
 
     def build(self) -> Query:
+        """Itself; panels take builders."""
         return self
 
 
@@ -82,6 +87,7 @@ class Variable:
     all: bool = True
 
     def build(self) -> QueryVariable:
+        """Its builder."""
         made = QueryVariable(self.name).label(self.label).datasource(SOURCE_REF).query(sql("variables", self.query))
         made = made.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).allow_custom_value(False)
         if self.all:
@@ -103,9 +109,9 @@ class Board:
     refresh: str = "1m"
     is_live: bool = False
     """Whether its queries look at a window of their own up to now, so that there is none to choose."""
-    links: Sequence[DashboardLink] = field(default_factory=tuple)
 
     def build(self) -> Any:
+        """The dashboard, as the SDK has it."""
         board = (
             Dashboard(self.title)
             .uid(self.uid)
@@ -116,7 +122,7 @@ class Board:
             .time(self.window, "now")
             .refresh(self.refresh)
             .timepicker(TimePicker().hidden(self.is_live).refresh_intervals(["5s", "10s", "30s", "1m", "5m", "1h"]))
-            .links([_to_others(), *self.links])
+            .links([_to_others()])
         )
         for variable in self.variables:
             board = board.with_variable(variable.build())

@@ -117,10 +117,10 @@ def _host(name: str, now: int) -> bytes:
     times = [now - second * SECOND for second in range(3600, 0, -30)]
     for mode, share in (("user", 0.5), ("system", 0.1), ("idle", 0.4)):
         made.gauge("system.cpu.utilization", [(at, share) for at in times], cpu__mode=mode)
-    made.gauge("system.cpu.logical.count", [(at, 16) for at in times], "{cpu}")
-    for state, held in (("used", 20 * GB), ("free", 40 * GB)):
+    made.gauge("system.cpu.logical.count", [(at, 64) for at in times], "{cpu}")
+    for state, held in (("used", 20 * GB), ("free", 100 * GB)):
         made.gauge("system.memory.usage", [(at, held) for at in times], "By", system__memory__state=state)
-    made.gauge("system.memory.limit", [(at, 64 * GB) for at in times], "By")
+    made.gauge("system.memory.limit", [(at, 128 * GB) for at in times], "By")
     for device, busy in (("GPU-1", 0.7), ("GPU-2", 0.0)):
         which = {"hw__id": f"{name}-{device}", "hw__name": "NVIDIA L4", "hw__vendor": "nvidia"}
         made.gauge("hw.gpu.utilization", [(at, busy) for at in times], **which)
