@@ -153,7 +153,7 @@ class Engine:
 
         if prepared.is_explain or prepared.is_volatile:
             return run(started)
-        return self._cache.rows((text, repr(values), version), run, started)
+        return self._cache.rows((text, repr(values)), run, started, version)
 
 
 def _selected(prepared: Prepared, formats: Sequence[int]) -> str:
