@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stepsize.postgres.catalog import operands
-from stepsize.postgres.lexer import MARK, NAME, OPERATOR, QUOTED, Token
+from stepsize.postgres.lexer import MARK, NAME, OPERATOR, QUOTED, STRING, Token
 
 if TYPE_CHECKING:
     from stepsize.postgres.catalog.rewrites import Context
@@ -119,6 +119,22 @@ def _as_table(item: list[Token], context: Context) -> list[Token]:
     if call[0].word in _SCALARS:
         call = [Token(MARK, "("), Token(NAME, "SELECT"), *call, Token(MARK, ")")]
     return [*call, Token(NAME, "AS"), alias, Token(MARK, "("), alias, Token(MARK, ")")]
+
+
+_FUNCTION_COLUMNS = frozenset(
+    ("typinput", "typoutput", "typreceive", "typsend", "typmodin", "typmodout", "typanalyze", "typsubscript")
+)
+"""Of pg_type, which hold names of functions here."""
+
+
+def no_function(words: list[Token], _: Context) -> list[Token]:
+    """``typreceive != 0`` is ``typreceive != '-'``, which is how Postgres writes that number of a function."""
+    found = list(words)
+    for place in range(len(words) - 2):
+        column, comparison, number = words[place : place + 3]
+        if column.word in _FUNCTION_COLUMNS and comparison.text in {"=", "<>", "!="} and number.text == "0":
+            found[place + 2] = Token(STRING, "'-'")
+    return found
 
 
 _OBJECTS = frozenset({"regclass", "regtype", "regnamespace", "regproc", "regprocedure", "regrole"})

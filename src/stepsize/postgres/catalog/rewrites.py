@@ -226,6 +226,7 @@ REWRITES: tuple[Rewrite, ...] = (
     calls.renamed,
     calls.in_from,
     calls.casts_to_objects,
+    calls.no_function,
     _object_names,
     _lists,
     _numbers,

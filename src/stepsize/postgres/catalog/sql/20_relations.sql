@@ -101,8 +101,9 @@ CREATE TABLE pg_tablespace AS
 SELECT 1663::UINTEGER AS oid, 'pg_default' AS spcname, 10::UINTEGER AS spcowner, NULL::VARCHAR[] AS spcacl,
     NULL::VARCHAR[] AS spcoptions;
 CREATE TABLE pg_collation AS
-SELECT * FROM (
+SELECT *, NULL::VARCHAR AS colliculocale, NULL::VARCHAR AS collicurules, NULL::VARCHAR AS collversion FROM (
     VALUES (100::UINTEGER, 'default', 11::UINTEGER, 10::UINTEGER, 'd', true, -1::INTEGER, NULL::VARCHAR, NULL::VARCHAR),
     (950, 'C', 11, 10, 'c', true, -1, 'C', 'C')
 ) AS t (oid, collname, collnamespace, collowner, collprovider, collisdeterministic, collencoding, collcollate, collctype);
-CREATE TABLE pg_language AS SELECT 2612::UINTEGER AS tableoid, 14::UINTEGER AS oid, 'sql' AS lanname, 10::UINTEGER AS lanowner, true AS lanpltrusted;
+CREATE TABLE pg_language AS SELECT 2612::UINTEGER AS tableoid, 14::UINTEGER AS oid, 'sql' AS lanname, 10::UINTEGER AS lanowner, true AS lanpltrusted,
+    0::UINTEGER AS lanplcallfoid, 0::UINTEGER AS laninline, 0::UINTEGER AS lanvalidator, NULL::VARCHAR[] AS lanacl;

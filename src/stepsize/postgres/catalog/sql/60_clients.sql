@@ -1,5 +1,7 @@
 -- What drivers and tools ask beside.
 CREATE MACRO pg_char_to_encoding(named) AS CASE WHEN lower(named) IN ('utf8', 'unicode') THEN 6 ELSE -1 END;
+CREATE MACRO getdatabaseencoding() AS 'UTF8';
+CREATE MACRO pg_tablespace_size(named) AS 0::BIGINT;
 CREATE MACRO pg_statistics_obj_is_visible(number) AS true;
 CREATE MACRO pg_conversion_is_visible(number) AS true;
 CREATE MACRO pg_opclass_is_visible(number) AS true;
