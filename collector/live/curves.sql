@@ -5,6 +5,7 @@ SELECT
     max(coalesce(value_double, value_int::DOUBLE))
 FROM exact_points
 WHERE day >= $day AND time_unix_nano >= $since_ns AND time_unix_nano < $until_ns
+    AND isfinite(coalesce(value_double, value_int::DOUBLE))
     AND metric IN ($cpu, $memory)
     AND step IN (SELECT unnest($steps))
     AND (flow, run, step, task, attempt)

@@ -67,7 +67,7 @@ def front(
     totals: Totals,
     groups: Sequence[Group],
     ended: Sequence[Attempt],
-    curves: Mapping[Key, Curves],
+    curves: Mapping[Key, Curves] | None,
     reports: Sequence[tuple[str, Sequence[str]]],
     pages: tuple[int, int],
     now: dt.datetime,
@@ -95,7 +95,9 @@ def front(
     return f'<main id="main">{"".join(parts)}</main>'
 
 
-def step(totals: Totals, group: Group, curves: Mapping[Key, Curves], pages: tuple[int, int], now: dt.datetime) -> str:
+def step(
+    totals: Totals, group: Group, curves: Mapping[Key, Curves] | None, pages: tuple[int, int], now: dt.datetime
+) -> str:
     """The main part of a step's page: arguments as for `front`."""
     number, last = pages
     around = [paths.step_path(group.of, number - 1), paths.step_path(group.of, number + 1)]
@@ -118,13 +120,14 @@ def _fresh(totals: Totals, now: dt.datetime) -> str:
     )
 
 
-def _group(group: Group, curves: Mapping[Key, Curves], now: dt.datetime, *, is_whole: bool = False) -> str:
-    facts = [f"{group.running:,} running", f"on {_count(group.hosts, 'host')}", f"since {_duration(group.since, now)}"]
+def _group(group: Group, curves: Mapping[Key, Curves] | None, now: dt.datetime, *, is_whole: bool = False) -> str:
+    facts = [f"{group.running:,} running", f"on {_count(group.hosts, 'host')}", f"for {_duration(group.since, now)}"]
     if group.cpu is not None:
         facts.append(f"{_cores(group.cpu)} in all")
     if group.memory_peak_bytes is not None:
-        share = f" ({group.memory_share:.0%} of what it may have)" if group.memory_share is not None else ""
-        facts.append(f"highest peak {_memory(group.memory_peak_bytes)}{share}")
+        facts.append(f"highest peak {_memory(group.memory_peak_bytes)}")
+    if group.memory_share is not None:
+        facts.append(f"the fullest at {group.memory_share:.0%} of its memory")
     left = group.running - len(group.attempts)
     more = f'<p><a href="{paths.step_path(group.of)}">and {left:,} more</a></p>' if left and not is_whole else ""
     rows = "".join(_running(one, curves, now) for one in group.attempts)
@@ -149,8 +152,8 @@ def _who(attempt: Attempt) -> str:
     return ", ".join(words)
 
 
-def _running(attempt: Attempt, curves: Mapping[Key, Curves], now: dt.datetime) -> str:
-    drawn = curves.get(key_of(attempt))
+def _running(attempt: Attempt, curves: Mapping[Key, Curves] | None, now: dt.datetime) -> str:
+    drawn = curves.get(key_of(attempt)) if curves else None
     allowed = attempt.memory_limit_bytes or attempt.requested_memory_bytes
     peak = ""
     if attempt.memory_peak_bytes is not None:
@@ -167,8 +170,10 @@ def _running(attempt: Attempt, curves: Mapping[Key, Curves], now: dt.datetime) -
 
 def _curve(name: str, kind: str, curve: Curve | None, allowed: float | None, say: Callable[[float], str]) -> str:
     newest = curve.newest if curve else None
-    if curve is None or newest is None:
-        return f'<div class="figure soft">{name}: no points yet</div>'
+    if curve is None:
+        return f'<div class="figure soft">{name}: too many points to read in time</div>'
+    if newest is None:
+        return f'<div class="figure soft">{name}: no points in {_MINUTES} minutes</div>'
     known = [value for value in curve.values if value is not None]
     words = f"{name} {say(newest)}" + (f" of {say(allowed)}" if allowed else "")
     top = max([*known, allowed or 0.0]) * 1.05 or 1.0

@@ -16,7 +16,7 @@ import os
 import select
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
@@ -26,6 +26,11 @@ from stepsize.collector.processes.child import leave_signals_to_the_collector
 from stepsize.errors import StepsizeError
 from stepsize.store.lake import Lake
 from stepsize.store.reports import LocalShelf
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stepsize.collector.live.records import Attempt, Curves, Key
 
 IDLE_S = 300.0
 STEPS_A_PAGE, LISTED, TASKS_A_PAGE, ENDED, NIGHTS = 20, 3, 50, 20, 14
@@ -74,7 +79,7 @@ class Pages:
             last = max(1, -(-totals.groups // STEPS_A_PAGE))
             number = min(target.page, last)
             groups = ask.groups((number - 1) * STEPS_A_PAGE, STEPS_A_PAGE, LISTED)
-            curves = ask.curves([one for group in groups for one in group.attempts])
+            curves = _curves(ask, [one for group in groups for one in group.attempts])
             ended = ask.ended(ENDED) if number == 1 else []
         main = html.front(totals, groups, ended, curves, self._nights(), (number, last), now)
         return self._page(200, "Running tasks", main)
@@ -89,7 +94,7 @@ class Pages:
             number = min(target.page, last)
             if number != target.page:
                 group = ask.step(target.name, (number - 1) * TASKS_A_PAGE, TASKS_A_PAGE) or group
-            main = html.step(ask.totals(), group, ask.curves(group.attempts), (number, last), now)
+            main = html.step(ask.totals(), group, _curves(ask, group.attempts), (number, last), now)
         return self._page(200, "Running tasks", main)
 
     def _report(self, target: paths.Report) -> Page:
@@ -113,6 +118,14 @@ class Pages:
 
     def _page(self, status: int, title: str, main: str) -> Page:
         return Page(status, html.page(title, main).encode("utf-8", "backslashreplace"), self._policy)
+
+
+def _curves(ask: Questions, attempts: Sequence[Attempt]) -> dict[Key, Curves] | None:
+    """None where there was no time for them."""
+    try:
+        return ask.curves(attempts)
+    except duckdb.InterruptException:
+        return None
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ lake are parameters of SQL, never a part of it.
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from dataclasses import replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 _MEMORY = "384MiB"
 _DISK = "1GiB"
+_CURVES_S = 8.0
+"""A page without curves is better than none: the collector waits for 20 s."""
 _SECOND_NS = 10**9
 _ENDED_S = 24 * 3600
 _CLOCKS_S = 300
@@ -75,13 +78,17 @@ class Questions:
         return [_attempt(row) for row in self._rows("ended", since=since, until=until, limit=limit)]
 
     def curves(self, attempts: Sequence[Attempt]) -> dict[Key, Curves]:
-        """CPU and memory of attempts over the last `WINDOW_S`."""
+        """CPU and memory of attempts over the last `WINDOW_S`.
+
+        Raises:
+            duckdb.InterruptException: there are so many points that reading them took longer than a page may.
+        """
         if not attempts:
             return {}
         until_ns = int(self._now.timestamp() * _SECOND_NS)
         since_ns = until_ns - WINDOW_S * _SECOND_NS
         flows, runs, steps, tasks, numbers = map(list, zip(*map(key_of, attempts), strict=True))
-        rows = self._rows(
+        rows = self._in_time(
             "curves",
             since_ns=since_ns,
             until_ns=until_ns,
@@ -114,6 +121,14 @@ class Questions:
         flows, runs, steps = map(list, zip(*((one.flow, one.run, one.step) for one in names), strict=True))
         rows = self._rows("listed", flows=flows, runs=runs, steps=steps, first=first, last=last)
         return [_attempt(row) for row in rows]
+
+    def _in_time(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        timer = threading.Timer(_CURVES_S, self._connection.interrupt)
+        timer.start()
+        try:
+            return self._rows(query, **parameters)
+        finally:
+            timer.cancel()
 
     def _rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
         return self._connection.execute(_sql(query), parameters or None).fetchall()

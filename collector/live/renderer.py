@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 KEPT_S = 2.0
 _SHARE = 4.0
-_LONGEST_KEPT_S = 60.0
 _MOST_KEPT, _MOST_KEPT_BYTES = 32, 1 << 20
 MOST_WAITING = 8
 """Different pages that may wait; each is made after the other."""
@@ -112,7 +111,7 @@ class Renderer:
         self._kept.pop(path, None)
         if len(made.body) > _MOST_KEPT_BYTES:
             return
-        self._kept[path] = self._clock_s() + min(max(KEPT_S, _SHARE * took_s), _LONGEST_KEPT_S), made
+        self._kept[path] = self._clock_s() + max(KEPT_S, _SHARE * took_s), made
         while len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
 

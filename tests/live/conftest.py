@@ -42,6 +42,10 @@ def fill(collector: RunningCollector) -> None:
     nasty = dict.fromkeys(("stepsize.flow.name", "stepsize.run.id", "stepsize.step.name", "host.name"), NASTY)
     requests.append(attempt(now_s, NASTY, **nasty))
     requests.append(attempt(now_s, "1", **{"stepsize.step.name": "../..", "stepsize.run.id": ".."}))
+    odd = attempt(now_s, "odd", **{"stepsize.run.id": ".."})
+    odd.gauge("stepsize.task.cpu.usage", [(now_s * SECOND, float("nan"))], "{cpu}")
+    odd.gauge("stepsize.task.memory.usage", [(now_s * SECOND, float("inf"))], "By")
+    requests.append(odd)
     failed = attempt(now_s, "7", **{"stepsize.step.name": "score"})
     requests.append(failed.end(now_s * SECOND, "failed"))
     for request in requests:

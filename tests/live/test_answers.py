@@ -42,18 +42,19 @@ def test_running_ended_and_reports_are_on_the_front_page(served: RunningCollecto
     """All steps with running attempts, three of a wide one and a link to the rest; what ended; a night's report."""
     found = get(served)
     assert found.status == 200
-    assert f"{WIDE + 2} running</span> in 3 steps" in found.text
+    assert f"{WIDE + 3} running</span> in 4 steps" in found.text
     assert f"and {WIDE - 3} more" in found.text
     assert 'class="bad">failed' in found.text
     assert 'href="/live/reports/2026-11-20/report.html"' in found.text
     assert "CPU 1 core of 2 cores" in found.text
+    assert not re.search(r"[^a-z](nan|inf)[^a-z]", found.text)
     assert "Memory 2.19GiB of 4GiB" in found.text
     assert re.search(r"newest figure of a running task \d+ (s|min \d+ s) ago", found.text)
 
 
 def test_a_wide_step_is_paged(served: RunningCollector) -> None:
     """Each of its attempts is on one of its pages, and on no other; a page beyond the last is the last."""
-    path = next(link for link in links(get(served).text) if b"17" in _decoded(link))
+    path = next(link for link in links(get(served).text) if _decoded(link) == b'["TrainFlow", "17"]')
     pages = [get(served, path.rpartition("/")[0] + f"/{number}").text for number in (1, 2, 99)]
     tasks = [re.findall(r"task <bdi>(\d+)</bdi>", text) for text in pages]
     assert sorted(map(int, tasks[0] + tasks[1])) == list(range(WIDE))
@@ -70,7 +71,7 @@ def _decoded(link: str) -> bytes:
 def test_every_step_has_a_page_whatever_its_name(served: RunningCollector) -> None:
     """Names that are steps of a path, or HTML, lead to their own attempts."""
     found = links(get(served).text)
-    assert len(found) == 3
+    assert len(found) == 4
     assert all("task <bdi>" in get(served, link).text for link in found)
 
 
