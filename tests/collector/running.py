@@ -36,6 +36,14 @@ service: {pipelines: {metrics: {receivers: [otlp], exporters: [parquet]}}}
 """
 
 
+def is_gone(process: psutil.Process) -> bool:
+    """Whether a process has ended, waited for or not."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
     """What ``condition`` returns once it is true."""
     deadline = time.monotonic() + DEADLINE_S

@@ -8,9 +8,9 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
 from stepsize.collector import control
@@ -22,7 +22,7 @@ from stepsize.store.layout import LOCK_FILE
 from stepsize.store.locks import Lock
 from stepsize.store.manifest import read_manifests
 from tests.collector.otlp import RequestBuilder, identity
-from tests.collector.running import CONFIG, DEADLINE_S, RunningCollector, post_to_socket, wait_for
+from tests.collector.running import CONFIG, DEADLINE_S, RunningCollector, is_gone, post_to_socket, wait_for
 
 if TYPE_CHECKING:
     from tests.collector.running import Place
@@ -80,7 +80,7 @@ def test_sink_is_killed(place: Place) -> None:
         sender.wait_for(30)
         sink = collector.sink()
         sink.kill()
-        wait_for(lambda: not sink.is_running() or sink.status() == psutil.STATUS_ZOMBIE, "the sink's end")  # noqa: B023 - called in this round alone
+        wait_for(partial(is_gone, sink), "the sink's end")
     acknowledged = sender.stop()
     collector.flush()
     assert stored(place) == acknowledged

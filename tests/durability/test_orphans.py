@@ -17,7 +17,7 @@ from stepsize.store.manifest import read_manifest
 from tests.collector.otlp import SECOND
 from tests.collector.pipelines.backend import Backend
 from tests.collector.pipelines.logs import request
-from tests.collector.running import DEADLINE_S, wait_for
+from tests.collector.running import DEADLINE_S, is_gone, wait_for
 from tests.durability.campaign import CONFIG
 from tests.durability.checks import check
 from tests.durability.senders import Sender
@@ -43,11 +43,6 @@ def child(collector: RunningCollector, module: str) -> psutil.Process:
         return next((one for one in children if module in " ".join(one.cmdline())), None)
 
     return wait_for(look, f"a child that runs {module}")
-
-
-def is_gone(process: psutil.Process) -> bool:
-    """Whether a process has ended."""
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def backlog(site: Site, requests: int) -> tuple[RunningCollector, psutil.Process, Sender]:

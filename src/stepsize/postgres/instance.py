@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import duckdb
+from typing import TYPE_CHECKING, Final
 
 from stepsize.postgres import catalog
-from stepsize.store.bounds import bound
+from stepsize.store.bounds import bound, quiet_connection
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
+
+    import duckdb
 
     from stepsize.postgres.lake_views import LakeViews
 
@@ -24,7 +24,7 @@ DATABASE = "stepsize"
 SCHEMA = "public"
 SHAPE = "shape"
 """Schema of tables with the columns of the views and no rows: what a statement is of is asked of them."""
-_CONFIG = {
+_CONFIG: Final = {
     "python_enable_replacements": False,  # or FROM x reads a variable of this process
     "autoload_known_extensions": False,
     "autoinstall_known_extensions": False,
@@ -65,7 +65,7 @@ class Instance:
     def __init__(self, lake: LakeViews, limits: Limits) -> None:
         self._lake = lake
         self._lock = threading.Lock()
-        self._root = duckdb.connect(config=dict(_CONFIG))
+        self._root = quiet_connection(config=_CONFIG)
         self._made: Hashable = None
         self._set_up(limits)
         self.refresh()
@@ -80,7 +80,6 @@ class Instance:
     def _set_up(self, limits: Limits) -> None:
         bound(self._root, limits.memory_bytes)
         self._root.execute(f"SET max_temp_directory_size = '{limits.disk_bytes}B'")
-        self._root.execute("SET enable_progress_bar = false")
         self._root.execute("SET GLOBAL TimeZone = 'UTC'")
         self._root.execute("SET GLOBAL integer_division = true")
         self._root.execute(f"ATTACH ':memory:' AS {DATABASE}")

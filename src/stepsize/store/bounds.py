@@ -9,19 +9,27 @@ import os
 import tempfile
 import uuid
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import duckdb
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _MOST_THREADS = 8
 """Of a connection whose memory is bounded: each thread holds its share."""
 
 
-def quiet_connection(threads: int | None = None) -> duckdb.DuckDBPyConnection:
+def quiet_connection(
+    threads: int | None = None, config: Mapping[str, str | bool | int | float | list[str]] = MappingProxyType({})
+) -> duckdb.DuckDBPyConnection:
     """A connection to a database of its own, in UTC. DuckDB would draw a bar on standard output after two seconds.
 
-    ``threads``: how many it may use; as many as there are cores where that is not said.
+    ``threads``: how many it may use; as many as there are cores where that is not said. ``config``: DuckDB's settings
+    that have to stand before it begins.
     """
-    connection = duckdb.connect(config={} if threads is None else {"threads": threads})
+    connection = duckdb.connect(config={**config} if threads is None else {**config, "threads": threads})
     connection.execute("SET enable_progress_bar = false")
     connection.execute("SET TimeZone = 'UTC'")
     return connection
