@@ -6,8 +6,9 @@ import json
 import os
 import re
 import signal
+import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import psutil
@@ -20,7 +21,9 @@ from stepsize.collector.live.html import shown
 from stepsize.collector.live.paths import Step, step_path
 from stepsize.collector.live.paths import parse as parse_path
 from stepsize.collector.live.records import StepName
+from stepsize.collector.live.renderer import MOST_WAITING
 from stepsize.errors import ConfigError
+from stepsize.store.reports import LocalShelf
 from tests.collector.running import Place, RunningCollector, wait_for
 from tests.live.conftest import CONFIG, NASTY, WIDE, attempt, get
 
@@ -247,3 +250,46 @@ def test_the_shipped_configuration_opens_nothing_beyond_the_loopback() -> None:
     """Where `STEPSIZE_LISTEN` has it listen to everybody, there is no page."""
     found = parse(default_text(), "c", {"STEPSIZE_LISTEN": "0.0.0.0"}).receivers["otlp"].protocols.http
     assert not found.serves_live_page
+
+
+def test_who_does_not_read_a_report_does_not_keep_it_in_memory(place: Place) -> None:
+    """The connection ends, report and all, once the times of the receiver are over."""
+    bounds = "live_page: {}, idle_timeout: 200ms, write_timeout: 200ms"
+    collector = place.collect(CONFIG.replace("live_page: {}", bounds))
+    LocalShelf(place.settings.data).put("2026-11-20", "report.html", b"x" * (8 << 20))
+    host, port = collector.http.rsplit(":", 1)
+    receiver = psutil.Process(collector.process.pid)
+
+    def is_held() -> bool:
+        return any(one.raddr and one.laddr.port == int(port) for one in receiver.net_connections("tcp"))
+
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((host, int(port)))
+        client.sendall(b"GET /live/reports/2026-11-20/report.html HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert client.recv(15) == b"HTTP/1.1 200 OK"
+        wait_for(lambda: not is_held(), "its end")
+    assert get(collector).status == 200
+
+
+def test_a_report_that_is_too_large_is_not_loaded(place: Place) -> None:
+    """It is said where to open it instead."""
+    collector = place.collect(CONFIG)
+    LocalShelf(place.settings.data).put("2026-11-20", "report.html", b"x" * ((16 << 20) + 1))
+    found = get(collector, "/live/reports/2026-11-20/report.html")
+    assert found.status == 404
+    assert "larger than 16 MiB" in found.text
+
+
+def test_only_so_many_pages_wait(place: Place) -> None:
+    """Eight different ones; who asks for a ninth is told to come again, at once."""
+    collector = place.collect(CONFIG)
+    get(collector)
+    (process,) = renderers(collector)
+    os.kill(process.pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(MOST_WAITING + 1) as pool:
+        asked = [pool.submit(get, collector, f"/live/running/{number + 2}") for number in range(MOST_WAITING + 1)]
+        first = next(as_completed(asked)).result()
+        assert (first.status, first.headers["retry-after"]) == (503, "2")
+        os.kill(process.pid, signal.SIGKILL)
+        assert sorted(one.result().status for one in asked) == [200] * MOST_WAITING + [503]
