@@ -281,6 +281,7 @@ def main() -> None:
     parser.add_argument("--viewers", type=int, default=50)
     parser.add_argument("--points", type=int, default=100_000, help="that arrive in a second, of ten series a task")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long the viewers look")
+    parser.add_argument("--filled", type=int, default=900, help="seconds of points before them; panels look back 900")
     parser.add_argument("--lake", type=Path, help="one that was made before; made where it is not there")
     chosen = parser.parse_args()
     load_average = ", ".join(f"{value:.1f}" for value in os.getloadavg())
@@ -294,7 +295,7 @@ def main() -> None:
         if chosen.only != "live":
             tables(chosen.lake or home / "lake", home, chosen.only, chosen.rounds)
         if chosen.only in (None, "live"):
-            for line in live(home / "live", Live(chosen.viewers, chosen.points, chosen.seconds)):
+            for line in live(home / "live", Live(chosen.viewers, chosen.points, chosen.seconds, chosen.filled)):
                 print(line, flush=True)
 
 

@@ -139,7 +139,7 @@ def test_what_is_costly_is_shown_for_longer() -> None:
     renews.join(10)
     assert (slow.times, now[0]) == (2, 6.0)
     read(cache.rows("a", slow, ignore, 6))
-    now[0] = 16.0
+    now[0] = 21.0
     read(cache.rows("a", slow, ignore, 6))
     assert slow.times == 3
 

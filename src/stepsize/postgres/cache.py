@@ -2,9 +2,9 @@
 
 What comes in: what tells statements apart, and how to run one. What goes out: its rows. Of those that ask the same at
 the same time one runs it, and the others wait for its rows; a result that is large, or fails, is each one's own.
-A result that was costly to make is shown to all for longer, ten seconds at most, and beyond the state of the lake that
-it was made of: one who asks makes it anew meanwhile, and the others do not wait for that. Bounded in bytes, and in how
-far rows are fetched ahead of whoever asked for them.
+A result that was costly to make is shown to all for longer, for fifteen seconds at most, and beyond the state of the
+lake that it was made of: one who asks makes it anew meanwhile, and the others do not wait for that. Bounded in bytes,
+and in how far rows are fetched ahead of whoever asked for them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _COSTLY_S = 0.2
 _REST_TIMES = 4
 """So many times as long as it took to make it, a costly result is not made again."""
 _LONGEST_REST_S = 5.0
-_OLDEST_S = 10.0
+_OLDEST_S = 15.0
+"""Since it was made, nobody sees it: all wait for the next one."""
 
 
 class Cache:
@@ -195,7 +196,7 @@ class _Result:
 
     def is_old(self, now_s: float) -> bool:
         """Whether nobody is to see it any more."""
-        return self._made_s is not None and now_s - self.began_s >= _OLDEST_S
+        return self._made_s is not None and now_s - self._made_s >= _OLDEST_S
 
     def may_be_shown(self, now_s: float) -> bool:
         """Whether it is for who asks now, of whatever state of the lake; it is being made, or was costly."""
