@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from stepsize.postgres.lexer import Token
 
 _OPEN = {")": "(", "]": "["}
+_BEFORE = (
+    *("select", "distinct", "all", "where", "having", "on", "by", "and", "or", "not", "in", "is", "between", "like"),
+    *("ilike", "case", "when", "then", "else", "values", "limit", "offset", "from", "join", "returning", "union"),
+)
+"""Words before a bracket that call nothing."""
 
 
 def start(words: Sequence[Token]) -> int:
@@ -35,7 +40,9 @@ def _primary(words: Sequence[Token], place: int) -> int:
     """Where the one thing begins that ends here."""
     while place > 0 and words[place].text in _OPEN:
         place = _opening(words, place)
-        if place > 0 and (words[place - 1].kind in {NAME, QUOTED} or words[place - 1].text in _OPEN):
+        before = words[place - 1] if place else None
+        is_name = before is not None and before.kind in {NAME, QUOTED} and not before.says(*_BEFORE)
+        if before is not None and (is_name or before.text in _OPEN):
             place -= 1  # what is called, or subscribed
         else:
             return place

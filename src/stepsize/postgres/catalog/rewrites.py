@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from stepsize.postgres import lexer
 from stepsize.postgres.catalog import calls, operands
-from stepsize.postgres.lexer import MARK, NAME, NUMBER, OPERATOR, QUOTED, STRING, Token
+from stepsize.postgres.lexer import MARK, NAME, NUMBER, OPERATOR, PARAMETER, QUOTED, STRING, Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ def _object_names(words: Words, _: Context) -> Words:
             start = operands.start(found)
             operand, found = found[start:], found[:start]
             to_number, to_name = _REG[after.word]
-            is_text = len(operand) == 1 and operand[0].kind != NAME
+            is_text = len(operand) == 1 and operand[0].kind in {STRING, PARAMETER}
             is_text = is_text or (len(operand) > 2 and operand[-2].text == "::" and operand[-1].says("text", "varchar"))
             bracket = (Token(MARK, "("), Token(MARK, ")"))
             found += [word(to_number if is_text else to_name), bracket[0], *operand, bracket[1]]
@@ -195,7 +195,7 @@ def _lists(words: Words, _: Context) -> Words:
     found = list(words)
     for place in range(len(words) - 4):
         one, *rest = words[place : place + 5]
-        is_list = rest[0].text == "::" and rest[2].text == "[" and rest[3].text == "]"
+        is_list = rest[0].says("::", "as") and rest[2].text == "[" and rest[3].text == "]"
         if one.kind == STRING and is_list and (inside := lexer.literal(one)).startswith("{") and inside.endswith("}"):
             plain = inside[1:-1]
             if not set(plain) & set("{}\\"):

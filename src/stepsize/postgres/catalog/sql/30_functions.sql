@@ -58,7 +58,8 @@ CREATE MACRO current_setting(setting) AS error('unrecognized configuration param
 
 CREATE MACRO quote_ident(named) AS
     CASE WHEN regexp_full_match(named, '[a-z_][a-z0-9_$]*') AND NOT EXISTS (
-        SELECT 1 FROM duckdb_keywords() AS k WHERE k.keyword_name = named AND k.keyword_category = 'reserved'
+        SELECT 1 FROM duckdb_keywords() AS _keyword
+        WHERE _keyword.keyword_name = named AND _keyword.keyword_category = 'reserved'
     ) THEN named ELSE '"' || replace(named, '"', '""') || '"' END;
 CREATE MACRO quote_literal(value) AS '''' || replace(value::VARCHAR, '''', '''''') || '''';
 CREATE MACRO quote_nullable(value) AS coalesce('''' || replace(value::VARCHAR, '''', '''''') || '''', 'NULL');
@@ -82,43 +83,49 @@ CREATE MACRO statement_timestamp() AS get_current_timestamp();
 CREATE MACRO clock_timestamp() AS get_current_timestamp();
 
 -- Numbers and names of what is in the catalogue; see the casts to regclass and its like in `rewrites`.
+-- A macro is expanded where it is called: its tables have names of their own, lest they take what it is given for theirs
+-- (`c.oid`, where the client calls a table `c`).
+CREATE TABLE _relations AS SELECT oid AS _relation_oid, relname AS _relation_name FROM pg_class;
+CREATE TABLE _schemas AS SELECT oid AS _schema_oid, nspname AS _schema_name FROM pg_namespace;
+CREATE TABLE _types AS
+SELECT oid AS _type_oid, array_oid AS _type_array_oid, name AS _type_name, internal AS _type_internal FROM known_types;
 CREATE MACRO format_type(number, modifier) AS (
     SELECT any_value(
         CASE
-            WHEN t.oid = number THEN t.name || CASE
-                WHEN t.oid = 1700 AND modifier > 4
+            WHEN _type_oid = number THEN _type_name || CASE
+                WHEN _type_oid = 1700 AND modifier > 4
                     THEN '(' || ((modifier - 4) >> 16) || ',' || ((modifier - 4) & 65535) || ')'
                 ELSE ''
             END
-            ELSE t.name || '[]'
+            ELSE _type_name || '[]'
         END
     )
-    FROM known_types AS t WHERE number IN (t.oid, t.array_oid)
+    FROM _types WHERE number IN (_type_oid, _type_array_oid)
 );
 CREATE MACRO relation_name(number) AS
-    coalesce((SELECT any_value(c.relname) FROM pg_class AS c WHERE c.oid = number::UINTEGER), number::VARCHAR);
+    coalesce((SELECT any_value(_relation_name) FROM _relations WHERE _relation_oid = number::UINTEGER), number::VARCHAR);
 CREATE MACRO relation_number(named) AS coalesce(
     try_cast(named AS UINTEGER),
-    (SELECT any_value(c.oid) FROM pg_class AS c WHERE c.relname = parse_ident(named)[-1]),
+    (SELECT any_value(_relation_oid) FROM _relations WHERE _relation_name = parse_ident(named)[-1]),
     CASE WHEN starts_with(parse_ident(named)[-1], 'pg_') THEN 1259 END, -- for what is said of the catalogue itself: nothing
     error('relation "' || named || '" does not exist')
 );
 CREATE MACRO to_regclass(named) AS
-    (SELECT any_value(c.oid) FROM pg_class AS c WHERE c.relname = parse_ident(named)[-1]);
+    (SELECT any_value(_relation_oid) FROM _relations WHERE _relation_name = parse_ident(named)[-1]);
 CREATE MACRO type_name(number) AS coalesce(format_type(number::UINTEGER, -1), number::VARCHAR);
 CREATE MACRO type_number(named) AS coalesce(
     try_cast(named AS UINTEGER),
-    (SELECT any_value(t.oid) FROM known_types AS t WHERE lower(named) IN (t.name, t.internal)),
-    (SELECT any_value(t.array_oid) FROM known_types AS t WHERE lower(named) IN (t.name || '[]', '_' || t.internal)),
+    (SELECT any_value(_type_oid) FROM _types WHERE lower(named) IN (_type_name, _type_internal)),
+    (SELECT any_value(_type_array_oid) FROM _types WHERE lower(named) IN (_type_name || '[]', '_' || _type_internal)),
     error('type "' || named || '" does not exist')
 );
 CREATE MACRO to_regtype(named) AS
-    (SELECT any_value(t.oid) FROM known_types AS t WHERE lower(named) IN (t.name, t.internal));
+    (SELECT any_value(_type_oid) FROM _types WHERE lower(named) IN (_type_name, _type_internal));
 CREATE MACRO schema_name(number) AS
-    coalesce((SELECT any_value(n.nspname) FROM pg_namespace AS n WHERE n.oid = number::UINTEGER), number::VARCHAR);
+    coalesce((SELECT any_value(_schema_name) FROM _schemas WHERE _schema_oid = number::UINTEGER), number::VARCHAR);
 CREATE MACRO schema_number(named) AS coalesce(
     try_cast(named AS UINTEGER),
-    (SELECT any_value(n.oid) FROM pg_namespace AS n WHERE n.nspname = named),
+    (SELECT any_value(_schema_oid) FROM _schemas WHERE _schema_name = named),
     error('schema "' || named || '" does not exist')
 );
 CREATE MACRO function_name(number) AS number::VARCHAR;

@@ -1,0 +1,67 @@
+"""Calls and casts of Postgres in DuckDB's words, for statements that no client of the other tests sends."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.postgres.places import Served
+
+ROWS = {
+    "select n.n from generate_series(1, 2) n": [(1,), (2,)],
+    "select time from generate_series(1, 2) as time": [(1,), (2,)],
+    "select day from generate_series(1, 2) as s(day)": [(1,), (2,)],
+    "select x, y from unnest(array[1, 2]) as x, generate_series(1, 2) y where x > y": [(2, 1)],
+    "select t.x, g from (values (1)) t(x) cross join generate_series(1, 2) g": [(1, 1), (1, 2)],
+    "select t.x, g from (values (1)) t(x) left join generate_series(1, t.x) g on true": [(1, 1)],
+    "select x, n from unnest(array[5]) with ordinality as t(x, n)": [(5, 1)],
+    "select part[2] from string_to_array('a,b', ',') part": [("b",)],
+    "select \"Part\"[2] from string_to_array('a,b', ',') as \"Part\"": [("b",)],
+    "select (select count(*) from unnest(array[1, 2, 3]) e where e > 1)": [(2,)],
+    "select extract(epoch from timestamp '1970-01-02') as at, 1 is distinct from 2": [(86400, True)],
+    "select trim(both 'x' from 'xax'), substring('abc' from 2 for 1), overlay('abc' placing 'x' from 2)": [
+        ("a", "b", "axc")
+    ],
+    "select json_build_object('a', 1, 'b', null)::text": [('{"a":1,"b":null}',)],
+    "select json_build_object from (select 1) t(json_build_object)": [(1,)],
+    "select cast('tasks' as regclass) = cast(cast('tasks' as text) as regclass)": [(True,)],
+    "select cast(c.oid as regclass) from pg_class c where relname = 'tasks'": [("tasks",)],
+    "select oid::regclass, format_type(c.reltype, null) from pg_class c where relname = 'tasks'": [("tasks", None)],
+    "select format_type(oid, null), format_type(t.oid, 1) from pg_type t where oid = 20": [("bigint", "bigint")],
+    "select quote_ident(k.a) from (select 'A' as a) k": [('"A"',)],
+    "select 'tasks'::regclass::oid::regclass, 2200::regnamespace": [("tasks", "public")],
+    "select '{a,\"b c\",null}'::text[], cast('{1,2}' as int[])": [(["a", "b c", None], [1, 2])],
+    "select typreceive != 0 and typreceive::text = 'int8recv' from pg_type where typname = 'int8'": [(True,)],
+    "select array_remove(array[1, 2, 1], 1), btrim(' a '), btrim('xax', 'x')": [([2], "a", "a")],
+}
+
+
+@pytest.mark.parametrize("statement", ROWS)
+def test_what_it_gives(served: Served, statement: str) -> None:
+    """As Postgres gives it, in either protocol."""
+    with served.connect() as connection:
+        assert connection.execute(statement).fetchall() == ROWS[statement]
+        assert connection.execute(statement, prepare=True).fetchall() == ROWS[statement]
+
+
+PARAMETERS = {
+    "select 'abc' like '%%' || %s || '%%'": ("b", True),
+    "select 'a/_b' like %s || '%%' escape '/'": ("a//", True),
+    "select %s::int + 1": ("4", 5),
+    "select %s::bigint / 2": ("5", 2),
+    "select %s::char": ("x", "x"),
+}
+
+
+@pytest.mark.parametrize("statement", PARAMETERS)
+def test_parameters_of_no_type(served: Served, statement: str) -> None:
+    """Have that of their cast, or are the text that they are part of."""
+    given, expected = PARAMETERS[statement]
+    with served.connect() as connection:
+        assert connection.execute(statement, [given]).fetchone() == (expected,)
+
+
+def test_a_cursor_takes_parameters(served: Served) -> None:
+    """Declared with values, as psycopg's and SQLAlchemy's are."""
+    with served.connect() as connection, connection.transaction(), connection.cursor("some") as cursor:
+        cursor.execute("select task from tasks where run = %s and cpu_seconds > %s order by 1", ["1", 100])
+        assert cursor.fetchall() == [("1",), ("1",), ("2",), ("2",)]
