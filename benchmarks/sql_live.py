@@ -165,7 +165,9 @@ def live(directory: Path, wanted: Live) -> Iterator[str]:
             with endpoint(directory / "lake", directory) as server:
                 seen = Seen(panels())
                 before, collected_s = server.cpu_s(), collector.usage().cpu_s
+                began_s = time.perf_counter()
                 asyncio.run(_watch(server, seen, wanted))
+                looked_s = time.perf_counter() - began_s
                 used_s, collected_s = server.cpu_s() - before, collector.usage().cpu_s - collected_s
                 peak_mib = server.peak_mib()
             answer = _said(generator)
@@ -179,8 +181,8 @@ def live(directory: Path, wanted: Live) -> Iterator[str]:
     yield (
         f"{wanted.viewers} viewers for {wanted.seconds:g} s, points of {wanted.filled_s} s before them, {seen.late} "
         "refreshes left out because the one before was "
-        f"not shown yet. CPU: endpoint {used_s / wanted.seconds:.2f} cores, {peak_mib:.0f} MiB at most; collector "
-        f"{collected_s / wanted.seconds:.2f} cores."
+        f"not shown yet. CPU: endpoint {used_s / looked_s:.2f} cores, {peak_mib:.0f} MiB at most; collector "
+        f"{collected_s / looked_s:.2f} cores."
     )
     yield (
         f"Points: {sent:,} acknowledged at {sent / answer['wall_s']:,.0f} a second of {wanted.points:,}, "
