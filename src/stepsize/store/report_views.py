@@ -1,7 +1,7 @@
 """Views over the reports that a lake keeps: what they recommend, in SQL.
 
-What comes in: the directory of a lake. What goes out: statements that make ``recommendations`` (of the newest report) and
-``recommendation_history`` (of all that are kept), over exactly the files that are there now. Never writes.
+What comes in: the directory of a lake. What goes out: statements that make ``recommendations`` (of the newest report)
+and ``recommendation_history`` (of all that are kept), over exactly the files that are there now. Never writes.
 """
 
 from __future__ import annotations
