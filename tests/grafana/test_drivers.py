@@ -10,7 +10,7 @@ from tests.interop.peers import GO_POSTGRES
 from tests.postgres.clients.test_go import ask
 from tests.postgres.places import Served
 
-pytestmark = [pytest.mark.peers, pytest.mark.skipif(not GO_POSTGRES.is_built(), reason="make test-peers builds it")]
+pytestmark = [pytest.mark.peers, pytest.mark.needs(GO_POSTGRES)]
 
 
 @pytest.mark.parametrize("driver", ["pq", "wire"])

@@ -17,10 +17,7 @@ import pytest
 
 from stepsize.cli import main
 from stepsize.store.lake import Lake
-from tests.interop.conftest import pytest_runtest_setup
 from tests.places import short_directory
-
-__all__ = ["pytest_runtest_setup"]  # skips a test whose peer is not here
 
 
 @dataclass(frozen=True)

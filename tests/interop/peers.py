@@ -209,13 +209,6 @@ H2SPEC = Peer(
     _no_go,
     _go_builder("github.com/summerwind/h2spec/cmd/h2spec", "h2spec"),
 )
-PROMWRITE = Peer(
-    "the OpenTelemetry Collector 0.161.0, writing to Prometheus",
-    "promwrite/promwrite",
-    ("promwrite/main.go", "promwrite/go.mod", "promwrite/go.sum"),
-    _no_go,
-    _go_builder(".", "promwrite"),
-)
 COMPOSE = Peer(
     "Docker Compose 5.6.0",
     "compose/docker-compose",
@@ -274,7 +267,7 @@ RESOURCE_TRACKER = Peer(
 )
 PEERS = (
     *(JAVASCRIPT, AXE, ROTEL, OTELCOL, TELEMETRYGEN, H2SPEC, COMPOSE, DOCKERFILE),
-    *(NEXTFLOW, SNAKEMAKE, PROMETHEUS, RESOURCE_TRACKER, GO_POSTGRES, JDBC, PROMWRITE),
+    *(NEXTFLOW, SNAKEMAKE, PROMETHEUS, RESOURCE_TRACKER, GO_POSTGRES, JDBC),
 )
 
 

@@ -46,11 +46,10 @@ def test_a_script_that_is_put_into_it_does_nothing(browser: Chromium, served: Ru
     assert browser.evaluate(script) is True
 
 
+@pytest.mark.needs(AXE)
 @pytest.mark.parametrize(("width", "dark"), [(1200, False), (1200, True), (320, True)])
 def test_axe_has_nothing_to_say(browser: Chromium, served: RunningCollector, width: int, dark: bool) -> None:
     """Of WCAG 2.2 A and AA, and of good practice: of the front page in both schemes, on a phone too."""
-    if not AXE.is_built():
-        pytest.skip(f"{AXE.name} is not here: {AXE.obstacle() or 'make test-peers builds it'}")
     browser.view(width, 900, dark=dark)
     browser.open(url(served))
     browser.evaluate((AXE.path / "axe-core" / "axe.min.js").read_text("utf-8") + ";1")

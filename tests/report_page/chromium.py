@@ -90,12 +90,16 @@ class Chromium:
 
     def open(self, page: Path | str, *, scripts: bool = True) -> None:
         """Load a file or an address and wait until it is laid out; without ``scripts`` none of its own runs."""
-        self._events.clear()
+        self._load("about:blank")  # what the page before still asked for is none of this one's
         self._call("Emulation.setScriptExecutionDisabled", value=not scripts)
-        self._call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
-        self._wait("Page.loadEventFired")
+        self._load(page if isinstance(page, str) else page.as_uri())
         self._call("Emulation.setScriptExecutionDisabled", value=False)
         self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
+
+    def _load(self, address: str) -> None:
+        self._events.clear()
+        self._call("Page.navigate", url=address)
+        self._wait("Page.loadEventFired")
 
     def events(self, *methods: str) -> list[dict[str, Any]]:
         """What the browser has told of these kinds since the page was opened."""

@@ -94,13 +94,12 @@ def test_its_policy_allows_its_one_style_and_nothing_else(browser: Chromium, pag
     assert browser.evaluate(script) is True
 
 
+@pytest.mark.needs(AXE)
 @pytest.mark.parametrize(("width", "dark", "unfolded"), [(1200, False, True), (1200, True, False), (320, True, True)])
 def test_axe_has_nothing_serious_to_say(
     browser: Chromium, small_page: Path, width: int, dark: bool, unfolded: bool
 ) -> None:
     """Nor anything of less weight: of WCAG 2.2 A and AA, and of good practice, in both schemes, on a phone too."""
-    if not AXE.is_built():
-        pytest.skip(f"{AXE.name} is not here: {AXE.obstacle() or 'make test-peers builds it'}")
     browser.view(width, 900, dark=dark)
     browser.open(small_page)
     browser.evaluate(f"document.querySelectorAll('details').forEach(one => one.open = {str(unfolded).lower()})")

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from tests.collector.running import DEADLINE_S, wait_for
-from tests.interop.peers import PROMETHEUS, PROMWRITE
+from tests.interop.peers import OTELCOL, PROMETHEUS
 from tests.interop.processes import free_address
 
 HERE = Path(__file__).parent
@@ -41,10 +41,7 @@ held, end = bytearray(60_000_000), time.monotonic() + 4
 while time.monotonic() < end:
     sum(range(1000))
 """
-pytestmark = [
-    pytest.mark.peers,
-    pytest.mark.skipif(not PROMETHEUS.is_built(), reason="Prometheus is not built"),
-]
+pytestmark = [pytest.mark.peers, pytest.mark.needs(PROMETHEUS, OTELCOL)]
 
 
 def run(*command: str | Path, directory: Path) -> None:
@@ -85,8 +82,6 @@ def serving(directory: Path, *command: str | Path, **variables: str) -> Iterator
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Prometheus that holds what `stepsize run` sent of a command through the Collector."""
-    if not PROMWRITE.is_built():
-        pytest.skip("the Collector is not built")
     directory = tmp_path_factory.mktemp("prometheus")
     (directory / "prometheus.yml").write_text("scrape_configs: []\n")
     address, otlp = free_address(), free_address()
@@ -95,7 +90,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     relay = {"STEPSIZE_OTLP": otlp, "STEPSIZE_PROMETHEUS": f"http://{address}"}
     with (
         serving(directory, *serve, "--web.enable-remote-write-receiver"),
-        serving(directory, PROMWRITE.path, "--config", SHIPPED / "collector.yaml", **relay),
+        serving(directory, OTELCOL.path, "--config", SHIPPED / "collector.yaml", **relay),
     ):
         wait_for(lambda: answers(f"http://{address}/-/ready") and answers(f"http://{otlp}/"), "both serve")
         identity = ["--flow", "Train", "--run", "7", "--step", "fit", "--task", "3", "--quiet"]

@@ -13,7 +13,7 @@ from tests.interop.peers import GO_POSTGRES
 from tests.postgres.clients import grafana
 from tests.postgres.places import Served
 
-pytestmark = [pytest.mark.peers, pytest.mark.skipif(not GO_POSTGRES.is_built(), reason="make test-peers builds it")]
+pytestmark = [pytest.mark.peers, pytest.mark.needs(GO_POSTGRES)]
 
 PREPARING = ("cache_statement", "cache_describe", "describe_exec")
 MODES = (*PREPARING, "exec", "simple_protocol")

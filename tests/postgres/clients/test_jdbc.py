@@ -10,7 +10,7 @@ import pytest
 from tests.interop.peers import HERE, JDBC
 from tests.postgres.places import Served
 
-pytestmark = [pytest.mark.peers, pytest.mark.skipif(not JDBC.is_built(), reason="make test-peers fetches it")]
+pytestmark = [pytest.mark.peers, pytest.mark.needs(JDBC)]
 
 ROW = '2 0 2026-11-01T01:00:00Z 102.0 1000000002 x {"rows": 2}'
 EXPECTED = {
