@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from stepsize.cli import COMMANDS
+from stepsize.cli import COMMANDS, cli
 from stepsize.collector.components.parquet_exporter import bound_bytes
 from stepsize.collector.components.table import ALIASES, COMPONENTS
 from stepsize.collector.config.language import Secret, Section, Sections
@@ -46,14 +46,16 @@ def _columns(columns: tuple[Column, ...]) -> str:
 
 
 def _help(name: str, module: str) -> str:
-    return _help_of(importlib.import_module(module).command, f"stepsize {name}")
+    stepsize = {**cli.context_settings, "terminal_width": 100, "max_content_width": 100}
+    return _help_of(importlib.import_module(module).command, name, click.Context(cli, info_name="stepsize", **stepsize))
 
 
-def _help_of(command: click.Command, name: str) -> str:
-    context = click.Context(command, info_name=name, terminal_width=100, max_content_width=100)
-    page = f"### {name}\n\n```text\n{command.get_help(context)}\n```"
+def _help_of(command: click.Command, name: str, above: click.Context) -> str:
+    """As ``stepsize NAME --help`` writes it: what a context is not told it has from the one above."""
+    context = click.Context(command, parent=above, info_name=name)
+    page = f"### {context.command_path}\n\n```text\n{command.get_help(context)}\n```"
     below = command.commands if isinstance(command, click.Group) else {}
-    return "\n\n".join([page, *(_help_of(each, f"{name} {word}") for word, each in below.items())])
+    return "\n\n".join([page, *(_help_of(each, word, context) for word, each in below.items())])
 
 
 def page() -> str:

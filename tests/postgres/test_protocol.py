@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import datetime as dt
 import socket
 import struct
 import subprocess
@@ -16,9 +15,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +24,7 @@ from stepsize.postgres.client import Patience
 from stepsize.postgres.errors import ProtocolError, SqlError
 from stepsize.postgres.scram import Exchange, NotAdmittedError, Verifier, parse_users
 from stepsize.postgres.serving import Endpoint
+from tests.collector.server.certificates import Authority, needs_openssl
 from tests.places import short_directory
 from tests.postgres.places import Served, serving
 
@@ -270,32 +267,16 @@ def test_users_are_read_or_the_line_is_named() -> None:
         assert "AA==" not in str(refused.value)
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    directory = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.timezone.utc)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now - dt.timedelta(1), now + dt.timedelta(1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    cert, private = directory / "cert.pem", directory / "key.pem"
-    cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return cert, private
-
-
-def test_passwords_and_tls(lake: Path, tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+@needs_openssl
+def test_passwords_and_tls(lake: Path, tmp_path: Path) -> None:
     """Who has the password comes in, encrypted and checked; nobody else, and nobody is told why; cancelling works."""
     users = tmp_path / "users"
     users.write_text(f"ann:{Verifier.of('pässword')}\n")
-    cert, key = certificate
-    with serving(lake, users=users, tls_cert=cert, tls_key=key) as served:
-        secure = {"sslmode": "verify-full", "sslrootcert": str(cert), "host": "localhost", "hostaddr": "127.0.0.1"}
+    authority = Authority.make(tmp_path)
+    pair = authority.sign("endpoint")
+    with serving(lake, users=users, tls_cert=pair.certificate, tls_key=pair.key) as served:
+        root = {"sslmode": "verify-full", "sslrootcert": str(authority.certificate)}
+        secure = {**root, "host": "localhost", "hostaddr": "127.0.0.1"}
         with served.connect(password="pässword", **secure) as connection:
             assert connection.execute("select current_user").fetchone() == ("ann",)
             assert connection.pgconn.ssl_in_use
