@@ -22,10 +22,10 @@ run: $(STAMP) ## Run real flows, measure them, print the right-sizing report and
 	$(BIN)/stepsize demo
 
 test: $(STAMP) ## Run every test that needs nothing but PyPI (EXAMPLES=gate: the same made-up ones each time)
-	$(BIN)/python -m pytest -n auto -m 'not peers and not soak' --hypothesis-profile $(EXAMPLES)
+	$(BIN)/python -m pytest -n auto --dist=loadgroup -m 'not peers and not soak' --hypothesis-profile $(EXAMPLES)
 
 test-deep: $(STAMP) ## Run the tests that make up their examples with twenty times as many
-	$(BIN)/python -m pytest -n auto -m 'hypothesis and not peers and not soak' --hypothesis-profile deep
+	$(BIN)/python -m pytest -n auto --dist=loadgroup -m 'hypothesis and not peers and not soak' --hypothesis-profile deep
 
 lint: $(STAMP) ## Check style, types, layers
 	$(BIN)/ruff check .
@@ -41,7 +41,7 @@ test-peers: $(STAMP) ## Run the tests that need other toolchains, where they are
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[catalog,s3,spark]' 'moto[server]'
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .peers/metaflow-checkpoint metaflow-checkpoint==0.2.14
 	$(BIN)/python tests/interop/peers.py
-	$(BIN)/python -m pytest -n auto -m peers -rs || [ $$? -eq 5 ] # 5: none of them is here
+	$(BIN)/python -m pytest -n auto --dist=loadgroup -m peers -rs || [ $$? -eq 5 ] # 5: none of them is here
 
 soak: $(STAMP) ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m soak -s || [ $$? -eq 5 ]
