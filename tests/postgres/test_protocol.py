@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepsize.errors import UsageError
+from stepsize.listening.tls import TlsFiles
 from stepsize.postgres import lexer, messages
 from stepsize.postgres.client import Patience
 from stepsize.postgres.errors import ProtocolError, SqlError
@@ -274,7 +275,7 @@ def test_passwords_and_tls(lake: Path, tmp_path: Path) -> None:
     users.write_text(f"ann:{Verifier.of('pässword')}\n")
     authority = Authority.make(tmp_path)
     pair = authority.sign("endpoint")
-    with serving(lake, users=users, tls_cert=pair.certificate, tls_key=pair.key) as served:
+    with serving(lake, users=users, tls=TlsFiles(pair.certificate, pair.key)) as served:
         root = {"sslmode": "verify-full", "sslrootcert": str(authority.certificate)}
         secure = {**root, "host": "localhost", "hostaddr": "127.0.0.1"}
         with served.connect(password="pässword", **secure) as connection:

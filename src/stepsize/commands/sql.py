@@ -98,14 +98,16 @@ def command(
         return
     if query is not None:
         raise UsageError("--serve takes no query: its clients send theirs")
+    from stepsize.listening.tls import TlsFiles  # noqa: PLC0415 - as above
     from stepsize.postgres.serving import Endpoint  # noqa: PLC0415 - as above
 
+    if (tls_cert is None) != (tls_key is None):
+        raise UsageError("--tls-cert and --tls-key go together: give both")
     endpoint = Endpoint(
         host=host,
         port=port,
         users=users,
-        tls_cert=tls_cert,
-        tls_key=tls_key,
+        tls=TlsFiles(tls_cert, tls_key) if tls_cert and tls_key else None,
         connections=max_connections,
         limits=limits,
     )

@@ -7,9 +7,9 @@ let in yet among them.
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import secrets
+import selectors
 import socket
 import threading
 import time
@@ -49,6 +49,7 @@ class Serving:
         tls: what encrypts; None where nothing does.
         patience: how long clients may take.
         tell: takes lines for the operator.
+        listener: a socket that listens already, in place of one on ``host`` and ``port``; others may hold it, too.
     """
 
     host: str = "127.0.0.1"
@@ -58,6 +59,7 @@ class Serving:
     tls: WatchedTls | None = None
     patience: Patience = field(default_factory=Patience)
     tell: Callable[[str], None] = lambda _: None
+    listener: socket.socket | None = None
 
 
 class Server:
@@ -70,12 +72,9 @@ class Server:
     def __init__(self, engine: Engine, serving: Serving) -> None:
         self._engine = engine
         self._serving = serving
-        try:
-            family = socket.AF_INET6 if ":" in serving.host else socket.AF_INET
-            self._socket = socket.create_server((serving.host, serving.port), family=family, backlog=128)
-        except OSError as error:
-            where = f"{serving.host}:{serving.port}"
-            raise UnavailableError(f"cannot listen on {where}: {error.strerror}; give another --port") from None
+        self._socket = serving.listener or _listen(serving.host, serving.port)
+        self._socket.setblocking(False)
+        self._awake, self._waker = socket.socketpair()
         self.port: int = self._socket.getsockname()[1]
         self._lock = threading.Lock()
         self._clients: dict[int, tuple[Client, threading.Thread]] = {}
@@ -94,9 +93,11 @@ class Server:
     def close(self) -> None:
         """End all connections, what they run at once, and return when they have ended, or after some seconds."""
         self._is_closing.set()
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
+        self._waker.send(b"\0")  # a shutdown would end the listening of whoever else holds the socket
+        for thread in self._threads:
+            thread.join(_END_S)
+        for one in (self._socket, self._awake, self._waker):
+            one.close()
         why = FatalError("57P01", "terminating connection due to administrator command")
         deadline_s = time.monotonic() + _END_S
         for client, _ in self._all():
@@ -105,8 +106,6 @@ class Server:
             thread.join(max(0.0, deadline_s - time.monotonic()))
             if thread.is_alive():
                 client.cut()
-        for thread in self._threads:
-            thread.join(_END_S)
         self._engine.close()
 
     def _all(self) -> list[tuple[Client, threading.Thread]]:
@@ -116,17 +115,28 @@ class Server:
     # -- clients -----------------------------------------------------------------------------------------------------
 
     def _accept(self) -> None:
-        while not self._is_closing.is_set():
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                if not self._is_closing.wait(_LOOK_S):  # too many open files, or a client that went at once
-                    continue
-                return
-            if len(self._clients) >= self._serving.connections + _STARTING:
-                connection.close()
-            else:
-                self._welcome(connection)
+        with selectors.DefaultSelector() as comers:
+            for one in (self._socket, self._awake):
+                comers.register(one, selectors.EVENT_READ)
+            while True:
+                comers.select()
+                if self._is_closing.is_set():
+                    return
+                self._accept_one()
+
+    def _accept_one(self) -> None:
+        try:
+            connection, _ = self._socket.accept()
+        except BlockingIOError:  # it went at once
+            return
+        except OSError:
+            self._is_closing.wait(_LOOK_S)  # too many open files
+            return
+        connection.setblocking(True)  # on some systems it is as the socket that it came from
+        if len(self._clients) >= self._serving.connections + _STARTING:
+            connection.close()
+        else:
+            self._welcome(connection)
 
     def _welcome(self, connection: socket.socket) -> None:
         serving = self._serving
@@ -190,11 +200,19 @@ class Server:
         return not is_in and time.monotonic() - client.began_s > self._serving.patience.start_s
 
     def _renew(self) -> None:
-        if self._serving.tls is not None:
+        if self._serving.tls is not None and self._serving.tls.interval_s is not None:
             try:
                 self._serving.tls.renew()
             except ConfigError as error:
                 self._serving.tell(f"{error}; the certificate from before is still used")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise UnavailableError(f"cannot listen on {host}:{port}: {error.strerror}; give another --port") from None
 
 
 _STARTING_THREADS = threading.Lock()

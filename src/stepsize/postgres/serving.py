@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stepsize.errors import UsageError
-from stepsize.listening.tls import TlsFiles, WatchedTls
+from stepsize.listening.tls import WatchedTls
 from stepsize.listening.watched import watched
 from stepsize.postgres.client import Patience
 from stepsize.postgres.engine import Engine
@@ -21,10 +21,21 @@ from stepsize.postgres.server import Server, Serving
 from stepsize.postgres.startup import Access, new_secret
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
     from pathlib import Path
 
+    from stepsize.listening.tls import TlsSection
     from stepsize.postgres.lake_views import LakeViews
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What those who configure an endpoint call the file of users, the certificate and the host."""
+
+    users: str = "--users"
+    tls: str = "--tls-cert and --tls-key"
+    host: str = "--host"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,20 +46,23 @@ class Endpoint:
         host: an address, or ``localhost``.
         port: 0 for any that is free.
         users: a file of lines ``USER:SCRAM-SHA-256$…``; without one, whoever can connect is trusted.
-        tls_cert: the certificate, and ``tls_key`` its key: both or none.
+        tls: what encrypts; without it nothing does.
         connections: how many clients at a time.
         limits: of their statements.
         patience: how long they may take.
+        listener: a socket that listens on ``host`` already.
+        keys: what lines about the users, the certificate and the host call them.
     """
 
     host: str = "127.0.0.1"
     port: int = 5433
     users: Path | None = None
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
+    tls: TlsSection | None = None
     connections: int = 100
     limits: Limits = field(default_factory=Limits)
     patience: Patience = field(default_factory=Patience)
+    listener: socket.socket | None = None
+    keys: Keys = field(default_factory=Keys)
 
     def checked(self) -> Endpoint:
         """It.
@@ -56,14 +70,11 @@ class Endpoint:
         Raises:
             UsageError: it would let in whoever comes.
         """
-        if (self.tls_cert is None) != (self.tls_key is None):
-            raise UsageError("--tls-cert and --tls-key go together: give both")
-        lacking = [
-            name for name, value in (("--users", self.users), ("--tls-cert and --tls-key", self.tls_cert)) if not value
-        ]
+        keys = self.keys
+        lacking = [name for name, value in ((keys.users, self.users), (keys.tls, self.tls)) if value is None]
         if lacking and not self.is_loopback:
             raise UsageError(
-                f"--host {self.host} can be reached from other machines: that takes {' and '.join(lacking)}, too"
+                f"{keys.host} {self.host} can be reached from other machines: that takes {' and '.join(lacking)}, too"
             )
         return self
 
@@ -89,10 +100,9 @@ def listen(endpoint: Endpoint, lake: LakeViews, tell: Callable[[str], None]) -> 
         LakeError: the lake cannot be read.
     """
     endpoint.checked()
-    tls = None
-    if endpoint.tls_cert is not None and endpoint.tls_key is not None:
-        tls = WatchedTls(TlsFiles(endpoint.tls_cert, endpoint.tls_key), "--tls-cert", "postgres")
-    users = None if endpoint.users is None else watched(endpoint.users, parse_users, "--users", tell)
+    keys = endpoint.keys
+    tls = None if endpoint.tls is None else WatchedTls(endpoint.tls, keys.tls, "postgres")
+    users = None if endpoint.users is None else watched(endpoint.users, parse_users, keys.users, tell)
     access = Access(
         users=None if users is None else users.get,
         needs_tls=not endpoint.is_loopback,
@@ -107,5 +117,6 @@ def listen(endpoint: Endpoint, lake: LakeViews, tell: Callable[[str], None]) -> 
         tls=tls,
         patience=endpoint.patience,
         tell=tell,
+        listener=endpoint.listener,
     )
     return Server(engine, serving)
