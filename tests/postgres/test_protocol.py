@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 
 from stepsize.errors import UsageError
 from stepsize.listening.tls import TlsFiles
+from stepsize.listening.users import Verifier, parse_users
 from stepsize.postgres import lexer, messages
 from stepsize.postgres.client import Patience
 from stepsize.postgres.errors import ProtocolError, SqlError
-from stepsize.postgres.scram import Exchange, NotAdmittedError, Verifier, parse_users
+from stepsize.postgres.scram import Exchange, NotAdmittedError
 from stepsize.postgres.serving import Endpoint
 from tests.collector.server.certificates import Authority, needs_openssl
 from tests.places import short_directory

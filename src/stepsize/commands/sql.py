@@ -155,7 +155,7 @@ def _serve(endpoint: object, settings: Settings) -> None:
 
 
 def _hash_password(user: str) -> None:
-    from stepsize.postgres.scram import Verifier  # noqa: PLC0415 - as above
+    from stepsize.listening.users import Verifier  # noqa: PLC0415 - as above
 
     if not user.strip() or not user.isprintable() or user.startswith("#"):
         raise UsageError("--hash-password takes the name of a user")

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from stepsize.errors import UsageError
 from stepsize.listening.tls import WatchedTls
+from stepsize.listening.users import parse_users
 from stepsize.listening.watched import watched
 from stepsize.postgres.client import Patience
 from stepsize.postgres.engine import Engine
 from stepsize.postgres.instance import Limits
-from stepsize.postgres.scram import parse_users
 from stepsize.postgres.server import Server, Serving
 from stepsize.postgres.startup import Access, new_secret
 

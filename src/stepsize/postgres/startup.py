@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stepsize.errors import UnavailableError
+from stepsize.listening.users import Verifier
 from stepsize.postgres import messages
 from stepsize.postgres.errors import FatalError, ProtocolError
 from stepsize.postgres.instance import DATABASE
-from stepsize.postgres.scram import MECHANISM, Exchange, NotAdmittedError, Verifier
+from stepsize.postgres.scram import MECHANISM, Exchange, NotAdmittedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping

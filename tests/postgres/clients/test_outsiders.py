@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from stepsize.postgres.scram import Verifier
+from stepsize.listening.users import Verifier
 from tests.postgres.places import Served, serving
 
 PROTOCOL = 196_608
