@@ -86,6 +86,16 @@ def test_the_report_counts_spot_prices_in_a_fleet_of_spot_servers(data: Path, tm
     assert "at spot prices where none fits" in " ".join(text.split())
 
 
+@pytest.mark.parametrize(("command", "arguments"), [("match", ("TrainFlow",)), ("report", ())])
+def test_a_type_without_a_price_is_named(data: Path, tmp_path: Path, command: str, arguments: tuple[str, ...]) -> None:
+    """What a fleet names and nobody knows a price of is offered by no command, and each says so in a line."""
+    path = tmp_path / "types.yaml"
+    path.write_text("[p6-b200.48xlarge, m7i.2xlarge]\n")
+    found = match(data, *arguments, "--fleet", str(path), command=command)
+    assert found.returncode == 0
+    assert found.stderr == "stepsize: types.yaml: no price of p6-b200.48xlarge is known: it is not offered\n"
+
+
 def test_a_compute_environment_says_its_prices_days_beside_it(data: Path) -> None:
     """AWS's JSON has no room for a comment: what it costs and how old the prices are is on standard error."""
     result = match(data, "TrainFlow", "--vendor", "aws", "--format", "batch")

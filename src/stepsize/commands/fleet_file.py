@@ -1,6 +1,6 @@
-"""``--fleet FILE``: the option, and its file read; what of it cannot be considered is said.
+"""``--fleet FILE``: the option, and the catalogue of what the file allows; what cannot be considered is said.
 
-What comes in: a path. What goes out: a :class:`Fleet`; lines on standard error.
+What comes in: a path. What goes out: a :class:`Catalog`; lines on standard error.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import click
 from stepsize.errors import UsageError
 
 if TYPE_CHECKING:
+    from stepsize.analyzer.matching import Catalog
     from stepsize.analyzer.matching.fleet import Fleet
 
 _LARGEST_BYTES = 1 << 19
@@ -27,14 +28,26 @@ fleet_option = click.option(
 """For every command that names servers."""
 
 
-def read_fleet(path: Path | None) -> Fleet | None:
-    """The fleet in the file, None without one.
+def open_catalog(path: Path | None) -> Catalog:
+    """The catalogue in use, of the servers in the file alone where one is named.
 
     Raises:
-        UsageError: it cannot be read, or is no fleet.
+        UsageError: the file cannot be read, or is no fleet.
+        DataError: the catalogue cannot be read.
     """
+    from stepsize.analyzer.catalog import place  # noqa: PLC0415 - `--help` and wrong usage stay quick
+    from stepsize.analyzer.matching import Catalog  # noqa: PLC0415 - as above
+
     if path is None:
-        return None
+        return Catalog.open(place.directory())
+    fleet = _read(path)
+    catalog = Catalog.open(place.directory(), fleet)
+    for name in catalog.unpriced(fleet):
+        click.echo(f"stepsize: {fleet.name}: no price of {name} is known: it is not offered", err=True)
+    return catalog
+
+
+def _read(path: Path) -> Fleet:
     from stepsize.analyzer.matching.fleet import parse  # noqa: PLC0415 - whoever has no fleet need not wait for it
 
     try:

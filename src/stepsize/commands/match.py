@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stepsize.commands.fleet_file import fleet_option, read_fleet
+from stepsize.commands.fleet_file import fleet_option, open_catalog
 from stepsize.errors import PermanentError, UsageError
 from stepsize.sizes import MIB, parse_size
 
@@ -107,16 +107,9 @@ def command(context: click.Context, /, **options: Any) -> None:
 
     Example: stepsize match --cpu 4 --memory 16GiB --region 'eu-*' --no-burstable
     """
-    from stepsize.analyzer.catalog import place  # noqa: PLC0415 - `--help` and wrong usage stay quick
-    from stepsize.analyzer.matching import Catalog  # noqa: PLC0415 - as above
-
     _check(context, options)
-    fleet = read_fleet(options["fleet"])
     today = datetime.now(timezone.utc).date()
-    with Catalog.open(place.directory(), fleet) as catalog:
-        if fleet is not None:
-            for name in catalog.unpriced(fleet):
-                click.echo(f"stepsize: {fleet.name}: no price of {name} is known: it is not offered", err=True)
+    with open_catalog(options["fleet"]) as catalog:
         if options["flow"] is not None:
             _print_flow(catalog, options, today)
         else:

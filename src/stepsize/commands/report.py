@@ -15,11 +15,9 @@ import click
 
 from stepsize import discovery
 from stepsize.analyzer import formats
-from stepsize.analyzer.catalog import place
-from stepsize.analyzer.matching import Catalog
 from stepsize.commands.evidence import Evidence
 from stepsize.commands.evidence import options as evidence_options
-from stepsize.commands.fleet_file import fleet_option, read_fleet
+from stepsize.commands.fleet_file import fleet_option, open_catalog
 from stepsize.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ def command(
     """
     query = evidence.query(*_parts(target))
     chosen = format_name or (formats.format_of(out) if out else formats.DEFAULT_FORMAT)
-    with evidence.reader(Catalog.open(place.directory(), read_fleet(fleet))) as reader:
+    with evidence.reader(open_catalog(fleet)) as reader:
         reports = reader(query)
         courses = reader.courses(query, formats.steps_drawn(reports, chosen))
     if out is None:

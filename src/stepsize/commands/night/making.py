@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepsize.analyzer import formats, report
-from stepsize.analyzer.catalog import place
 from stepsize.analyzer.changes.compare import compare, period_after
 from stepsize.analyzer.changes.period import read_period
 from stepsize.analyzer.changes.sentences import at
@@ -18,8 +17,7 @@ from stepsize.analyzer.changes.snapshot import parse_snapshot, snapshot_bytes
 from stepsize.analyzer.costs import Quotes
 from stepsize.analyzer.course import courses
 from stepsize.analyzer.formats import changes
-from stepsize.analyzer.matching import Catalog
-from stepsize.commands.fleet_file import read_fleet
+from stepsize.commands.fleet_file import open_catalog
 from stepsize.commands.night.jobs import COMPARISONS, Done
 from stepsize.commands.night.state import Message
 from stepsize.commands.settle import settle
@@ -54,8 +52,7 @@ def make(job: Report) -> Done:
     policy, platform = job.evidence.checked()
     query = job.evidence.query(None)
     period = period_after(last, job.until_s, job.first_period_s)
-    fleet = read_fleet(Path(job.fleet) if job.fleet else None)
-    with _lake(job.data) as connection, Catalog.open(place.directory(), fleet) as catalog:
+    with _lake(job.data) as connection, open_catalog(Path(job.fleet) if job.fleet else None) as catalog:
         reports = report.build(connection, catalog, policy, query, platform)
         seen = read_period(connection, query, period)
         comparison, snapshot = compare(reports, seen, period, last, Quotes(catalog), day=job.day, asked=job.asked)
