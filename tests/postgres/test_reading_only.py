@@ -54,8 +54,7 @@ WRITES = (
     "set enable_external_access = true",
     "set variable x = 1",
     "reset memory_limit",
-    "prepare x as select 1",
-    "execute x",
+    "prepare x as delete from tasks",
     "set session authorization postgres",
 )
 

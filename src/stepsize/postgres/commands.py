@@ -9,9 +9,11 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from stepsize.postgres import lexer
+from stepsize.postgres import copy_statement, lexer
+from stepsize.postgres.copy_statement import Copy
 from stepsize.postgres.errors import SqlError
 from stepsize.postgres.lexer import NUMBER, Token
+from stepsize.postgres.prepare_statement import Execute, Prepare, read_execute, read_prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,7 +99,9 @@ class Nothing:
     tag: str
 
 
-Command: TypeAlias = Begin | Commit | Rollback | Savepoint | Set | Show | Forget | Declare | Fetch | Nothing
+Command: TypeAlias = (
+    Begin | Commit | Rollback | Savepoint | Set | Show | Forget | Declare | Fetch | Copy | Prepare | Execute | Nothing
+)
 
 _WRITES = frozenset(
     (
@@ -109,7 +113,6 @@ _WRITES = frozenset(
             "checkpoint",
             "cluster",
             "comment",
-            "copy",
             "create",
             "delete",
             "detach",
@@ -118,7 +121,6 @@ _WRITES = frozenset(
         *("pragma", "reassign", "refresh", "reindex", "revoke", "security", "truncate", "update", "use", "vacuum"),
     )
 )
-_UNKNOWN_TO_US = frozenset({"execute", "prepare", "listen"})
 
 
 def recognised(statement: Sequence[Token]) -> Command | None:
@@ -131,13 +133,14 @@ def recognised(statement: Sequence[Token]) -> Command | None:
     first = words[0].text.lower()
     if first in _WRITES:
         raise SqlError("25006", f"cannot execute {first.upper()} in a read-only transaction")
-    if first in _UNKNOWN_TO_US:
-        raise SqlError("0A000", f"{first.upper()} is not supported")
+    if first == "listen":
+        raise SqlError("0A000", "LISTEN is not supported")
     read = _COMMANDS.get(first)
-    if read is None:
-        return None
+    whole = _WITH_A_QUERY.get(first)
     try:
-        return _declare(words, statement) if first == "declare" else read(words)
+        if whole is not None:
+            return whole(statement)
+        return None if read is None else read(words)
     except IndexError:
         raise SqlError("42601", "syntax error at end of input") from None
 
@@ -235,7 +238,8 @@ def _close(words: Sequence[Token]) -> Command:
     return Forget("CLOSE CURSOR", is_cursors=True, name=_name(words[1]))
 
 
-def _declare(words: Sequence[Token], statement: Sequence[Token]) -> Command:
+def _declare(statement: Sequence[Token]) -> Command:
+    words = lexer.words(statement)
     places = [place for place, one in enumerate(words) if one.says("for")]
     if not places:
         raise SqlError("42601", "syntax error: a cursor is declared FOR a query")
@@ -271,7 +275,7 @@ def _fetch(words: Sequence[Token]) -> Command:
     return Fetch(_name(rest[0]), rows, is_shown)
 
 
-_COMMANDS: dict[str, Callable[[Sequence[Token]], Command | None]] = {
+_COMMANDS: dict[str, Callable[[Sequence[Token]], Command]] = {
     "begin": lambda _: Begin("BEGIN"),
     "start": lambda _: Begin("START TRANSACTION"),
     "commit": lambda _: Commit(),
@@ -286,8 +290,14 @@ _COMMANDS: dict[str, Callable[[Sequence[Token]], Command | None]] = {
     "discard": _discard,
     "deallocate": _deallocate,
     "close": _close,
-    "declare": lambda _: None,  # needs its query with the spaces in it
     "fetch": _fetch,
     "move": _fetch,
     "unlisten": lambda _: Nothing("UNLISTEN"),
 }
+_WITH_A_QUERY: dict[str, Callable[[Sequence[Token]], Command]] = {
+    "copy": copy_statement.read,
+    "declare": _declare,
+    "execute": read_execute,
+    "prepare": read_prepare,
+}
+"""Those that are given the whole statement, with the spaces in it."""

@@ -90,6 +90,18 @@ _BY_MESSAGE: tuple[tuple[str, str], ...] = (
     (r"Cannot compare values of type|Cannot mix values of type", "42804"),
     (r"failed to (?:offload|allocate)|could not allocate|max_temp_directory_size", "53200"),
 )
+_BY_PREFIX = {
+    "Conversion": "22P02",
+    "Out of Range": "22003",
+    "Invalid Input": "22023",
+    "Out of Memory": "53200",
+    "Not implemented": "0A000",
+    "IO": "58030",
+    "INTERRUPT": "57014",
+    "Mismatch Type": "42804",
+}
+"""How the texts of exceptions begin that come without their class, from Arrow."""
+_NAMED = re.compile(r"^([A-Z][A-Za-z]*(?: [A-Za-z]+)*) (?:Error|Exception): ?")
 _CARET = re.compile(r"^LINE (\d+): (.*)\n( *)\^", re.MULTILINE)
 _PREFIX = re.compile(r"^(?:[A-Z][A-Za-z]*(?: [A-Z]?[A-Za-z]+)* (?:Error|Exception)|INTERRUPT Error): ?")
 
@@ -108,6 +120,16 @@ def of_duckdb(error: duckdb.Error, statement: str = "") -> SqlError:
         message, _, hint = message.partition(" Candidate")
         hint = f"Candidate{hint}"
     return SqlError(code, message, hint=hint[:1000], position=_position(text, statement))
+
+
+def of_arrow(error: OSError) -> SqlError:
+    """What a client is told of an exception of DuckDB's that came while rows were fetched, through Arrow."""
+    text = str(error)
+    named = _NAMED.match(text)
+    code = _BY_PREFIX.get(named[1], "XX000") if named else "XX000"
+    message = " ".join(_PREFIX.sub("", text.partition("\n\n")[0]).split())
+    code = next((found for pattern, found in _BY_MESSAGE if re.search(pattern, message)), code)
+    return SqlError(code, message or "the statement failed")
 
 
 def _position(text: str, statement: str) -> int:

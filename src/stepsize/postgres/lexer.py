@@ -19,6 +19,11 @@ SPACE, NAME, QUOTED, STRING, NUMBER, PARAMETER, OPERATOR, MARK = (
     "mark",
 )
 _DOLLAR = re.compile(r"\$(?:[A-Za-z_\x80-\U0010ffff][A-Za-z_0-9\x80-\U0010ffff]*)?\$")
+_ESCAPE = re.compile(
+    r"\\([0-7]{1,3}|x[0-9a-fA-F]{1,2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)",
+    re.DOTALL,
+)
+_LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _TOKEN = re.compile(
     r"""
@@ -123,4 +128,15 @@ def literal(token: Token) -> str:
         return text.removeprefix(quote).removesuffix(quote)
     prefix, _, inner = text.partition("'")
     inner = inner.removesuffix("'").replace("''", "'")
-    return re.sub(r"\\(.)", r"\1", inner, flags=re.DOTALL) if prefix in {"e", "E"} else inner
+    return _ESCAPE.sub(_unescaped, inner) if prefix in {"e", "E"} else inner
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    said = found[1]
+    if said[0] in "01234567":
+        return chr(int(said, 8) & 0xFF)
+    if len(said) > 1:
+        number = int(said[1:], 16)
+        is_one = number < 0x110000 and not 0xD800 <= number < 0xE000
+        return chr(number) if is_one else "\N{REPLACEMENT CHARACTER}"
+    return _LETTERS.get(said, said)

@@ -326,6 +326,7 @@ CLOSE_COMPLETE = _message(b"3")
 NO_DATA = _message(b"n")
 PORTAL_SUSPENDED = _message(b"s")
 EMPTY_QUERY = _message(b"I")
+COPY_DONE = _message(b"c")
 AUTHENTICATION_OK = _message(b"R", struct.pack("!i", 0))
 
 
@@ -376,6 +377,16 @@ def row_description(fields: Iterable[tuple[str, int, int, int, int]]) -> bytes:
         for name, oid, size, modifier, form in fields
     ]
     return _message(b"T", struct.pack("!H", len(parts)) + b"".join(parts))
+
+
+def copy_out(form: int, columns: int) -> bytes:
+    """Rows are copied from here on, so many columns in this format."""
+    return _message(b"H", struct.pack(f"!bH{columns}H", form, columns, *[form] * columns))
+
+
+def copy_data(content: bytes) -> bytes:
+    """A row that is copied, or what comes before or after them."""
+    return _message(b"d", content)
 
 
 def parameter_description(types: Sequence[int]) -> bytes:

@@ -78,9 +78,12 @@ class Portal:
         if self._left is not None:
             left, self._left = self._left, None
             return left
+        return self._begun().next()
+
+    def _begun(self) -> Rows:
         if self._rows is None:
             self._rows = self._run()
-        return self._rows.next()
+        return self._rows
 
     def _messages(self, batch: pa.RecordBatch) -> memoryview:
         arrays = map(cells.cells, batch.columns, self.columns, self.formats)

@@ -31,10 +31,10 @@ def data_rows(columns: Sequence[pa.Array], rows: int) -> memoryview:
         parts += [fixed(lengths.astype(">i4")), pc.fill_null(cells, b"") if cells.null_count else cells]
     header = np.empty(rows, dtype=_HEADER)
     header["kind"], header["length"], header["columns"] = b"D", size, len(columns)
-    return _content(pc.binary_join_element_wise(fixed(header), *parts, pa.scalar(b"", pa.large_binary())))
+    return content(pc.binary_join_element_wise(fixed(header), *parts, pa.scalar(b"", pa.large_binary())))
 
 
-def _content(joined: pa.Array) -> memoryview:
+def content(joined: pa.Array) -> memoryview:
     """All bytes of an array, one after the other."""
     if not len(joined):
         return memoryview(b"")

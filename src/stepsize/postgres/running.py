@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import duckdb
 
-from stepsize.postgres.errors import SqlError, of_duckdb
+from stepsize.postgres.errors import SqlError, of_arrow, of_duckdb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,7 +49,7 @@ class Running:
         except duckdb.Error as error:
             raise self._why(of_duckdb(error)) from None
         except OSError as error:  # Arrow's own, of what DuckDB raises while rows are fetched
-            raise self._why(SqlError("XX000", " ".join(str(error).split()))) from None
+            raise self._why(of_arrow(error)) from None
 
     def _why(self, said: SqlError) -> SqlError:
         """Why it was stopped, if it was; else what it says itself."""

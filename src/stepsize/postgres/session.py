@@ -9,13 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from stepsize.postgres import commands, lexer, messages, types, values
-from stepsize.postgres.catalog import Context
+from stepsize.postgres.copy_statement import Copy
+from stepsize.postgres.copying import CopyPortal, format_of
 from stepsize.postgres.errors import FatalError, SqlError
 from stepsize.postgres.portal import Portal, description
+from stepsize.postgres.prepare_statement import Prepare
 from stepsize.postgres.running import Kept
 from stepsize.postgres.settings import SessionSettings, milliseconds
-from stepsize.postgres.state import Open, State, Statement, show_columns
+from stepsize.postgres.state import Open, State, Statement
 from stepsize.postgres.transaction import FAILED, OUTSIDE
+from stepsize.postgres.understanding import ENDS, Understanding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,11 +26,9 @@ if TYPE_CHECKING:
     from stepsize.postgres.commands import Command
     from stepsize.postgres.engine import Engine
     from stepsize.postgres.guard import Guard
-    from stepsize.postgres.lexer import Token
     from stepsize.postgres.running import Rows, Stoppable
 
 Piece: TypeAlias = bytes | memoryview
-_ENDS = (commands.Commit, commands.Rollback)
 
 
 class Session:
@@ -45,8 +46,8 @@ class Session:
         self._engine = engine
         self._guard = guard
         self._process = process
-        self._user = user
         self._state = State(SessionSettings(user, said))
+        self._understanding = Understanding(engine, guard, self._state, user, process)
         self._is_skipping = False
         self._handlers: dict[type, Callable[..., Iterator[Piece]]] = {
             messages.Query: self._query,
@@ -117,7 +118,7 @@ class Session:
             yield messages.EMPTY_QUERY
         for tokens in found:
             self._guard.begin(self._timeout_s())
-            statement = self._understood(tokens)
+            statement = self._understanding.statement(tokens)
             formats = [types.TEXT] * len(statement.columns)
             opened = self._opened(statement, (), formats)
             if statement.columns:
@@ -142,7 +143,7 @@ class Session:
         found = lexer.statements(message.text)
         if len(found) > 1:
             raise SqlError("42601", "cannot insert multiple commands into a prepared statement")
-        statement = self._understood(found[0], message.types) if found else Statement()
+        statement = self._understanding.statement(found[0], message.types) if found else Statement()
         self._state.add_statement(message.name, statement)
         yield messages.PARSE_COMPLETE
 
@@ -153,7 +154,7 @@ class Session:
             raise SqlError(
                 "08P01", f"bind message supplies {len(message.values)} parameters, but {len(parameters)} are required"
             )
-        if self._state.transaction.status == FAILED and not isinstance(statement.command, _ENDS):
+        if self._state.transaction.status == FAILED and not isinstance(statement.command, ENDS):
             raise self._state.transaction.refusal()
         formats = _spread(message.formats, len(parameters), types.TEXT)
         given = tuple(map(values.value, message.values, formats, parameters))
@@ -185,42 +186,14 @@ class Session:
 
     # -- statements and portals --------------------------------------------------------------------------------------
 
-    def _understood(self, tokens: Sequence[Token], oids: Sequence[int] = ()) -> Statement:
-        """A statement that can be run.
-
-        Raises:
-            SqlError: it cannot be, or not now.
-        """
-        command = commands.recognised(tokens)
-        if self._state.transaction.status == FAILED and not isinstance(command, _ENDS):
-            raise self._state.transaction.refusal()
-        if isinstance(command, commands.Show) and self._state.shown(command.name) is not None:
-            return Statement(command=command, columns=show_columns(command.name))
-        if isinstance(command, commands.Fetch):
-            is_shown = command.is_shown
-            return Statement(
-                command=command, columns=self._state.cursor(command.name).portal.columns if is_shown else ()
-            )
-        if isinstance(command, commands.Declare):
-            declared = self._understood(command.query, oids)
-            if declared.prepared is None:
-                raise SqlError("42601", "a cursor is declared for a query")
-            return Statement(prepared=declared.prepared, command=command)
-        if command is not None and not isinstance(command, commands.Show):
-            return Statement(command=command)
-        context = Context(self._user, self._process, self._state.settings.all())
-        try:
-            prepared = self._engine.prepare(tokens, context, oids)
-        except SqlError:
-            if isinstance(command, commands.Show):  # nor does DuckDB have something of this name to show
-                raise SqlError("42704", f'unrecognized configuration parameter "{command.name}"') from None
-            raise
-        return Statement(prepared=prepared, columns=prepared.columns)
-
     def _opened(
         self, statement: Statement, given: Sequence[object], formats: Sequence[int], *, outlives: bool = False
     ) -> Open:
         opened: Open
+        command = statement.command
+        given = given if statement.bound is None else statement.bound
+        if isinstance(command, Copy) and statement.prepared is not None:
+            formats = [format_of(command.options)] * len(statement.prepared.columns)
 
         def run() -> Rows:
             if statement.prepared is None:
@@ -232,14 +205,18 @@ class Session:
             self._guard.attach(running)
 
         tag = "EXPLAIN" if statement.prepared and statement.prepared.is_explain else "SELECT"
-        tag = "SHOW" if isinstance(statement.command, commands.Show) else tag
-        opened = Open(statement, Portal(statement.columns, formats, run, tag, outlives=outlives), tuple(given))
+        tag = "SHOW" if isinstance(command, commands.Show) else tag
+        if isinstance(command, Copy) and statement.prepared is not None:
+            portal: Portal = CopyPortal(statement.prepared.columns, command.options, run)
+        else:
+            portal = Portal(statement.columns, formats, run, tag, outlives=outlives)
+        opened = Open(statement, portal, tuple(given))
         return opened
 
     def _run(self, opened: Open, rows: int) -> Iterator[Piece]:
         statement = opened.statement
         command = statement.command
-        if self._state.transaction.status == FAILED and not isinstance(command, _ENDS) and not statement.is_empty:
+        if self._state.transaction.status == FAILED and not isinstance(command, ENDS) and not statement.is_empty:
             raise self._state.transaction.refusal()
         if opened.running is not None:
             self._guard.attach(opened.running)
@@ -251,7 +228,7 @@ class Session:
                 self._guard.attach(cursor.running)
             tag = "FETCH" if command.is_shown else "MOVE"
             yield from cursor.portal.fetch(command.rows, tag, is_shown=command.is_shown)
-        elif command is None or isinstance(command, commands.Show):
+        elif command is None or isinstance(command, (commands.Show, Copy)):
             yield from opened.portal.fetch(rows)
         else:
             yield messages.complete(self._perform(command, opened))
@@ -260,7 +237,14 @@ class Session:
     def _perform(self, command: Command, opened: Open) -> str:
         if isinstance(command, commands.Declare):
             return self._declare(command, opened)
+        if isinstance(command, Prepare):
+            return self._prepare(command)
         return self._state.perform(command)
+
+    def _prepare(self, command: Prepare) -> str:
+        found = self._understanding.query_of(command.query, command.oids)
+        self._state.add_statement(command.name, found)
+        return "PREPARE"
 
     def _declare(self, command: commands.Declare, opened: Open) -> str:
         state = self._state

@@ -30,16 +30,20 @@ _MOST_PORTALS = 64
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement that was parsed: for the engine, for the connection, a cursor's for both, or empty."""
+    """A statement that was parsed: for the engine, for the connection, a cursor's for both, or empty.
+
+    What an EXECUTE runs has the values of its parameters in ``bound``.
+    """
 
     prepared: Prepared | None = None
     command: Command | None = None
     columns: tuple[Column, ...] = ()
+    bound: tuple[object, ...] | None = None
 
     @property
     def parameters(self) -> tuple[Column, ...]:
-        """Of what the engine runs."""
-        return self.prepared.parameters if self.prepared else ()
+        """Of what the engine runs, as far as they have no values yet."""
+        return self.prepared.parameters if self.prepared and self.bound is None else ()
 
     @property
     def is_empty(self) -> bool:

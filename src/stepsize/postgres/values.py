@@ -82,6 +82,8 @@ def _item(inside: str, place: int, end: int) -> tuple[str, bool, int]:
         elif letter == "\\" and place + 1 < end:
             place += 1
             parts.append(inside[place])
+        elif letter.isspace() and not is_open and (is_quoted or not parts):
+            pass  # before an item, or around its quotes
         elif letter in "{}" and not is_open:
             raise SqlError("0A000", "arrays of more than one dimension are not supported as parameters")
         else:

@@ -68,11 +68,3 @@ def test_views_and_their_columns(served: Served) -> None:
 def test_what_is_not_there_is_said_so(served: Served) -> None:
     """As Postgres would say it."""
     assert 'Did not find any relation named "nothing_here".' in psql(served, r"\d nothing_here").stderr
-
-
-def test_copy_is_refused(served: Served) -> None:
-    """In either form; psql's --csv writes the same."""
-    for command in ("copy (select 1) to stdout", r"\copy (select 1) to stdout"):
-        assert "cannot execute COPY in a read-only transaction" in psql(served, command).stderr
-    asked = ["psql", "-X", "--csv", "-d", served.conninfo, "-c", "select 1 as a, 'x,y' as b"]
-    assert subprocess.run(asked, capture_output=True, text=True, timeout=60, check=True).stdout == 'a,b\n1,"x,y"\n'

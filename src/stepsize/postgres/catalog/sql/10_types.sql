@@ -46,10 +46,10 @@ SELECT
     typrelid::UINTEGER AS typrelid,
     typelem::UINTEGER AS typelem,
     typarray::UINTEGER AS typarray,
-    CASE WHEN typcategory = 'A' AND typname[1] = '_' THEN 'array_in' ELSE typname || 'in' END AS typinput,
-    CASE WHEN typcategory = 'A' AND typname[1] = '_' THEN 'array_out' ELSE typname || 'out' END AS typoutput,
-    CASE WHEN typcategory = 'A' AND typname[1] = '_' THEN 'array_recv' ELSE typname || 'recv' END AS typreceive,
-    CASE WHEN typcategory = 'A' AND typname[1] = '_' THEN 'array_send' ELSE typname || 'send' END AS typsend,
+    CASE WHEN typcategory = 'A' AND typname[1] = '_' THEN 'array_in' ELSE typname || _joint || 'in' END AS typinput,
+    CASE WHEN typcategory = 'A' AND typname[1] = '_' THEN 'array_out' ELSE typname || _joint || 'out' END AS typoutput,
+    CASE WHEN typcategory = 'A' AND typname[1] = '_' THEN 'array_recv' ELSE typname || _joint || 'recv' END AS typreceive,
+    CASE WHEN typcategory = 'A' AND typname[1] = '_' THEN 'array_send' ELSE typname || _joint || 'send' END AS typsend,
     '-' AS typmodin,
     '-' AS typmodout,
     '-' AS typanalyze,
@@ -62,4 +62,9 @@ SELECT
     CASE WHEN typcategory = 'S' THEN 100 ELSE 0 END::UINTEGER AS typcollation,
     NULL::VARCHAR AS typdefault,
     NULL::VARCHAR AS typacl
-FROM all_types;
+FROM (
+    SELECT *, -- functions of types that Postgres got later have a line in their names
+        CASE WHEN typname IN ('json', 'jsonb', 'date', 'time', 'timestamp', 'timestamptz', 'interval', 'numeric', 'uuid')
+            THEN '_' ELSE '' END AS _joint
+    FROM all_types
+);
