@@ -2,7 +2,8 @@
 
 Keys as upstream's healthcheckextension; ``readiness_path`` and ``max_sink_lag`` are ours. ``path`` answers 200 while
 the collector serves. ``readiness_path`` answers 200 while it can also keep what it is sent: its disk takes requests,
-the sink lives and is not behind by more than ``max_sink_lag``; else 503 with what is wrong.
+the sink lives and is not behind by more than ``max_sink_lag``; else 503 with what is wrong. Either way it tells,
+``beside``, what is wrong with parts that take no points.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def health_routes(config: HealthCheckConfig, health: Health) -> dict[str, Handle
     async def ready(_request: Request) -> Response:
         problems = health.problems(config.max_sink_lag_s)
         status = "not ready" if problems else "ready"
-        body = json.dumps({"status": status, **({"problems": problems} if problems else {})}).encode()
+        told = {"problems": problems, "beside": health.asides}
+        body = json.dumps({"status": status, **{name: said for name, said in told.items() if said}}).encode()
         return Response(503 if problems else 200, body, "application/json")
 
     return {config.path: alive, config.readiness_path: ready}

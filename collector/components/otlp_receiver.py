@@ -8,7 +8,6 @@ upstream leaves without a bound have one here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 
 from stepsize.collector.components.auth_settings import AuthConfig
@@ -27,6 +26,7 @@ from stepsize.collector.config.language import (
     whole,
 )
 from stepsize.collector.limits import RequestLimits
+from stepsize.listening.addresses import is_loopback
 
 _MIB = 1 << 20
 _MAX_MESSAGE_MIB = 1024
@@ -256,11 +256,7 @@ class HttpConfig:
 
     @property
     def _is_on_loopback(self) -> bool:
-        host = self.endpoint.host
-        try:
-            return ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
+        return is_loopback(self.endpoint.host)
 
     @property
     def _knows_clients(self) -> bool:

@@ -17,6 +17,7 @@ from stepsize.collector.components.otlp_exporter import OtlpExporterConfig
 from stepsize.collector.components.otlp_receiver import OtlpReceiverConfig
 from stepsize.collector.components.otlphttp_exporter import OtlpHttpExporterConfig
 from stepsize.collector.components.parquet_exporter import ParquetExporterConfig
+from stepsize.collector.components.postgres_wire_extension import PostgresWireConfig
 from stepsize.collector.components.prometheus_exporter import PrometheusExporterConfig
 from stepsize.collector.components.resource_processor import ResourceConfig
 
@@ -44,6 +45,7 @@ COMPONENTS: Mapping[str, Mapping[str, type[Any]]] = {
         "health_check": HealthCheckConfig,
         "bearertokenauth": BearerTokenAuthConfig,
         "basicauth": BasicAuthConfig,
+        "postgres_wire": PostgresWireConfig,
     },
 }
 """What a configuration may name."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepsize.collector.components.parquet_exporter import ParquetExporterConfig
+from stepsize.collector.components.postgres_wire_extension import PostgresWireConfig
 from stepsize.collector.components.table import ALIASES, COMPONENTS
 from stepsize.collector.config.addresses import check_addresses
 from stepsize.collector.config.document import MAX_TEXT_BYTES, parse_yaml
@@ -155,6 +156,7 @@ def _config(values: Any) -> CollectorConfig:
         raise PlacedError("service.pipelines: one parquet exporter can be used, not several", "service.pipelines")
     check_addresses(config)
     _check_credentials(config)
+    _check_lake(config)
     return config
 
 
@@ -168,6 +170,17 @@ def _check_credentials(config: CollectorConfig) -> None:
                 f"{where}: {auth.authenticator!r} is no extension in service.extensions that signs requests; there are "
                 "bearertokenauth, and basicauth with client_auth",
                 where,
+            )
+
+
+def _check_lake(config: CollectorConfig) -> None:
+    """Refuse to serve a lake where none is kept."""
+    for name, extension in config.extensions.items():
+        if isinstance(extension, PostgresWireConfig) and config.is_relay:
+            raise PlacedError(
+                f"service.extensions: {name} serves the lake, and a relay keeps none: have a pipeline export to "
+                "parquet, or take it out",
+                "service.extensions",
             )
 
 

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepsize.errors import UnavailableError
@@ -18,10 +19,11 @@ from stepsize.store.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _POLL_S = 0.02
 _MAX_REST = 4000
+_EXPENDABLE = 500
+"""Linux adds half of the machine's, or group's, memory to what this process holds when it looks whom to kill."""
 
 
 def leave_signals_to_the_collector() -> None:
@@ -32,6 +34,17 @@ def leave_signals_to_the_collector() -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if number := getattr(signal, name, None):  # Windows has no SIGHUP
             signal.signal(number, signal.SIG_IGN)
+
+
+def give_way(niceness: int) -> None:
+    """Leave processor and memory to whoever takes points: they go first, and where memory ends this process does.
+
+    What a system knows nothing of is left out.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # Windows has no nice
+        os.nice(niceness)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(f"{_EXPENDABLE}\n")
 
 
 def say(word: str, rest: str = "") -> None:

@@ -88,6 +88,7 @@ class Supervised:
         self._telling: asyncio.TimerHandle | None = None
         self._stopping = asyncio.Event()
         self._is_replacing = False
+        self._was_ready = False
 
     @property
     def pid(self) -> int | None:
@@ -99,6 +100,11 @@ class Supervised:
         """Whether the process runs."""
         return self._process is not None and self._process.returncode is None
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the process runs, and has said that it has begun."""
+        return self._was_ready and self.is_alive
+
     async def start(self) -> None:
         """Return once it is ready.
 
@@ -107,6 +113,10 @@ class Supervised:
         """
         process = await self._spawn()
         self._watcher = asyncio.create_task(self._watch(process))
+
+    def begin(self) -> None:
+        """Have it started, and return at once: why it cannot begin is told, and it is tried again."""
+        self._watcher = asyncio.create_task(self._watch(None))
 
     def replace(self, launch: Launch) -> None:
         """Have another one go on, begun in another way.
@@ -191,7 +201,7 @@ class Supervised:
             )
         except OSError as error:
             raise self._failure(f"{self._name} cannot be started: {error.strerror}") from None
-        self._process = process
+        self._process, self._was_ready = process, False
         assert process.stdin
         assert process.stdout
         self._write(launch.content)
@@ -205,6 +215,7 @@ class Supervised:
         if line != "ready":
             code = await process.wait()
             raise self._failure(line.removeprefix("error ") or f"{self._name} ended with {code}")
+        self._was_ready = True
         return process
 
     async def _until_ready(self, stdout: asyncio.StreamReader) -> str:
@@ -214,21 +225,21 @@ class Supervised:
                 return line
             self._log(line.removeprefix("log "))
 
-    async def _watch(self, process: asyncio.subprocess.Process) -> None:
-        backoff_s = _FIRST_BACKOFF_S
+    async def _watch(self, process: asyncio.subprocess.Process | None) -> None:
+        backoff_s = _FIRST_BACKOFF_S if process else 0.0
+        is_first = process is None
         while True:
-            if await self._listen(process):
-                backoff_s = _FIRST_BACKOFF_S
-            code = await process.wait()
-            if self._stopping.is_set():
-                return
-            self._log_unless_replaced(f"{self._name} ended with {code}; starting another one")
-            while True:
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), backoff_s)
-                backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
+            if process is not None:
+                if await self._listen(process):
+                    backoff_s = _FIRST_BACKOFF_S
+                code = await process.wait()
                 if self._stopping.is_set():
                     return
+                self._log_unless_replaced(f"{self._name} ended with {code}; starting another one")
+            while True:
+                if await self._is_told_to_stop_within(backoff_s):
+                    return
+                backoff_s = min(max(2 * backoff_s, _FIRST_BACKOFF_S), _MAX_BACKOFF_S)
                 try:
                     process = await self._spawn()
                 except Exception as error:  # noqa: BLE001 - whatever it is, nobody else starts the next one
@@ -237,8 +248,14 @@ class Supervised:
                     self._kill()
                     self._log_unless_replaced(f"{self._name} cannot start: {error}")
                 else:
-                    self.restarts += 1
+                    self.restarts += not is_first
+                    is_first = False
                     break
+
+    async def _is_told_to_stop_within(self, wait_s: float) -> bool:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), wait_s)
+        return self._stopping.is_set()
 
     def _log_unless_replaced(self, line: str) -> None:
         if not self._is_replacing:

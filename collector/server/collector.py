@@ -32,6 +32,7 @@ from stepsize.collector.server.http import HttpServerState
 from stepsize.collector.server.http_messages import HttpLimits
 from stepsize.collector.server.in_flight import InFlight
 from stepsize.collector.server.intake import Intake
+from stepsize.collector.server.lake_here import LakeHere
 from stepsize.collector.server.listeners import Sockets, listen_unix, remove_unix
 from stepsize.collector.server.metrics_http import metrics_route
 from stepsize.collector.server.otlp_http import OtlpHttp, Router
@@ -107,8 +108,8 @@ class Collector:
         self._record = ConfigurationRecord(self._registry, source)
         limits = [receiver.limits.limits for receiver in config.receivers.values()] or [RequestLimits()]
         self._in_flight = InFlight(max(limit.in_flight_bytes for limit in limits))
-        self._renderer = None if config.is_relay else Renderer(settings.data, settings.state_dir, log)
-        self._parts = Parts(self._registry, log, self._in_flight, self._renderer)
+        self._lake = None if config.is_relay else _lake(settings, log)
+        self._parts = Parts(self._registry, log, self._in_flight, self._lake)
         self._own = Servers(config, self._registry, log, self._in_flight, Sockets())
         """What serves the Unix socket."""
 
@@ -137,8 +138,8 @@ class Collector:
             streams = await self._open_streams(sink, end)
             health = self._observe(sink, streams, upload)
             if not self._embedded:
-                if self._renderer:
-                    end.push_async_callback(self._renderer.stop)
+                if self._lake:
+                    end.push_async_callback(self._lake.renderer.stop)
                 await self._parts.serve(lambda name: _intake(streams, name), health)
                 self._obey_hangups(sink, streams, health)
             await self._serve_socket(_intake(streams, SOCKET), _flushing(sink, upload), end)
@@ -334,6 +335,11 @@ class Collector:
             return
         settings = self._settings
         delete_covered(settings.state_dir, read_manifest(settings.data, sink.writer).settled)
+
+
+def _lake(settings: Settings, log: Log) -> LakeHere:
+    home = settings.state_dir
+    return LakeHere(settings.data, home, Renderer(settings.data, home, log), settings.store)
 
 
 def _intake(streams: Streams, receiver: str) -> Intake:

@@ -16,7 +16,7 @@ from stepsize.errors import ConfigError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from stepsize.collector.server.grpc_connection import GrpcServerState
     from stepsize.collector.telemetry.log import Log
@@ -73,6 +73,10 @@ class Frontends:
             await asyncio.wait({task}, timeout=_LAST_WORD_S)
 
         self._end.push_async_callback(end)
+
+    def close_with(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Have ``close`` called when the servers close."""
+        self._end.push_async_callback(close)
 
     async def close(self, grace_s: float) -> None:
         """Let requests that have arrived be answered; those that would come now find nobody."""

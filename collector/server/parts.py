@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stepsize.collector.components.health_check_extension import HealthCheckConfig
+from stepsize.collector.components.postgres_wire_extension import PostgresWireConfig
 from stepsize.collector.config.telemetry import TelemetryConfig
 from stepsize.collector.server.listeners import Sockets
 from stepsize.collector.server.servers import Servers
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stepsize.collector.config.service import CollectorConfig
-    from stepsize.collector.live.renderer import Renderer
     from stepsize.collector.server.in_flight import InFlight
     from stepsize.collector.server.intake import Intake
+    from stepsize.collector.server.lake_here import LakeHere
     from stepsize.collector.telemetry.health import Health
     from stepsize.collector.telemetry.log import Log
     from stepsize.collector.telemetry.registry import Registry
@@ -39,14 +40,14 @@ class Parts:
         registry: takes the metrics of what is served.
         log: takes lines for the operator.
         in_flight: the room of all requests.
-        renderer: makes the live page's pages; None where there is no lake.
+        lake: for those that show it; None where there is none.
     """
 
-    def __init__(self, registry: Registry, log: Log, in_flight: InFlight, renderer: Renderer | None = None) -> None:
+    def __init__(self, registry: Registry, log: Log, in_flight: InFlight, lake: LakeHere | None = None) -> None:
         self._registry = registry
         self._log = log
         self._in_flight = in_flight
-        self._renderer = renderer
+        self._lake = lake
         self._sockets = Sockets()
         self._made: dict[str, Servers] = {}
         self._unserved = contextlib.ExitStack()
@@ -82,7 +83,7 @@ class Parts:
         self._made, self._wanted = made, wanted
 
     def _servers(self, config: CollectorConfig) -> Servers:
-        return Servers(config, self._registry, self._log, self._in_flight, self._sockets, self._renderer)
+        return Servers(config, self._registry, self._log, self._in_flight, self._sockets, self._lake)
 
     def unbind(self) -> None:
         """Let go of what :meth:`bind` has bound last."""
@@ -137,7 +138,7 @@ def _divided(config: CollectorConfig) -> dict[str, CollectorConfig]:
         extensions = {key: one for key, one in config.extensions.items() if key in wanted}
         parts[f"receivers.{name}"] = replace(empty, receivers={name: receiver}, extensions=extensions)
     for name, extension in config.extensions.items():
-        if isinstance(extension, HealthCheckConfig):
+        if isinstance(extension, (HealthCheckConfig, PostgresWireConfig)):
             parts[f"extensions.{name}"] = replace(empty, extensions={name: extension})
     metrics = replace(config.telemetry, logs=TelemetryConfig().logs)
     parts["service.telemetry"] = replace(empty, telemetry=metrics)

@@ -7,7 +7,6 @@ who serves the directory now is asked to end.
 
 from __future__ import annotations
 
-import ipaddress
 import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +14,7 @@ from stepsize.collector.components.basicauth_extension import BasicAuthConfig, p
 from stepsize.collector.components.bearertokenauth_extension import BearerTokenAuthConfig, token_authenticator
 from stepsize.collector.components.health_check_extension import HealthCheckConfig, health_routes
 from stepsize.collector.components.otlp_receiver import HttpConfig, OtlpReceiverConfig
+from stepsize.collector.components.postgres_wire_extension import PostgresWireConfig, check_users
 from stepsize.collector.config.language import Endpoint
 from stepsize.collector.live.paths import ROOT as LIVE
 from stepsize.collector.live.route import BELOW, LiveRoute
@@ -27,7 +27,9 @@ from stepsize.collector.server.otlp_http import Admission, OtlpHttp, Router, ser
 from stepsize.collector.server.reception import Reception
 from stepsize.collector.telemetry.reception import ReceptionMetrics
 from stepsize.collector.telemetry.registry import GAUGE
+from stepsize.collector.telemetry.storage import observe_sql
 from stepsize.errors import ConfigError
+from stepsize.listening.addresses import is_loopback
 from stepsize.listening.tls import WatchedTls
 
 if TYPE_CHECKING:
@@ -41,10 +43,10 @@ if TYPE_CHECKING:
     from stepsize.collector.components.server_tls import ServerTlsConfig
     from stepsize.collector.config.service import CollectorConfig
     from stepsize.collector.limits import RequestLimits
-    from stepsize.collector.live.renderer import Renderer
     from stepsize.collector.server.grpc_connection import GrpcServerState
     from stepsize.collector.server.in_flight import InFlight
     from stepsize.collector.server.intake import Intake
+    from stepsize.collector.server.lake_here import LakeHere
     from stepsize.collector.server.listeners import Sockets
     from stepsize.collector.server.otlp_http import Handler
     from stepsize.collector.telemetry.health import Health
@@ -73,7 +75,7 @@ class Servers:
         log: takes lines for the operator.
         in_flight: the room of all requests.
         sockets: gives out listening sockets.
-        renderer: makes the live page's pages; None where there is no lake.
+        lake: for those that show it; None where there is none.
     """
 
     def __init__(
@@ -83,14 +85,14 @@ class Servers:
         log: Log,
         in_flight: InFlight,
         sockets: Sockets,
-        renderer: Renderer | None = None,
+        lake: LakeHere | None = None,
     ) -> None:
         self._config = config
         self._registry = registry
         self._log = log
         self._in_flight = in_flight
         self._sockets = sockets
-        self._renderer = renderer
+        self._lake = lake
         self.endpoints: set[Endpoint] = set()
         """Where it listens."""
         registry.observe(
@@ -120,6 +122,9 @@ class Servers:
         for name, extension in self._config.extensions.items():
             if isinstance(extension, HealthCheckConfig):
                 _watched(extension.tls, f"extensions.{name}.tls")
+            if isinstance(extension, PostgresWireConfig):
+                _watched(extension.tls, f"extensions.{name}.tls", "postgres")
+                check_users(extension, f"extensions.{name}")
 
     def bind(self, end: contextlib.ExitStack) -> None:
         """Bind every address and read certificates and credentials; ``end`` closes the sockets.
@@ -140,6 +145,11 @@ class Servers:
             if isinstance(extension, HealthCheckConfig):
                 where = f"extensions.{name}"
                 self._bind(name, where, extension.endpoint, _watched(extension.tls, f"{where}.tls"), end)
+            if isinstance(extension, PostgresWireConfig):
+                where = f"extensions.{name}"
+                tls = _watched(extension.tls, f"{where}.tls", "postgres")  # its process reads it again
+                check_users(extension, where)
+                self._bind(name, where, extension.endpoint, tls, end)
         for reader in self._readers():
             self._bind(str(reader), "service.telemetry.metrics.readers", reader, None, end)
 
@@ -178,7 +188,7 @@ class Servers:
         missing = [name for name, section in (("tls", tls), ("auth", auth)) if section is None]
         if tls is not None and tls.client_ca_file is not None:
             missing = []  # who has a certificate of ours is known
-        if missing and not _is_loopback(host):
+        if missing and not is_loopback(host):
             self._log.warn(f"{where} listens on {host} without {' and '.join(missing)}: see docs/security.md")
 
     # serving
@@ -208,6 +218,9 @@ class Servers:
                 routes = health_routes(extension, health)
                 await self.frontends.serve_http(HttpServerState(Router(routes), HttpLimits()), *bound)
                 addresses.append(f"health check on {bound.address}")
+            if isinstance(extension, PostgresWireConfig) and self._lake:
+                self._begin_sql(name, extension, self._lake, health)
+                addresses.append(f"SQL on postgresql://{self._bound[name].address}/stepsize")
         self._send_metrics()
         for reader in self._readers():
             bound = self._bound[str(reader)]
@@ -254,11 +267,22 @@ class Servers:
         self._show_connections(state, name, "grpc")
         await self.frontends.serve_grpc(state, *self._bound[f"{name} grpc"])
 
+    def _begin_sql(self, name: str, config: PostgresWireConfig, lake: LakeHere, health: Health) -> None:
+        where = f"extensions.{name}"
+        process = lake.sql(config, where, self._bound[name].listener, self._log.error)
+        observe_sql(self._registry, process, name)
+        health.add_aside(where, process.problem)
+        self.frontends.close_with(process.stop)
+        self.frontends.close_with(health.forgetting(where))
+        process.begin()
+        if lake.store:
+            self._log(f"{where} serves what this collector brings to {lake.store}, and nothing that others do")
+
     def _live_route(self, http: HttpConfig) -> LiveRoute | None:
         page = http.live_page
-        if page is None or not http.serves_live_page or self._renderer is None:
+        if page is None or not http.serves_live_page or self._lake is None:
             return None
-        return LiveRoute(self._renderer, (*page.allowed_hosts, http.endpoint.host))
+        return LiveRoute(self._lake.renderer, (*page.allowed_hosts, http.endpoint.host))
 
     def _show_connections(self, state: HttpServerState | GrpcServerState, receiver: str, transport: str) -> None:
         self._registry.observe(
@@ -319,10 +343,3 @@ def _http_limits(config: HttpConfig) -> HttpLimits:
         max_connections=config.max_connections,
         keep_alive=config.keeps_alive,
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from stepsize.collector.wal.space import look
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from stepsize.collector.wal.limits import WalLimits
@@ -35,10 +35,28 @@ class Health:
         self.ending = False
         self._lag_s = lag_s
         self._checks: dict[str, Callable[[], str | None]] = {}
+        self._asides: dict[str, Callable[[], str | None]] = {}
 
     def add(self, name: str, check: Callable[[], str | None]) -> None:
         """Have ``check`` say why the collector is not ready, or None."""
         self._checks[name] = check
+
+    def add_aside(self, name: str, check: Callable[[], str | None]) -> None:
+        """Have ``check`` say what is wrong with something that nobody needs who sends points."""
+        self._asides[name] = check
+
+    def forgetting(self, name: str) -> Callable[[], Awaitable[None]]:
+        """What takes back an aside."""
+
+        async def forget() -> None:
+            self._asides.pop(name, None)
+
+        return forget
+
+    @property
+    def asides(self) -> dict[str, str]:
+        """What is wrong, and no reason not to send here."""
+        return {name: problem for name, check in self._asides.items() if (problem := check())}
 
     @property
     def is_alive(self) -> bool:

@@ -1,7 +1,7 @@
-"""What the write-ahead log and the sink have done, as metrics.
+"""What the write-ahead log, the sink and those that serve what they have stored have done, as metrics.
 
-What comes in: a registry, the log's writer, the sink's process. What goes out: metrics, read when they are asked for.
-Never changes either.
+What comes in: a registry, the log's writer, processes. What goes out: metrics, read when they are asked for.
+Never changes any of them.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
+from stepsize.collector.telemetry.process import resident_bytes
 from stepsize.collector.telemetry.registry import GAUGE, SUM
 
 if TYPE_CHECKING:
     from stepsize.collector.server.sink_process import SinkProcess
     from stepsize.collector.server.upload_process import UploadProcess
+    from stepsize.collector.sql.process import SqlProcess
     from stepsize.collector.telemetry.registry import Registry
     from stepsize.collector.wal.writer import WalWriter
 
@@ -54,3 +56,20 @@ def observe_upload(registry: Registry, upload: UploadProcess) -> None:
         ("restarts", SUM, "{restart}", "How often the upload's process had to be started again.", "restarts"),
     ):
         registry.observe(f"stepsize_upload_{name}", kind, unit, description, functools.partial(getattr, upload, read))
+
+
+def observe_sql(registry: Registry, process: SqlProcess, extension: str) -> None:
+    """Register the metrics of an extension's process that serves clients of Postgres."""
+    for name, kind, unit, description, read in (
+        ("up", GAUGE, "1", "Whether clients of Postgres are served.", lambda: process.up),
+        ("clients", GAUGE, "{client}", "Clients that are connected and were let in.", lambda: process.clients),
+        ("restarts", SUM, "{restart}", "How often its process had to be started again.", lambda: process.restarts),
+        (
+            "memory_rss",
+            GAUGE,
+            "By",
+            "Total physical memory (resident set size) of its process",
+            lambda: resident_bytes(pid) if (pid := process.pid) else None,
+        ),
+    ):
+        registry.observe(f"stepsize_sql_{name}", kind, unit, description, read, extension=extension)

@@ -83,6 +83,7 @@ UPSTREAM: dict[str, dict[str, Any]] = {
     "extensions.health_check": {"path": "/"},
     "extensions.bearertokenauth": {"scheme": "Bearer", "header": "Authorization"},
     "extensions.basicauth": {"client_auth": None},
+    "extensions.postgres_wire": {},  # ours alone
 }
 """Defaults as upstream's documentation has them, durations in seconds (README.md and config.go of each component,
 exporterhelper, configretry, configtls, as of v0.161)."""

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(path_type=Path)
 _FORMATS = ("table", "json", "csv", "markdown")
-_DISK_TIMES = 4
-"""What queries may put on disk, in times of what they may hold in memory."""
 
 
 @click.command("sql")
@@ -91,7 +89,7 @@ def command(
         return
     from stepsize.postgres.instance import Limits  # noqa: PLC0415 - heavy, and help needs none of it
 
-    limits = Limits(memory_bytes=memory, disk_bytes=_DISK_TIMES * memory, statement_s=timeout_s)
+    limits = Limits.within(memory, timeout_s)
     settings = Settings.load(data=data)
     if not serve:
         _ask(settings, query, form, limits)

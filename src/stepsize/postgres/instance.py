@@ -54,6 +54,11 @@ class Limits:
     cache_bytes: int = 64 << 20
     cache_s: float = 1.0
 
+    @classmethod
+    def within(cls, memory_bytes: int, statement_s: float) -> Limits:
+        """Those of an endpoint that is told what it may hold in memory: four times as much may lie on disk."""
+        return cls(memory_bytes=memory_bytes, disk_bytes=4 * memory_bytes, statement_s=statement_s)
+
 
 class Instance:
     """The instance, and the views as they are now.

@@ -83,6 +83,11 @@ class Server:
         self._is_closing = threading.Event()
         self._threads: list[threading.Thread] = []
 
+    @property
+    def clients(self) -> int:
+        """How many are connected and were let in."""
+        return len(self._admitted)
+
     def start(self) -> None:
         """Serve, in threads."""
         for work in (self._accept, self._watch):

@@ -6,11 +6,11 @@ in who is beyond this machine without TLS and a password.
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stepsize.errors import UsageError
+from stepsize.listening.addresses import is_loopback
 from stepsize.listening.tls import WatchedTls
 from stepsize.listening.users import parse_users
 from stepsize.listening.watched import watched
@@ -81,12 +81,7 @@ class Endpoint:
     @property
     def is_loopback(self) -> bool:
         """Whether nobody beyond this machine can connect."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
 
 def listen(endpoint: Endpoint, lake: LakeViews, tell: Callable[[str], None]) -> Server:

@@ -1,0 +1,1 @@
+"""The lake for clients of Postgres, from a child process of the collector (`docs/sql.md`)."""
