@@ -167,9 +167,9 @@ def _unpack_prometheus(target: Path) -> None:
         package.unlink()
 
 
-def _go_builder(package: str, module: str = "otelcol") -> Callable[[Path], None]:
+def _go_builder(package: str, module: str = "otelcol", *tags: str) -> Callable[[Path], None]:
     def build(target: Path) -> None:
-        flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"]
+        flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", f"-tags={','.join(tags)}"]
         environment = {**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0"}
         command = ["go", "build", *flags, "-o", target, package]
         subprocess.run(command, cwd=HERE / module, env=environment, check=True)
@@ -258,6 +258,14 @@ PROMETHEUS = Peer(
     _no_prometheus,
     _unpack_prometheus,
 )
+PROMETHEUS_3 = Peer(
+    "Prometheus 3.14.0",
+    "prometheus3/prometheus",
+    ("prometheus3/go.mod", "prometheus3/go.sum"),
+    _no_go,
+    # Without the service discoveries of forty clouds, which are most of it.
+    _go_builder("github.com/prometheus/prometheus/cmd/prometheus", "prometheus3", "remove_all_sd"),
+)
 RESOURCE_TRACKER = Peer(
     "resource-tracker 0.5.0",
     "resource-tracker-0.5.0/bin/python",
@@ -267,7 +275,7 @@ RESOURCE_TRACKER = Peer(
 )
 PEERS = (
     *(JAVASCRIPT, AXE, ROTEL, OTELCOL, TELEMETRYGEN, H2SPEC, COMPOSE, DOCKERFILE),
-    *(NEXTFLOW, SNAKEMAKE, PROMETHEUS, RESOURCE_TRACKER, GO_POSTGRES, JDBC),
+    *(NEXTFLOW, SNAKEMAKE, PROMETHEUS, PROMETHEUS_3, RESOURCE_TRACKER, GO_POSTGRES, JDBC),
 )
 
 
