@@ -84,8 +84,8 @@ RULES = (
         query="refused",
         above=0,
         lasts="0s",
-        summary="The collector {{ $labels.collector }} refused {{ $values.A.Value }} points or requests in ten minutes "
-        "({{ $labels.what }})",
+        summary='The collector {{ $labels.collector }} refused {{ printf "%.0f" $values.A.Value }} points or requests '
+        "in ten minutes ({{ $labels.what }})",
         board="stepsize-collector",
     ),
     Rule(
@@ -94,7 +94,7 @@ RULES = (
         query="waste",
         above=100,
         lasts="0s",
-        summary="{{ $labels.flow }} could save {{ $values.A.Value }} {{ $labels.currency }} a month "
+        summary='{{ $labels.flow }} could save {{ printf "%.0f" $values.A.Value }} {{ $labels.currency }} a month '
         "(reports/latest/report.html in the lake)",
         board="stepsize-rightsizing",
     ),

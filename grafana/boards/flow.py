@@ -7,6 +7,8 @@ from boards.parts import (
     CORES,
     GOOD,
     NUMBER,
+    RANGE,
+    RUN,
     SECONDS,
     SHARE,
     USED,
@@ -31,8 +33,8 @@ BOARD = Board(
             numbers(
                 "flow/summary",
                 "In all",
-                "A run has failed where the last attempt of a task did not end well. Cost: each run at what one costs "
-                "in the newest nightly report, in its currency.",
+                "A run has failed where the last attempt of a task failed, was killed, ran out of memory or fell "
+                "silent. Cost: each run at what one costs in the newest nightly report, of steps whose cost is known.",
                 {
                     "Runs": NUMBER,
                     "Running": NUMBER,
@@ -55,9 +57,9 @@ BOARD = Board(
             table(
                 "flow/failures",
                 "Newest failures",
-                "A hundred attempts that failed, were killed, ran out of memory or fell silent.",
+                "A hundred attempts that failed, were killed, ran out of memory or fell silent within the range.",
                 {"Duration": SECONDS, "Peak": BYTES, "May hold": BYTES},
-                links={"Step": to_step()},
+                links={"Step": to_step(more=RUN)},
                 span=12,
                 height=8,
             ),
@@ -73,7 +75,8 @@ BOARD = Board(
             lines(
                 "flow/cost",
                 "Cost of runs, estimated",
-                "Runs that began, each at what one costs in the newest nightly report, as it is and as recommended.",
+                "Runs that began, each at what one costs in the newest nightly report, as it is and as recommended; of "
+                "steps where both are known.",
                 CORES,
                 {"as requested": ASKED, "as recommended": GOOD},
                 least="1h",
@@ -93,7 +96,7 @@ BOARD = Board(
                     "Of the request": SHARE,
                 },
                 levels={"Not ok": _FAILING, "Of the request": ((0.9, BAD),)},
-                links={"Step": to_step()},
+                links={"Step": to_step(more=RANGE)},
             ),
         ),
     },

@@ -10,6 +10,7 @@ from boards.parts import (
     CORES,
     LIMIT,
     NUMBER,
+    RUN,
     SECONDS,
     SHARE,
     USED,
@@ -17,6 +18,7 @@ from boards.parts import (
     Variable,
     lines,
     numbers,
+    to_flow,
     to_step,
 )
 from boards.parts import rows as table
@@ -61,7 +63,7 @@ BOARD = Board(
                     "Of what it may hold": SHARE,
                 },
                 levels={"Of what it may hold": _NEAR},
-                links={"Step": to_step()},
+                links={"Flow": to_flow(), "Step": to_step(more=RUN)},
             ),
         ),
         "The last 15 minutes": (
@@ -72,7 +74,13 @@ BOARD = Board(
                 BYTES,
                 {"in use": USED, "asked for": ASKED, "limit": LIMIT},
             ),
-            lines("live/cpu", "Cores", "Of all running tasks together.", CORES, {"in use": USED, "asked for": ASKED}),
+            lines(
+                "live/cpu",
+                "Cores",
+                "Of all running tasks together. The limit is that of those that have one.",
+                CORES,
+                {"in use": USED, "asked for": ASKED, "limit": LIMIT},
+            ),
             lines(
                 "live/gpu",
                 "GPUs",

@@ -1,6 +1,7 @@
 """What boards are made of: panels over a query in a file, with one look for all of them.
 
-What comes in: names of queries, titles, units. What goes out: builders of grafana-foundation-sdk. Never holds SQL.
+What comes in: names of queries or `Asked`, titles, units. What goes out: builders of grafana-foundation-sdk. Never
+holds SQL.
 
 A colour means the same everywhere: what is used is blue, what was asked for orange, a limit red, what is recommended
 or well green.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from grafana_foundation_sdk.builders import barchart, common, stat, table, timeseries
 from grafana_foundation_sdk.builders.dashboard import (
@@ -18,6 +19,7 @@ from grafana_foundation_sdk.builders.dashboard import (
     DashboardLink,
     QueryVariable,
     Row,
+    TextBoxVariable,
     ThresholdsConfig,
     TimePicker,
 )
@@ -33,6 +35,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableOption,
     VariableRefresh,
 )
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,6 +51,13 @@ USED, ASKED, LIMIT, GOOD, BAD, OTHER = "blue", "orange", "red", "green", "red", 
 BYTES, CORES, SECONDS, SHARE, NUMBER = "decbytes", "none", "s", "percentunit", "short"
 TABLE, SERIES = "table", "time_series"
 ALL = "$__all"
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(SQL),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,  # noqa: S701 - SQL of our own, not HTML
+)
 
 
 class Query(Dataquery):
@@ -71,6 +81,34 @@ class Query(Dataquery):
     def build(self) -> Query:
         """Itself; panels take builders."""
         return self
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What another data source is asked, in place of the name of a query in a file."""
+
+    source: DataSourceRef
+    targets: Sequence[Builder[Any]]
+
+
+class Choice(Protocol):
+    """A variable of whichever data source."""
+
+    def build(self) -> QueryVariable | TextBoxVariable:
+        """Its builder."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A variable that is written by who looks, or in the address; at first empty."""
+
+    name: str
+    label: str
+    description: str
+
+    def build(self) -> TextBoxVariable:
+        """Its builder."""
+        return TextBoxVariable(self.name).label(self.label).description(self.description).default_value("")
 
 
 @dataclass(frozen=True)
@@ -104,11 +142,13 @@ class Board:
     title: str
     description: str
     rows: Mapping[str, Sequence[Builder[Any]]]
-    variables: Sequence[Variable] = ()
+    variables: Sequence[Choice] = ()
     window: str = "now-7d"
     refresh: str = "1m"
     is_live: bool = False
     """Whether its queries look at a window of their own up to now, so that there is none to choose."""
+    tag: str = TAG
+    """Of the set that it is part of: links lead to the others of that."""
 
     def build(self) -> Any:
         """The dashboard, as the SDK has it."""
@@ -116,13 +156,14 @@ class Board:
             Dashboard(self.title)
             .uid(self.uid)
             .description(self.description)
-            .tags([TAG])
+            .tags([self.tag])
             .timezone("browser")
             .tooltip(DashboardCursorSync.CROSSHAIR)
             .time(self.window, "now")
             .refresh(self.refresh)
+            .readonly()  # a file of provisioning is what can be changed
             .timepicker(TimePicker().hidden(self.is_live).refresh_intervals(["5s", "10s", "30s", "1m", "5m", "1h"]))
-            .links([_to_others()])
+            .links([_to_others(self.tag)])
         )
         for variable in self.variables:
             board = board.with_variable(variable.build())
@@ -134,11 +175,13 @@ class Board:
 
 
 def sql(folder: str, name: str) -> str:
-    """A query's text."""
-    return (SQL / folder / f"{name}.sql").read_text("utf-8")
+    """A query's text; what several are made of is in `sql/shared/`."""
+    return _TEMPLATES.get_template(f"{folder}/{name}.sql").render()
 
 
-def numbers(query: str, title: str, description: str, units: Mapping[str, str], *, levels: Mapping[str, Any]) -> Any:
+def numbers(
+    query: str | Asked, title: str, description: str, units: Mapping[str, str], *, levels: Mapping[str, Any]
+) -> Any:
     """The fields of one row, a number each; ``levels`` are thresholds by field: (from, colour)s."""
     options = common.ReduceDataOptions().calcs(["lastNotNull"]).fields("/.*/").values(False)
     panel = stat.Panel().reduce_options(options).graph_mode(models.BigValueGraphMode.NONE)
@@ -148,7 +191,14 @@ def numbers(query: str, title: str, description: str, units: Mapping[str, str], 
 
 
 def lines(
-    query: str, title: str, description: str, unit: str, colours: Mapping[str, str], *, span: int = 12, **more: Any
+    query: str | Asked,
+    title: str,
+    description: str,
+    unit: str,
+    colours: Mapping[str, str],
+    *,
+    span: int = 12,
+    **more: Any,
 ) -> Any:
     """Values over time; a series that bounds others (red, orange) is a line alone, used ones are filled.
 
@@ -181,7 +231,7 @@ def lines(
     return panel
 
 
-def bars(query: str, title: str, description: str, x: str, *, span: int = 12) -> Any:
+def bars(query: str | Asked, title: str, description: str, x: str, *, span: int = 12) -> Any:
     """Counts of parts in their order."""
     panel = _common(barchart.Panel(), query, title, description, TABLE).span(span).height(8).x_field(x)
     panel = panel.legend(
@@ -195,7 +245,7 @@ def bars(query: str, title: str, description: str, x: str, *, span: int = 12) ->
 
 
 def rows(
-    query: str,
+    query: str | Asked,
     title: str,
     description: str,
     units: Mapping[str, str],
@@ -216,20 +266,39 @@ def rows(
     return _fields(panel, units, levels or {}, cells=True)
 
 
-def to_step(flow: str = "Flow", step: str = "Step") -> str:
-    """The address of a step's dashboard, from a row with these columns."""
-    chosen = f"var-flow=${{__data.fields.{flow}:percentencode}}&var-step=${{__data.fields.{step}:percentencode}}"
-    return f"/d/stepsize-step/?{chosen}"
+def to_step(flow: str = "Flow", step: str = "Step", *, uid: str = "stepsize-step", more: str = "") -> str:
+    """The address of a step's dashboard, from a row with these columns; ``more`` is `RUN`, `RANGE` or both."""
+    return f"/d/{uid}/?{_chosen('flow', flow)}&{_chosen('step', step)}{more}"
 
 
-def _to_others() -> DashboardLink:
-    made = DashboardLink("stepsize").type(DashboardLinkType.DASHBOARDS).tags([TAG]).as_dropdown(True)
-    return made.include_vars(False).keep_time(False).icon("external link")
+def to_flow(flow: str = "Flow", *, uid: str = "stepsize-flow", more: str = "") -> str:
+    """The address of a flow's dashboard, from a row with this column; ``more`` may be `RANGE`."""
+    return f"/d/{uid}/?{_chosen('flow', flow)}{more}"
 
 
-def _common(panel: Any, query: str, title: str, description: str, form: str) -> Any:
+def _chosen(variable: str, column: str) -> str:
+    return f"var-{variable}=${{__data.fields.{column}:percentencode}}"
+
+
+RUN, RANGE = f"&{_chosen('run', 'Run')}", "&${__url_time_range}"
+"""What a link carries besides: the row's run, the range of time that is looked at."""
+
+
+def _to_others(tag: str) -> DashboardLink:
+    made = DashboardLink("stepsize").type(DashboardLinkType.DASHBOARDS).tags([tag]).as_dropdown(True)
+    # Each has a range of time that fits it: a quarter of an hour of Live is nothing to see runs in.
+    return made.include_vars(True).keep_time(False).icon("external link")
+
+
+def _common(panel: Any, query: str | Asked, title: str, description: str, form: str) -> Any:
+    panel = panel.title(title).description(description)
+    if isinstance(query, Asked):
+        panel = panel.datasource(query.source)
+        for target in query.targets:
+            panel = panel.with_target(target)
+        return panel
     folder, name = query.split("/")
-    panel = panel.title(title).description(description).datasource(SOURCE_REF)
+    panel = panel.datasource(SOURCE_REF)
     return panel.with_target(Query(sql(folder, name), form))
 
 

@@ -9,10 +9,12 @@ from boards.parts import (
     SECONDS,
     SHARE,
     Board,
+    Text,
     Variable,
     bars,
     lines,
     numbers,
+    to_flow,
     to_step,
 )
 from boards.parts import rows as table
@@ -22,11 +24,17 @@ _STALE = ((2 * 86_400, ASKED),)
 BOARD = Board(
     uid="stepsize-rightsizing",
     title="stepsize / Right-sizing",
-    description="What the newest nightly report recommends, what it saves and which servers fit. The report itself: "
-    "reports/latest/report.html in the lake.",
+    description="What the newest nightly report recommends, what it saves and which servers fit.",
     window="now-90d",
     refresh="1h",
-    variables=(Variable("flow", "Flow", "reported_flow"),),
+    variables=(
+        Variable("flow", "Flow", "reported_flow"),
+        Text(
+            "live_page",
+            "Collector's address",
+            "As https://collector:4318, where it has a live page: then reports have links.",
+        ),
+    ),
     rows={
         "Recommendations": (
             numbers(
@@ -35,7 +43,7 @@ BOARD = Board(
                 "Of the newest report. Savings are at the prices of the cheapest servers that fit, in its currency.",
                 {
                     "To save a month": _MONEY,
-                    "Memory held and not used": NUMBER,
+                    "GB·h held and not used": NUMBER,
                     "Steps to change": NUMBER,
                     "Steps": NUMBER,
                     "Age of the report's day": SECONDS,
@@ -57,7 +65,7 @@ BOARD = Board(
                     "Expected to fail": SHARE,
                 },
                 levels={"Memory recommended": ((0, GOOD),), "Cores recommended": ((0, GOOD),)},
-                links={"Step": to_step()},
+                links={"Flow": to_flow(), "Step": to_step()},
                 widths={"Why": 600},
                 height=14,
             ),
@@ -70,6 +78,14 @@ BOARD = Board(
                 joined=True,
             ),
             bars("rightsizing/confidence", "Confidence", "Steps by how sure their recommendation is.", "Confidence"),
+            table(
+                "rightsizing/reports",
+                "Reports",
+                "The fourteen newest in the time range. With the collector's address above, their pages.",
+                {"To save a month": _MONEY},
+                links={"Page": "${__value.raw}"},
+                height=8,
+            ),
         ),
         "Servers": (
             table(

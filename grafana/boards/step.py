@@ -24,7 +24,8 @@ _NEAR = ((0.9, BAD),)
 BOARD = Board(
     uid="stepsize-step",
     title="stepsize / Step",
-    description="One step: what its attempts used of what they asked for, and how far they lie apart.",
+    description="One step, of all projects that have it: what its attempts used of what they asked for, and how far "
+    "they lie apart.",
     window="now-30d",
     refresh="5m",
     variables=(
@@ -37,7 +38,8 @@ BOARD = Board(
             numbers(
                 "step/summary",
                 "$flow / $step",
-                "Attempts that began in the time range. Recommended: by the newest nightly report, whatever the range.",
+                "Attempts that began in the time range. Recommended: by the newest nightly report, whatever the range; "
+                "the highest where projects differ.",
                 {
                     "Attempts": NUMBER,
                     "Runs": NUMBER,

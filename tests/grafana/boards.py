@@ -50,6 +50,11 @@ class Panel:
                     yield one["matcher"]["options"], change["id"], change["value"]
 
 
+def variables(board: dict[str, Any], kind: str = "query") -> list[dict[str, Any]]:
+    """Its variables of a kind, in their order."""
+    return [one for one in board["templating"].get("list", []) if one["type"] == kind]
+
+
 def panels() -> list[Panel]:
     """Every panel with a query, those in rows too."""
     found = []

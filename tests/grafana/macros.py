@@ -33,11 +33,13 @@ class Window:
 
     def expand(self, text: str, variables: Mapping[str, object]) -> str:
         """A query as the endpoint gets it."""
-        text = _VARIABLE.sub(lambda found: _quoted(variables[found[1]]), text)
+        if left := _LEFT.search(self._macros(_VARIABLE.sub("''", text))):
+            raise AssertionError(f"Grafana leaves {left[0]} as it is")
+        return self._macros(_VARIABLE.sub(lambda found: _quoted(variables[found[1]]), text))
+
+    def _macros(self, text: str) -> str:
         text = text.replace("$__interval_ms", str(self.interval_s * 1000)).replace("$__interval", f"{self.interval_s}s")
-        text = _MACRO.sub(lambda found: self._macro(found, text), text)
-        assert not (left := _LEFT.search(text)), f"Grafana leaves {left[0]} as it is"
-        return text
+        return _MACRO.sub(lambda found: self._macro(found, text), text)
 
     def _macro(self, found: re.Match[str], text: str) -> str:
         name, arguments = found[1], [one.strip(" ") for one in found[2].split(",")]

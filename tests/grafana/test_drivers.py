@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.grafana.boards import BOARDS, RULES, panels
+from tests.grafana.boards import BOARDS, RULES, panels, variables
 from tests.grafana.test_queries import chosen, window
 from tests.interop.peers import GO_POSTGRES
 from tests.postgres.clients.test_go import ask
@@ -21,7 +21,7 @@ def test_drivers_read_every_query(endpoint: Served, driver: str) -> None:
         for panel in panels()
     }
     for uid, board in BOARDS.items():
-        for one in board["templating"].get("list", []):
+        for one in variables(board):
             queries[f"{uid}: {one['name']}"] = window(board).expand(one["query"], chosen(board))
     queries |= {rule["uid"]: rule["data"][0]["model"]["rawSql"].replace("$$", "$") for rule in RULES}
     answers = ask(endpoint, driver, *((query, []) for query in queries.values()))

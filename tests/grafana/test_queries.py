@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.grafana.boards import BOARDS, RULES, Panel, panels
+from tests.grafana.boards import BOARDS, RULES, Panel, panels, variables
 from tests.grafana.lake import FLOWS
 from tests.grafana.macros import Raw, Window
 from tests.postgres.places import Served
@@ -39,13 +39,13 @@ def window(board: dict[str, Any]) -> Window:
 
 
 def chosen(board: dict[str, Any], flow: str = FLOWS[0]) -> dict[str, object]:
-    """What its variables stand for: all where they can, else the flow."""
+    """What its variables stand for: all where they can, what is written in them, else the flow."""
     values: dict[str, object] = {}
-    for one in board["templating"].get("list", []):
+    for one in variables(board):
         values[one["name"]] = (
             Raw(one["allValue"]) if one.get("includeAll") else [{"flow": flow, "step": "fit"}[one["name"]]]
         )
-    return values
+    return values | {one["name"]: [one["query"]] for one in variables(board, "textbox")}
 
 
 @pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel.name)
@@ -82,7 +82,7 @@ def test_a_panel_shows_something_and_its_columns_are_what_it_draws(endpoint: Ser
                 assert all(0 <= value <= 1.5 for value in values), f"{name} is no share"
 
 
-MAY_BE_EMPTY = frozenset({"Project", "GPUs recommended", "Exit code"})
+MAY_BE_EMPTY = frozenset({"Project", "GPUs recommended", "Exit code", "Page", "limit"})
 """What the lake has nothing of."""
 MAY_BE_SMALL = frozenset({"In the log"})
 """What a lake that is made in a second has few bytes of."""
@@ -103,7 +103,7 @@ def test_a_panel_answers_for_one_flow_with_a_quote_in_its_name(endpoint: Served,
 def test_variables_offer_values(endpoint: Served, uid: str) -> None:
     """Each variable's query answers one column of texts with values in it, under all that is chosen before it."""
     board = BOARDS[uid]
-    for one in board["templating"].get("list", []):
+    for one in variables(board):
         columns, rows = ask(endpoint, window(board).expand(one["query"], chosen(board)))
         assert len(columns) == 1
         assert columns[0][1] in TEXTS

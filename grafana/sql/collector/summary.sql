@@ -17,7 +17,7 @@ WITH newest AS (
 )
 SELECT
     count(DISTINCT collector) AS "Collectors",
-    min(value) FILTER (WHERE metric = 'stepsize_sink_up') AS "Sinks up",
+    sum(value) FILTER (WHERE metric = 'stepsize_sink_up') AS "Sinks up",
     min(value) FILTER (WHERE metric = 'otelcol_process_uptime') AS "Up for",
     max(value) FILTER (WHERE metric = 'stepsize_sink_lag') AS "Behind",
     sum(value) FILTER (WHERE metric = 'stepsize_wal_stored_bytes') AS "In the log",

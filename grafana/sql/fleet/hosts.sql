@@ -2,7 +2,7 @@
 WITH running AS (
     SELECT host, count(*) AS tasks, sum(requested_cpu) AS cores, sum(requested_memory_bytes)::DOUBLE AS memory_bytes
     FROM tasks
-    WHERE outcome IS NULL
+    WHERE outcome IS NULL AND ended_at > now() - INTERVAL 1 HOUR  -- as in Live
     GROUP BY host
 ), told AS (
     SELECT
@@ -29,10 +29,10 @@ SELECT
     told.cores AS "Cores",
     busy AS "Cores busy, mean",
     told.memory_bytes AS "Memory",
-    peak_bytes / told.memory_bytes AS "Memory used, most",
+    peak_bytes / nullif(told.memory_bytes, 0) AS "Memory used, most",
     coalesce(tasks, 0) AS "Tasks now",
-    running.cores / told.cores AS "Cores asked for now",
-    running.memory_bytes / told.memory_bytes AS "Memory asked for now",
+    running.cores / nullif(told.cores, 0) AS "Cores asked for now",
+    running.memory_bytes / nullif(told.memory_bytes, 0) AS "Memory asked for now",
     seen AS "Seen"
 FROM told LEFT JOIN running USING (host)
 ORDER BY busy NULLS LAST

@@ -25,9 +25,9 @@ WITH newest AS (
 SELECT
     count(*) AS "Hosts",
     sum(cores) AS "Cores",
-    sum(cores * busy) / sum(cores) FILTER (WHERE busy IS NOT NULL) AS "Cores busy",
+    sum(cores * busy) / nullif(sum(cores) FILTER (WHERE busy IS NOT NULL), 0) AS "Cores busy",
     sum(memory_bytes) AS "Memory",
-    sum(used_bytes) / sum(memory_bytes) FILTER (WHERE used_bytes IS NOT NULL) AS "Memory used",
+    sum(used_bytes) / nullif(sum(memory_bytes) FILTER (WHERE used_bytes IS NOT NULL), 0) AS "Memory used",
     sum(gpus)::DOUBLE AS "GPUs",
     sum(idle_gpus)::DOUBLE AS "GPUs idle"
 FROM hosts

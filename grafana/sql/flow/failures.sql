@@ -12,6 +12,7 @@ SELECT
     least(requested_memory_bytes, memory_limit_bytes)::DOUBLE AS "May hold",
     host AS "Host"
 FROM tasks
-WHERE flow IN (${flow:sqlstring}) AND $__timeFilter(started_at) AND outcome NOT IN ('ok', 'unknown')
+WHERE flow IN (${flow:sqlstring}) AND $__timeFilter(ended_at)
+    AND outcome IN ('failed', 'killed', 'oom', 'lost')
 ORDER BY ended_at DESC
 LIMIT 100

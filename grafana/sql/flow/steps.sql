@@ -7,7 +7,7 @@ SELECT
     quantile_cont(duration_s, 0.5) AS "Duration, typical",
     sum(cpu_seconds) / 3600 AS "Core·h used",
     max(memory_peak_bytes)::DOUBLE AS "Peak, highest",
-    max(memory_peak_bytes / requested_memory_bytes) AS "Of the request",
+    max(memory_peak_bytes / nullif(requested_memory_bytes, 0)::DOUBLE) AS "Of the request",
     max(started_at) AS "Last"
 FROM tasks
 WHERE flow IN (${flow:sqlstring}) AND $__timeFilter(started_at)

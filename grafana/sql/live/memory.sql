@@ -1,29 +1,6 @@
--- What was asked for is a running sum of starts and ends, so that it costs no more with more tasks at a time.
-WITH moments AS (
-    SELECT time_bucket(INTERVAL 15 SECOND, time) AS bucket, avg(value) AS value
-    FROM points
-    WHERE day >= (now() - INTERVAL 15 MINUTE)::DATE
-        AND time > now() - INTERVAL 15 MINUTE
-        AND metric = 'stepsize.task.memory.usage'
-        AND flow IN (${flow:sqlstring})
-    GROUP BY bucket, flow, run, step, task, attempt, attributes::VARCHAR
-), used AS (
-    SELECT bucket, sum(value) AS value FROM moments GROUP BY bucket
-), there AS (
-    SELECT started_at, CASE WHEN outcome IS NOT NULL THEN ended_at END AS ended_at, requested_memory_bytes AS asked, memory_limit_bytes AS most
-    FROM tasks
-    WHERE ended_at > now() - INTERVAL 15 MINUTE AND flow IN (${flow:sqlstring})
-), changes AS (
-    SELECT time_bucket(INTERVAL 15 SECOND, greatest(started_at, now() - INTERVAL 15 MINUTE)) AS bucket, asked, most FROM there
-    UNION ALL
-    SELECT time_bucket(INTERVAL 15 SECOND, ended_at + INTERVAL 15 SECOND) AS bucket, -asked, -most FROM there WHERE ended_at IS NOT NULL
-    UNION ALL
-    SELECT bucket, 0, 0 FROM used
-), held AS (
-    SELECT bucket, sum(sum(asked)) OVER (ORDER BY bucket)::DOUBLE AS asked, sum(sum(most)) OVER (ORDER BY bucket)::DOUBLE AS most
-    FROM changes
-    GROUP BY bucket
-)
-SELECT bucket AS time, used.value AS "in use", asked AS "asked for", nullif(most, 0) AS "limit"
-FROM held JOIN used USING (bucket)
+{% set metric = 'stepsize.task.memory.usage' %}
+{% set asked, most = 'requested_memory_bytes::DOUBLE', 'memory_limit_bytes::DOUBLE' %}
+{% include 'shared/in_use.sql' %}
+SELECT bucket AS time, used.value AS "in use", held.asked AS "asked for", held.most AS "limit"
+FROM used JOIN held USING (bucket)
 ORDER BY time

@@ -1,29 +1,22 @@
--- Each running attempt's newest reading of the last minute. By now(), so that all viewers ask the same.
-WITH running AS (
-    SELECT requested_cpu, requested_memory_bytes, requested_gpu
-    FROM tasks
-    WHERE outcome IS NULL AND flow IN (${flow:sqlstring})
-), newest AS (
-    SELECT metric, arg_max(value, time) AS value
+-- Running attempts and each one's newest reading of the last minute. By now(), so that all viewers ask the same.
+{% include 'shared/running.sql' %}
+, newest AS (
+    SELECT flow, run, step, task, attempt, metric, arg_max(value, time) AS value
     FROM points
     WHERE day >= (now() - INTERVAL 1 MINUTE)::DATE
         AND time > now() - INTERVAL 1 MINUTE
-        AND metric IN (
-            'stepsize.task.cpu.usage', 'stepsize.task.memory.usage', 'stepsize.task.gpu.utilization',
-            'stepsize.task.gpu.count'
-        )
+        AND metric IN ('stepsize.task.cpu.usage', 'stepsize.task.memory.usage', 'stepsize.task.gpu.utilization')
         AND flow IN (${flow:sqlstring})
-    GROUP BY metric, flow, run, step, task, attempt, attributes::VARCHAR
+    GROUP BY flow, run, step, task, attempt, metric, attributes::VARCHAR
+), used AS (
+    SELECT metric, sum(value) AS value FROM newest SEMI JOIN running USING (flow, run, step, task, attempt) GROUP BY metric
 )
 SELECT
-    (SELECT count(*) FROM running) AS "Running tasks",
-    sum(value) FILTER (WHERE metric = 'stepsize.task.cpu.usage') AS "Cores in use",
-    (SELECT sum(requested_cpu) FROM running) AS "Cores asked for",
-    sum(value) FILTER (WHERE metric = 'stepsize.task.memory.usage') AS "Memory in use",
-    (SELECT sum(requested_memory_bytes)::DOUBLE FROM running) AS "Memory asked for",
-    sum(value) FILTER (WHERE metric = 'stepsize.task.gpu.utilization') AS "GPUs busy",
-    coalesce(
-        (SELECT sum(requested_gpu) FROM running),
-        sum(value) FILTER (WHERE metric = 'stepsize.task.gpu.count')
-    ) AS "GPUs held"
-FROM newest
+    count(*) AS "Running tasks",
+    (SELECT value FROM used WHERE metric = 'stepsize.task.cpu.usage') AS "Cores in use",
+    sum(requested_cpu) AS "Cores asked for",
+    (SELECT value FROM used WHERE metric = 'stepsize.task.memory.usage') AS "Memory in use",
+    sum(requested_memory_bytes)::DOUBLE AS "Memory asked for",
+    (SELECT value FROM used WHERE metric = 'stepsize.task.gpu.utilization') AS "GPUs busy",
+    sum(coalesce(requested_gpu, gpu_count)) AS "GPUs held"
+FROM running

@@ -1,5 +1,6 @@
 -- Those nearest to what would kill them first.
-WITH newest AS (
+{% include 'shared/running.sql' %}
+, newest AS (
     SELECT
         flow, run, step, task, attempt,
         arg_max(value, time) FILTER (WHERE metric = 'stepsize.task.cpu.usage') AS cores,
@@ -10,10 +11,6 @@ WITH newest AS (
         AND metric IN ('stepsize.task.cpu.usage', 'stepsize.task.memory.usage')
         AND flow IN (${flow:sqlstring})
     GROUP BY flow, run, step, task, attempt
-), running AS (
-    SELECT *, least(requested_memory_bytes, memory_limit_bytes)::DOUBLE AS holds_bytes
-    FROM tasks
-    WHERE outcome IS NULL AND flow IN (${flow:sqlstring})
 )
 SELECT
     flow AS "Flow",

@@ -5,7 +5,7 @@ SELECT
     avg((outcome <> 'ok')::INTEGER) AS "Not ok",
     quantile_cont(memory_peak_bytes, 0.5)::DOUBLE AS "Peak, typical",
     max(memory_peak_bytes)::DOUBLE AS "Peak, highest",
-    max(memory_peak_bytes / requested_memory_bytes) AS "Of the request",
+    max(memory_peak_bytes / nullif(requested_memory_bytes, 0)::DOUBLE) AS "Of the request",
     quantile_cont(duration_s, 0.5) AS "Duration, typical",
     max(cpu_p95) AS "Cores, 95 % of the time"
 FROM tasks

@@ -6,7 +6,7 @@ WITH chosen AS (
 )
 SELECT
     count(*) AS "Attempts",
-    count(DISTINCT run) AS "Runs",
+    count(DISTINCT row(project, branch, "user", run)) AS "Runs",
     avg((outcome <> 'ok')::INTEGER) AS "Not ok",
     quantile_cont(duration_s, 0.5) AS "Duration, typical",
     quantile_cont(memory_peak_bytes, 0.5)::DOUBLE AS "Peak, typical",
