@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.collector.running import place_in
+from tests.grafana import known
 from tests.grafana.lake import make_lake
 from tests.postgres.places import Served, serving
 
@@ -18,3 +19,12 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         make_lake(place)
         with serving(place.settings.data) as served:
             yield served
+
+
+@pytest.fixture(scope="session")
+def known_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """An endpoint over the lake whose figures are known."""
+    data = tmp_path_factory.mktemp("known")
+    known.make(data)
+    with serving(data) as served:
+        yield served

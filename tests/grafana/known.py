@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,47 +20,71 @@ from tests.store.points import SECOND, point
 GB = 10**9
 NAME = """it's "${flow:raw}" $5 {x} [[y]] \\ ünï→"""
 """A flow with all that a template or SQL might take for its own."""
-NOW = datetime.now(timezone.utc).replace(microsecond=0)
-TO = NOW - timedelta(days=1)
-FROM = TO - timedelta(days=7)
-"""The range that is looked at."""
+
+
+@cache
+def now() -> datetime:
+    """When the lake was made: not when this was imported, which is minutes earlier where many tests run."""
+    return datetime.now(timezone.utc).replace(microsecond=0)
+
+
+def end() -> datetime:
+    """Of the range that is looked at."""
+    return now() - timedelta(days=1)
+
+
+def begin() -> datetime:
+    """Of the range that is looked at."""
+    return end() - timedelta(days=7)
 
 
 def attempts() -> list[dict[str, Any]]:
     """Each of another kind; which counts where is said beside it."""
     made = [
         # Began before the range and goes on within it: no run of the range.
-        _one("Long", "1", "load", 0, FROM - timedelta(hours=1), 600.0, "failed"),
-        _one("Long", "1", "fit", 1, FROM + timedelta(hours=1), 7200.0, "ok"),
+        _one("Long", "1", "load", 0, begin() - timedelta(hours=1), 600.0, "failed"),
+        _one("Long", "1", "fit", 1, begin() + timedelta(hours=1), 7200.0, "ok"),
         # Begins at the very borders, ends behind them.
-        _one("Border", "1", "load", 0, FROM, 60.0, "ok"),
-        _one("Border", "2", "load", 0, TO, 60.0, "ok"),
-        _one("Border", "2", "fit", 1, TO + timedelta(minutes=2), 60.0, "failed"),
-        _one("Border", "3", "load", 0, TO + timedelta(microseconds=1), 60.0, "ok"),
+        _one("Border", "1", "load", 0, begin(), 60.0, "ok"),
+        _one("Border", "2", "load", 0, end(), 60.0, "ok"),
+        _one("Border", "2", "fit", 1, end() + timedelta(minutes=2), 60.0, "failed"),
+        _one("Border", "3", "load", 0, end() + timedelta(microseconds=1), 60.0, "ok"),
         # Fails, is tried again, goes well.
-        _one("Again", "1", "fit", 0, FROM + timedelta(days=1), 50.0, "oom"),
-        _one("Again", "1", "fit", 0, FROM + timedelta(days=1, seconds=60), 100.0, "ok", attempt=1),
-        _one("Again", "2", "fit", 0, FROM + timedelta(days=2), 50.0, "lost"),
-        _one("Again", "3", "fit", 0, FROM + timedelta(days=2), 50.0, "killed"),
-        _one("Again", "4", "fit", 0, FROM + timedelta(days=3), 50.0, "unknown"),
+        _one("Again", "1", "fit", 0, begin() + timedelta(days=1), 50.0, "oom"),
+        _one("Again", "1", "fit", 0, begin() + timedelta(days=1, seconds=60), 100.0, "ok", attempt=1),
+        _one("Again", "2", "fit", 0, begin() + timedelta(days=2), 50.0, "lost"),
+        _one("Again", "3", "fit", 0, begin() + timedelta(days=2), 50.0, "killed"),
+        _one("Again", "4", "fit", 0, begin() + timedelta(days=3), 50.0, "unknown"),
         # Of two users, with the same number of the run; and one of production, with another cost.
-        _one("Shared", "7", "fit", 0, FROM + timedelta(days=4), 10.0, "ok", user="ann", project="p"),
-        _one("Shared", "7", "fit", 0, FROM + timedelta(days=5), 30.0, "failed", user="bob", project="p"),
-        _one("Shared", "8", "fit", 0, FROM + timedelta(days=5), 20.0, "ok", user="bob", project="p", branch="prod.x"),
+        _one("Shared", "7", "fit", 0, begin() + timedelta(days=4), 10.0, "ok", user="ann", project="p"),
+        _one("Shared", "7", "fit", 0, begin() + timedelta(days=5), 30.0, "failed", user="bob", project="p"),
+        _one(
+            "Shared", "8", "fit", 0, begin() + timedelta(days=5), 20.0, "ok", user="bob", project="p", branch="prod.x"
+        ),
         # Asked for nothing, or for "no limit".
         _one(
-            "Free", "1", "fit", 0, FROM + timedelta(days=6), 20.0, "ok", requested_memory_bytes=None, requested_cpu=None
+            "Free",
+            "1",
+            "fit",
+            0,
+            begin() + timedelta(days=6),
+            20.0,
+            "ok",
+            requested_memory_bytes=None,
+            requested_cpu=None,
         ),
-        _one("Free", "2", "fit", 0, FROM + timedelta(days=6), 40.0, "ok", requested_memory_bytes=0, requested_cpu=0.0),
+        _one(
+            "Free", "2", "fit", 0, begin() + timedelta(days=6), 40.0, "ok", requested_memory_bytes=0, requested_cpu=0.0
+        ),
         # Runs since before the range was over.
-        _one("Still", "1", "fit", 0, TO - timedelta(hours=1), 3600.0, None),
+        _one("Still", "1", "fit", 0, end() - timedelta(hours=1), 3600.0, None),
     ]
     made += [
-        _one("Years", str(month), "fit", 0, NOW - timedelta(days=30 * month, hours=36), 60.0, "ok")
+        _one("Years", str(month), "fit", 0, now() - timedelta(days=30 * month, hours=36), 60.0, "ok")
         for month in range(36)
     ]
     for item in range(1000):
-        began = FROM + timedelta(days=1, seconds=7 * item)
+        began = begin() + timedelta(days=1, seconds=7 * item)
         peak = (item + 1) * 10**6
         made.append(
             _one(NAME, str(item // 500), "fit", item, began, 10.0 + item, "failed" if item % 100 == 99 else "ok")
@@ -78,16 +103,16 @@ def running() -> list[dict[str, Any]]:
             "1",
             "fit",
             0,
-            NOW - timedelta(seconds=3000),
+            now() - timedelta(seconds=3000),
             3000.0,
             None,
             memory_peak_bytes=95 * GB // 10,
             cpu_limit=4.0,
         ),
-        _one("Now", "1", "fit", 1, NOW - timedelta(seconds=400), 400.0, None, requested_cpu=None, **gpus),
-        _one("Now", "1", "fit", 2, NOW - timedelta(seconds=330), 300.0, "ok", memory_limit_bytes=5 * GB),
-        _one("Now", "0", "fit", 0, NOW - timedelta(days=3), 600.0, None),
-        _one("Now", "1", "calm", 0, NOW - timedelta(seconds=900), 60.0, "ok", memory_peak_bytes=9 * GB),
+        _one("Now", "1", "fit", 1, now() - timedelta(seconds=400), 400.0, None, requested_cpu=None, **gpus),
+        _one("Now", "1", "fit", 2, now() - timedelta(seconds=330), 300.0, "ok", memory_limit_bytes=5 * GB),
+        _one("Now", "0", "fit", 0, now() - timedelta(days=3), 600.0, None),
+        _one("Now", "1", "calm", 0, now() - timedelta(seconds=900), 60.0, "ok", memory_peak_bytes=9 * GB),
     ]
 
 
@@ -119,7 +144,7 @@ def points() -> Iterator[dict[str, Any]]:
     for one in running()[:3]:
         for second in range(0, 3600, 5):  # also past its end, and past now: tests come minutes later
             at = one["started_at"] + timedelta(seconds=second)
-            if NOW - timedelta(minutes=20) < at < NOW + timedelta(minutes=5):
+            if now() - timedelta(minutes=20) < at < now() + timedelta(minutes=15):
                 for metric, value in (("cpu.usage", 2.0), ("memory.usage", 1.5 * GB)):
                     yield _at(at, f"stepsize.task.{metric}", value, **_names(one))
                 if "gpu_count" in one:
@@ -128,7 +153,7 @@ def points() -> Iterator[dict[str, Any]]:
                         yield _at(at, "stepsize.task.gpu.utilization", 0.25, attributes, **_names(one))
     for host, cores, idle in (("a", 64, 0.25), ("b", 16, 0.75)):
         for minute in range(4):
-            at = TO - timedelta(minutes=minute)
+            at = end() - timedelta(minutes=minute)
             yield _at(at, "system.cpu.logical.count", cores, host=host)
             yield _at(at, "system.cpu.utilization", idle, {"cpu.mode": "idle"}, host=host)
             yield _at(at, "system.cpu.utilization", 1 - idle, {"cpu.mode": "user"}, host=host)
@@ -140,7 +165,7 @@ def points() -> Iterator[dict[str, Any]]:
 
 def _collectors() -> Iterator[dict[str, Any]]:
     """One since before the range, one that began within it; each refuses a few times; counters tell from then on."""
-    for name, start in (("old", FROM - timedelta(days=1)), ("new", TO - timedelta(minutes=30))):
+    for name, start in (("old", begin() - timedelta(days=1)), ("new", end() - timedelta(minutes=30))):
         told = {
             "resource": json.dumps({"service.instance.id": name}),
             "service": "stepsize-collector",
@@ -148,7 +173,7 @@ def _collectors() -> Iterator[dict[str, Any]]:
             "flow": None,
         }
         for minute in range(60):
-            at = TO - timedelta(minutes=59 - minute)
+            at = end() - timedelta(minutes=59 - minute)
             if at < start:
                 continue
             yield _at(at, "otelcol_receiver_accepted_metric_points", 600.0 * (minute + 1), **told)
@@ -156,6 +181,15 @@ def _collectors() -> Iterator[dict[str, Any]]:
             if minute >= 40:
                 refused = {"bound": "series"}
                 yield _at(at, "stepsize_receiver_refused_requests", 3.0 + (minute >= 50), refused, **told)
+    # Of the last hour, for the rules: what was refused long ago, again just now, for the first time just now.
+    for name, counts in (("past", (5, 5, 5)), ("again", (5, 5, 7)), ("first", (None, None, 2))):
+        for minutes, count in zip((40, 20, 1), counts, strict=True):
+            told = {"resource": json.dumps({"service.instance.id": name}), "service": "stepsize-collector"}
+            at = now() - timedelta(minutes=minutes)
+            if count is not None:
+                yield _at(
+                    at, "stepsize_wal_refused_requests", count, **told, start_time_unix_nano=_nano(begin()), flow=None
+                )
 
 
 def _names(one: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,7 +235,7 @@ def report(flow: str, step: str, now: float | None, then: float | None, **more: 
 def reports() -> dict[str, list[dict[str, Any]]]:
     """By day, the newest last."""
     less = {"cpu": 8.0, "memory_mb": 5_000.0, "gpu": None, "vram_mb": None, "disk_mb": None}
-    today = NOW.date()
+    today = now().date()
     steps = [
         report("Again", "load", 1.0, 0.5, saving_per_month=150.5, recommended=less),
         report("Again", "fit", 2.0, 1.5, saving_per_month=-20.0),
