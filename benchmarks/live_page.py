@@ -24,7 +24,7 @@ from tests.collector.otlp import SECOND, RequestBuilder, identity
 from tests.collector.running import RunningCollector, place_in
 
 CONFIG = """
-receivers: {otlp: {protocols: {http: {endpoint: "127.0.0.1:0", live_page: {}}}, limits: {max_resources: 100000}}}
+receivers: {otlp: {protocols: {http: {endpoint: "127.0.0.1:0"}}, limits: {max_resources: 100000}}}
 exporters: {parquet: {}}
 service: {pipelines: {metrics: {receivers: [otlp], exporters: [parquet]}}}
 """

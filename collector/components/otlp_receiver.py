@@ -186,9 +186,14 @@ class GrpcConfig:
 
 @dataclass(frozen=True, slots=True)
 class LivePageConfig:
-    """A page of what runs (docs/live.md)."""
+    """A page of what runs, at `/live` (docs/live.md)."""
 
     enabled: bool = option(flag, default=True, says="whether it is served, where `endpoint` is of the loopback")
+    any_user: bool = option(
+        flag,
+        default=False,
+        says="whether all users of this machine may see it where there is no `auth`; else the collector's own and root",
+    )
     beyond_loopback: bool = option(
         flag, default=False, says="whether it is served on other addresses too; that needs `tls` and `auth`"
     )
@@ -231,9 +236,7 @@ class HttpConfig:
     keep_alives_enabled: bool = option(flag, default=True, says="whether a connection serves several requests")
     max_connections: int = option(whole, default=4096, says="connections at once; further ones are told to come later")
     max_header_bytes: int = option(whole, default=32 << 10, says="largest headers of a request")
-    live_page: LivePageConfig | None = option(
-        Section(LivePageConfig), default=None, says="a page of what runs, at `/live`; without this key there is none"
-    )
+    live_page: LivePageConfig = option(Section(LivePageConfig), factory=LivePageConfig)
 
     def validate(self) -> None:
         """Refuse what cannot work."""
@@ -252,7 +255,13 @@ class HttpConfig:
     def serves_live_page(self) -> bool:
         """Whether there is a live page."""
         page = self.live_page
-        return page is not None and page.enabled and (self._is_on_loopback or page.beyond_loopback)
+        return page.enabled and (self._is_on_loopback or page.beyond_loopback)
+
+    @property
+    def shows_live_page_to_any_user(self) -> bool:
+        """Whether whoever can connect, and has the credentials that are asked for, may see it."""
+        has_credentials = self.auth is not None or self._knows_clients
+        return has_credentials or self.live_page.any_user
 
     @property
     def _is_on_loopback(self) -> bool:

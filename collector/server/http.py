@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
+from stepsize.collector.access.neighbours import Ends
 from stepsize.collector.server.arriving import Arrived, Arriving, RefusedError
 from stepsize.collector.server.http_messages import HttpLimits, Request, Response, plain_refusal
 from stepsize.collector.server.in_flight import InFlight
@@ -201,9 +202,14 @@ class HttpConnection(asyncio.Protocol):
             path = "/" + path.partition("://")[2].partition("/")[2]
         is_only_one = self._state.closing or not self._state.limits.keep_alive
         self._last = is_only_one or not self._parser.should_keep_alive()
-        request = Request(arriving.method, path, arriving.headers, b"".join(arriving.body))
+        request = Request(arriving.method, path, arriving.headers, b"".join(arriving.body), self._ends)
         arriving.body.clear()
         self._queue(Arrived(request, arriving))
+
+    def _ends(self) -> Ends | None:
+        own, other = (self._transport.get_extra_info(name) for name in ("sockname", "peername"))
+        is_tcp = isinstance(own, tuple) and isinstance(other, tuple)
+        return Ends((own[0], own[1]), (other[0], other[1])) if is_tcp else None
 
     # admission
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from stepsize.collector.access.neighbours import Ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,8 @@ class Request:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    ends: Callable[[], Ends | None] = lambda: None
+    """Which connection it came over, for who asks; None of what is no TCP."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,10 +279,10 @@ class Servers:
             self._log(f"{where} serves what this collector brings to {lake.store}, and nothing that others do")
 
     def _live_route(self, http: HttpConfig) -> LiveRoute | None:
-        page = http.live_page
-        if page is None or not http.serves_live_page or self._lake is None:
+        if not http.serves_live_page or self._lake is None:
             return None
-        return LiveRoute(self._lake.renderer, (*page.allowed_hosts, http.endpoint.host))
+        names = (*http.live_page.allowed_hosts, http.endpoint.host)
+        return LiveRoute(self._lake.renderer, names, any_user=http.shows_live_page_to_any_user)
 
     def _show_connections(self, state: HttpServerState | GrpcServerState, receiver: str, transport: str) -> None:
         self._registry.observe(

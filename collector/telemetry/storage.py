@@ -68,7 +68,7 @@ def observe_sql(registry: Registry, process: SqlProcess, extension: str) -> None
             "memory_rss",
             GAUGE,
             "By",
-            "Total physical memory (resident set size) of its process",
+            "Total physical memory (resident set size) of its process.",
             lambda: resident_bytes(pid) if (pid := process.pid) else None,
         ),
     ):

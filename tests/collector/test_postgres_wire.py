@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -25,11 +26,11 @@ from tests.collector.server.shown import metrics_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.collector.running import Place, RunningCollector
 
 
+OPERATIONS = (Path(__file__).parents[2] / "docs/operations.md").read_text("utf-8")
 SERIES = 'stepsize_sql_{}{{extension="postgres_wire"}}'
 
 
@@ -139,6 +140,8 @@ def test_one_that_is_killed_comes_back_and_points_are_taken_meanwhile(serving: S
     metrics = metrics_of(serving.collector.place)
     assert (metrics[SERIES.format("up")], metrics[SERIES.format("restarts")]) == (1, restarts + 1)
     assert metrics[SERIES.format("memory_rss")] > 50 << 20
+    told = set(re.findall(r"^\| `(stepsize_sql_\w+)` \| \w+ \| ", OPERATIONS, re.MULTILINE))
+    assert told == {name.partition("{")[0] for name in metrics if name.startswith("stepsize_sql_")}
     assert serving.ready() == (200, '{"status": "ready"}')
 
 

@@ -16,7 +16,7 @@ from tests.collector.running import Place, RunningCollector, place_in
 from tests.report_page.chromium import Chromium, installed
 
 CONFIG = """
-receivers: {otlp: {protocols: {http: {endpoint: "127.0.0.1:0", live_page: {}}}}}
+receivers: {otlp: {protocols: {http: {endpoint: "127.0.0.1:0"}}}}
 exporters: {parquet: {}}
 service: {pipelines: {metrics: {receivers: [otlp], exporters: [parquet]}}}
 """

@@ -7,6 +7,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -205,16 +207,67 @@ def test_nothing_is_begun_until_somebody_looks(place: Place) -> None:
     assert "Nothing runs." in get(collector).text
 
 
-def test_it_is_off_unless_it_is_asked_for(place: Place) -> None:
-    """Without the key there is no page, and no path that knows of one."""
-    collector = place.collect(CONFIG.replace(", live_page: {}", ""))
+def test_where_it_is_is_said_once(served: RunningCollector) -> None:
+    """On the line of the start, as one opens it."""
+    assert served.line.count(f"live page on http://{served.http}/live") == 1
+
+
+def test_it_can_be_switched_off(place: Place) -> None:
+    """Then there is no page, and no path that knows of one."""
+    collector = place.collect(with_page("enabled: false"))
     assert "live page" not in collector.line
     assert get(collector).status == 404
 
 
+def with_page(keys: str, more: str = "") -> str:
+    """The configuration with these keys of the page, and of the receiver."""
+    return CONFIG.replace('"127.0.0.1:0"', f'"127.0.0.1:0", live_page: {{{keys}}}{more}')
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="takes root, to be another user")
+def test_other_users_of_the_machine_are_asked_for_more(place: Place, served: RunningCollector) -> None:
+    """Another user's connection reads nothing, closed or open, unless it is said that all may."""
+    assert as_nobody(served).startswith("HTTP/1.1 403")
+    assert "live_page.any_user" in as_nobody(served)
+    assert as_nobody(place.collect(with_page("any_user: true"))).startswith("HTTP/1.1 200")
+
+
+def as_nobody(collector: RunningCollector) -> str:
+    """What a user without rights is answered."""
+    program = (
+        "import os, socket, sys; 'x'.encode('idna'); os.setgid(65534); os.setuid(65534);"  # it can read no module
+        "c = socket.create_connection((sys.argv[1], int(sys.argv[2])));"
+        "c.sendall(b'GET /live HTTP/1.1\\r\\nhost: localhost\\r\\nconnection: close\\r\\n\\r\\n');"
+        "[print(part.decode(), end='') for part in iter(lambda: c.recv(65536), b'')]"
+    )
+    command = [sys.executable, "-I", "-S", "-c", program, *collector.http.split(":")]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "dest", "status"),
+    [
+        ("none", "navigate", "document", 200),
+        ("same-origin", "cors", "empty", 200),
+        ("cross-site", "navigate", "document", 200),
+        ("cross-site", "navigate", "iframe", 403),
+        ("cross-site", "no-cors", "image", 403),
+        ("cross-site", "no-cors", "script", 403),
+        ("same-site", "cors", "empty", 403),
+        ("same-site", "navigate", "object", 403),
+    ],
+)
+def test_other_sites_may_link_to_it_and_nothing_else(
+    served: RunningCollector, site: str, mode: str, dest: str, status: int
+) -> None:
+    """What a page of another site, or of another port of this machine, has a browser load is not even made."""
+    headers = {"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": dest}
+    assert get(served, **headers).status == status
+
+
 def test_credentials_of_the_receiver_are_those_of_the_page(place: Place, tmp_path: Path) -> None:
     """Nobody reads who may not send."""
-    config = CONFIG.replace("live_page: {}", "live_page: {}, auth: {authenticator: basicauth}").replace(
+    config = with_page("", ", auth: {authenticator: basicauth}").replace(
         "service: {",
         "extensions: {basicauth: {htpasswd: {inline: 'a:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M='}}}\n"
         "service: {extensions: [basicauth], ",
@@ -228,7 +281,7 @@ def test_credentials_of_the_receiver_are_those_of_the_page(place: Place, tmp_pat
     assert get(collector, authorization="Basic YTp0ZXN0").status == 200
 
 
-BEYOND = CONFIG.replace("127.0.0.1:0", "0.0.0.0:0")
+BEYOND = CONFIG.replace('"127.0.0.1:0"', '"0.0.0.0:0", live_page: {}')
 
 
 def test_beyond_the_loopback_it_is_off() -> None:
@@ -254,8 +307,7 @@ def test_the_shipped_configuration_opens_nothing_beyond_the_loopback() -> None:
 
 def test_who_does_not_read_a_report_does_not_keep_it_in_memory(place: Place) -> None:
     """The connection ends, report and all, once the times of the receiver are over."""
-    bounds = "live_page: {}, idle_timeout: 200ms, write_timeout: 200ms"
-    collector = place.collect(CONFIG.replace("live_page: {}", bounds))
+    collector = place.collect(with_page("", ", idle_timeout: 200ms, write_timeout: 200ms"))
     LocalShelf(place.settings.data).put("2026-11-20", "report.html", b"x" * (8 << 20))
     host, port = collector.http.rsplit(":", 1)
     receiver = psutil.Process(collector.process.pid)
