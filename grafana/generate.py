@@ -1,7 +1,7 @@
 """Writes Grafana's dashboards and alert rules from `boards/` and `sql/`.
 
-What comes in: a directory, by default this one. What goes out: ``dashboards/*.json`` and
-``provisioning/alerting/stepsize.yaml`` below it, the same bytes each time. Needs Python 3.11 and
+What comes in: a directory, by default this one. What goes out: ``dashboards/*.json``, ``prometheus/dashboards/*.json``
+and ``provisioning/alerting/stepsize.yaml`` below it, the same bytes each time. Needs Python 3.11 and
 grafana-foundation-sdk.
 """
 
@@ -16,19 +16,19 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from boards import BOARDS, alerts  # noqa: E402 - they lie beside this file, which is no package
+from boards import BOARDS, alerts, prometheus  # noqa: E402 - they lie beside this file, which is no package
 
 
 def write(into: Path) -> None:
     """Write everything; dashboards that no board makes go."""
-    dashboards = into / "dashboards"
-    dashboards.mkdir(parents=True, exist_ok=True)
-    texts = {f"{board.uid}.json": _text(board.build()) for board in BOARDS}
-    for path in dashboards.glob("*.json"):
-        if path.name not in texts:
-            path.unlink()
-    for name, text in texts.items():
-        (dashboards / name).write_text(text, "utf-8")
+    for boards, dashboards in ((BOARDS, into / "dashboards"), (prometheus.BOARDS, into / "prometheus" / "dashboards")):
+        dashboards.mkdir(parents=True, exist_ok=True)
+        texts = {f"{board.uid}.json": _text(board.build()) for board in boards}
+        for path in dashboards.glob("*.json"):
+            if path.name not in texts:
+                path.unlink()
+        for name, text in texts.items():
+            (dashboards / name).write_text(text, "utf-8")
     rules = into / "provisioning" / "alerting" / "stepsize.yaml"
     rules.parent.mkdir(parents=True, exist_ok=True)
     rules.write_text(alerts.text(), "utf-8")

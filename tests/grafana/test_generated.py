@@ -13,7 +13,7 @@ import yaml
 
 from tests.grafana.boards import BOARDS, HOME, RULES, panels, variables
 
-WRITTEN = ("dashboards/*.json", "provisioning/alerting/*.yaml")
+WRITTEN = ("dashboards/*.json", "prometheus/dashboards/*.json", "provisioning/alerting/*.yaml")
 _NOT_SQL = re.compile(r"\{%.*?%\}|\{\{.*?\}\}")
 
 
