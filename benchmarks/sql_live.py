@@ -45,8 +45,8 @@ _FIRST_S = 10.0
 _COMPLETED = re.compile(rb"SELECT (\d+)\0Z\0\0\0\x05I$")
 _TASKS_PER_REQUEST, _SAMPLES = 25, 4
 _TARGET_MS = 500
-_STATEMENTS = Path(__file__).parents[1] / "grafana" / "sql" / "live"
-_WITHOUT_ROWS = {"gpu"}
+_DASHBOARD = Path(__file__).parents[1] / "grafana" / "dashboards" / "stepsize-live.json"
+_WITHOUT_ROWS = {"GPUs"}
 """What asks for what these tasks have none of."""
 
 
@@ -142,8 +142,9 @@ async def _watch(server: Endpoint, seen: Seen, wanted: Live) -> None:
 
 
 def panels() -> dict[str, str]:
-    """Statements of *Live* by their names, as Grafana sends them with the one flow there is."""
-    found = {file.stem: file.read_text("utf-8") for file in sorted(_STATEMENTS.glob("*.sql"))}
+    """Statements of *Live* by their panels' titles, as Grafana sends them with the one flow there is."""
+    board = json.loads(_DASHBOARD.read_text("utf-8"))
+    found = {one["title"]: one["targets"][0]["rawSql"] for one in board["panels"] if one["type"] != "row"}
     return {
         name: text.replace("${flow:sqlstring}", "'TrainFlow'")
         for name, text in found.items()
