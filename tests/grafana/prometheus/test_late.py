@@ -1,0 +1,70 @@
+"""Points that are older than the newest of their series: why `out_of_order_time_window` has to be set."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+from pathlib import Path
+
+import pytest
+
+from tests.collector.otlp import SECOND, RequestBuilder, identity
+from tests.collector.running import wait_for
+from tests.grafana.prometheus.asking import Prometheus
+from tests.grafana.prometheus.chain import collector, post, prometheus
+from tests.interop.peers import OTELCOL, PROMETHEUS, PROMETHEUS_3
+from tests.interop.processes import free_address
+
+pytestmark = [pytest.mark.peers, pytest.mark.needs(PROMETHEUS, PROMETHEUS_3, OTELCOL)]
+
+
+def requests(now: int) -> tuple[bytes, bytes]:
+    """Two points of an attempt; then one of between, beside the first of another attempt."""
+    made = [RequestBuilder(identity(task)) for task in ("1", "1", "2")]
+    for one, points in zip(made, ([(now - 10, 1), (now - 5, 2)], [(now - 7, 3)], [(now - 6, 4)]), strict=True):
+        one.gauge("stepsize.task.memory.usage", [(at * SECOND, value) for at, value in points], "By")
+    late = made[1].message
+    late.MergeFrom(made[2].message)
+    return made[0].content(), late.SerializeToString()
+
+
+def held(where: Prometheus) -> dict[str, list[float]]:
+    """The values of each task, in the order of time."""
+    found = where.asked("stepsize_task_memory_usage_bytes[1m]")
+    return {one["metric"]["stepsize_task_id"]: [float(value) for _, value in one["values"]] for one in found}
+
+
+@pytest.mark.parametrize("window", ["0s", "10m"])
+def test_a_late_point_by_remote_write(tmp_path: Path, window: str) -> None:
+    """It takes its place; without a window the Collector gives up all of its request, others' points too."""
+    first, late = requests(int(time.time()))
+    (tmp_path / "collector").mkdir()
+    otlp, metrics = free_address(), free_address()
+    with (
+        prometheus(tmp_path / "prometheus", "written", metrics, window=window, rules=False) as where,
+        collector(tmp_path / "collector", otlp, metrics, where, {}),
+    ):
+        post(otlp, first)
+        wait_for(lambda: held(where) == {"1": [1, 2]}, "the first points are there")
+        post(otlp, late)
+        if window == "0s":
+            failed = "otelcol_exporter_send_failed_metric_points == 2"
+            wait_for(lambda: where.asked(failed), "the Collector says that it gave up both")
+            assert held(where) == {"1": [1, 2]}
+        else:
+            wait_for(lambda: held(where) == {"1": [1, 3, 2], "2": [4]}, "all points are there")
+
+
+@pytest.mark.parametrize("window", ["0s", "10m"])
+def test_a_late_point_by_otlp(tmp_path: Path, window: str) -> None:
+    """As by remote write; it is the agent that is refused, and counts."""
+    first, late = requests(int(time.time()))
+    with prometheus(tmp_path / "prometheus", "otlp", window=window, rules=False) as where:
+        post(f"{where.address}/api/v1/otlp", first)
+        if window == "0s":
+            with pytest.raises(urllib.error.HTTPError, match="400"):
+                post(f"{where.address}/api/v1/otlp", late)
+            assert held(where) == {"1": [1, 2]}
+        else:
+            post(f"{where.address}/api/v1/otlp", late)
+            assert held(where) == {"1": [1, 3, 2], "2": [4]}
