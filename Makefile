@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 EXAMPLES ?= shared
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format test-deep test-peers soak dashboards bench-agent bench-api bench-card bench-cli bench-cpu bench-collector bench-flow bench-lake bench-report bench-scale bench-sizing bench-sql bench-truth plots docs catalog lock clean
+.PHONY: help run test lint format test-deep test-peers soak dashboards bench-agent bench-api bench-card bench-cli bench-cpu bench-collector bench-flow bench-lake bench-live bench-report bench-scale bench-sizing bench-sql bench-truth plots docs catalog lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -70,6 +70,9 @@ bench-flow: $(STAMP) ## Measure what tracking costs a flow
 
 bench-lake: $(STAMP) ## Measure what a point takes on disk, beside VictoriaMetrics and Prometheus, and what compaction costs
 	$(BIN)/python benchmarks/lake_size.py --json benchmarks/results/lake_size.json
+
+bench-live: $(STAMP) ## Measure what the live page costs, and what its viewers cost those who send points
+	$(BIN)/python benchmarks/live_page.py
 
 bench-report: $(STAMP) ## Measure the HTML report of 50 steps of 1,000 runs, in a headless Chromium too, and take its pictures
 	$(BIN)/python benchmarks/report_page.py --results benchmarks/results --images docs/images

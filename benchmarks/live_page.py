@@ -1,4 +1,4 @@
-"""What the live page costs: ``python benchmarks/live_page.py``.
+"""What the live page costs: ``make bench-live``.
 
 For 10, 1,000 and 10,000 running tasks in a lake that a collector fills: the time of a page that is made anew, its size,
 CPU time of the process that makes it. Then viewers at 5 s, with points arriving all the while, and the same without

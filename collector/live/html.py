@@ -13,14 +13,14 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from stepsize.collector.live import paths
-from stepsize.collector.live.records import BUCKETS, WINDOW_S, key_of
+from stepsize.collector.live.records import BUCKETS, WINDOW_S
 from stepsize.sizes import MIB, format_mib
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Mapping, Sequence
 
-    from stepsize.collector.live.records import Attempt, Curve, Curves, Group, Key, StepName, Totals
+    from stepsize.collector.live.records import Attempt, Curve, Curves, Group, StepName, Totals
 
 _LONGEST = 120
 _NEAR = 0.9
@@ -67,7 +67,7 @@ def front(
     totals: Totals,
     groups: Sequence[Group],
     ended: Sequence[Attempt],
-    curves: Mapping[Key, Curves] | None,
+    curves: Mapping[Attempt, Curves] | None,
     reports: Sequence[tuple[str, Sequence[str]]],
     pages: tuple[int, int],
     now: dt.datetime,
@@ -96,7 +96,7 @@ def front(
 
 
 def step(
-    totals: Totals, group: Group, curves: Mapping[Key, Curves] | None, pages: tuple[int, int], now: dt.datetime
+    totals: Totals, group: Group, curves: Mapping[Attempt, Curves] | None, pages: tuple[int, int], now: dt.datetime
 ) -> str:
     """The main part of a step's page: arguments as for `front`."""
     number, last = pages
@@ -120,7 +120,7 @@ def _fresh(totals: Totals, now: dt.datetime) -> str:
     )
 
 
-def _group(group: Group, curves: Mapping[Key, Curves] | None, now: dt.datetime, *, is_whole: bool = False) -> str:
+def _group(group: Group, curves: Mapping[Attempt, Curves] | None, now: dt.datetime, *, is_whole: bool = False) -> str:
     facts = [f"{group.running:,} running", f"on {_count(group.hosts, 'host')}", f"for {_duration(group.since, now)}"]
     if group.cpu is not None:
         facts.append(f"{_cores(group.cpu)} in all")
@@ -149,23 +149,34 @@ def _who(attempt: Attempt) -> str:
         words.append(shown(attempt.item))
     if attempt.host:
         words.append(f"on {shown(attempt.host)}")
+    if attempt.is_shared:
+        told = {"project": attempt.project, "branch": attempt.branch, "user": attempt.user}
+        words += [f"{name} {shown(value)}" for name, value in told.items() if value]
     return ", ".join(words)
 
 
-def _running(attempt: Attempt, curves: Mapping[Key, Curves] | None, now: dt.datetime) -> str:
-    drawn = curves.get(key_of(attempt)) if curves else None
+def _running(attempt: Attempt, curves: Mapping[Attempt, Curves] | None, now: dt.datetime) -> str:
+    drawn = curves.get(attempt) if curves is not None else None
     allowed = attempt.memory_limit_bytes or attempt.requested_memory_bytes
     peak = ""
     if attempt.memory_peak_bytes is not None:
         near = bool(allowed) and attempt.memory_peak_bytes >= _NEAR * (allowed or 0)
         text = f"peak {_memory(attempt.memory_peak_bytes)}"
         peak = f', <span class="near">{text}: near its memory</span>' if near else f", {text}"
-    cpu, memory = (drawn.cpu, drawn.memory) if drawn else (None, None)
     asked = attempt.requested_cpu or attempt.cpu_limit
     return (
         f'<li><div>{_who(attempt)}<br><span class="soft figure">{_duration(attempt.started_at, now)}{peak}</span></div>'
-        f"{_curve('CPU', 'cpu', cpu, asked, _cores)}{_curve('Memory', 'memory', memory, allowed, _memory)}</li>"
+        f"{_curve('CPU', 'cpu', drawn.cpu if drawn else None, asked, _cores)}"
+        f"{_curve('Memory', 'memory', drawn.memory if drawn else None, allowed, _memory)}{_gpu(attempt, drawn)}</li>"
     )
+
+
+def _gpu(attempt: Attempt, drawn: Curves | None) -> str:
+    """Curves of GPUs, where the attempt has any, or points of them."""
+    if not attempt.gpus and not (drawn and drawn.gpu.newest is not None):
+        return ""
+    busy = _curve("GPUs busy", "cpu", drawn.gpu if drawn else None, attempt.gpus, lambda value: f"{value:.2g}")
+    return busy + _curve("GPU memory", "memory", drawn.gpu_memory if drawn else None, None, _memory)
 
 
 def _curve(name: str, kind: str, curve: Curve | None, allowed: float | None, say: Callable[[float], str]) -> str:

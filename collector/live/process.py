@@ -30,7 +30,7 @@ from stepsize.store.reports import LocalShelf
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stepsize.collector.live.records import Attempt, Curves, Key
+    from stepsize.collector.live.records import Attempt, Curves
 
 IDLE_S = 300.0
 STEPS_A_PAGE, LISTED, TASKS_A_PAGE, ENDED, NIGHTS = 20, 3, 50, 20, 14
@@ -120,7 +120,7 @@ class Pages:
         return Page(status, html.page(title, main).encode("utf-8", "backslashreplace"), self._policy)
 
 
-def _curves(ask: Questions, attempts: Sequence[Attempt]) -> dict[Key, Curves] | None:
+def _curves(ask: Questions, attempts: Sequence[Attempt]) -> dict[Attempt, Curves] | None:
     """None where there was no time for them."""
     try:
         return ask.curves(attempts)

@@ -19,12 +19,10 @@ from stepsize.collector.live.records import (
     Curve,
     Curves,
     Group,
-    Key,
     StepName,
     Totals,
-    key_of,
 )
-from stepsize.model import TASK_CPU_USAGE, TASK_MEMORY_USAGE
+from stepsize.model import TASK_CPU_USAGE, TASK_GPU_MEMORY_USAGE, TASK_GPU_UTILIZATION, TASK_MEMORY_USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +35,8 @@ _CURVES_S = 8.0
 """A page without curves is better than none: the collector waits for 20 s."""
 _SECOND_NS = 10**9
 _ENDED_S = 24 * 3600
+_METRICS = tuple(one.name for one in (TASK_CPU_USAGE, TASK_MEMORY_USAGE, TASK_GPU_UTILIZATION, TASK_GPU_MEMORY_USAGE))
+"""In the order of `Curves`."""
 _CLOCKS_S = 300
 """Clocks of senders may be ahead by so much."""
 
@@ -54,7 +54,7 @@ class Questions:
         self._now = now
         for setting, value in (("memory_limit", _MEMORY), ("threads", 1), ("max_temp_directory_size", _DISK)):
             connection.execute(f"SET {setting} = '{value}'")
-        connection.execute(_sql("running"))
+        connection.execute(_sql("running"), {"since": now - dt.timedelta(seconds=WINDOW_S)})
 
     def totals(self) -> Totals:
         """How much runs."""
@@ -77,8 +77,8 @@ class Questions:
         since, until = self._now - dt.timedelta(seconds=_ENDED_S), self._now + dt.timedelta(seconds=_CLOCKS_S)
         return [_attempt(row) for row in self._rows("ended", since=since, until=until, limit=limit)]
 
-    def curves(self, attempts: Sequence[Attempt]) -> dict[Key, Curves]:
-        """CPU and memory of attempts over the last `WINDOW_S`.
+    def curves(self, attempts: Sequence[Attempt]) -> dict[Attempt, Curves]:
+        """CPU, memory and GPUs of attempts over the last `WINDOW_S`.
 
         Raises:
             duckdb.InterruptException: there are so many points that reading them took longer than a page may.
@@ -87,7 +87,6 @@ class Questions:
             return {}
         until_ns = int(self._now.timestamp() * _SECOND_NS)
         since_ns = until_ns - WINDOW_S * _SECOND_NS
-        flows, runs, steps, tasks, numbers = map(list, zip(*map(key_of, attempts), strict=True))
         rows = self._in_time(
             "curves",
             since_ns=since_ns,
@@ -95,24 +94,16 @@ class Questions:
             bucket_ns=WINDOW_S * _SECOND_NS // BUCKETS,
             # The day is the arrival's where a clock is off; points that come late are of the day before at most.
             day=(self._now - dt.timedelta(days=1)).date(),
-            cpu=TASK_CPU_USAGE.name,
-            memory=TASK_MEMORY_USAGE.name,
-            flows=flows,
-            runs=runs,
-            steps=steps,
-            tasks=tasks,
-            attempts=numbers,
+            **dict(zip(("cpu", "memory", "gpu", "gpu_memory"), _METRICS, strict=True)),
+            **_columns(attempts),
         )
-        values: dict[tuple[Key, str], list[float | None]] = {}
-        for *key, metric, bucket, value in rows:
-            values.setdefault((tuple(key), metric), [None] * BUCKETS)[bucket] = value
+        values: dict[tuple[int, str], list[float | None]] = {}
+        for place, metric, bucket, value in rows:
+            values.setdefault((place, metric), [None] * BUCKETS)[bucket] = value
         none: list[float | None] = [None] * BUCKETS
         return {
-            key: Curves(
-                Curve(values.get((key, TASK_CPU_USAGE.name), none)),
-                Curve(values.get((key, TASK_MEMORY_USAGE.name), none)),
-            )
-            for key in map(key_of, attempts)
+            attempt: Curves(*(Curve(tuple(values.get((place, metric), none))) for metric in _METRICS))
+            for place, attempt in enumerate(attempts)
         }
 
     def _listed(self, names: Sequence[StepName], first: int, last: int) -> list[Attempt]:
@@ -132,6 +123,23 @@ class Questions:
 
     def _rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
         return self._connection.execute(_sql(query), parameters or None).fetchall()
+
+
+def _columns(attempts: Sequence[Attempt]) -> dict[str, list[Any]]:
+    """Attempts as columns; what is not known as text or NULL, so that DuckDB sees one type."""
+    return {
+        "places": list(range(len(attempts))),
+        "flows": [one.of.flow for one in attempts],
+        "runs": [one.of.run for one in attempts],
+        "steps": [one.of.step for one in attempts],
+        "tasks": [one.task for one in attempts],
+        "attempts": [one.attempt for one in attempts],
+        "is_shared": [one.is_shared for one in attempts],
+        "projects": [one.project for one in attempts],
+        "branches": [one.branch for one in attempts],
+        "users": [one.user for one in attempts],
+        "hosts": [one.host for one in attempts],
+    }
 
 
 def _group(row: tuple[Any, ...]) -> Group:

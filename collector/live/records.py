@@ -18,10 +18,6 @@ WINDOW_S = 600
 """What a curve covers."""
 
 
-Key = tuple[str, str, str, str, int]
-"""Flow, run, step, task and attempt."""
-
-
 @dataclass(frozen=True, slots=True)
 class StepName:
     """A step of a run."""
@@ -60,7 +56,14 @@ class Attempt:
     memory_peak_bytes: int | None
     requested_memory_bytes: int | None
     memory_limit_bytes: int | None
+    gpus: float | None
+    """Asked for, or in use."""
     host: str | None
+    project: str | None
+    branch: str | None
+    user: str | None
+    is_shared: bool
+    """Whether another one that runs has the same names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +85,12 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """CPU and memory of one attempt."""
+    """CPU, memory, GPUs (busy, all together) and their memory, of one attempt."""
 
     cpu: Curve
     memory: Curve
+    gpu: Curve
+    gpu_memory: Curve
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +100,3 @@ class Totals:
     running: int
     groups: int
     newest: dt.datetime | None
-
-
-def key_of(attempt: Attempt) -> Key:
-    """What tells attempts apart on a page."""
-    return attempt.of.flow, attempt.of.run, attempt.of.step, attempt.task, attempt.attempt

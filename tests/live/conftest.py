@@ -35,6 +35,23 @@ def attempt(now_s: int, task: str, **more: Any) -> RequestBuilder:
     return request
 
 
+def others(now_s: int) -> list[RequestBuilder]:
+    """Two attempts of one name in two projects, and one with GPUs."""
+    made = []
+    for project, cores in (("a", 3.0), ("b", 6.0)):
+        resource = identity("1", **{"stepsize.run.id": "18", "stepsize.step.name": "twin", "stepsize.project": project})
+        one = RequestBuilder({**resource, "stepsize.request.cpu": 2.0, "stepsize.request.memory": 4 * GIB})
+        one.gauge("stepsize.task.cpu.usage", [((now_s - at) * SECOND, cores) for at in range(20)], "{cpu}")
+        made.append(one.gauge("stepsize.task.memory.usage", [(now_s * SECOND, int(cores) * 2**27)], "By"))
+    gpu = RequestBuilder(identity("1", **{"stepsize.run.id": "18", "stepsize.step.name": "gpu"}))
+    gpu.gauge("stepsize.task.gpu.count", [(now_s * SECOND, 2)], "1")
+    for device, busy, gib in (("0", 0.9, 2), ("1", 0.3, 1)):
+        gpu.gauge("stepsize.task.gpu.utilization", [(now_s * SECOND, busy)], "1", **{"hw.id": device})
+        gpu.gauge("stepsize.task.gpu.memory.usage", [(now_s * SECOND, gib * GIB)], "By", **{"hw.id": device})
+    made.append(gpu)
+    return made
+
+
 def fill(collector: RunningCollector) -> None:
     """A wide step, a hostile one, one that failed, a night's report."""
     now_s = int(time.time())
@@ -48,6 +65,7 @@ def fill(collector: RunningCollector) -> None:
     requests.append(odd)
     failed = attempt(now_s, "7", **{"stepsize.step.name": "score"})
     requests.append(failed.end(now_s * SECOND, "failed"))
+    requests += others(now_s)
     for request in requests:
         assert collector.post(request.content())[0] == 200
     collector.flush()

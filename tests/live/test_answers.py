@@ -47,7 +47,7 @@ def test_running_ended_and_reports_are_on_the_front_page(served: RunningCollecto
     """All steps with running attempts, three of a wide one and a link to the rest; what ended; a night's report."""
     found = get(served)
     assert found.status == 200
-    assert f"{WIDE + 3} running</span> in 4 steps" in found.text
+    assert f"{WIDE + 6} running</span> in 6 steps" in found.text
     assert f"and {WIDE - 3} more" in found.text
     assert 'class="bad">failed' in found.text
     assert 'href="/live/reports/2026-11-20/report.html"' in found.text
@@ -76,7 +76,7 @@ def _decoded(link: str) -> bytes:
 def test_every_step_has_a_page_whatever_its_name(served: RunningCollector) -> None:
     """Names that are steps of a path, or HTML, lead to their own attempts."""
     found = links(get(served).text)
-    assert len(found) == 4
+    assert len(found) == 6
     assert all("task <bdi>" in get(served, link).text for link in found)
 
 
@@ -87,6 +87,26 @@ def test_names_are_text(served: RunningCollector) -> None:
     assert "<img" not in text
     assert NASTY not in text
     assert "\x1b" not in text
+
+
+def test_attempts_of_one_name_have_each_its_own_curve(served: RunningCollector) -> None:
+    """They are told apart by what is known of their deployment, and it is said which is which."""
+    text = get(served, step_path(StepName("TrainFlow", "18", "twin"))).text
+    rows = text.split("<li>")[1:]
+    assert [("project <bdi>a</bdi>" in one, "project <bdi>b</bdi>" in one) for one in rows] == [
+        (False, True),
+        (True, False),
+    ]
+    assert "CPU 6 cores now; over 10 minutes from 6 cores to 6 cores" in rows[0].replace(" of 2 cores", "")
+    assert "CPU 3 cores now; over 10 minutes from 3 cores to 3 cores" in rows[1].replace(" of 2 cores", "")
+
+
+def test_gpus_have_curves_where_there_are_any(served: RunningCollector) -> None:
+    """The devices that somebody tells apart are added up; who has none has no empty ones."""
+    text = get(served, step_path(StepName("TrainFlow", "18", "gpu"))).text
+    assert "GPUs busy 1.2 of 2 now" in text
+    assert "GPU memory 3GiB now" in text
+    assert "GPU" not in get(served, step_path(StepName("TrainFlow", "18", "twin"))).text
 
 
 @given(st.text(), st.text(), st.text())

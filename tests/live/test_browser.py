@@ -69,11 +69,11 @@ def test_without_javascript_it_is_read_and_walked(browser: Chromium, served: Run
     """All there is, links to the rest and to itself; no button that would do nothing."""
     browser.view(1200, 900)
     browser.open(url(served), scripts=False)
-    assert browser.evaluate("document.querySelectorAll('svg path.cpu').length") == 6
+    assert browser.evaluate("document.querySelectorAll('svg path.cpu').length") == 9
     assert browser.evaluate("document.getElementById('pause').getClientRects().length") == 0
     hrefs = browser.evaluate("[...document.links].map(link => link.href)")
     assert url(served) in hrefs
-    assert sum("/live/step/" in one for one in hrefs) == 5
+    assert sum("/live/step/" in one for one in hrefs) == 7
 
 
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser: Chromium, served: RunningCollector) -> None:
