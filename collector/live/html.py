@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -63,12 +64,20 @@ def page(title: str, main: str) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Days with the names of their pages, and why there may be more."""
+
+    days: Sequence[tuple[str, Sequence[str]]]
+    problem: str = ""
+
+
 def front(
     totals: Totals,
     groups: Sequence[Group],
     ended: Sequence[Attempt],
     curves: Mapping[Attempt, Curves] | None,
-    reports: Sequence[tuple[str, Sequence[str]]],
+    reports: Reports,
     pages: tuple[int, int],
     now: dt.datetime,
 ) -> str:
@@ -77,7 +86,7 @@ def front(
     Args:
         totals, groups, curves: what runs, as far as it is on this page.
         ended: attempts that ended lately.
-        reports: days and the names of their pages.
+        reports: the nightly job's.
         pages: this page, and the last one.
         now: when it was made.
     """
@@ -89,9 +98,7 @@ def front(
         parts.append("<h2>Ended in the last 24 hours</h2>")
         rows = "".join(_ended(one, now) for one in ended)
         parts.append(f'<ul class="list ended">{rows}</ul>' if rows else "<p>Nothing.</p>")
-        if reports:
-            parts.append("<h2>Nightly reports</h2>")
-            parts.append(f"<ul>{''.join(_night(day, names) for day, names in reports)}</ul>")
+        parts.append(_reports(reports))
     return f'<main id="main">{"".join(parts)}</main>'
 
 
@@ -219,6 +226,14 @@ def _ended(attempt: Attempt, now: dt.datetime) -> str:
         f"<li><div>{_step(attempt.of)}, {_who(attempt)}</div>"
         f'<div class="figure">{marked} {ended}, took {took}{peak}{of}</div></li>'
     )
+
+
+def _reports(reports: Reports) -> str:
+    if not reports.days and not reports.problem:
+        return ""
+    nights = f"<ul>{''.join(_night(day, names) for day, names in reports.days)}</ul>" if reports.days else ""
+    problem = f"<p>{html.escape(reports.problem)}</p>" if reports.problem else ""
+    return f"<h2>Nightly reports</h2>{problem}{nights}"
 
 
 def _night(day: str, names: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """The live page's process, child of the collector: pages made of the lake.
 
-Its command line is ``python -m stepsize.collector.live.process DATA``. What comes in on standard input: a path a line,
-as JSON. What goes out on standard output, for each: a line of JSON (status, policy, size) and so many bytes.
+Its command line is ``python -m stepsize.collector.live.process DATA [STORE]``. What comes in on standard input: a path
+a line, as JSON. What goes out on standard output, for each: a line of JSON (status, policy, size) and so many bytes.
 It ends at the end of its input, and when it was asked nothing for `IDLE_S`. Never writes to the lake.
 
 A process of its own at the lowest priority, so that neither a query nor DuckDB's memory is the receiver's.
@@ -21,20 +21,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import duckdb
 
 from stepsize.collector.live import html, paths
+from stepsize.collector.live.nights import MOST_BYTES, TooLargeError, nights
 from stepsize.collector.live.questions import Questions
 from stepsize.collector.processes.child import leave_signals_to_the_collector
 from stepsize.errors import StepsizeError
 from stepsize.store.lake import Lake
-from stepsize.store.reports import LocalShelf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from stepsize.collector.live.nights import Nights
     from stepsize.collector.live.records import Attempt, Curves
 
 IDLE_S = 300.0
-STEPS_A_PAGE, LISTED, TASKS_A_PAGE, ENDED, NIGHTS = 20, 3, 50, 20, 14
-MOST_REPORT_BYTES = 16 << 20
+STEPS_A_PAGE, LISTED, TASKS_A_PAGE, ENDED = 20, 3, 50, 20
 _NICE = 10
 REPORT_POLICY = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
@@ -51,11 +51,11 @@ class Page(NamedTuple):
 
 
 class Pages:
-    """Pages of the lake in ``data``."""
+    """Pages of the lake in ``data``, of which ``nights`` has the reports."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, nights: Nights) -> None:
         self._lake = Lake(data)
-        self._shelf = LocalShelf(data)
+        self._nights = nights
         self._policy = html.policy()
 
     def answer(self, path: str, now: dt.datetime) -> Page:
@@ -81,7 +81,8 @@ class Pages:
             groups = ask.groups((number - 1) * STEPS_A_PAGE, STEPS_A_PAGE, LISTED)
             curves = _curves(ask, [one for group in groups for one in group.attempts])
             ended = ask.ended(ENDED) if number == 1 else []
-        main = html.front(totals, groups, ended, curves, self._nights(), (number, last), now)
+        reports = html.Reports(self._nights.listed(), self._nights.problem) if number == 1 else html.Reports([])
+        main = html.front(totals, groups, ended, curves, reports, (number, last), now)
         return self._page(200, "Running tasks", main)
 
     def _step(self, target: paths.Step, now: dt.datetime) -> Page:
@@ -98,23 +99,14 @@ class Pages:
         return self._page(200, "Running tasks", main)
 
     def _report(self, target: paths.Report) -> Page:
-        where = Path(self._shelf.where(target.day, target.name))
         try:
-            size_bytes = where.stat().st_size
-        except FileNotFoundError:
-            return self._page(404, "No such page", html.notice("There is no such report."))
-        if size_bytes > MOST_REPORT_BYTES:
-            text = f"This report is larger than {MOST_REPORT_BYTES >> 20} MiB: open it where the lake lies."
+            found = self._nights.page(target.day, target.name)
+        except TooLargeError:
+            text = f"This report is larger than {MOST_BYTES >> 20} MiB: open it where the lake lies."
             return self._page(404, "Too large", html.notice(text))
-        return Page(200, self._shelf.get(target.day, target.name) or b"", REPORT_POLICY)
-
-    def _nights(self) -> list[tuple[str, list[str]]]:
-        found = []
-        for day in reversed(self._shelf.days()[-NIGHTS:]):
-            names = [name for name in paths.REPORTS if Path(self._shelf.where(day, name)).is_file()]
-            if names:
-                found.append((day, names))
-        return found
+        if found is None:
+            return self._page(404, "No such page", html.notice("There is no such report."))
+        return Page(200, found, REPORT_POLICY)
 
     def _page(self, status: int, title: str, main: str) -> Page:
         return Page(status, html.page(title, main).encode("utf-8", "backslashreplace"), self._policy)
@@ -133,7 +125,8 @@ def main() -> None:
     leave_signals_to_the_collector()
     with contextlib.suppress(AttributeError, OSError):  # Windows has no nice
         os.nice(_NICE)
-    pages = Pages(Path(sys.argv[1]))
+    data, store = Path(sys.argv[1]), next(iter(sys.argv[2:]), None)
+    pages = Pages(data, nights(data, store))
     rest = b""
     while select.select([sys.stdin.fileno()], [], [], IDLE_S)[0]:
         chunk = os.read(sys.stdin.fileno(), 1 << 16)

@@ -49,13 +49,19 @@ class Renderer:
         data: the lake's directory.
         home: the process's working directory, which is the collector's own.
         log: takes a line for the operator.
+        store: the object store that the lake is in, if it is: reports are there.
         clock_s: seconds that only go on.
     """
 
     def __init__(
-        self, data: Path, home: Path, log: Callable[[str], None], clock_s: Callable[[], float] = time.monotonic
+        self,
+        data: Path,
+        home: Path,
+        log: Callable[[str], None],
+        store: str | None = None,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._data = data
+        self._places = (str(data), *([store] if store else []))
         self._home = home
         self._log = log
         self._clock_s = clock_s
@@ -122,7 +128,7 @@ class Renderer:
             await self._end()
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "stepsize.collector.live.process", str(self._data)),
+            *("-m", "stepsize.collector.live.process", *self._places),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd=self._home,

@@ -339,7 +339,7 @@ class Collector:
 
 def _lake(settings: Settings, log: Log) -> LakeHere:
     home = settings.state_dir
-    return LakeHere(settings.data, home, Renderer(settings.data, home, log), settings.store)
+    return LakeHere(settings.data, home, Renderer(settings.data, home, log, settings.store), settings.store)
 
 
 def _intake(streams: Streams, receiver: str) -> Intake:
