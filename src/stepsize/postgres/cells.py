@@ -35,6 +35,11 @@ _FLOAT = (
     "CASE WHEN isfinite({0}) THEN CAST({0} AS VARCHAR) WHEN isnan({0}) THEN 'NaN' "
     "WHEN {0} > 0 THEN 'Infinity' WHEN {0} < 0 THEN '-Infinity' END"
 )
+_INTERVAL_TEXT = (
+    r"regexp_replace(regexp_replace(replace(CAST({0} AS VARCHAR), 'month', 'mon'), "
+    r"'-1 (year|mon|day)\b', '-1 \1s', 'g'), '(-\d+ [a-z]+ )(\d)', '\1+\2', 'g')"
+)
+"""``-1 days``, and a plus where a part follows one that is negative."""
 _TEXTS = {
     "boolean": "CASE {0} WHEN true THEN 't' WHEN false THEN 'f' END",
     "bytea": "'\\x' || lower(hex({0}))",
@@ -42,7 +47,7 @@ _TEXTS = {
     "double precision": _FLOAT,
     "timestamp without time zone": "CAST(CAST({0} AS TIMESTAMP) AS VARCHAR)",
     "time without time zone": "CAST(CAST({0} AS TIME) AS VARCHAR)",
-    "interval": "replace(CAST({0} AS VARCHAR), 'month', 'mon')",
+    "interval": _INTERVAL_TEXT,
 }
 """Type → SQL for its text, where a cast alone is not what Postgres says; in a list, where it differs."""
 _BINARY_CASTS = {

@@ -74,6 +74,7 @@ _BY_MESSAGE: tuple[tuple[str, str], ...] = (
     (r"(?:Function|Macro) with name .* does not exist", "42883"),
     (r"No function matches|Could not choose a best candidate", "42883"),
     (r"Type with name .* does not exist", "42704"),
+    (r"unrecognized configuration parameter", "42704"),
     (r"Schema with name .* does not exist", "3F000"),
     (r"Ambiguous reference to table", "42P09"),
     (r"Ambiguous reference to column", "42702"),
@@ -102,6 +103,8 @@ _BY_PREFIX = {
 }
 """How the texts of exceptions begin that come without their class, from Arrow."""
 _NAMED = re.compile(r"^([A-Z][A-Za-z]*(?: [A-Za-z]+)*) (?:Error|Exception): ?")
+_OWN = re.compile(r"Python exception occurred while executing the UDF: [\w.]+: (.*) \(SQLSTATE (\w{5})\)", re.DOTALL)
+"""What functions of ours raise (:mod:`stepsize.postgres.templates`)."""
 _CARET = re.compile(r"^LINE (\d+): (.*)\n( *)\^", re.MULTILINE)
 _PREFIX = re.compile(r"^(?:[A-Z][A-Za-z]*(?: [A-Z]?[A-Za-z]+)* (?:Error|Exception)|INTERRUPT Error): ?")
 
@@ -109,6 +112,8 @@ _PREFIX = re.compile(r"^(?:[A-Z][A-Za-z]*(?: [A-Z]?[A-Za-z]+)* (?:Error|Exceptio
 def of_duckdb(error: duckdb.Error, statement: str = "") -> SqlError:
     """What a client is told of an exception of DuckDB's, which ``statement`` has raised."""
     text = str(error)
+    if own := _OWN.search(text):
+        return SqlError(own[2], own[1])
     message = text.partition("\n\n")[0]
     message = " ".join(_PREFIX.sub("", message).split()) or "the statement failed"
     code = next((code for kind, code in _BY_CLASS if isinstance(error, kind)), "XX000")
@@ -125,11 +130,18 @@ def of_duckdb(error: duckdb.Error, statement: str = "") -> SqlError:
 def of_arrow(error: OSError) -> SqlError:
     """What a client is told of an exception of DuckDB's that came while rows were fetched, through Arrow."""
     text = str(error)
+    if own := _OWN.search(text):
+        return SqlError(own[2], own[1])
     named = _NAMED.match(text)
     code = _BY_PREFIX.get(named[1], "XX000") if named else "XX000"
     message = " ".join(_PREFIX.sub("", text.partition("\n\n")[0]).split())
     code = next((found for pattern, found in _BY_MESSAGE if re.search(pattern, message)), code)
     return SqlError(code, message or "the statement failed")
+
+
+def out_of_memory() -> SqlError:
+    """What is said where the process may not hold more."""
+    return SqlError("53200", "out of memory")
 
 
 def _position(text: str, statement: str) -> int:

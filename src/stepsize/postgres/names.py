@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stepsize.postgres.catalog import operands
-from stepsize.postgres.lexer import NAME, NUMBER, PARAMETER, QUOTED, STRING
+from stepsize.postgres.lexer import NAME, NUMBER, OPERATOR, PARAMETER, QUOTED, STRING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,6 +49,14 @@ _TYPES = {
     "decimal": "numeric",
     "string": "text",
 }
+_LITERALS = {
+    **{
+        name: name
+        for name in ("interval", "bytea", "uuid", "date", "timestamp", "timestamptz", "time", "json", "jsonb")
+    },
+    **_TYPES,
+}
+"""What a literal is called that has its type before it."""
 _NO_ALIAS = frozenset(
     (
         "end",
@@ -91,7 +99,7 @@ def _items(words: Sequence[Token]) -> Iterator[list[Token]]:
                 continue
             if not place and not one.says("with"):
                 return
-        elif depth == 0 and item is not None and one.kind == NAME and one.text.lower() in _ENDS:
+        elif depth == 0 and item is not None and _is_end(words, place):
             break
         depth += (one.text in {"(", "["}) - (one.text in {")", "]"})
         if item is not None:
@@ -102,6 +110,13 @@ def _items(words: Sequence[Token]) -> Iterator[list[Token]]:
                 item.append(one)
     if item:
         yield item
+
+
+def _is_end(words: Sequence[Token], place: int) -> bool:
+    """Whether a clause begins here; that of ``WITHIN GROUP`` is part of a call."""
+    one = words[place]
+    is_within = one.says("group") and place > 0 and words[place - 1].says("within")
+    return one.kind == NAME and one.text.lower() in _ENDS and not is_within
 
 
 def _is_star(item: Sequence[Token]) -> bool:
@@ -151,10 +166,13 @@ def _figure(item: Sequence[Token]) -> tuple[str, str]:
     """A name that the expression has by a column or function, and one by its type or form."""
     first = item[0]
     if len(item) == 1:
-        return ("", "bool") if first.says("true", "false") else ("" if first.says("null") else first.word, "")
+        return "" if first.says("true", "false", "null") else first.word, ""
     if casts := [place for place, one in enumerate(item) if one.text == "::" and operands.start(item[:place]) == 0]:
         kind = item[casts[-1] + 1].word
-        return (_figure(item[: casts[0]])[0], _TYPES.get(kind, kind)) if casts[0] else ("", "")
+        if casts[0] and _is_type(item[casts[-1] + 1 :]):
+            return _figure(item[: casts[0]])[0], _TYPES.get(kind, kind)
+    if (special := _special(item)) is not None:
+        return special
     if _is_plain(item):
         return item[-1].word, ""
     if first.text == "(" and _closes(item, 0) == len(item):
@@ -162,12 +180,46 @@ def _figure(item: Sequence[Token]) -> tuple[str, str]:
     return ("", "case") if first.says("case") and item[-1].says("end") else _call(item)
 
 
+def _special(item: Sequence[Token]) -> tuple[str, str] | None:
+    """As :func:`_figure`, of literals with their type before them, times in a zone, elements; None of all else."""
+    first = item[0]
+    if first.word in _LITERALS and item[1].kind == STRING and all(one.kind == NAME for one in item[2:]):
+        return "", _LITERALS[first.word]
+    is_in_zone = [one.text.lower() for one in item[-4:-1]] == ["at", "time", "zone"]
+    if is_in_zone and not any(map(_is_operator, item[:-4])):
+        return "timezone", ""
+    if item[-1].text == "]" and (start := _subscribed(item)):
+        return _figure(item[:start])
+    return None
+
+
+def _is_operator(one: Token) -> bool:
+    return one.kind == OPERATOR or one.says("and", "or", "not", "is", "in", "like", "ilike", "between", "similar")
+
+
+def _is_type(words: Sequence[Token]) -> bool:
+    """Whether these are a type and nothing else: ``numeric(9, 2)``, ``double precision``, ``int[]``."""
+    return not any(one.kind == STRING or one.says("at") or _is_operator(one) for one in words)
+
+
+def _subscribed(item: Sequence[Token]) -> int:
+    """Where the bracket opens that the last token closes, if an operand is before it that begins the item."""
+    depth = 0
+    for at in range(len(item) - 1, -1, -1):
+        depth += (item[at].text in {")", "]"}) - (item[at].text in {"(", "["})
+        if depth == 0:
+            is_array = item[at - 1].says("array")
+            return 0 if at == 0 or is_array or operands.start(item[:at]) else at
+    return 0
+
+
 def _call(item: Sequence[Token]) -> tuple[str, str]:
     place = 0
     while place + 2 < len(item) and item[place].kind in {NAME, QUOTED} and item[place + 1].text == ".":
         place += 2
     end = operands.call_end(item, place) if place + 1 < len(item) else 0
-    if not end and place + 2 < len(item) and item[place + 1].text == "[" and item[place].says("array"):
+    is_array = not end and place + 2 < len(item) and item[place + 1].text == "[" and item[place].says("array")
+    if is_array and _closes(item, place + 1) == len(item):
         return "", "array"
     if not end and [one.text for one in item[place + 1 :]] == ["(", ")"]:
         end = len(item)

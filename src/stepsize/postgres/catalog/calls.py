@@ -27,8 +27,15 @@ _RENAMED = {
 """Functions of any number of arguments, or of groups of rows, which no macro can be."""
 _SETS = frozenset({"generate_series", "generate_subscripts", "unnest", "regexp_split_to_table"})
 """What gives rows of one column."""
-_SCALARS = frozenset({"string_to_array", "regexp_split_to_array", "parse_ident", "current_schemas", "version"})
-"""What gives a value, and is a table of one row in FROM; DuckDB knows it as a value alone."""
+_VALUES = frozenset(
+    (*("json_array_elements", "jsonb_array_elements", "json_array_elements_text", "jsonb_array_elements_text"),)
+)
+"""What gives rows of a column ``value``, and is a macro here."""
+_SCALARS = _VALUES | {
+    *("string_to_array", "regexp_split_to_array", "parse_ident", "current_schemas", "version"),
+    *("json_object_keys", "jsonb_object_keys"),
+}
+"""What gives a value, and is a table of one row in FROM, or of several; DuckDB knows it as a value alone."""
 _ENDS = frozenset(
     (
         "where",
@@ -45,7 +52,8 @@ _ENDS = frozenset(
         "select",
     )
 )
-_NO_ALIAS = _ENDS | {"on", "using", "join", "cross", "left", "right", "inner", "full", "natural", "with", "for", "as"}
+_JOINS = frozenset({"join", "cross", "left", "right", "inner", "full", "natural"})
+_NO_ALIAS = _ENDS | _JOINS | {"on", "using", "with", "for", "as"}
 _OF_THEIR_OWN = frozenset({"extract", "trim", "substring", "overlay"})
 """Functions with a FROM among their arguments."""
 
@@ -100,9 +108,13 @@ def _is_clause(words: list[Token], place: int) -> bool:
 
 
 def _aliased(words: list[Token], place: int) -> int:
-    """Behind a call of such a function and its plain alias; 0 where that is not what is here."""
+    """Behind a call of such a function and its plain alias, if it must have one; 0 where that is not what is here."""
     end = operands.call_end(words, place)
-    if not end or words[place].word not in _SETS | _SCALARS or end >= len(words):
+    if not end or words[place].word not in _SETS | _SCALARS:
+        return 0
+    if words[place].word in _VALUES and (end == len(words) or words[end].text.lower() in {*_ENDS, *_JOINS, ",", ")"}):
+        return end
+    if end >= len(words):
         return 0
     if words[end].says("as"):
         end += 1
@@ -115,10 +127,13 @@ def _aliased(words: list[Token], place: int) -> int:
 def _as_table(item: list[Token], context: Context) -> list[Token]:
     alias = item[-1]
     call = item[:-2] if item[-2].says("as") else item[:-1]
+    if alias.text == ")":
+        alias, call = item[0], item
     call = [call[0], *in_from(call[1:], context)]
     if call[0].word in _SCALARS:
         call = [Token(MARK, "("), Token(NAME, "SELECT"), *call, Token(MARK, ")")]
-    return [*call, Token(NAME, "AS"), alias, Token(MARK, "("), alias, Token(MARK, ")")]
+    column = Token(NAME, "value") if item[0].word in _VALUES else alias
+    return [*call, Token(NAME, "AS"), alias, Token(MARK, "("), column, Token(MARK, ")")]
 
 
 _FUNCTION_COLUMNS = frozenset(

@@ -10,6 +10,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from stepsize.postgres import types
+from stepsize.postgres.templates import functions
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,6 +25,7 @@ def install(connection: duckdb.DuckDBPyConnection, database: str) -> None:
     connection.execute(f"SET search_path = '{database}.pg'")
     _describe(connection, database)
     _know_types(connection)
+    functions.install(connection)
     files = (one for one in (resources.files(__package__) / "sql").iterdir() if one.name.endswith(".sql"))
     for file in sorted(files, key=lambda one: one.name):
         connection.execute(file.read_text("utf-8"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from stepsize.postgres import lexer
-from stepsize.postgres.catalog import calls, operands
+from stepsize.postgres.catalog import calls, functions, operands
 from stepsize.postgres.lexer import MARK, NAME, NUMBER, OPERATOR, PARAMETER, QUOTED, STRING, Token
 
 
@@ -230,5 +230,9 @@ REWRITES: tuple[Rewrite, ...] = (
     _object_names,
     _lists,
     _numbers,
+    functions.bytes_of,
+    functions.operators,
+    functions.calls,
+    functions.rows_of_series,
 )
 """In the order in which they are done."""

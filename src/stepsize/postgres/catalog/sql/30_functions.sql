@@ -31,7 +31,6 @@ CREATE MACRO pg_table_size(relation) AS 0::BIGINT;
 CREATE MACRO pg_total_relation_size(relation) AS 0::BIGINT;
 CREATE MACRO pg_indexes_size(relation) AS 0::BIGINT;
 CREATE MACRO pg_database_size(name) AS 0::BIGINT;
-CREATE MACRO pg_size_pretty(bytes) AS format_bytes(bytes::BIGINT);
 CREATE MACRO pg_tablespace_location(number) AS '';
 CREATE MACRO pg_table_is_visible(number) AS true;
 CREATE MACRO pg_type_is_visible(number) AS true;
