@@ -34,7 +34,7 @@ def add_points(data: Path) -> int:
         times = np.tile(now - np.arange(POINTS_EACH)[::-1] * SECOND * 9 // 10, TASKS)
         owner = np.repeat(np.arange(TASKS), POINTS_EACH)
         names = {"flow": "Train", "run": "many", "step": "fit", "attempt": 0}
-        told.append(_table(f"stepsize.task.{metric}", unit, times, value, {}, **names, task=owner.astype(str)))
+        told.append(rows_of(f"stepsize.task.{metric}", unit, times, value, {}, **names, task=owner.astype(str)))
     for metric, unit, value, attributes in (
         ("system.cpu.utilization", "1", 0.4, {"cpu.mode": "idle"}),
         ("system.cpu.logical.count", "{cpu}", 16.0, {}),
@@ -45,7 +45,7 @@ def add_points(data: Path) -> int:
         times = np.tile(now - np.arange(POINTS_EACH)[::-1] * SECOND * 21, HOSTS)
         owner = np.repeat(np.arange(HOSTS), POINTS_EACH)
         hosts = np.char.add("host-", owner.astype(str))
-        told.append(_table(metric, unit, times, value, attributes, host=hosts))
+        told.append(rows_of(metric, unit, times, value, attributes, host=hosts))
     rows = pa.concat_tables(told).unify_dictionaries().combine_chunks()
     writer = LakeWriter(data, "99999999-2222-3333-4444-555555555555")
     days = np.asarray(rows["time_unix_nano"]) // (86_400 * SECOND)
@@ -57,7 +57,7 @@ def add_points(data: Path) -> int:
     return int(rows.num_rows)
 
 
-def _table(
+def rows_of(
     metric: str, unit: str, times: np.ndarray, value: float, attributes: dict[str, str], **more: object
 ) -> pa.Table:
     count = len(times)

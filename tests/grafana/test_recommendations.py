@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
+from stepsize.store.report_views import keep_rows, report_files, report_view_statements
+from tests.grafana.known import report
 from tests.nightly.site import site_in
 from tests.postgres.places import serving
 
@@ -46,5 +51,42 @@ def test_the_newest_report_is_a_row_a_step_and_all_are_the_history(tmp_path: Pat
             days = "SELECT day::VARCHAR, count(*) FROM recommendation_history GROUP BY 1 ORDER BY 1"
             assert ask(days) == [("2026-01-02", 2), (newest.name.removeprefix("day="), 1)]
             assert ask("SELECT max(saving_per_month) FROM recommendation_history") == [(7.5,)]
+            whole = "SELECT COLUMNS(*)::VARCHAR FROM recommendations"
+            kept = ask(whole)
+            (newest / "report.parquet").write_bytes(b"damaged")
+            assert ask(whole) == kept, "the report's JSON says the same"
             (newest / "report.json").unlink()
             assert ask("SELECT count(*) FROM recommendations") == [(2,)]
+
+
+def test_rows_that_are_kept_beside_a_report_are_those_of_its_json(tmp_path: Path) -> None:
+    """They are read in its place; not where the report is newer, nor where an older version kept them."""
+    for day in ("2026-01-01", "2026-01-02", "2026-01-03"):
+        place = tmp_path / "reports" / f"day={day}"
+        place.mkdir(parents=True)
+        (place / "report.json").write_text(json.dumps([report("Flow", f"step {day}", 2.0, 1.0)]))
+        keep_rows(place)
+    first, second, third = sorted((tmp_path / "reports").iterdir())
+
+    def rows() -> list[tuple[Any, ...]]:
+        with duckdb.connect() as connection:
+            connection.execute("ATTACH ':memory:' AS lake")
+            for statement in report_view_statements(report_files(tmp_path)):
+                connection.execute(statement)
+            return connection.execute("SELECT * FROM lake.recommendation_history ORDER BY day").fetchall()
+
+    kept = rows()
+    assert [str(row[0]) for row in kept] == ["2026-01-01", "2026-01-02", "2026-01-03"]
+    for place in (first, second, third):
+        (place / "report.json").write_text(json.dumps([report("Flow", f"step {place.name[4:]}", 2.0, 1.0)]))
+        os.utime(place / "report.parquet", ns=(0, 0))
+    assert rows() == kept, "from JSON alone"
+    for place in (first, second):
+        keep_rows(place)
+    (first / "report.json").write_text(json.dumps([report("Flow", "another", 2.0, 1.0)]))
+    os.utime(first / "report.parquet", ns=(0, 0))
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY (SELECT 'Flow' AS flow) TO '{second / 'report.parquet'}' (FORMAT parquet)")
+    keep_rows(third)
+    assert [row[2] for row in rows()] == ["another", "step 2026-01-02", "step 2026-01-03"]
+    assert rows()[1:] == kept[1:]

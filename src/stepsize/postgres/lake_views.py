@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from stepsize.errors import LakeError
 from stepsize.store.database import empty_file, view_statements
 from stepsize.store.layout import MANIFESTS, check_version
-from stepsize.store.report_views import report_files, report_view_statements
+from stepsize.store.report_views import report_files, report_version, report_view_statements
 from stepsize.store.reports import REPORTS
 from stepsize.store.schema import SCHEMAS
 
@@ -44,6 +44,7 @@ class LocalViews:
     def __init__(self, data: Path) -> None:
         self._data = data.absolute()
         self._complete: set[str] = set()
+        self._kept: set[Path] = set()
         check_version(self._data)
         if not (self._data / empty_file("tasks")).is_file():
             raise LakeError(f"no data in {self._data} yet; run a flow with STEPSIZE=1, or give another --data")
@@ -56,11 +57,12 @@ class LocalViews:
     def version(self) -> Hashable:
         """As :class:`LakeViews`."""
         manifests = sorted((self._data / MANIFESTS).glob("*.json"))
-        return tuple((one, *_stamp(one)) for one in (*manifests, *report_files(self._data)))
+        return (*((one, *_stamp(one)) for one in manifests), report_version(self._data))
 
     def statements(self) -> list[str]:
         """As :class:`LakeViews`."""
-        return [*view_statements(self._data, self._complete), *report_view_statements(report_files(self._data))]
+        reports = report_view_statements(report_files(self._data), self._kept)
+        return [*view_statements(self._data, self._complete), *reports]
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -1,21 +1,30 @@
 """Views over the reports that a lake keeps: what they recommend, in SQL.
 
 What comes in: the directory of a lake. What goes out: statements that make ``recommendations`` (of the newest report)
-and ``recommendation_history`` (of all that are kept), over exactly the files that are there now. Never writes.
+and ``recommendation_history`` (of all that are kept), over exactly the files that are there now. Writes nothing but the
+rows of a report beside it, where the nightly job asks for that.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepsize.store.reports import REPORTS
+import duckdb
+
+from stepsize.store.bounds import quiet_connection
+from stepsize.store.reports import REPORTS, ROWS_FILE
 from stepsize.store.sql import literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
+_REPORT_FILE = "report.json"
+_DAY = re.compile(r"day=\d{4}-\d{2}-\d{2}")
 _AMOUNTS = "STRUCT(cpu DOUBLE, memory_mb DOUBLE, gpu DOUBLE, vram_mb DOUBLE, disk_mb DOUBLE)"
 _SERVERS = (
     "STRUCT(vendor_id VARCHAR, server_id VARCHAR, region VARCHAR, price_hourly DOUBLE, allocation VARCHAR, "
@@ -49,21 +58,104 @@ _COLUMNS = {
 
 def report_files(data: Path) -> list[Path]:
     """The reports of the lake in ``data``, oldest first."""
-    return sorted((data / REPORTS).glob("day=????-??-??/report.json"))
+    return [Path(path) for path, *_ in report_version(data)]
 
 
-def report_view_statements(files: Sequence[Path]) -> list[str]:
-    """The statements that make the views over these reports, in an attached database called ``lake``."""
-    template = (resources.files("stepsize.store") / "views" / "recommendations.sql").read_text("utf-8")
-    of_view = {"recommendations": files[-1:], "recommendation_history": files}
-    return [template.format(view=view, rows=_rows(found)) for view, found in of_view.items()]
+def report_version(data: Path) -> tuple[tuple[str, int, int, int], ...]:
+    """The reports of the lake in ``data``, oldest first, each with what differs as soon as it is replaced.
+
+    Asked with each statement: a year's takes 2 ms.
+    """
+    root = os.path.join(data, REPORTS)  # noqa: PTH118 - of hundreds, and so below
+    found = []
+    try:
+        days = sorted(name for name in os.listdir(root) if _DAY.fullmatch(name))  # noqa: PTH208
+    except FileNotFoundError:
+        return ()
+    for day in days:
+        path = f"{root}/{day}/{_REPORT_FILE}"
+        with contextlib.suppress(FileNotFoundError):
+            stat = os.stat(path)  # noqa: PTH116
+            found.append((path, stat.st_ino, stat.st_mtime_ns, stat.st_size))
+    return tuple(found)
 
 
-def _rows(files: Sequence[Path]) -> str:
-    if not files:
-        nulls = ", ".join(f"NULL::{kind} AS {name}" for name, kind in {**_COLUMNS, "day": "DATE"}.items())
-        return f"(SELECT {nulls} WHERE false)"
+def report_view_statements(files: Sequence[Path], whole: set[Path] | None = None) -> list[str]:
+    """The statements that make the views over these reports, in an attached database called ``lake``.
+
+    ``whole`` are files of `keep_rows` that are known to have every column of today; those that are found to are added.
+    """
+    known = set() if whole is None else whole
+    by_view = {"recommendations": files[-1:], "recommendation_history": files}
+    return [f"CREATE VIEW lake.{view} AS {_select(found, known)};" for view, found in by_view.items()]
+
+
+def keep_rows(directory: Path) -> None:
+    """Leave beside the report in ``directory`` what the views show of it.
+
+    Raises:
+        duckdb.Error: it is no report, or there is no room.
+    """
+    made = directory / ROWS_FILE
+    with quiet_connection(threads=1) as connection:
+        rows = _flat(_json([directory / _REPORT_FILE], is_of_day=False))
+        options = "FORMAT parquet, COMPRESSION zstd"
+        query = f"SELECT * EXCLUDE (day) FROM ({rows})"  # noqa: S608 -- a template of ours
+        connection.execute(f"COPY ({query}) TO {literal(str(made))} ({options})")
+
+
+def _select(reports: Sequence[Path], whole: set[Path]) -> str:
+    """Rows of these reports: of those without a file of rows, or with an older one, from their JSON."""
+    kept = {report: report.with_name(ROWS_FILE) for report in reports}
+    whole.intersection_update(kept.values())
+    whole.update(_whole([file for file in kept.values() if file not in whole]))
+    quick = {report: file for report, file in kept.items() if file in whole and _is_newer(file, report)}
+    plain = [report for report in reports if report not in quick]
+    rows = _flat(_json(plain) if plain else _nothing())
+    if not quick:
+        return rows
+    names = ", ".join(literal(str(file)) for file in quick.values())
+    options = "hive_partitioning = true, hive_types = {'day': DATE}"
+    return f"{rows} UNION ALL BY NAME SELECT * FROM read_parquet([{names}], {options})"  # noqa: S608 -- quoted
+
+
+def _is_newer(file: Path, report: Path) -> bool:
+    """Whether the rows were kept of the report that is there now."""
+    try:
+        return file.stat().st_mtime_ns >= report.stat().st_mtime_ns
+    except FileNotFoundError:
+        return False
+
+
+def _whole(files: Sequence[Path]) -> Iterator[Path]:
+    """Those that are there and hold the views' columns, of the views' types: a version may add one, or change one."""
+    if not (there := [file for file in files if file.exists()]):
+        return
+    with quiet_connection(threads=1) as connection:
+
+        def described(query: str) -> list[tuple[str, ...]]:
+            return [row[:2] for row in connection.execute(f"DESCRIBE {query}").fetchall()]
+
+        wanted = described(f"SELECT * EXCLUDE (day) FROM ({_flat(_nothing())})")  # noqa: S608 -- ours
+        for file in there:
+            with contextlib.suppress(duckdb.Error):
+                query = f"SELECT * FROM read_parquet({literal(str(file))}, hive_partitioning = false)"  # noqa: S608 -- ours
+                if described(query) == wanted:
+                    yield file
+
+
+def _flat(rows: str) -> str:
+    template = resources.files("stepsize.store") / "views" / "recommendations.sql"
+    return template.read_text("utf-8").format(rows=rows)
+
+
+def _nothing() -> str:
+    nulls = ", ".join(f"NULL::{kind} AS {name}" for name, kind in {**_COLUMNS, "day": "DATE"}.items())
+    return f"(SELECT {nulls} WHERE false)"
+
+
+def _json(files: Sequence[Path], *, is_of_day: bool = True) -> str:
     paths = ", ".join(literal(str(file)) for file in files)
     columns = ", ".join(f"{name}: {literal(kind)}" for name, kind in {**_COLUMNS, "day": "DATE"}.items())
-    options = "format = 'array', hive_partitioning = true, hive_types = {'day': DATE}"
-    return f"read_json([{paths}], columns = {{{columns}}}, {options})"
+    options = ", hive_partitioning = true, hive_types = {'day': DATE}" if is_of_day else ""
+    return f"read_json([{paths}], columns = {{{columns}}}, format = 'array'{options})"

@@ -31,7 +31,9 @@ REPORT_FILES = tuple(
 )
 SNAPSHOT_FILE = "steps.json"
 """What the next report is compared with."""
-DAY_FILES = (*REPORT_FILES, SNAPSHOT_FILE)
+ROWS_FILE = "report.parquet"
+"""What SQL shows of the report: reading a year of JSON takes minutes."""
+DAY_FILES = (*REPORT_FILES, SNAPSHOT_FILE, ROWS_FILE)
 STATE_FILE = ".state.json"
 _LOCK = ".lock"
 _MAKING = ".making"

@@ -24,6 +24,7 @@ from stepsize.commands.settle import settle
 from stepsize.errors import DataError
 from stepsize.settings import Settings
 from stepsize.store.lake import Lake
+from stepsize.store.report_views import keep_rows
 from stepsize.store.reports import SNAPSHOT_FILE
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def make(job: Report) -> Done:
     (into / SNAPSHOT_FILE).write_bytes(snapshot_bytes(snapshot))
     for form, name in _REPORTS.items():
         (into / name).write_bytes(formats.render(reports, form, drawn).encode())
+    keep_rows(into)
     for form, name in COMPARISONS.items():
         (into / name).write_bytes(changes.render(comparison, form).encode())
     said = (changes.headline(comparison),)

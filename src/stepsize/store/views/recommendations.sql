@@ -1,6 +1,5 @@
 -- A row for each step of each report: its keys as `stepsize report --format json` has them, nested ones joined by `_` as
 -- its CSV joins them; amounts of servers are a list. `day` is the report's.
-CREATE VIEW lake.{view} AS
 SELECT
     day,
     flow,
@@ -38,4 +37,4 @@ SELECT
     currency,
     servers,
     reasons
-FROM {rows};
+FROM {rows}
