@@ -37,8 +37,8 @@ _BY_COUNT = {
     ("make_timestamptz", 6): "_make_timestamptz",
     ("make_timestamptz", 7): "_make_timestamptz",
 }
-"""Name and number of arguments → what is called in its place. No macro has the name of a function of DuckDB's: the views
-of the lake would call it too."""
+"""Name and number of arguments → what is called in its place. A macro with the name of a function of DuckDB's would be
+called by the lake's views too, so these have names of their own."""
 _FRACTIONS = {
     **dict.fromkeys(("second", "seconds", "sec", "secs"), "_seconds"),
     **dict.fromkeys(("millisecond", "milliseconds", "msec", "msecs"), "_milliseconds"),
