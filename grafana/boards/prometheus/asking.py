@@ -147,4 +147,17 @@ FLOW: Choice = LabelVariable("flow", "Flow", "stepsize:step_memory_peak_bytes:ma
 
 def of_flow(more: str = "") -> str:
     """The selector of what belongs to the chosen flows."""
-    return f'{{stepsize_flow_name=~"$flow"{", " if more else ""}{more}}}'
+    return f"{{stepsize_flow_name=~{among('flow')}{', ' if more else ''}{more}}}"
+
+
+def among(variable: str) -> str:
+    """The values of a variable with several as a pattern: between backquotes, where names may hold what they will.
+
+    By itself Grafana escapes for double quotes, and leaves those that are part of a name as they are.
+    """
+    return f"`${{{variable}:regex}}`"
+
+
+def exactly(variable: str) -> str:
+    """The value of a variable with one, as `among`."""
+    return f"`${{{variable}:raw}}`"

@@ -7,6 +7,8 @@ from boards.prometheus.asking import (
     TAG,
     TASK,
     LabelVariable,
+    among,
+    exactly,
     figures,
     levels,
     over_time,
@@ -14,9 +16,10 @@ from boards.prometheus.asking import (
 )
 
 _FAILING = ((0.01, ASKED), (0.05, BAD))
-_STEP = '{stepsize_flow_name="$flow", stepsize_step_name="$step"}'
-_RUNS = '{stepsize_flow_name="$flow", stepsize_step_name="$step", stepsize_run_id=~"$run"}'
-_BAD = '{stepsize_flow_name="$flow", stepsize_step_name="$step", stepsize_run_id=~"$run", stepsize_outcome!="ok"}'
+_OF_FLOW = f"stepsize_flow_name={exactly('flow')}"
+_OF_STEP = f"{_OF_FLOW}, stepsize_step_name={exactly('step')}"
+_OF_RUNS = f"{_OF_STEP}, stepsize_run_id=~{among('run')}"
+_STEP, _RUNS, _BAD = f"{{{_OF_STEP}}}", f"{{{_OF_RUNS}}}", f'{{{_OF_RUNS}, stepsize_outcome!="ok"}}'
 
 
 def _last(series: str, by: str = BY_TASK) -> str:
@@ -52,7 +55,7 @@ BOARD = Board(
         LabelVariable(
             "step",
             "Step",
-            'stepsize:step_memory_peak_bytes:max{stepsize_flow_name="$flow"}',
+            f"stepsize:step_memory_peak_bytes:max{{{_OF_FLOW}}}",
             "stepsize_step_name",
             all=False,
         ),

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.collector.otlp import SECOND, RequestBuilder
+from tests.collector.otlp import SECOND, RequestBuilder, identity
 from tests.collector.running import DEADLINE_S, Place, RunningCollector, place_in, wait_for
 from tests.grafana.prometheus.asking import Prometheus
 from tests.grafana.prometheus.boards import SHIPPED
@@ -37,6 +37,12 @@ LABELS = ("stepsize.flow.name", "stepsize.run.id", "stepsize.step.name", "stepsi
 WAYS = {"written": PROMETHEUS, "scraped": PROMETHEUS, "otlp": PROMETHEUS_3}
 """How points come there: by remote write of the Collector, by a scrape of ours, by OTLP."""
 LIMIT_BYTES = 200 << 20
+ODD = {
+    "stepsize.flow.name": "O'Neil's \"flow\" a.b|c\\d",
+    "stepsize.step.name": "f(x) = {1}",
+    "stepsize.run.id": "r[1]+",
+}
+"""Names as a user may give them."""
 # Says its own number, tracks attempts that end well and badly and others that go on until its input ends.
 _WORK = """
 import os, sys, threading, time
@@ -279,8 +285,10 @@ def _kill(environment: dict[str, str]) -> None:
 
 
 def _sent_by_hand(otlp: str) -> None:
-    """What an agent says when it loses points; none does here."""
+    """An attempt with odd names; what an agent says when it loses points, which none does here."""
     now = time.time_ns()
+    odd = RequestBuilder(identity(**ODD)).gauge("stepsize.task.memory.peak", [(now, 1e6)], "By")
+    post(otlp, odd.gauge("stepsize.task.memory.usage", [(now, 1e6)], "By").end(now, "ok").content())
     made = RequestBuilder({"host.name": "elsewhere"})
     made.sum("stepsize.agent.points.lost", now - SECOND, [(now, 5)], "{point}", stepsize__loss__reason="refused")
     made.gauge("stepsize.agent.points.waiting", [(now, 3)], "{point}", stepsize__waiting__place="spool")

@@ -1,8 +1,8 @@
 """What Grafana makes of an expression before it sends it.
 
 Rules of intervals: Grafana's pkg/promlib/models/query.go (calculatePrometheusInterval, calculateRateInterval,
-InterpolateVariables) and grafana-plugin-sdk-go's gtime.RoundInterval; of values: interpolateQueryExpr of its
-packages/grafana-prometheus/src/datasource.ts.
+InterpolateVariables) and grafana-plugin-sdk-go's gtime.RoundInterval; of values: the formats `raw` and `regex` of
+@grafana/scenes (formatRegistry.ts), which leaves a custom "all" as it is.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Window:
     def expand(self, text: str, variables: Mapping[str, object], least: str | None = None) -> str:
         """An expression as Prometheus gets it."""
         for name, value in variables.items():
-            text = text.replace(f"${name}", _put(value))
+            text = text.replace(f"${{{name}:raw}}", _raw(value)).replace(f"${{{name}:regex}}", _pattern(value))
         step_s, range_s = self.step_s(least), round(self.end_s - self.begin_s)
         scraped_s = _SCRAPED_S if least is None else seconds(least)
         for name, value in (
@@ -72,16 +72,13 @@ def _rounded_s(interval_s: float) -> float:
     return next((rounded for below, rounded in _ROUNDED_S if interval_s <= below), 2_592_000)
 
 
-def _put(value: object) -> str:
-    """A value between quotes: one of a variable with several is made for `=~`, another one for `=`."""
+def _raw(value: object) -> str:
+    return value.text if isinstance(value, All) else str(value)
+
+
+def _pattern(value: object) -> str:
     if isinstance(value, All):
         return value.text
-    if isinstance(value, list):
-        escaped = [_special(one) for one in value]
-        return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
-    assert isinstance(value, str)
-    return value.replace("\\", "\\\\").replace("'", "\\\\'")
-
-
-def _special(value: str) -> str:
-    return re.sub(r"([$^*{}\[\]'+?.()|])", r"\\\\\1", value.replace("\\", "\\\\\\\\"))
+    values = value if isinstance(value, list) else [value]
+    escaped = [re.sub(r"([\\^$*+?.()|\[\]{}/])", r"\\\1", str(one)) for one in values]
+    return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"

@@ -86,6 +86,6 @@ def test_intervals_and_values_are_put_in_as_grafana_does() -> None:
     assert week.expand("[$__interval] [$__rate_interval] [$__range]", {}) == "[1800s] [1815s] [604800s]"
     quarter = Window(0, 900)
     assert quarter.expand("[$__interval] [$__rate_interval] $__interval_ms", {}) == "[15s] [60s] 15000"
-    assert quarter.expand('{f=~"$flow"}', {"flow": All(".*")}) == '{f=~".*"}'
-    assert quarter.expand('{f=~"$flow"}', {"flow": ["a.b", "c|d"]}) == r'{f=~"(a\\.b|c\\|d)"}'
-    assert quarter.expand('{f="$flow"}', {"flow": "a\\b"}) == r'{f="a\\b"}'
+    assert quarter.expand("{f=~`${flow:regex}`}", {"flow": All(".*")}) == "{f=~`.*`}"
+    assert quarter.expand("{f=~`${flow:regex}`}", {"flow": ["a.b", "c|d"]}) == r"{f=~`(a\.b|c\|d)`}"
+    assert quarter.expand("{f=`${flow:raw}`}", {"flow": "a.b"}) == "{f=`a.b`}"

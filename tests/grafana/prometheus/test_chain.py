@@ -14,7 +14,7 @@ import pytest
 from tests.collector.running import wait_for
 from tests.grafana.prometheus.asking import Prometheus
 from tests.grafana.prometheus.boards import BOARDS, Target, panels, targets
-from tests.grafana.prometheus.chain import WAYS, Site, site
+from tests.grafana.prometheus.chain import ODD, WAYS, Site, site
 from tests.grafana.prometheus.expanding import All, Window
 from tests.interop.peers import OTELCOL, PROMETHEUS, PROMETHEUS_3
 
@@ -108,7 +108,8 @@ def test_variables_have_values(here: Site, way: str) -> None:
             assert asked
             series = window.expand(asked[1], ONE_STEP)
             found[uid, variable["name"]] = here.ways[way].label_values(asked[2], series)
-    flow, step, run = ("flow", ["Train"]), ("step", ["big", "fit", "load"]), ("run", ["7", "8"])
+    flows = [ODD["stepsize.flow.name"], "Train"]
+    flow, step, run = ("flow", flows), ("step", ["big", "fit", "load"]), ("run", ["7", "8"])
     assert {(name, tuple(values)) for (_, name), values in found.items()} == {
         (name, tuple(values)) for name, values in (flow, step, run)
     }
@@ -118,15 +119,12 @@ def test_variables_have_values(here: Site, way: str) -> None:
 def test_what_has_ended_runs_no_longer(here: Site, way: str) -> None:
     """Prometheus shows its series for minutes more; the rules count those that run, and each end once."""
     where = here.ways[way]
-    running = {
-        one["metric"]["stepsize_step_name"]: one["value"][1] for one in where.asked("stepsize:step_running:count")
-    }
+    found = where.asked('stepsize:step_running:count{stepsize_flow_name="Train"}')
+    running = {one["metric"]["stepsize_step_name"]: one["value"][1] for one in found}
     assert running == {"fit": "1", "load": "1", **({"big": "1"} if here.has_limit else {})}
     (told,) = where.asked('count(stepsize_task_memory_usage_bytes{stepsize_step_name="fit"})')
     assert told["value"][1] == "3"
-    ended = where.asked(
-        "sum by (stepsize_step_name, stepsize_outcome) (sum_over_time(stepsize:step_ended:count1m[15m]))"
-    )
+    ended = where.asked('sum_over_time(stepsize:step_ended:count1m{stepsize_flow_name="Train"}[15m])')
     counts = {
         (one["metric"]["stepsize_step_name"], one["metric"]["stepsize_outcome"]): one["value"][1] for one in ended
     }
@@ -187,6 +185,24 @@ def test_requests_are_told_as_they_were_asked(here: Site) -> None:
         assert {float(one["value"][1]) for one in found} == {amount}
     (duration,) = where.asked('stepsize_task_duration_seconds{stepsize_run_id="7", stepsize_task_id="1"}')
     assert 1.9 < float(duration["value"][1]) < 6
+
+
+def test_names_may_hold_anything(here: Site) -> None:
+    """Quotes, backslashes and what means something in a pattern: what is chosen is shown, and nothing else."""
+    flow, step, run = (ODD[f"stepsize.{one}"] for one in ("flow.name", "step.name", "run.id"))
+    by_name = {target.name: target for target in targets()}
+
+    def number(name: str, **variables: object) -> float:
+        now = time.time()
+        (one,) = here.ways["written"].asked(by_name[name].expand(Window(now - 900, now), variables))
+        return float(one["value"][1])
+
+    alone, ended = "stepsize-prometheus-step/$flow / $step/Attempts", "stepsize-prometheus-flow/In all/Ended"
+    assert number(alone, flow=flow, step=step, run=[run]) == 1
+    assert number(alone, flow=flow, step=step, run=All(".*")) == 1
+    train = number(ended, flow=["Train"])
+    wait_for(lambda: number(ended, flow=[flow, "Train"]) == train + 1, "its end is counted")
+    assert number(ended, flow=[flow]) == 1
 
 
 def test_alerts_fire(here: Site) -> None:
