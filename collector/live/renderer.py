@@ -2,7 +2,8 @@
 
 What comes in: paths. What goes out: pages. Each page is made once for all who ask for it, and kept for `KEPT_S`, or for
 `_SHARE` times what it took to make: one page keeps the process at work for a fifth of the time at most, however large
-the lake is. Never makes a page itself. Where the process hangs or ends, the next page has another one.
+the lake is. Never makes a page itself. Where the process ends, the next page has another one; where it takes too long,
+it is ended, and the next one comes after a rest.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Renderer:
         home: the process's working directory, which is the collector's own.
         log: takes a line for the operator.
         store: the object store that the lake is in, if it is: reports are there.
+        patience_s: how long a page may take.
         clock_s: seconds that only go on.
     """
 
@@ -59,8 +61,11 @@ class Renderer:
         home: Path,
         log: Callable[[str], None],
         store: str | None = None,
+        patience_s: float = _PATIENCE_S,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._patience_s = patience_s
+        self._rests_until_s = 0.0
         self._places = (str(data), *([store] if store else []))
         self._home = home
         self._log = log
@@ -82,6 +87,8 @@ class Renderer:
             return kept
         task = self._under_way.get(path)
         if task is None:
+            if self._clock_s() < self._rests_until_s:
+                raise RetryableError("pages take too long to be made now; try again in a minute")
             if len(self._under_way) >= MOST_WAITING or self._is_ended:
                 raise RetryableError("too many look at other pages; try again in a moment")
             task = asyncio.create_task(self._make(path))
@@ -105,9 +112,11 @@ class Renderer:
         async with self._one_at_a_time:
             begun_s = self._clock_s()
             try:
-                made = await asyncio.wait_for(self._ask(path), _PATIENCE_S)
+                made = await asyncio.wait_for(self._ask(path), self._patience_s)
             except (OSError, EOFError, ValueError, asyncio.TimeoutError) as error:
                 await self._end()  # whatever it says now is no answer to the next question
+                if isinstance(error, asyncio.TimeoutError):
+                    self._rests_until_s = self._clock_s() + _SHARE * self._patience_s
                 self._log(f"the live page's process did not answer: {error!r}")
                 raise RetryableError("the page could not be made in time; try again in a moment") from None
             self._keep(path, made, self._clock_s() - begun_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -11,7 +12,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
 
 import psutil
 import pytest
@@ -23,8 +23,8 @@ from stepsize.collector.live.html import shown
 from stepsize.collector.live.paths import Step, step_path
 from stepsize.collector.live.paths import parse as parse_path
 from stepsize.collector.live.records import StepName
-from stepsize.collector.live.renderer import MOST_WAITING
-from stepsize.errors import ConfigError
+from stepsize.collector.live.renderer import MOST_WAITING, Renderer
+from stepsize.errors import ConfigError, RetryableError
 from stepsize.store.reports import LocalShelf
 from tests.collector.running import Place, RunningCollector, wait_for
 from tests.live.conftest import CONFIG, NASTY, WIDE, attempt, get
@@ -218,13 +218,21 @@ def test_points_are_taken_while_nobody_can_make_pages(place: Place) -> None:
     wait_for(lambda: not psutil.pid_exists(second.pid), "its end with its collector")
 
 
-def test_nothing_is_begun_until_somebody_looks(place: Place) -> None:
-    """Who has no viewers pays for no process."""
-    collector = place.collect(CONFIG)
-    assert renderers(collector) == []
-    get(collector, host="attacker.example")
-    assert renderers(collector) == []
-    assert "Nothing runs." in get(collector).text
+def test_a_lake_that_takes_too_long_is_not_read_again_and_again(place: Place) -> None:
+    """After a page that could not be made in time, others are refused for four times as long."""
+    clock_s = [0.0]
+    lines: list[str] = []
+
+    async def scenario() -> None:
+        data, home = place.settings.data, place.home
+        renderer = Renderer(data, home, lines.append, patience_s=0.01, clock_s=lambda: clock_s[0])
+        for moment_s, said in ((0.0, "not be made in time"), (0.03, "in a minute"), (0.05, "not be made in time")):
+            clock_s[0] = moment_s
+            with pytest.raises(RetryableError, match=said):
+                await renderer.page("/live")
+
+    asyncio.run(scenario())
+    assert len(lines) == 2
 
 
 def test_where_it_is_is_said_once(served: RunningCollector) -> None:
@@ -285,8 +293,8 @@ def test_other_sites_may_link_to_it_and_nothing_else(
     assert get(served, **headers).status == status
 
 
-def test_credentials_of_the_receiver_are_those_of_the_page(place: Place, tmp_path: Path) -> None:
-    """Nobody reads who may not send."""
+def test_nothing_is_begun_for_who_may_not_look(place: Place) -> None:
+    """Who has no viewers pays for no process. Credentials are the receiver's: nobody reads who may not send."""
     config = with_page("", ", auth: {authenticator: basicauth}").replace(
         "service: {",
         "extensions: {basicauth: {htpasswd: {inline: 'a:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M='}}}\n"
@@ -297,8 +305,11 @@ def test_credentials_of_the_receiver_are_those_of_the_page(place: Place, tmp_pat
     assert refused.status == 401
     assert refused.headers["www-authenticate"].startswith("Basic")
     assert get(collector, "/live/reports/2026-11-20/report.html").status == 401
+    known = {"authorization": "Basic YTp0ZXN0"}
+    assert get(collector, host="attacker.example", **known).status == 421
     assert renderers(collector) == []
-    assert get(collector, authorization="Basic YTp0ZXN0").status == 200
+    assert "Nothing runs." in get(collector, **known).text
+    assert len(renderers(collector)) == 1
 
 
 BEYOND = CONFIG.replace('"127.0.0.1:0"', '"0.0.0.0:0", live_page: {}')
@@ -344,11 +355,10 @@ def test_who_does_not_read_a_report_does_not_keep_it_in_memory(place: Place) -> 
     assert get(collector).status == 200
 
 
-def test_a_report_that_is_too_large_is_not_loaded(place: Place) -> None:
+def test_a_report_that_is_too_large_is_not_loaded(served: RunningCollector) -> None:
     """It is said where to open it instead."""
-    collector = place.collect(CONFIG)
-    LocalShelf(place.settings.data).put("2026-11-20", "report.html", b"x" * ((16 << 20) + 1))
-    found = get(collector, "/live/reports/2026-11-20/report.html")
+    LocalShelf(served.place.settings.data).put("2026-11-19", "report.html", b"x" * ((16 << 20) + 1))
+    found = get(served, "/live/reports/2026-11-19/report.html")
     assert found.status == 404
     assert "larger than 16 MiB" in found.text
 
