@@ -171,6 +171,7 @@ def test_names_are_the_same_by_every_way(here: Site) -> None:
         assert one["metric"].items() >= {**attempt, "stepsize_task_attempt": "0"}.items()
         assert one["metric"]["host_name"]
     (one,) = here.ways["written"].asked(asked)
+    assert not here.ways["written"].asked('target_info{stepsize_task_id!=""}')
     assert set(one["metric"]) == {*attempt, "stepsize_task_attempt", "__name__", "host_name", "job", "instance"}
     (samples,) = here.ways["written"].asked(f"{asked}[10s]")
     assert len(samples["values"]) >= 8, "one a second, at their own times"
