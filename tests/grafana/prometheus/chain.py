@@ -29,7 +29,7 @@ from tests.grafana.prometheus.asking import Prometheus
 from tests.grafana.prometheus.boards import SHIPPED
 from tests.instrumentation.cgroups import real_group
 from tests.instrumentation.gpu.conftest import FakeNvml, build, device, process
-from tests.interop.peers import OTELCOL, PROMETHEUS, PROMETHEUS_3
+from tests.interop.peers import OTELCOL, PROMETHEUS, PROMETHEUS_3, Peer
 from tests.interop.processes import free_address
 
 FASTER = 12
@@ -132,9 +132,9 @@ def running(log: Path, *command: str | Path, **variables: str) -> Iterator[None]
 
 @contextlib.contextmanager
 def prometheus(
-    directory: Path, way: str, *scraped: str, window: str = "2h", rules: bool = True
+    directory: Path, way: str, *scraped: str, window: str = "2h", rules: bool = True, peer: Peer | None = None
 ) -> Iterator[Prometheus]:
-    """A Prometheus that takes points in one of `WAYS`; ``window`` is how late points may be."""
+    """A Prometheus, ``peer`` or the usual one, that takes points in one of `WAYS`, so late as ``window`` says."""
     directory.mkdir()
     (directory / "rules.yaml").write_text(hastened((SHIPPED / "rules.yaml").read_text("utf-8")), "utf-8")
     jobs = [{"job_name": "stepsize", "honor_labels": True, "static_configs": [{"targets": list(scraped)}]}]
@@ -150,7 +150,9 @@ def prometheus(
     address = free_address()
     takes = "--web.enable-otlp-receiver" if way == "otlp" else "--web.enable-remote-write-receiver"
     options = [f"--storage.tsdb.path={directory / 'data'}", f"--web.listen-address={address}", takes]
-    with running(directory / "log", WAYS[way].path, f"--config.file={directory / 'prometheus.yaml'}", *options):
+    with running(
+        directory / "log", (peer or WAYS[way]).path, f"--config.file={directory / 'prometheus.yaml'}", *options
+    ):
         wait_for(lambda: answers(f"http://{address}/-/ready"), f"Prometheus is ready, see {directory / 'log'}")
         yield Prometheus(address)
 

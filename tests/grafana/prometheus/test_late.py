@@ -12,7 +12,7 @@ from tests.collector.otlp import SECOND, RequestBuilder, identity
 from tests.collector.running import wait_for
 from tests.grafana.prometheus.asking import Prometheus
 from tests.grafana.prometheus.chain import collector, post, prometheus
-from tests.interop.peers import OTELCOL, PROMETHEUS, PROMETHEUS_3
+from tests.interop.peers import OTELCOL, PROMETHEUS, PROMETHEUS_3, Peer
 from tests.interop.processes import free_address
 
 pytestmark = [pytest.mark.peers, pytest.mark.needs(PROMETHEUS, PROMETHEUS_3, OTELCOL)]
@@ -34,14 +34,15 @@ def held(where: Prometheus) -> dict[str, list[float]]:
     return {one["metric"]["stepsize_task_id"]: [float(value) for _, value in one["values"]] for one in found}
 
 
+@pytest.mark.parametrize("peer", [PROMETHEUS, PROMETHEUS_3], ids=["2.42", "3.14"])
 @pytest.mark.parametrize("window", ["0s", "10m"])
-def test_a_late_point_by_remote_write(tmp_path: Path, window: str) -> None:
+def test_a_late_point_by_remote_write(tmp_path: Path, window: str, peer: Peer) -> None:
     """It takes its place; without a window the Collector gives up all of its request, others' points too."""
     first, late = requests(int(time.time()))
     (tmp_path / "collector").mkdir()
     otlp, metrics = free_address(), free_address()
     with (
-        prometheus(tmp_path / "prometheus", "written", metrics, window=window, rules=False) as where,
+        prometheus(tmp_path / "prometheus", "written", metrics, window=window, rules=False, peer=peer) as where,
         collector(tmp_path / "collector", otlp, metrics, where, {}),
     ):
         post(otlp, first)
