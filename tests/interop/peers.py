@@ -193,6 +193,13 @@ AXE = Peer(
     _no_node,
     _npm_installer("axe"),
 )
+GRAFANA_SCHEMA = Peer(
+    "Grafana's schema 11.6.0",
+    "grafana/node_modules",
+    ("grafana/package.json", "grafana/package-lock.json"),
+    _no_node,
+    _npm_installer("grafana"),
+)
 ROTEL = Peer("rotel 0.0.1a15", "rotel/rotel/rotel-agent", ("rotel.txt",), _no_rotel_wheel, _install_rotel)
 OTELCOL = Peer("the OpenTelemetry Collector 0.160.0", "otelcol/otelcol", _GO_SOURCES, _no_go, _go_builder("."))
 TELEMETRYGEN = Peer(
@@ -274,7 +281,7 @@ RESOURCE_TRACKER = Peer(
     _installer("resource-tracker.txt"),
 )
 PEERS = (
-    *(JAVASCRIPT, AXE, ROTEL, OTELCOL, TELEMETRYGEN, H2SPEC, COMPOSE, DOCKERFILE),
+    *(JAVASCRIPT, AXE, GRAFANA_SCHEMA, ROTEL, OTELCOL, TELEMETRYGEN, H2SPEC, COMPOSE, DOCKERFILE),
     *(NEXTFLOW, SNAKEMAKE, PROMETHEUS, PROMETHEUS_3, RESOURCE_TRACKER, GO_POSTGRES, JDBC),
 )
 
