@@ -9,12 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stepsize.postgres.catalog import operands
-from stepsize.postgres.lexer import NAME, NUMBER, OPERATOR, PARAMETER, QUOTED, STRING
+from stepsize.postgres.lexer import NAME, NUMBER, OPERATOR, PARAMETER, QUOTED, STRING, Token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from stepsize.postgres.lexer import Token
 
 _UNKNOWN = "?column?"
 _ENDS = frozenset(
@@ -86,6 +84,38 @@ def named(words: Sequence[Token], given: Sequence[str]) -> list[str]:
     if len(items) != len(given) or any(_is_star(item) for item in items):
         return list(given)
     return [_name(item) or known for item, known in zip(items, given, strict=True)]
+
+
+def inner_named(words: list[Token], _: object = None) -> list[Token]:
+    """The columns of queries within queries called so, too: ``SELECT max(count) FROM (SELECT count(*) FROM t)``."""
+    found: list[Token] = []
+    levels: list[int | None] = []  # where an item began that is being read, at each level of brackets
+    for place, one in enumerate(words):
+        if levels and levels[-1] is not None:
+            is_over = one.text in {",", ")"} or _is_end(words, place)
+            if is_over:
+                found += _alias(words[levels[-1] : place])
+                levels[-1] = place + 1 if one.text == "," else None
+            elif place == levels[-1] and one.says("distinct", "all"):
+                levels[-1] = place + 1
+        if one.text in {"(", "["}:
+            levels.append(None)
+        elif one.text in {")", "]"} and levels:
+            levels.pop()
+        elif levels and one.says("select"):
+            levels[-1] = place + 1
+        found.append(one)
+    return found
+
+
+def _alias(item: Sequence[Token]) -> list[Token]:
+    """What calls an item as Postgres does, where it has no name of its own."""
+    if not item or _is_star(item):
+        return []
+    name = _name(item)
+    if not name or name == _UNKNOWN:
+        return []
+    return [Token(NAME, "AS"), Token(QUOTED, '"' + name.replace('"', '""') + '"')]
 
 
 def _items(words: Sequence[Token]) -> Iterator[list[Token]]:

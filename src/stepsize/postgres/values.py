@@ -35,6 +35,8 @@ def value(content: bytes | None, form: int, column: Column) -> Any:
         return None
     if form not in {types.TEXT, types.BINARY}:
         raise SqlError("22023", f"unsupported format code: {form}")
+    if form == types.TEXT and b"\0" in content:
+        raise SqlError("22021", 'invalid byte sequence for encoding "UTF8": 0x00')
     try:
         if form == types.TEXT:
             return _array_of_text(content.decode(), column.type) if column.is_array else _text(content, column.type)
@@ -59,15 +61,23 @@ def _text(content: bytes, kind: PgType) -> Any:
 
 
 def _array_of_text(said: str, kind: PgType) -> list[Any]:
-    """``{a,"b, c",NULL}``: of one dimension."""
+    return [None if item is None else _text(item.encode(), kind) for item in items_of(said)]
+
+
+def items_of(said: str) -> list[str | None]:
+    """Of an array as a text has it, ``{a,"b, c",NULL}``, of one dimension.
+
+    Raises:
+        SqlError: it is none.
+    """
     inside = said.strip()
     if not inside.startswith("{") or not inside.endswith("}"):
         raise SqlError("22P02", f'malformed array literal: "{said}"')
-    found: list[Any] = []
+    found: list[str | None] = []
     place, end = 1, len(inside) - 1
     while place < end:
         item, is_quoted, place = _item(inside, place, end)
-        found.append(None if item.upper() == "NULL" and not is_quoted else _text(item.encode(), kind))
+        found.append(None if item.upper() == "NULL" and not is_quoted else item)
     return found
 
 

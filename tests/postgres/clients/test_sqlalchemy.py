@@ -48,6 +48,7 @@ def test_inspection(engine: sa.Engine) -> None:
     for ask in (asked.get_indexes, asked.get_foreign_keys, asked.get_unique_constraints, asked.get_check_constraints):
         assert ask("tasks") == []
     assert asked.get_table_comment("tasks") == {"text": None}
+    assert asked.get_view_definition("tasks").startswith(" SELECT flow,\n    run,")
     for none in (asked.get_enums(), asked.get_domains(), asked.get_sequence_names()):
         assert not none
 

@@ -33,6 +33,7 @@ _VALUES = frozenset(
 """What gives rows of a column ``value``, and is a macro here."""
 _SCALARS = _VALUES | {
     *("string_to_array", "regexp_split_to_array", "parse_ident", "current_schemas", "version"),
+    *("current_schema", "current_database"),
     *("json_object_keys", "jsonb_object_keys"),
 }
 """What gives a value, and is a table of one row in FROM, or of several; DuckDB knows it as a value alone."""
@@ -112,7 +113,7 @@ def _aliased(words: list[Token], place: int) -> int:
     end = operands.call_end(words, place)
     if not end or words[place].word not in _SETS | _SCALARS:
         return 0
-    if words[place].word in _VALUES and (end == len(words) or words[end].text.lower() in {*_ENDS, *_JOINS, ",", ")"}):
+    if words[place].word in _SCALARS and (end == len(words) or words[end].text.lower() in {*_ENDS, *_JOINS, ",", ")"}):
         return end
     if end >= len(words):
         return 0

@@ -260,6 +260,7 @@ def _bytes(said: str) -> bytes | None:
 # -- operators -------------------------------------------------------------------------------------------------------
 
 _MATCHES = {"~": ("", ""), "~*": ("", "i"), "!~": ("NOT", ""), "!~*": ("NOT", "i")}
+_COMPARISONS = frozenset({"=", "<", ">", "<=", ">=", "<>", "!="})
 _OLDER = int(duckdb.__version__.split(".")[0]) < 2
 """Before 2, ``~`` has to match the whole text, and there is no ``~*``."""
 
@@ -313,6 +314,8 @@ def _matched(found: list[Token], words: list[Token], place: int) -> tuple[list[T
     """``a ~ b`` as ``regexp_matches(a, b)``."""
     negation, flags = _MATCHES[words[place].text]
     start = operands.start(found)
+    while start > 1 and found[start - 1].kind == OPERATOR and found[start - 1].text not in _COMPARISONS:
+        start = operands.start(found[: start - 1])  # what binds as much, or more
     end = _operand_end(words, place + 1)
     arguments = [found[start:], words[place + 1 : end], *([[_text(flags)]] if flags else [])]
     made = _called("regexp_matches", *arguments)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from stepsize.postgres import lexer
+from stepsize.postgres import lexer, names, values
 from stepsize.postgres.catalog import calls, functions, operands
 from stepsize.postgres.lexer import MARK, NAME, NUMBER, OPERATOR, PARAMETER, QUOTED, STRING, Token
 
@@ -179,15 +179,39 @@ def _object_names(words: Words, _: Context) -> Words:
             start = operands.start(found)
             operand, found = found[start:], found[:start]
             to_number, to_name = _REG[after.word]
-            is_text = len(operand) == 1 and operand[0].kind in {STRING, PARAMETER}
-            is_text = is_text or (len(operand) > 2 and operand[-2].text == "::" and operand[-1].says("text", "varchar"))
+            is_text = _is_text(operand)
             bracket = (Token(MARK, "("), Token(MARK, ")"))
-            found += [word(to_number if is_text else to_name), bracket[0], *operand, bracket[1]]
+            made = [word(to_number if is_text else to_name), bracket[0], *operand, bracket[1]]
+            after_that = words[place + 2 : place + 4]
+            if [one.text for one in after_that] == ["[", "]"]:
+                found += [*operand, Token(OPERATOR, "::"), word("VARCHAR"), *after_that]  # of numbers, as they are
+                place += 4
+                continue
+            if (
+                is_text
+                and len(after_that) == 2
+                and after_that[0].text == "::"
+                and after_that[1].says("text", "varchar")
+            ):
+                made = [word(to_name), bracket[0], *made, bracket[1]]
+            found += made
             place += 2
         else:
             found.append(words[place])
             place += 1
     return found
+
+
+_TEXTS = frozenset({"quote_ident", "format", "concat", "lower", "current_schema"})
+
+
+def _is_text(operand: Words) -> bool:
+    """Whether this is a name rather than a number, as far as that can be seen."""
+    if len(operand) == 1:
+        return operand[0].kind in {STRING, PARAMETER}
+    if operand[-2].text == "::":
+        return operand[-1].says("text", "varchar")
+    return operand[0].word in _TEXTS or (operand[0].text == "(" and any(one.text == "||" for one in operand))
 
 
 def _lists(words: Words, _: Context) -> Words:
@@ -201,6 +225,39 @@ def _lists(words: Words, _: Context) -> Words:
             if not set(plain) & set("{}\\"):
                 found[place] = text(f"[{plain}]")
     return found
+
+
+_IN = {("=", "any"): ("IN",), ("=", "some"): ("IN",), ("<>", "all"): ("NOT", "IN"), ("!=", "all"): ("NOT", "IN")}
+
+
+def _compared_lists(words: Words, _: Context) -> Words:
+    """``= ANY('{1,2}')`` is ``IN ('1', '2')``, of whatever type they are; however many brackets are around it."""
+    found: Words = []
+    place = 0
+    while place < len(words):
+        one = words[place]
+        opened = place + 2
+        while opened < len(words) and words[opened].text == "(":
+            opened += 1
+        depth = opened - place - 2
+        is_list = one.kind == OPERATOR and depth > 0 and opened + depth < len(words) and words[opened].kind == STRING
+        said = _IN.get((one.text, words[place + 1].text.lower())) if is_list else None
+        is_closed = is_list and all(after.text == ")" for after in words[opened + 1 : opened + 1 + depth])
+        if said and is_closed and (items := _quoted_items(lexer.literal(words[opened]))):
+            found += [*map(word, said), Token(MARK, "("), *items, Token(MARK, ")")]
+            place = opened + 1 + depth
+        else:
+            found.append(one)
+            place += 1
+    return found
+
+
+def _quoted_items(said: str) -> Words:
+    """Those of an array as a text has it; nothing where it is none."""
+    if not said.startswith("{"):
+        return []
+    items = [word("NULL") if item is None else text(item) for item in values.items_of(said)]
+    return [part for item in items for part in (Token(MARK, ","), item)][1:]
 
 
 _EXACT = (*map(word, ("DECIMAL", "(", "38", ",", "9", ")")),)
@@ -218,6 +275,7 @@ def _numbers(words: Words, _: Context) -> Words:
 
 
 REWRITES: tuple[Rewrite, ...] = (
+    names.inner_named,
     _unqualified,
     _plain_operators,
     _without_collations,
@@ -229,6 +287,7 @@ REWRITES: tuple[Rewrite, ...] = (
     calls.no_function,
     _object_names,
     _lists,
+    _compared_lists,
     _numbers,
     functions.bytes_of,
     functions.operators,

@@ -75,8 +75,19 @@ SELECT
 FROM described AS d
 JOIN pg_type AS t ON t.oid = d.type_oid;
 
+-- What a view is made of is the lake's files; what is said of it names the columns.
+CREATE TABLE _definitions AS
+SELECT
+    relation_oid AS _definition_oid,
+    ' SELECT ' || string_agg(
+        CASE WHEN regexp_full_match(name, '[a-z_][a-z0-9_]*') THEN name ELSE '"' || replace(name, '"', '""') || '"' END,
+        ',' || chr(10) || '    ' ORDER BY number
+    ) || chr(10) || '   FROM lake.' || relation || ';' AS _definition
+FROM described
+GROUP BY relation_oid, relation;
 CREATE TABLE pg_views AS
-SELECT 'public' AS schemaname, relname AS viewname, 'stepsize' AS viewowner, NULL::VARCHAR AS definition FROM pg_class;
+SELECT 'public' AS schemaname, relname AS viewname, 'stepsize' AS viewowner, _definition AS definition
+FROM pg_class JOIN _definitions ON _definition_oid = oid;
 
 CREATE TABLE pg_database AS
 SELECT

@@ -12,7 +12,6 @@ CREATE MACRO inet_server_port() AS NULL::INTEGER;
 CREATE MACRO inet_client_addr() AS NULL::VARCHAR;
 CREATE MACRO txid_current() AS 1;
 CREATE MACRO pg_advisory_unlock_all() AS NULL::VARCHAR;
-CREATE MACRO pg_get_viewdef(number) AS NULL::VARCHAR, (number, pretty) AS NULL::VARCHAR;
 CREATE MACRO pg_get_expr(tree, number) AS NULL::VARCHAR, (tree, number, pretty) AS NULL::VARCHAR;
 CREATE MACRO pg_get_indexdef(number) AS NULL::VARCHAR, (number, place, pretty) AS NULL::VARCHAR;
 CREATE MACRO pg_get_constraintdef(number) AS NULL::VARCHAR, (number, pretty) AS NULL::VARCHAR;
@@ -116,6 +115,8 @@ CREATE MACRO type_number(named) AS coalesce(
     try_cast(named AS UINTEGER),
     (SELECT any_value(_type_oid) FROM _types WHERE lower(named) IN (_type_name, _type_internal)),
     (SELECT any_value(_type_array_oid) FROM _types WHERE lower(named) IN (_type_name || '[]', '_' || _type_internal)),
+    (SELECT any_value(_type_oid) FROM _types WHERE parse_ident(named)[-1] IN (_type_name, _type_internal)),
+    (SELECT any_value(_type_array_oid) FROM _types WHERE parse_ident(named)[-1] = '_' || _type_internal),
     error('type "' || named || '" does not exist')
 );
 CREATE MACRO to_regtype(named) AS
@@ -131,3 +132,7 @@ CREATE MACRO function_name(number) AS number::VARCHAR;
 CREATE MACRO function_number(named) AS named; -- pg_type has names of functions
 CREATE MACRO role_name(number) AS 'stepsize';
 CREATE MACRO role_number(named) AS coalesce(try_cast(named AS UINTEGER), 10);
+CREATE MACRO pg_get_viewdef(number) AS
+    (SELECT any_value(_definition) FROM _definitions WHERE _definition_oid = relation_number(number::VARCHAR)),
+    (number, pretty) AS
+    (SELECT any_value(_definition) FROM _definitions WHERE _definition_oid = relation_number(number::VARCHAR));

@@ -34,7 +34,7 @@ CREATE TABLE pg_range (rngtypid UINTEGER, rngsubtype UINTEGER, rngmultitypid UIN
 CREATE TABLE pg_proc (
     oid UINTEGER, proname VARCHAR, pronamespace UINTEGER, proowner UINTEGER, prolang UINTEGER, prokind VARCHAR, proretset BOOLEAN,
     provolatile VARCHAR, proparallel VARCHAR, prosecdef BOOLEAN, pronargs SMALLINT, prorettype UINTEGER, proargtypes UINTEGER[],
-    proallargtypes UINTEGER[], proargmodes VARCHAR[], proargnames VARCHAR[], prosrc VARCHAR, proacl VARCHAR[]
+    proallargtypes UINTEGER[], proargmodes VARCHAR[], proargnames VARCHAR[], prosrc VARCHAR, proargdefaults VARCHAR, proacl VARCHAR[]
 );
 CREATE TABLE pg_aggregate (aggfnoid UINTEGER, aggkind VARCHAR);
 CREATE TABLE pg_operator (

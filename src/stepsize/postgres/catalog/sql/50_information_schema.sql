@@ -16,10 +16,10 @@ FROM pg_class;
 
 CREATE TABLE information.views AS
 SELECT
-    table_catalog, table_schema, table_name, NULL::VARCHAR AS view_definition, 'NONE' AS check_option,
+    table_catalog, table_schema, table_name, definition AS view_definition, 'NONE' AS check_option,
     'NO' AS is_updatable, 'NO' AS is_insertable_into, 'NO' AS is_trigger_updatable, 'NO' AS is_trigger_deletable,
     'NO' AS is_trigger_insertable_into
-FROM information.tables;
+FROM information.tables JOIN pg_views ON viewname = table_name;
 
 CREATE TABLE information.columns AS
 SELECT
