@@ -86,8 +86,8 @@ bench-sizing: $(STAMP) ## Replay policies on the recorded tasks in TRACES=DIR (d
 	$(BIN)/python benchmarks/sizing_speed.py --results benchmarks/results
 	$(BIN)/python benchmarks/plots.py
 
-bench-sql: $(STAMP) ## Measure SQL over the wire beside DuckDB itself, and viewers of a dashboard while points arrive
-	$(BIN)/python benchmarks/sql.py
+bench-sql: $(STAMP) ## Measure SQL over the wire beside DuckDB and PostgreSQL, by pgx too, and viewers of a dashboard while points arrive
+	$(BIN)/python benchmarks/sql.py --results benchmarks/results
 
 bench-truth: $(STAMP) ## Hold what is measured of odd workloads, kills and kills for memory against the truth (Linux, root)
 	$(BIN)/python benchmarks/truth/__main__.py

@@ -1,19 +1,24 @@
-"""An endpoint for benchmarks, and a client of it that only reads bytes.
+"""An endpoint for benchmarks, and its clients: one that only reads bytes, and Grafana's driver.
 
 What comes in: a lake; statements. What goes out: how long the answer took, how large it was, what the endpoint used.
-The client speaks as Grafana's drivers do with their simple protocol, and looks at nothing but the answer's end.
-Loopback only; the endpoint is ended by the id of the process that was started.
+The first client speaks the simple protocol as Grafana's driver does, and looks at nothing but the answer's end; the
+other is pgx itself, called as Grafana calls it, in a process of its own (`sql_pgx/`, which Go builds below `.peers/`).
+Loopback only; what is started is ended by the id of its process.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import re
+import shutil
 import socket
 import struct
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +29,8 @@ from benchmarks.environment import clean_environment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_SOURCES = Path(__file__).with_name("sql_pgx")
+_BUILT = Path(__file__).resolve().parents[1] / ".peers" / "bench-sql" / "pgx"
 READY = b"Z\0\0\0\x05I"
 _BUFFER_BYTES = 1 << 20
 _START = b"".join(part + b"\0" for part in (b"user", b"ann", b"database", b"stepsize", b""))
@@ -103,6 +110,63 @@ class Bytes:
     def close(self) -> None:
         """Hang up."""
         self._socket.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """What pgx says of an answer: how long until it had all rows, its own CPU seconds meanwhile, how many rows."""
+
+    seconds: float
+    cpu_seconds: float
+    rows: int
+
+
+class Pgx:
+    """Grafana's driver, connected."""
+
+    def __init__(self, port: int) -> None:
+        dsn = f"postgres://ann@127.0.0.1:{port}/stepsize?sslmode=disable"
+        self._process = subprocess.Popen([_BUILT, dsn], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, statement: str) -> Got:
+        """A statement, to its last row.
+
+        Raises:
+            SystemExit: it failed.
+        """
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(statement) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit("pgx ended")
+        return Got(**json.loads(line))
+
+    def close(self) -> None:
+        """Hang up."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.close()
+        self._process.wait(30)
+        self._process.stdout.close()
+
+
+def build_pgx() -> str:
+    """Build it where Go is; why it is not there, or ""."""
+    if shutil.which("go") is None:
+        return "Go is not installed"
+    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0"}
+    command = ["go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-o", str(_BUILT), "."]
+    done = subprocess.run(command, cwd=_SOURCES, env=environment, capture_output=True, text=True, check=False)
+    return f"Go could not build it: {done.stderr.strip()[:200]}" if done.returncode else ""
+
+
+def pgx_version() -> str:
+    """The one that is pinned."""
+    found = re.search(r"pgx/v5 v(\S+)", (_SOURCES / "go.mod").read_text("ascii"))
+    assert found
+    return found[1]
 
 
 def question(statement: str) -> bytes:
