@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -65,6 +65,8 @@ class Served:
     data: Path
     port: int
     said: list[str] = field(default_factory=list)
+    clients: Callable[[], int] = lambda: 0
+    """How many are let in."""
 
     @property
     def conninfo(self) -> str:
@@ -85,6 +87,6 @@ def serving(data: Path, **more: object) -> Iterator[Served]:
     server = listen(Endpoint(port=0, limits=limits, **more), LocalViews(data), said.append)  # type: ignore[arg-type]
     server.start()
     try:
-        yield Served(data, server.port, said)
+        yield Served(data, server.port, said, lambda: server.clients)
     finally:
         server.close()

@@ -24,6 +24,7 @@ from stepsize.listening.users import Verifier, parse_users
 from stepsize.postgres import lexer, messages
 from stepsize.postgres.client import Patience
 from stepsize.postgres.errors import ProtocolError, SqlError
+from stepsize.postgres.places import STARTING
 from stepsize.postgres.scram import Exchange, NotAdmittedError
 from stepsize.postgres.serving import Endpoint
 from tests.collector.server.certificates import Authority, needs_openssl
@@ -125,8 +126,7 @@ def test_semicolons_in_strings_and_comments_end_nothing() -> None:
         struct.pack("!ii", 9, 3 << 16) + b"\0",
         STARTUP + b"\xff" * 100,
         STARTUP + b"Q" + struct.pack("!i", 2**31 - 1),
-        STARTUP + b"Q" + struct.pack("!i", 6) + b"\xff\0",
-        STARTUP + b"B" + struct.pack("!i", 4),
+        STARTUP + b"Q" + struct.pack("!i", 3),
         STARTUP + b"F" + struct.pack("!i", 4) + QUERY,
         STARTUP + QUERY + b"X\0\0\0\4" + QUERY,
     ],
@@ -177,12 +177,12 @@ def test_those_that_take_too_long_are_sent_away(lake: Path) -> None:
 def test_what_nobody_waits_for_any_more_is_stopped(served: Served) -> None:
     """A client that goes takes its statement with it."""
     long = b"select count(*) from range(100000000000) t(a) where a % 7 = 3\0"
-    before = threading.active_count()
+    until(lambda: served.clients() == 0)
     with served.raw() as connection:
         connection.sendall(STARTUP + b"Q" + struct.pack("!i", 4 + len(long)) + long)
+        until(lambda: served.clients() == 1)
         connection.recv(1)
-        until(lambda: threading.active_count() > before)
-    until(lambda: threading.active_count() <= before)
+    until(lambda: served.clients() == 0)
     assert is_served(served)
 
 
@@ -200,6 +200,86 @@ def _can_connect(served: Served) -> bool:
         return is_served(served)
     except psycopg.OperationalError:
         return False
+
+
+def test_who_only_connects_shuts_nobody_out(lake: Path) -> None:
+    """Places on the way in are not those of clients; who has said nothing for longest loses its own, and is told."""
+    with serving(lake, connections=1) as served, contextlib.ExitStack() as crowd:
+        first = crowd.enter_context(served.raw())
+        silent = [crowd.enter_context(served.raw()) for _ in range(STARTING)]
+        assert b"C53300\0" in whole(first)
+        with served.connect() as connection:
+            more = [crowd.enter_context(served.raw()) for _ in range(STARTING)]
+            assert all(b"C53300\0" in whole(one) for one in silent)
+            assert connection.execute("select count(*) from tasks").fetchone() == (30,)
+        until(lambda: served.clients() == 0)
+        more[-1].sendall(STARTUP + QUERY + b"X\0\0\0\4")
+        assert b"SELECT 1\0" in whole(more[-1])
+
+
+def message(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack("!i", len(body) + 4) + body
+
+
+SYNC = message(b"S", b"")
+PARSE = message(b"P", b"\0select $1::text\0\0\0")
+EXECUTE = message(b"E", b"\0\0\0\0\0") + SYNC
+
+
+def bind(*values: bytes) -> bytes:
+    given = b"".join(struct.pack("!i", len(one)) + one for one in values)
+    return message(b"B", b"\0\0\0\0" + struct.pack("!H", len(values)) + given + b"\0\0")
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (message(b"Q", b"select '\xff'\0"), b"22021"),
+        (message(b"Q", b"select 1\0; select 2\0"), b"08P01"),
+        (message(b"Q", b"select $1\0"), b"42P02"),
+        (message(b"Q", b"begin; declare c cursor for select $1\0") + message(b"Q", b"rollback\0"), b"42P02"),
+        (message(b"B", b"") + PARSE + SYNC, b"08P01"),
+        (message(b"P", b"\0select '\xff'\0\0\0") + SYNC, b"22021"),
+        (PARSE + bind(b"\xff") + EXECUTE, b"22021"),
+        (PARSE + bind(b"a\0b") + EXECUTE, b"22021"),
+        (PARSE + bind(b"a", b"b") + EXECUTE, b"08P01"),
+        (message(b"F", b"\0\0\0\1") + SYNC, b"0A000"),
+        (message(b"Q", b"set a.b = '" + b"x" * 20_000 + b"'\0"), b"22023"),
+    ],
+)
+def test_a_message_that_means_nothing_is_answered_by_an_error(served: Served, sent: bytes, code: bytes) -> None:
+    """Once, with its SQLSTATE; the connection goes on."""
+    with served.raw() as connection:
+        connection.sendall(STARTUP + sent + QUERY + b"X\0\0\0\4")
+        answer = whole(connection)
+    assert answer.count(b"SERROR\0") == 1
+    assert b"C" + code + b"\0" in answer
+    assert answer.endswith(b"SELECT 1\0Z\0\0\0\5I")
+
+
+def test_parameters_that_do_not_occur_are_taken(served: Served) -> None:
+    """As many as the protocol has room for."""
+    types = struct.pack("!H", 65_535) + struct.pack("!I", 25) * 65_535
+    sent = message(b"P", b"\0select $2 || 'x'\0" + types) + bind(*[b"a"] * 65_535) + EXECUTE
+    with served.raw() as connection:
+        connection.sendall(STARTUP + sent + b"X\0\0\0\4")
+        assert b"\0\0\0\2axC" in whole(connection)
+
+
+def test_what_is_too_long_is_said(served: Served) -> None:
+    """Though its sender is sending it still; and what a connection has others remember is bounded."""
+    with served.raw() as connection:
+        connection.sendall(STARTUP)
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(message(b"Q", b"select '" + b"x" * (messages.MAX_MESSAGE_BYTES + 1000) + b"'\0"))
+        assert b"invalid length of a message" in whole(connection)
+    long = [message(b"P", b"s%d\0select '%s'\0\0\0" % (number, b"x" * 7_000_000)) for number in range(5)]
+    with served.raw() as connection:
+        connection.sendall(STARTUP + b"".join(long) + SYNC + QUERY + b"X\0\0\0\4")
+        answer = whole(connection)
+    assert answer.count(b"1\0\0\0\4") == 4
+    assert b"C54000\0" in answer
+    assert b"SELECT 1\0" in answer
 
 
 def test_an_end_of_the_server_is_told(lake: Path) -> None:
@@ -384,7 +464,7 @@ def test_errors_are_one_line_with_a_code(served: Served) -> None:
         "fetch 1 from nothing": "34000",
         "deallocate nothing": "26000",
         "savepoint a": "25P01",
-        "select current_setting('nothing')": "22023",
+        "select current_setting('nothing')": "42704",
     }
     with served.connect() as connection:
         for query, code in expected.items():

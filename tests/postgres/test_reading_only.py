@@ -179,6 +179,8 @@ DEEP = {
     "comment": "select 1 " + "/*" * 100_000,
     "quote": "select '" + "a" * 1_000_000,
     "dollar": "select $a$" + "a" * 1_000_000,
+    "aliases": "select 1 a0" + "".join(f", a{n} + a{n} as a{n + 1}" for n in range(60)),
+    "aliases without as": "select 1 a0" + "".join(f", (a{n} + a{n}) a{n + 1}" for n in range(60)),
     "columns": "select " + ",".join(["1"] * 5_000),
     "parameters": "select $70000",
 }

@@ -108,6 +108,7 @@ def command(
         tls=TlsFiles(tls_cert, tls_key) if tls_cert and tls_key else None,
         connections=max_connections,
         limits=limits,
+        is_alone=True,
     )
     _serve(endpoint.checked(), settings)
 

@@ -77,6 +77,7 @@ def _endpoint(settings: SqlSettings) -> Endpoint:
         tls=settings.tls,
         connections=settings.max_connections,
         limits=Limits.within(settings.memory_bytes, settings.timeout_s),
+        is_alone=True,
         listener=socket.socket(fileno=settings.descriptor),
         keys=Keys(users=f"{where}.users_file", tls=f"{where}.tls", host=f"{where}.endpoint"),
     )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _RECEIVE_BYTES = 1 << 16
 _SEND_BYTES = 1 << 18
 _CLOSE_S = 1.0
+_DRAINED_BYTES = 64 << 20
 _TLS_HANDSHAKE = b"\x16"
 _GONE = getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLHUP", 0) | getattr(select, "POLLERR", 0)
 
@@ -63,6 +64,7 @@ class Client:
         patience: how long it may take.
         access: who may come in.
         tls: what encrypts it; None where nothing does.
+        address: from where it comes.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Client:
         patience: Patience,
         access: Access,
         tls: WatchedTls | None,
+        address: str,
     ) -> None:
         self._socket = connection
         self.process = process
@@ -80,7 +83,12 @@ class Client:
         self._patience = patience
         self._access = access
         self._tls = tls
+        self.address = address
         self.began_s = time.monotonic()
+        self.is_known = False
+        """Whether it has said who it is."""
+        self.is_served = False
+        """Whether a thread does."""
         self.guard = Guard()
         self._parser = messages.Parser()
         self._waiting = bytearray()
@@ -96,19 +104,33 @@ class Client:
             admit: counts it among those that were let in, or raises a `FatalError`.
             cancel: stops what another connection is doing.
         """
+        self.is_served = True
         try:
             self._tune()
             self._talk(engine, admit, cancel)
         except FatalError as failed:
             self._say_last(self._end or failed)
+            if self._parser.max_bytes == messages.MAX_MESSAGE_BYTES and self._parser.waiting_bytes:
+                self._drain()
         except (OSError, ValueError):  # it went, or was sent away; ValueError: TLS that was shut meanwhile
             if self._end is not None:
                 self._say_last(self._end)
+        except MemoryError:
+            self._say_last(FatalError("53200", "out of memory"))
         except Exception:
             self._say_last(FatalError("XX000", "this is a defect of stepsize; its log says more"))
             raise
         finally:
             self._close()
+
+    def _drain(self) -> None:
+        """Take what is on its way for a moment: a system that closes on unread bytes takes back what was said last."""
+        with contextlib.suppress(OSError, ValueError):
+            socket.socket.shutdown(self._socket, socket.SHUT_WR)
+            self._socket.settimeout(_CLOSE_S)
+            for _ in range(_DRAINED_BYTES // _RECEIVE_BYTES):
+                if not self._socket.recv(_RECEIVE_BYTES):
+                    return
 
     def _close(self) -> None:
         if isinstance(self._socket, ssl.SSLSocket):
@@ -135,6 +157,7 @@ class Client:
         began = self._begin(cancel)
         if began is None:
             return
+        self.is_known = True
         dialogue = startup.begin(began, self._access, is_encrypted=isinstance(self._socket, ssl.SSLSocket))
         try:
             answer = next(dialogue)

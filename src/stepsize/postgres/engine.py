@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from stepsize.postgres.types import Column
 
 _REMEMBERED = 512
+_LONG = 1 << 16
+"""A text that is longer is not remembered."""
 _MOST_PARAMETERS = 65_535
 _MOST_COLUMNS = 1664
 """As Postgres has it."""
@@ -49,6 +51,7 @@ class Prepared:
         text: for DuckDB, with each parameter cast to its type.
         parameters: by their numbers, from 1.
         columns: of its result.
+        used: numbers of the parameters that occur; a client may give others.
         is_explain: whether it is an EXPLAIN, whose result is no table that can be selected from.
         is_volatile: whether it gives other rows each time, of the same lake.
     """
@@ -56,6 +59,7 @@ class Prepared:
     text: str
     parameters: tuple[Column, ...]
     columns: tuple[Column, ...]
+    used: frozenset[int] = frozenset()
     is_explain: bool = False
     is_volatile: bool = False
 
@@ -96,6 +100,8 @@ class Engine:
                 self._prepared.move_to_end(key)
                 return known
         made = self._prepare(text, oids, lexer.words(statement))
+        if len(text) > _LONG:
+            return made
         with self._lock:
             self._prepared[key] = made
             if len(self._prepared) > _REMEMBERED:
@@ -109,8 +115,10 @@ class Engine:
             words = lexer.words(lexer.tokens(text))
             shape = self._of_shape(words)
             parameters = _parameters(connection, shape, oids)
+            used = frozenset(int(one.text[1:]) for one in words if one.kind == PARAMETER)
+            whole = _cast(text, words, parameters)
             if is_explain:
-                return Prepared(_cast(text, words, parameters), parameters, _EXPLAINED, is_explain=True)
+                return Prepared(whole, parameters, _EXPLAINED, used, is_explain=True)
             relation = connection.sql(_cast(text if shape == words else spaced(shape), shape, parameters, is_null=True))
             found = zip(named(said, relation.columns), map(str, relation.types), strict=True)
             has_oids = any(one.word.startswith("pg_") for one in words)  # who asks the catalogue expects its types
@@ -118,7 +126,7 @@ class Engine:
             if len(columns) > _MOST_COLUMNS:
                 raise SqlError("54011", f"target lists can have at most {_MOST_COLUMNS} entries")
             is_volatile = any(one.word in self._instance.volatile for one in words)
-            return Prepared(_cast(text, words, parameters), parameters, columns, is_volatile=is_volatile)
+            return Prepared(whole, parameters, columns, used, is_volatile=is_volatile)
         except duckdb.Error as error:
             raise of_duckdb(error, text) from None
         finally:
@@ -149,7 +157,7 @@ class Engine:
         def run(attach: Callable[[Stoppable], None]) -> Rows:
             running = Running(self._instance.connect())
             attach(running)
-            return running.start(text, {str(number): one for number, one in enumerate(values, 1)})
+            return running.start(text, {str(one): values[one - 1] for one in prepared.used})
 
         if prepared.is_explain or prepared.is_volatile:
             return run(started)

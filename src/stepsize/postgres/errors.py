@@ -105,6 +105,8 @@ _BY_PREFIX = {
 _NAMED = re.compile(r"^([A-Z][A-Za-z]*(?: [A-Za-z]+)*) (?:Error|Exception): ?")
 _OWN = re.compile(r"Python exception occurred while executing the UDF: [\w.]+: (.*) \(SQLSTATE (\w{5})\)", re.DOTALL)
 """What functions of ours raise (:mod:`stepsize.postgres.templates`)."""
+_LONGEST = 2000
+"""Of a message: DuckDB repeats a value that it does not take, however long that is."""
 _CARET = re.compile(r"^LINE (\d+): (.*)\n( *)\^", re.MULTILINE)
 _PREFIX = re.compile(r"^(?:[A-Z][A-Za-z]*(?: [A-Z]?[A-Za-z]+)* (?:Error|Exception)|INTERRUPT Error): ?")
 
@@ -120,6 +122,7 @@ def of_duckdb(error: duckdb.Error, statement: str = "") -> SqlError:
     code = next((found for pattern, found in _BY_MESSAGE if re.search(pattern, message)), code)
     if code == "57014":
         message = "canceling statement due to user request"
+    message = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
     hint = ""
     if message.count("Candidate"):
         message, _, hint = message.partition(" Candidate")

@@ -31,8 +31,8 @@ _CONFIG: Final = {
     "allow_community_extensions": False,
     "allow_persistent_secrets": False,
 }
-
-
+_BESIDE_BYTES = 256 << 20
+"""For rows on their way to clients."""
 _CLOCKS = frozenset({"clock_timestamp", "statement_timestamp", "get_current_timestamp", "gen_random_uuid", "pg_sleep"})
 
 
@@ -53,6 +53,11 @@ class Limits:
     statement_s: float = 60.0
     cache_bytes: int = 64 << 20
     cache_s: float = 1.0
+
+    @property
+    def process_bytes(self) -> int:
+        """What a process may hold for it: half as much again for what DuckDB does not count, and what clients read."""
+        return 3 * self.memory_bytes // 2 + self.cache_bytes + _BESIDE_BYTES
 
     @classmethod
     def within(cls, memory_bytes: int, statement_s: float) -> Limits:

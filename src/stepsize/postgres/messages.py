@@ -1,7 +1,8 @@
 """Messages of PostgreSQL's protocol 3.0: bytes to values on the way in, values to bytes on the way out.
 
 What comes in: bytes of a client, cut anywhere. What goes out: frozen values, or a :class:`ProtocolError`, the one
-exception for whatever the bytes are; messages of a server as bytes. Does no I/O, and keeps no more than one message.
+exception for bytes after which nobody knows where a message begins; messages of a server as bytes. Does no I/O, and
+keeps no more than one message.
 Source: PostgreSQL's documentation, 55.7 (message formats).
 """
 
@@ -128,15 +129,40 @@ class Terminate:
 class FunctionCall:
     """A protocol of its own for one function, which nobody uses any more."""
 
+    content: bytes
+
 
 @dataclass(frozen=True, slots=True)
 class CopyMessage:
     """Data of a COPY, which the protocol has servers ignore where none runs."""
 
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A message whose content is none; where the next one begins is known. ``is_query``: of the simple protocol."""
+
+    code: str
+    message: str
+    is_query: bool
+
 
 First: TypeAlias = EncryptionRequest | CancelRequest | Startup
 Message: TypeAlias = (
-    Password | Query | Parse | Bind | Describe | Execute | Close | Sync | Flush | Terminate | FunctionCall | CopyMessage
+    Password
+    | Query
+    | Parse
+    | Bind
+    | Describe
+    | Execute
+    | Close
+    | Sync
+    | Flush
+    | Terminate
+    | FunctionCall
+    | CopyMessage
+    | Malformed
 )
 
 
@@ -167,7 +193,7 @@ class Parser:
         return None if body is None else _first(body)
 
     def next(self) -> Message | None:
-        """The next message; None while it is not whole.
+        """The next message, :class:`Malformed` where that is all that is wrong; None while it is not whole.
 
         Raises:
             ProtocolError: it is none, or too long.
@@ -181,12 +207,18 @@ class Parser:
         body = self._take(1, self.max_bytes)
         if body is None:
             return None
+        content = _Body(body)
         try:
-            return build(_Body(body))
+            message = build(content)
         except (struct.error, IndexError):
-            raise ProtocolError(f"a message of type {chr(kind[0])} ends before its content does") from None
+            code, why = "08P01", f"a message of type {chr(kind[0])} ends before its content does"
         except UnicodeDecodeError:
-            raise ProtocolError('invalid byte sequence for encoding "UTF8"', code="22021") from None
+            code, why = "22021", 'invalid byte sequence for encoding "UTF8"'
+        else:
+            if not content.rest():
+                return message
+            code, why = "08P01", f"a message of type {chr(kind[0])} goes on after its content"
+        return Malformed(code, why, is_query=kind == b"Q")
 
     def _take(self, start: int, most: int) -> bytes | None:
         if len(self._buffer) < start + 4:
@@ -307,8 +339,8 @@ _BUILDERS: dict[bytes, Callable[[_Body], Message]] = {
     b"S": lambda _: Sync(),
     b"H": lambda _: Flush(),
     b"X": lambda _: Terminate(),
-    b"F": lambda _: FunctionCall(),
-    **dict.fromkeys((b"d", b"c", b"f"), lambda _: CopyMessage()),
+    b"F": lambda body: FunctionCall(body.rest()),
+    **dict.fromkeys((b"d", b"c", b"f"), lambda body: CopyMessage(body.rest())),
 }
 
 

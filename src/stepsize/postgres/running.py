@@ -6,15 +6,18 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 import duckdb
+import pyarrow as pa
 
-from stepsize.postgres.errors import SqlError, of_arrow, of_duckdb
+from stepsize.postgres.errors import SqlError, of_arrow, of_duckdb, out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import pyarrow as pa
-
+_READ_ROWS = 2048
+"""As DuckDB makes them at a time."""
 _BATCH_ROWS = 16_384
+_BATCH_BYTES = 1 << 20
+"""Rows are given in batches as large as either, so that wide ones are few and what a batch costs weighs on many."""
 _IS_STREAMING = int(duckdb.__version__.split(".")[0]) >= 2
 """From 2 on a relation gives its rows as they come, and `execute` a copy of them; before, it is the other way round."""
 
@@ -50,6 +53,8 @@ class Running:
             raise self._why(of_duckdb(error)) from None
         except OSError as error:  # Arrow's own, of what DuckDB raises while rows are fetched
             raise self._why(of_arrow(error)) from None
+        except MemoryError:
+            raise self._why(out_of_memory()) from None
 
     def _why(self, said: SqlError) -> SqlError:
         """Why it was stopped, if it was; else what it says itself."""
@@ -64,9 +69,9 @@ class Running:
         try:
             with self.told():
                 if _IS_STREAMING:
-                    reader = self._connection.sql(text, params=values or None).to_arrow_reader(_BATCH_ROWS)
+                    reader = self._connection.sql(text, params=values or None).to_arrow_reader(_READ_ROWS)
                 else:
-                    reader = self._connection.execute(text, values or None).to_arrow_reader(_BATCH_ROWS)
+                    reader = self._connection.execute(text, values or None).to_arrow_reader(_READ_ROWS)
                 return _Streamed(self, reader)
         except BaseException:
             self.close()
@@ -92,22 +97,51 @@ class Rows(Protocol):
 
 
 class _Streamed:
-    """As :class:`Rows`, from DuckDB as they come: it is ahead of whoever reads by a few MiB at most."""
+    """As :class:`Rows`, from DuckDB as they come: it is ahead of whoever reads by a few MiB at most, or a vector."""
 
     def __init__(self, running: Running, reader: Any) -> None:
         self._running = running
         self._reader = reader
+        self._wide: pa.RecordBatch | None = None
 
     def next(self) -> pa.RecordBatch | None:
-        with self._running.told():
+        if self._wide is None:
+            with self._running.told():
+                self._wide = _joined(list(self._read()))
+        batch, self._wide = self._wide, None
+        if batch is not None and (rows := _rows_in_batch(batch)) < batch.num_rows:
+            batch, self._wide = batch.slice(0, rows), batch.slice(rows)
+        return batch
+
+    def _read(self) -> Iterator[pa.RecordBatch]:
+        """What makes a batch, or a vector whose rows are so wide that it makes several."""
+        rows = size_bytes = 0
+        while rows < _BATCH_ROWS and size_bytes < _BATCH_BYTES:
             try:
-                return self._reader.read_next_batch()
+                found = self._reader.read_next_batch()
             except StopIteration:
-                return None
+                return
+            if found.num_rows:
+                rows += found.num_rows
+                size_bytes += found.nbytes
+                yield found
 
     def close(self) -> None:
-        self._reader = None
+        self._reader = self._wide = None
         self._running.close()
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch | None:
+    if len(batches) < 2:
+        return batches[0] if batches else None
+    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+
+
+def _rows_in_batch(batch: pa.RecordBatch) -> int:
+    """How many of its rows are to be given at a time."""
+    if batch.nbytes < 4 * _BATCH_BYTES:
+        return int(batch.num_rows)
+    return max(1, int(batch.num_rows * _BATCH_BYTES // batch.nbytes))
 
 
 class Kept:

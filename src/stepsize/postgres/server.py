@@ -1,12 +1,14 @@
 """The endpoint: who listens, who is served, and what watches over them.
 
 What comes in: connections. What goes out: answers, until it is closed. A thread serves each client; one that stalls,
-goes or sends garbage loses its connection, and nobody else anything. Bounded in connections, those that have not been
-let in yet among them.
+goes or sends garbage loses its connection, and nobody else anything. Bounded in connections
+(`places`) and, where the process is for nothing else, in memory (`ceiling`).
 """
 
 from __future__ import annotations
 
+import _thread
+import contextlib
 import hmac
 import secrets
 import selectors
@@ -17,24 +19,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stepsize.errors import ConfigError, UnavailableError
+from stepsize.postgres import messages
+from stepsize.postgres.ceiling import Ceiling
 from stepsize.postgres.client import Client, Patience
 from stepsize.postgres.errors import FatalError, SqlError
+from stepsize.postgres.places import Places, too_many
 from stepsize.postgres.startup import Access
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stepsize.listening.tls import WatchedTls
-    from stepsize.postgres import messages
     from stepsize.postgres.engine import Engine
 
 _LOOK_S = 0.05
 _SLOW_LOOK_S = 0.5
-_STARTING = 32
-"""So many connections more than are served may be on their way in."""
 _END_S = 5.0
 _STACK_BYTES = 16 << 20
 """DuckDB's parser goes as deep as a statement nests."""
+_ROOM_BYTES = _STACK_BYTES + (1 << 20)
+"""For one client more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Serving:
         tls: what encrypts; None where nothing does.
         patience: how long clients may take.
         tell: takes lines for the operator.
+        more_bytes: see :class:`~stepsize.postgres.ceiling.Ceiling`.
         listener: a socket that listens already, in place of one on ``host`` and ``port``; others may hold it, too.
     """
 
@@ -59,6 +64,7 @@ class Serving:
     tls: WatchedTls | None = None
     patience: Patience = field(default_factory=Patience)
     tell: Callable[[str], None] = lambda _: None
+    more_bytes: int | None = None
     listener: socket.socket | None = None
 
 
@@ -76,9 +82,8 @@ class Server:
         self._socket.setblocking(False)
         self._awake, self._waker = socket.socketpair()
         self.port: int = self._socket.getsockname()[1]
-        self._lock = threading.Lock()
-        self._clients: dict[int, tuple[Client, threading.Thread]] = {}
-        self._admitted: set[int] = set()
+        self._places = Places(serving.connections)
+        self._ceiling = Ceiling(serving.more_bytes)
         self._process = secrets.randbelow(1 << 20)
         self._is_closing = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -86,7 +91,7 @@ class Server:
     @property
     def clients(self) -> int:
         """How many are connected and were let in."""
-        return len(self._admitted)
+        return self._places.admitted
 
     def start(self) -> None:
         """Serve, in threads."""
@@ -104,18 +109,12 @@ class Server:
         for one in (self._socket, self._awake, self._waker):
             one.close()
         why = FatalError("57P01", "terminating connection due to administrator command")
-        deadline_s = time.monotonic() + _END_S
-        for client, _ in self._all():
+        for client in self._places.all():
             client.end(why)
-        for client, thread in self._all():
-            thread.join(max(0.0, deadline_s - time.monotonic()))
-            if thread.is_alive():
+        if not self._places.wait_empty(_END_S):
+            for client in self._places.all():
                 client.cut()
         self._engine.close()
-
-    def _all(self) -> list[tuple[Client, threading.Thread]]:
-        with self._lock:
-            return list(self._clients.values())
 
     # -- clients -----------------------------------------------------------------------------------------------------
 
@@ -127,60 +126,52 @@ class Server:
                 comers.select()
                 if self._is_closing.is_set():
                     return
-                self._accept_one()
+                with contextlib.suppress(MemoryError):  # whoever has taken it all is told so, and others may come again
+                    self._accept_one()
 
     def _accept_one(self) -> None:
         try:
-            connection, _ = self._socket.accept()
+            connection, address = self._socket.accept()
         except BlockingIOError:  # it went at once
             return
         except OSError:
             self._is_closing.wait(_LOOK_S)  # too many open files
             return
         connection.setblocking(True)  # on some systems it is as the socket that it came from
-        if len(self._clients) >= self._serving.connections + _STARTING:
-            connection.close()
+        if self._places.is_crowded:
+            _refuse(connection)
         else:
-            self._welcome(connection)
+            self._welcome(connection, str(address[0]))
 
-    def _welcome(self, connection: socket.socket) -> None:
+    def _welcome(self, connection: socket.socket, address: str) -> None:
         serving = self._serving
-        with self._lock:
-            self._process = self._process % ((1 << 31) - 1) + 1
-            number = self._process
-            client = Client(connection, number, secrets.token_bytes(4), serving.patience, serving.access, serving.tls)
-            thread = threading.Thread(target=self._serve, args=(client,), name=f"postgres-{number}", daemon=True)
-            self._clients[number] = (client, thread)
+        self._process = self._process % ((1 << 31) - 1) + 1
+        secret = secrets.token_bytes(4)
+        client = Client(connection, self._process, secret, serving.patience, serving.access, serving.tls, address)
+        if (other := self._places.take(client)) is not None:
+            other.end(too_many())
+        self._ceiling.renew(_ROOM_BYTES)
         try:
-            _start_deep(thread)
+            _start_deep(lambda: self._serve(client))
         except RuntimeError:  # the system has no thread left
-            self._forget(client)
-            connection.close()
+            self._places.leave(client)
+            _refuse(connection)
 
     def _serve(self, client: Client) -> None:
         try:
             client.serve(self._engine, lambda: self._admit(client), self._cancel)
         finally:
-            self._forget(client)
-
-    def _forget(self, client: Client) -> None:
-        with self._lock:
-            self._clients.pop(client.process, None)
-            self._admitted.discard(client.process)
+            self._places.leave(client)
 
     def _admit(self, client: Client) -> None:
-        with self._lock:
-            if self._is_closing.is_set():
-                raise FatalError("57P03", "the database system is shutting down")
-            if len(self._admitted) >= self._serving.connections:
-                raise FatalError("53300", "sorry, too many clients already")
-            self._admitted.add(client.process)
+        if self._is_closing.is_set():
+            raise FatalError("57P03", "the database system is shutting down")
+        self._places.admit(client)
 
     def _cancel(self, request: messages.CancelRequest) -> None:
-        with self._lock:
-            found = self._clients.get(request.process)
-        if found is not None and hmac.compare_digest(found[0].secret, request.secret):
-            found[0].guard.stop(SqlError("57014", "canceling statement due to user request"))
+        found = self._places.client(request.process)
+        if found is not None and hmac.compare_digest(found.secret, request.secret):
+            found.guard.stop(SqlError("57014", "canceling statement due to user request"))
 
     # -- watching ----------------------------------------------------------------------------------------------------
 
@@ -189,20 +180,29 @@ class Server:
         looked_s = time.monotonic()
         while not self._is_closing.wait(_LOOK_S):
             is_slow_look = time.monotonic() - looked_s >= _SLOW_LOOK_S
-            for client, _ in self._all():
-                client.guard.look()
-                if is_slow_look and client.guard.is_busy and client.is_gone():
-                    client.guard.stop(SqlError("08006", "the client went"))
-                if is_slow_look and self._is_late(client):
-                    client.cut()
+            with contextlib.suppress(MemoryError):
+                self._ceiling.renew()
+                self._look(also_slowly=is_slow_look)
             if is_slow_look:
                 looked_s = time.monotonic()
-                self._renew()
 
-    def _is_late(self, client: Client) -> bool:
-        """Whether it should have been let in by now, however busily it sends."""
-        is_in = client.process in self._admitted
-        return not is_in and time.monotonic() - client.began_s > self._serving.patience.start_s
+    def _look(self, *, also_slowly: bool) -> None:
+        for client in self._places.all():
+            client.guard.look()
+            if also_slowly and client.guard.is_busy and client.is_gone():
+                client.guard.stop(SqlError("08006", "the client went"))
+        if also_slowly:
+            self._send_late_away()
+            self._renew()
+
+    def _send_late_away(self) -> None:
+        """Whoever should have been let in by now, however busily it sends; and whom no thread serves."""
+        now_s = time.monotonic()
+        for client in self._places.starting():
+            if now_s - client.began_s > self._serving.patience.start_s:
+                client.cut()
+                if not client.is_served:
+                    self._places.leave(client)
 
     def _renew(self) -> None:
         if self._serving.tls is not None and self._serving.tls.interval_s is not None:
@@ -220,14 +220,27 @@ def _listen(host: str, port: int) -> socket.socket:
         raise UnavailableError(f"cannot listen on {host}:{port}: {error.strerror}; give another --port") from None
 
 
+def _refuse(connection: socket.socket) -> None:
+    """Say that there is no place, as far as that can be said at once."""
+    with contextlib.suppress(OSError):
+        connection.send(messages.error(too_many()))
+    connection.close()
+
+
 _STARTING_THREADS = threading.Lock()
 
 
-def _start_deep(thread: threading.Thread) -> None:
-    """Start a thread with a stack that is deep enough for any statement that is taken."""
+def _start_deep(work: Callable[[], None]) -> None:
+    """Start a thread with a stack that is deep enough for any statement that is taken.
+
+    Not by `threading.Thread`, whose ``start`` waits for ever where the thread finds no memory to begin with.
+
+    Raises:
+        RuntimeError: there is none.
+    """
     with _STARTING_THREADS:
         before = threading.stack_size(_STACK_BYTES)
         try:
-            thread.start()
+            _thread.start_new_thread(work, ())
         finally:
             threading.stack_size(before)

@@ -50,6 +50,7 @@ class Endpoint:
         connections: how many clients at a time.
         limits: of their statements.
         patience: how long they may take.
+        is_alone: whether the process is for nothing else, so that its memory can be bounded as a whole.
         listener: a socket that listens on ``host`` already.
         keys: what lines about the users, the certificate and the host call them.
     """
@@ -61,6 +62,7 @@ class Endpoint:
     connections: int = 100
     limits: Limits = field(default_factory=Limits)
     patience: Patience = field(default_factory=Patience)
+    is_alone: bool = False
     listener: socket.socket | None = None
     keys: Keys = field(default_factory=Keys)
 
@@ -112,6 +114,7 @@ def listen(endpoint: Endpoint, lake: LakeViews, tell: Callable[[str], None]) -> 
         tls=tls,
         patience=endpoint.patience,
         tell=tell,
+        more_bytes=endpoint.limits.process_bytes if endpoint.is_alone else None,
         listener=endpoint.listener,
     )
     return Server(engine, serving)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from stepsize.postgres import commands, lexer, messages, types, values
 from stepsize.postgres.copy_statement import Copy
 from stepsize.postgres.copying import CopyPortal, format_of
-from stepsize.postgres.errors import FatalError, SqlError
+from stepsize.postgres.errors import FatalError, SqlError, out_of_memory
 from stepsize.postgres.portal import Portal, description
 from stepsize.postgres.prepare_statement import Prepare
 from stepsize.postgres.running import Kept
@@ -56,6 +56,7 @@ class Session:
             messages.Describe: self._describe,
             messages.Execute: self._execute,
             messages.Close: self._close,
+            messages.Malformed: self._malformed,
         }
 
     @property
@@ -91,14 +92,19 @@ class Session:
         except FatalError:
             raise
         except SqlError as failed:
-            self._state.transaction.fail()
-            yield messages.error(failed)
-            if isinstance(message, messages.Query):
-                yield messages.ready(self._state.transaction.status)
-            else:
-                self._is_skipping = True
+            yield from self._failed(message, failed)
+        except MemoryError:
+            yield from self._failed(message, out_of_memory())
         finally:
             self._guard.end()
+
+    def _failed(self, message: messages.Message, failed: SqlError) -> Iterator[Piece]:
+        self._state.transaction.fail()
+        yield messages.error(failed)
+        if isinstance(message, messages.Query) or (isinstance(message, messages.Malformed) and message.is_query):
+            yield messages.ready(self._state.transaction.status)
+        else:
+            self._is_skipping = True
 
     def _timeout_s(self) -> float:
         own_s = milliseconds(self._state.settings.get("statement_timeout") or "0") / 1000
@@ -107,6 +113,9 @@ class Session:
 
     def _unsupported(self, message: messages.Message) -> Iterator[Piece]:
         raise SqlError("0A000", f"messages of type {type(message).__name__} are not supported")
+
+    def _malformed(self, message: messages.Malformed) -> Iterator[Piece]:
+        raise SqlError(message.code, message.message)
 
     # -- simple queries ----------------------------------------------------------------------------------------------
 
@@ -119,6 +128,8 @@ class Session:
         for tokens in found:
             self._guard.begin(self._timeout_s())
             statement = self._understanding.statement(tokens)
+            if statement.parameters and statement.bound is None:
+                raise SqlError("42P02", "there is no parameter $1")
             formats = [types.TEXT] * len(statement.columns)
             opened = self._opened(statement, (), formats)
             if statement.columns:

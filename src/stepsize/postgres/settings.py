@@ -139,6 +139,7 @@ _ROWS: Mapping[str, _Row] = {
 }
 _NAMES = {name.lower(): name for name in _ROWS}
 _MOST_OWN = 100
+_LONGEST = 10_000
 
 
 class SessionSettings:
@@ -189,6 +190,8 @@ class SessionSettings:
         if value is None:
             self._values.pop(key, None)
             return
+        if len(value) > _LONGEST:
+            raise SqlError("22023", f'the value of "{name}" is longer than {_LONGEST} characters')
         if row is None and len(self._values) > _MOST_OWN:
             raise SqlError("54000", "too many settings")
         try:

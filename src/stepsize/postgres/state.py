@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _MOST_STATEMENTS = 1000
 _MOST_PORTALS = 64
+_MOST_BYTES = 32 << 20
+"""Of the texts of a connection's prepared statements, and of the values of its portals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,11 @@ class Statement:
         return self.prepared.parameters if self.prepared and self.bound is None else ()
 
     @property
+    def size(self) -> int:
+        """Of its text, about."""
+        return len(self.prepared.text) if self.prepared else 0
+
+    @property
     def is_empty(self) -> bool:
         """Whether there was nothing but spaces and comments."""
         return self.prepared is None and self.command is None
@@ -59,6 +66,11 @@ class Open:
     portal: Portal
     given: tuple[object, ...] = ()
     running: Stoppable | None = None
+
+    @property
+    def size(self) -> int:
+        """Of its values, about."""
+        return sum(len(one) for one in self.given if isinstance(one, (str, bytes, list)))
 
 
 class State:
@@ -101,9 +113,16 @@ class State:
         """Remember one, in place of an unnamed one."""
         if name and name in self.statements:
             raise SqlError("42P05", f'prepared statement "{name}" already exists')
+        if name:
+            self._check_room(statement.size)
         if len(self.statements) >= _MOST_STATEMENTS:
             raise SqlError("54000", f"a connection may have {_MOST_STATEMENTS} prepared statements at a time")
         self.statements[name] = statement
+
+    def _check_room(self, size: int) -> None:
+        held = sum(one.size for one in self.statements.values()) + sum(one.size for one in self.portals.values())
+        if held + size > _MOST_BYTES:
+            raise SqlError("54000", f"a connection's statements and portals may have {_MOST_BYTES >> 20} MiB together")
 
     def portal(self, name: str) -> Open:
         """The portal of that name; errors as of :meth:`perform`."""
@@ -121,6 +140,8 @@ class State:
         """Remember one, in place of an unnamed one."""
         if name and name in self.portals:
             raise SqlError("42P03", f'cursor "{name}" already exists')
+        if name:
+            self._check_room(opened.size)
         if len(self.portals) >= _MOST_PORTALS:
             raise SqlError("54000", f"a connection may have {_MOST_PORTALS} portals at a time")
         self.end_portal(name)
