@@ -103,7 +103,7 @@ def view_statements(data: Path, complete: set[str] | None = None) -> list[str]:
     complete_files = len(known) == len(files["tasks"])
     # The first file has every column of the version that made the lake, so only one before a column was added asks all.
     named = set(TASKS.names) if files["tasks"][0] in known else set().union(*map(_columns, files["tasks"]))
-    return statements_over(_parquet(files, is_complete=complete_files), named, is_shared=rolling_up > 1)
+    return statements_over(_parquet(files, is_complete=complete_files), named, is_shared=rolling_up > 1, is_near=True)
 
 
 def _is_complete(path: str) -> bool:
@@ -157,13 +157,15 @@ def _parquet(files: dict[str, list[str]], *, is_complete: bool) -> dict[str, str
     return {table: f"read_parquet({lists[table]}, {by_name if table == 'tasks' else days})" for table in files}
 
 
-def statements_over(rows: Mapping[str, str], named: set[str], *, is_shared: bool) -> list[str]:
+def statements_over(rows: Mapping[str, str], named: set[str], *, is_shared: bool, is_near: bool = False) -> list[str]:
     """The statements that make the views over the ``rows`` of each table: what SQL has after FROM.
 
-    ``named``: columns that the rows of `tasks` have. ``is_shared``: several writers have rows of `tasks`.
+    ``named``: columns that the rows of `tasks` have. ``is_shared``: several writers have rows of `tasks`. ``is_near``:
+    rows are on a disk, not fetched from afar each time that they are read.
     """
     folder = resources.files("stepsize.store") / "views"
-    tasks, points, exact = ((folder / f"{name}.sql").read_text("utf-8") for name in ("tasks", "points", "exact"))
+    shown = "shared_tasks" if is_shared and is_near else "tasks"
+    tasks, points, exact = ((folder / f"{name}.sql").read_text("utf-8") for name in (shown, "points", "exact"))
     one_row = (folder / "one_row.sql").read_text("utf-8")
     return [
         # One writer keeps one row an attempt; telling apart what several have costs a sort, so only then.
