@@ -26,7 +26,7 @@ EXPECTED = {
     "cross reference": "0",
     "best row": "0",
     "own types": "0",
-    "functions": "0",
+    "functions": "1",
     "procedures": "0",
     "privileges": "1 tasks stepsize SELECT",
     "keywords": "true",

@@ -144,12 +144,18 @@ _FUNCTION_COLUMNS = frozenset(
 
 
 def no_function(words: list[Token], _: Context) -> list[Token]:
-    """``typreceive != 0`` is ``typreceive != '-'``, which is how Postgres writes that number of a function."""
+    """``typreceive != 0`` is ``typreceive != '-'``, which is how Postgres writes that number of a function.
+
+    And ``proc.oid = type.typreceive`` compares names.
+    """
     found = list(words)
     for place in range(len(words) - 2):
         column, comparison, number = words[place : place + 3]
         if column.word in _FUNCTION_COLUMNS and comparison.text in {"=", "<>", "!="} and number.text == "0":
             found[place + 2] = Token(STRING, "'-'")
+        is_joined = column.word == "oid" and comparison.text == "=" and place + 4 < len(words)
+        if is_joined and words[place + 3].text == "." and words[place + 4].word in _FUNCTION_COLUMNS:
+            found[place] = Token(NAME, "proname")
     return found
 
 

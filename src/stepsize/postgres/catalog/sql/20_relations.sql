@@ -1,9 +1,9 @@
 -- What there is: one database, its schemas, the views of `public` and their columns. Nothing else can be made here.
 CREATE TABLE pg_namespace AS
 SELECT * FROM (
-    VALUES (11::UINTEGER, 'pg_catalog', 10::UINTEGER, NULL::VARCHAR), (2200, 'public', 10, NULL),
-    (13000, 'information_schema', 10, NULL)
-) AS t (oid, nspname, nspowner, nspacl);
+    VALUES (11::UINTEGER, 'pg_catalog', 10::UINTEGER, NULL::VARCHAR, 0::UINTEGER), (2200, 'public', 10, NULL, 0),
+    (13000, 'information_schema', 10, NULL, 0)
+) AS t (oid, nspname, nspowner, nspacl, xmin);
 
 CREATE TABLE pg_class AS
 SELECT
@@ -94,7 +94,8 @@ SELECT
     5::UINTEGER AS oid, 'stepsize' AS datname, 10::UINTEGER AS datdba, 6::INTEGER AS encoding, 'c' AS datlocprovider,
     false AS datistemplate, true AS datallowconn, -1::INTEGER AS datconnlimit, 0::UINTEGER AS datfrozenxid,
     1::UINTEGER AS datminmxid, 1663::UINTEGER AS dattablespace, 'C.UTF-8' AS datcollate, 'C.UTF-8' AS datctype,
-    NULL::VARCHAR AS daticulocale, NULL::VARCHAR AS daticurules, NULL::VARCHAR AS datcollversion, NULL::VARCHAR[] AS datacl;
+    NULL::VARCHAR AS daticulocale, NULL::VARCHAR AS daticurules, NULL::VARCHAR AS datcollversion, NULL::VARCHAR[] AS datacl,
+    0::UINTEGER AS xmin;
 
 CREATE TABLE pg_roles AS
 SELECT

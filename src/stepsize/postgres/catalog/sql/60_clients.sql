@@ -21,6 +21,21 @@ SELECT
     NULL::VARCHAR AS baredesc
 FROM duckdb_keywords();
 
+CREATE MACRO pg_stat_get_numscans(number) AS 0::BIGINT;
+CREATE MACRO pg_show_all_settings() AS TABLE SELECT * FROM pg_settings;
+CREATE TABLE pg_stat_gssapi (pid INTEGER, gss_authenticated BOOLEAN, principal VARCHAR, encrypted BOOLEAN);
+CREATE TABLE pg_stat_ssl (pid INTEGER, ssl BOOLEAN, version VARCHAR, cipher VARCHAR, bits INTEGER);
+CREATE TABLE information.character_sets AS
+SELECT
+    NULL::VARCHAR AS character_set_catalog, NULL::VARCHAR AS character_set_schema, 'UTF8' AS character_set_name,
+    'UCS' AS character_repertoire, 'UTF8' AS form_of_use, 'stepsize' AS default_collate_catalog,
+    'pg_catalog' AS default_collate_schema, 'C' AS default_collate_name;
+
+-- What Npgsql tells arrays by; see the rewrite of `proc.oid = type.typreceive`.
+INSERT INTO pg_proc (oid, proname, pronamespace, proowner, prolang, prokind, proretset, provolatile, proparallel, prosecdef,
+    pronargs, prorettype, proargtypes, prosrc)
+VALUES (2400, 'array_recv', 11, 10, 14, 'f', false, 's', 's', false, 3, 2277, [2281, 26, 23], 'array_recv');
+
 -- The elements of an array with their places, which JDBC asks of keys.
 CREATE MACRO information._pg_expandarray(items) AS
     unnest(list_transform(coalesce(items, []), lambda x, n: {'x': x, 'n': n::INTEGER}));
