@@ -15,7 +15,6 @@ from stepsize.analyzer.sizing import policy as policies
 from stepsize.analyzer.sizing.least_cost import LeastCostPolicy
 from stepsize.analyzer.sizing.lessons import ALONE
 from stepsize.analyzer.sizing.levels import MEMORY, Sized, learned
-from stepsize.analyzer.sizing.memory.static import static_settings
 from stepsize.analyzer.sizing.policy import DEFAULT_POLICY, Advice
 from stepsize.analyzer.sizing.rounding import round_up_mb
 from stepsize.errors import UsageError
@@ -67,7 +66,7 @@ class Unattended:
         requested = evidence.newest.requested_memory_bytes if evidence.newest else None
         if value is None or requested is None or value * BYTES_PER_MB >= requested or _few_fail(found):
             return found
-        static = learned(evidence, lessons, static_settings(self._policy.failure_price), MEMORY)
+        static = learned(evidence, lessons, self._policy.settings, MEMORY)
         if static is None:
             return found
         said = f"at {value:,} MB {found.failures_expected_per_1000:g} of 1,000 tasks would be expected to need more"
@@ -94,9 +93,10 @@ def _few_fail(found: Recommendation) -> bool:
 
 
 def _unattended(policy: Policy) -> Policy:
-    """Plug-ins, and the presets that a failure may cost, are what their names say."""
-    if isinstance(policy, LeastCostPolicy) and policy.name == DEFAULT_POLICY:
-        return Unattended(policy)
+    """Plug-ins, and the presets that a failure may cost, are what their names say, but that the next launch sizes anew;
+    a deployment, which may stand for a week, is sized by the default."""
+    if isinstance(policy, LeastCostPolicy):
+        return Unattended(policy) if policy.name == DEFAULT_POLICY else replace(policy, runs_ahead=1)
     return policy
 
 

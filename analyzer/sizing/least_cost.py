@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 KUBERNETES_DEFAULT_DISK_MB = 10_240
 """What a step without ``disk`` gets (metaflow/plugins/kubernetes/kubernetes_decorator.py)."""
+RUNS_AHEAD = 7
+"""A week of a nightly flow: for so long a request stands until somebody looks at the report again."""
 
 _VRAM = Level(what="VRAM", read=lambda attempt: attempt.gpu_memory_peak_bytes, requested=lambda _: None)
 _DISK = Level(
@@ -48,18 +50,24 @@ class LeastCostPolicy:
     """Memory, VRAM and disk at the least expected cost; cores at the least cost of holding them and of waiting.
 
     ``failure_price``: what a failed attempt costs, in typical tasks of the flow. ``waiting``: what being short of cores
-    does.
+    does. ``runs_ahead``: how many runs a request is to be enough for, where the step grows from run to run.
     """
 
     name: str = DEFAULT_POLICY
     failure_price: float = PRESETS[DEFAULT_POLICY]
     waiting: cpu.CpuSettings = cpu.SAFE
+    runs_ahead: int = RUNS_AHEAD
+
+    @property
+    def settings(self) -> Settings:
+        """How steps are learned of."""
+        return static_settings(self.failure_price, ahead=self.runs_ahead)
 
     def recommend(self, evidence: StepEvidence, lessons: Lessons = ALONE) -> Recommendation:
         """What the step should ask for, and why."""
         if not evidence.ended:
             return nothing_ended(evidence)
-        settings = static_settings(self.failure_price)
+        settings = self.settings
         peaks = memory_peaks(evidence)
         memory = _memory(evidence, peaks, lessons, settings)
         return Recommendation(

@@ -128,11 +128,13 @@ def size(evidence: StepEvidence, lessons: Lessons, settings: Settings, level: Le
             exceeded=requested is not None and most > requested,
             failing=static.failure_share(requested) if static and requested else 0.0,
             failing_alike=static.share_by_tasks(requested) if static and requested else 0.0,
+            failing_later=static.share_of_last(requested) if static and requested else 0.0,
             what=level.what,
         )
     )
     reasons = [*_peak_reasons(level.what, peaks), *_oom_reasons(peaks, static), *_changed(peaks, static)]
-    if static and value is not None:
+    reasons += _grows(level.what, static)
+    if static and value is not None and static.growth is None:
         reasons += _taught(lessons, static.runs)
     if enough > needed:
         reasons.append(f"That is under the {mb(level.floor_bytes)} that starting a task takes.")
@@ -182,6 +184,18 @@ def _changed(peaks: Peaks, static: Static | None) -> tuple[str, ...]:
     return (
         f"The step has changed since: its last {runs}, in which no task took more than {mb(static.largest_bytes)}.",
     )
+
+
+def _grows(what: str, static: Static | None) -> tuple[str, ...]:
+    """By how much, where more is expected than any run has reached."""
+    growth = static.growth if static else None
+    if static is None or growth is None or growth.last_bytes <= static.largest_bytes:
+        return ()
+    if growth.per_run_bytes < BYTES_PER_MB:
+        return ()
+    last = f", the last of the next {growth.ahead} {mb(growth.last_bytes)}" if growth.ahead > 1 else ""
+    by = f"{what} grows by about {mb(growth.per_run_bytes)} a run"
+    return (f"{by}: the next is expected to reach {mb(growth.next_bytes)}{last}.",)
 
 
 def _taught(lessons: Lessons, runs: int) -> tuple[str, ...]:

@@ -28,6 +28,9 @@ WORTH_AN_EDIT = 0.9
 """A request that would fall to more than this share of itself is kept: the edit would save less than it costs. So is
 one that is more than this share of what nothing seen has needed: else advice goes up and down with each run."""
 
+LIKELY = 0.5
+"""The share of the tasks of a run to come from which a request is raised by however little: it will not do."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Falling:
@@ -36,6 +39,7 @@ class Falling:
     ``enough`` is the target before it was rounded up: a request between the two is not worth raising. ``exceeded`` says
     whether anything seen needed more than was requested, ``failing`` the share of next tasks that is expected to, and
     ``failing_alike`` the same if the next run is like those seen: that another may differ as a whole raises nothing.
+    ``failing_later`` is that of the last run that is sized for, where the step grows.
     """
 
     target: int
@@ -46,6 +50,7 @@ class Falling:
     exceeded: bool
     failing: float
     failing_alike: float
+    failing_later: float
     what: str
 
 
@@ -74,15 +79,16 @@ def restrain(fall: Falling) -> tuple[int | None, str]:
 def _raised_by_expectation(fall: Falling, kept: str) -> tuple[int | None, str]:
     """Nothing seen needed more than was asked for; the next may."""
     of_1000 = f"{two_figures(1000 * fall.failing)} of 1,000 next tasks"
-    if fall.failing_alike < RAISED_FROM:
+    failing = max(fall.failing_alike, fall.failing_later)
+    if failing < RAISED_FROM:
         return None, f"{kept}: no task has needed more, and {of_1000} are expected to."
-    if (fall.requested or 0.0) > fall.target * WORTH_AN_EDIT:
+    if (fall.requested or 0.0) > fall.target * WORTH_AN_EDIT and failing < LIKELY:
         least = f"{_size(fall.target)}, where the cost is least,"
         return None, f"{kept}: no task has needed more, and {least} is less than a tenth above it."
-    return (
-        fall.target,
-        f"No task has needed more than the {_size(fall.requested or 0)} asked for, but {of_1000} are expected to.",
-    )
+    if fall.failing < LIKELY and fall.failing < fall.failing_later:
+        of_1000 = f"as it grows {two_figures(1000 * fall.failing_later)} of 1,000 tasks of a later run"
+    asked = f"the {_size(fall.requested or 0)} asked for"
+    return fall.target, f"No task has needed more than {asked}, but {of_1000} are expected to."
 
 
 def _size(size_mb: float) -> str:

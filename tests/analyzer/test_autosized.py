@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from metaflow_extensions.stepsize.plugins import sized
 from stepsize.analyzer.sizing import autosized, policy
+from stepsize.analyzer.sizing.least_cost import balanced
 from stepsize.analyzer.sizing.lessons import FlowKey, Lessons
 from stepsize.analyzer.sizing.memory.exceedances import Exceedances
 from stepsize.analyzer.sizing.memory.learner import Mean
@@ -138,7 +140,7 @@ def test_where_no_fall_leaves_few_to_fail_the_request_stays() -> None:
 @settings(max_examples=30)
 @given(st.lists(st.integers(50, 6000), min_size=1, max_size=12), st.integers(300, 8000))
 def test_a_launch_lowers_to_no_less_than_safe_and_raises_as_it_does(peaks_mb: list[int], requested_mb: int) -> None:
-    """Cores are the same; other policies are what their names say."""
+    """Cores are the same; other policies are what their names say, of the next run."""
     seen = evidence(peaks_mb, requested_mb)
     safe, launched = policy.load("safe").recommend(seen, LESSONS), autosized.launching("safe").recommend(seen, LESSONS)
     asks, asked = (each.memory_mb.value or requested_mb for each in (launched, safe))
@@ -149,4 +151,16 @@ def test_a_launch_lowers_to_no_less_than_safe_and_raises_as_it_does(peaks_mb: li
         if asks < requested_mb:
             assert (launched.failures_expected_per_1000 or 0) <= autosized.MOST_FAILING_PER_1000
     assert launched.cpu == safe.cpu
-    assert autosized.launching("balanced").recommend(seen) == policy.load("balanced").recommend(seen)
+    assert autosized.launching("balanced").recommend(seen) == replace(balanced(), runs_ahead=1).recommend(seen)
+
+
+def test_a_launch_that_a_retry_backs_looks_at_its_own_run_alone() -> None:
+    """From 1,000 to 4,190 MB in twenty runs: ``balanced``, which the next launch sizes anew, asks for the 4,358 of the
+    next; ``safe``, which may stand in a deployment, for the 5,365 of the seventh. A launched step's report agrees."""
+    seen = evidence([1000 + 3190 * run // 19 for run in range(20)], 8000)
+    asked = {name: autosized.launching(name).recommend(seen).memory_mb.value for name in ("balanced", "safe")}
+    assert 4358 <= (asked["balanced"] or 0) < 4800
+    assert 5365 <= (asked["safe"] or 0) < 6710
+    launched = [replace(one, annotations='{"autosize": "balanced"}') for one in seen.attempts]
+    reported = autosized.AsLaunched().recommend(replace(seen, attempts=tuple(launched)))
+    assert reported.memory_mb.value == asked["balanced"]

@@ -120,6 +120,28 @@ def test_what_no_longer_counts_is_said() -> None:
     assert told(*[600.0] * 12) == told(600.0) == []
 
 
+def test_growth_is_told_and_sized_for_a_week() -> None:
+    """From 1,000 to 4,190 MB in twenty runs, whatever was asked for: enough for the 5,365 MB of the seventh run from
+    now, and no more than a quarter above them."""
+    grown = in_runs([1000 + 3190 * run / 19 for run in range(20)], 20)
+    for policy in (balanced(), safe()):
+        answer = policy.recommend(evidence(*grown))
+        assert answer.memory_mb.value is not None
+        assert 5366 <= answer.memory_mb.value <= 6710
+        told = "the next is expected to reach 4,358 MB, the last of the next 7 5,365 MB."
+        assert f"Memory grows by about 168 MB a run: {told}" in answer.memory_mb.reasons
+        assert answer.failures_expected_per_1000 is not None
+        assert answer.failures_expected_per_1000 < 20
+
+
+def test_what_does_not_grow_is_not_said_to() -> None:
+    """Steps alike, noisy, falling, or changed at once."""
+    noisy = [1000.0 + 37 * (run * 7 % 11) for run in range(20)]
+    for peaks_mb in ([1000.0] * 20, noisy, [3000.0 - 50 * run for run in range(20)], [1000.0] * 10 + [2000.0] * 10):
+        answer = POLICY.recommend(evidence(*in_runs(peaks_mb, 20)))
+        assert not [reason for reason in answer.all_reasons if "grows" in reason]
+
+
 @pytest.mark.parametrize(
     ("count", "falls", "lessons"),
     [(1, False, ALONE), (2, False, ALONE), (3, True, ALONE), (1, False, experienced()), (2, True, experienced())],

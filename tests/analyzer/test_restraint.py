@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from stepsize.analyzer.sizing.least_cost import safe
+from stepsize.analyzer.sizing.least_cost import balanced, safe
 from stepsize.analyzer.sizing.policy import Recommendation
 from stepsize.analyzer.usage import Attempt
 from stepsize.model import Outcome
@@ -75,6 +75,22 @@ def test_that_the_next_run_may_differ_as_a_whole_raises_nothing() -> None:
     expected = re.search(r"([\d.]+) of 1,000 next tasks are expected to\.$", answer.memory_mb.held)
     assert expected
     assert float(expected[1]) > 10
+
+
+@pytest.mark.parametrize(("requested_mb", "raised"), [(4300, True), (5300, True), (5500, False)])
+def test_a_growing_step_is_raised_before_it_outgrows_its_request(requested_mb: int, raised: bool) -> None:
+    """Nothing has needed more, the next run is expected to take 4,358 MB and the last of the next seven 5,365: what is
+    likely to be too little for that is raised by however little, what is enough for it is kept."""
+    grown = in_runs([1000 + 3190 * run / 19 for run in range(20)], 20, requested_memory_bytes=requested_mb * MB)
+    answer = balanced().recommend(evidence(*grown))
+    assert (answer.memory_mb.value or 0) == (5850 if raised else 0)
+    asked = f"No task has needed more than the {requested_mb:,} MB asked for, but "
+    said = [reason.removeprefix(asked) for reason in answer.all_reasons if reason.startswith(asked)]
+    assert len(said) == raised
+    if requested_mb == 5300:
+        assert re.match(r"as it grows [\d.,]+ of 1,000 tasks of a later run are expected to\.$", said[0])
+    if requested_mb == 4300:
+        assert re.match(r"[\d.,]+ of 1,000 next tasks are expected to\.$", said[0])
 
 
 def test_a_fall_of_less_than_a_tenth_is_not_worth_an_edit() -> None:

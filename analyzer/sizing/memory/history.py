@@ -132,6 +132,21 @@ class History:
         """How many of the newest batches came after the last change that was seen."""
         return len(self._batch_starts) - self._regime.start
 
+    @property
+    def log_highs(self) -> Sequence[float]:
+        """The natural logarithm of each batch's largest peak in bytes, oldest first."""
+        return self._regime.highs
+
+    @property
+    def changes(self) -> Sequence[int]:
+        """The first batch after each change that was seen, in the order in which they were."""
+        return self._regime.changes
+
+    def starts(self, newest_batches: int) -> tuple[int, ...]:
+        """Where each of the newest batches begins among their tasks."""
+        starts = self._batch_starts[-newest_batches:]
+        return tuple(start - starts[0] for start in starts)
+
     def tasks_in(self, newest_batches: int) -> int:
         """How many tasks the newest batches hold."""
         return self.count - self._batch_starts[max(0, self.batches - newest_batches)]

@@ -24,6 +24,7 @@ from stepsize.analyzer.sizing.memory.history import History
 from stepsize.analyzer.sizing.memory.predictors.base import WINDOW, Evidence
 from stepsize.analyzer.sizing.memory.predictors.by_input import AlongCurve, Neighbours, line_in, power_of
 from stepsize.analyzer.sizing.memory.predictors.constant import Constant, Recent
+from stepsize.analyzer.sizing.memory.predictors.growing import Growing
 from stepsize.analyzer.sizing.memory.predictors.same_item import SameItem
 from stepsize.analyzer.sizing.memory.predictors.same_word import SameWord
 from stepsize.analyzer.sizing.memory.proposal import Terms
@@ -57,12 +58,13 @@ def every_predictor() -> tuple[Predictor, ...]:
     )
 
 
-def static_predictors() -> tuple[Predictor, ...]:
-    """What sizes a step that has one request for all of its tasks, where what is too small fails its run.
+def static_predictors(ahead: int = 1) -> tuple[Predictor, ...]:
+    """What sizes a step that has one request for all of its tasks of so many runs to come, where what is too small
+    fails its run.
 
     It alone: one that looks at the newest runs only loses what comes again now and then (a month's end).
     """
-    return (Constant(covers_seen=True),)
+    return (Growing(ahead),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,31 @@ class Terms:
     time_to_failure: float = 1.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """What runs to come are expected to take of a step that grows from run to run.
+
+    Attributes:
+        log_peaks: peaks seen, as they would be in the next run; shape (n,).
+        starts: where each run begins among them.
+        per_run_bytes: by how much it grows.
+        next_bytes: where the largest peak of the next run is expected.
+        ahead, last_bytes, last: the last run that is sized for (1 is the next), where its largest peak is expected, and
+            the request for it alone.
+    """
+
+    log_peaks: Floats
+    starts: tuple[int, ...]
+    per_run_bytes: float
+    next_bytes: float
+    ahead: int
+    last_bytes: float
+    last: Proposal
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A request as a cell of a predictive distribution over ``reference_bytes``."""
+    """A request as a cell of a predictive distribution over ``reference_bytes``: that of the next run's tasks."""
 
     reference_bytes: float
     predictive: Predictive
@@ -39,10 +61,15 @@ class Proposal:
     cell: int
     charged: Floats | float = 0.0
     """What tasks that never ended well add to the cost of each cell."""
+    asked_bytes: float | None = None
+    """What is asked for in place of the cell, for runs after the next one."""
+    growth: Growth | None = None
 
     @property
     def request_bytes(self) -> float:
         """What to allocate first."""
+        if self.asked_bytes is not None:
+            return self.asked_bytes
         return self.reference_bytes * float(MULTIPLIERS[self.cell])
 
     def share_above(self, request_bytes: float) -> float:

@@ -32,13 +32,16 @@ class Regime:
             where it is 0 none is looked for.
         fewest_below: so many batches have to lie below those before them to show that less is needed now.
         start: the first batch that counts.
+        changes: each that was the first, in the order in which that was seen.
+        highs: the highest peak of each batch.
     """
 
     chance: float = 0.0
     fewest_below: int = 1
     start: int = 0
+    changes: list[int] = field(default_factory=list)
+    highs: list[float] = field(default_factory=list)
     _lows: list[float] = field(default_factory=list)
-    _highs: list[float] = field(default_factory=list)
     _bottoms: list[float] = field(default_factory=list)
     _tops: list[float] = field(default_factory=list)
     """The lowest and the highest of the batches that count, up to each."""
@@ -51,17 +54,18 @@ class Regime:
             self._version_began = 0 if self._version is None else len(self._lows)
             self._version = code_version
         self._lows.append(lowest)
-        self._highs.append(highest)
+        self.highs.append(highest)
         self._bottoms.append(min(lowest, self._bottoms[-1]) if self._bottoms else lowest)
         self._tops.append(max(highest, self._tops[-1]) if self._tops else highest)
         count = len(self._lows)
         low, high = math.inf, -math.inf
         for split in range(count - 1, max(self.start + _FEWEST_BEFORE, count - _MOST_NEWEST) - 1, -1):
-            low, high = min(low, self._lows[split]), max(high, self._highs[split])
+            low, high = min(low, self._lows[split]), max(high, self.highs[split])
             if self._changed_at(split, low, high):
                 self.start = split
+                self.changes.append(split)
                 self._bottoms[split:] = accumulate(self._lows[split:], min)
-                self._tops[split:] = accumulate(self._highs[split:], max)
+                self._tops[split:] = accumulate(self.highs[split:], max)
                 return
 
     def _changed_at(self, split: int, low: float, high: float) -> bool:
@@ -71,7 +75,7 @@ class Regime:
         if allowed <= 0:
             return False
         if low > self._tops[split - 1]:
-            return _chance(low, self._highs[self.start : split], newest) < allowed
+            return _chance(low, self.highs[self.start : split], newest) < allowed
         if high < self._bottoms[split - 1] and newest >= self.fewest_below:
             return _chance(-high, [-low for low in self._lows[self.start : split]], newest) < allowed
         return False

@@ -17,7 +17,10 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from stepsize.analyzer.sizing.memory.between_runs import between_runs
 from stepsize.analyzer.sizing.memory.history import Task
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from stepsize.analyzer.sizing.memory.between_runs import BetweenRuns
     from stepsize.analyzer.sizing.memory.history import Finished
     from stepsize.analyzer.sizing.memory.learner import StepLearner
-    from stepsize.analyzer.sizing.memory.proposal import Proposal
+    from stepsize.analyzer.sizing.memory.proposal import Growth, Proposal
 
 OOM_BUMP = 1.25
 """How much more than the limit it had a task that ran out of memory is taken to need."""
@@ -103,8 +106,8 @@ class Static:
     Attributes:
         request_bytes: what to ask for.
         tasks, runs: what it stands on: those that ended well since the last change of the step.
-        largest_bytes: the largest peak of these.
-        highs_bytes: the largest peak of each of these runs.
+        largest_bytes: the largest peak since then.
+        highs_bytes: the largest peak of each of these runs; where the step grows, as they would be in the next.
         needs_bytes: of attempts that never ended well, the largest of each of the newest runs.
         next_run: how far these runs lie apart, and so the next one.
         replayed: the runs but the first, each under the request that would have stood before it.
@@ -129,6 +132,16 @@ class Static:
             self.share_by_tasks(request_bytes), self._with_unmet(self._share_of_runs(request_bytes), request_bytes)
         )
 
+    @property
+    def growth(self) -> Growth | None:
+        """What runs to come are expected to take, where the step grows from run to run."""
+        return self.proposal.growth
+
+    def share_of_last(self, request_bytes: float) -> float:
+        """Of the tasks of the last run that is sized for, those expected to need more by their distribution."""
+        growth = self.growth
+        return self.share_by_tasks(request_bytes) if growth is None else growth.last.share_above(request_bytes)
+
     def share_by_tasks(self, request_bytes: float) -> float:
         """The same by the distribution that the request was picked from."""
         share = max(self.proposal.share_above(request_bytes), self._share_beyond(request_bytes))
@@ -143,15 +156,17 @@ class Static:
 
         It counts the less the more of the step's own next runs were seen: on recorded tasks it expects too much.
         """
-        often = self.proposal.share_above(self.largest_bytes)
-        above, of_largest = self.next_run.share_above(request_bytes), self.next_run.share_above(self.largest_bytes)
+        reference = self.proposal.reference_bytes
+        often = self.proposal.share_above(reference)
+        above, of_largest = self.next_run.share_above(request_bytes), self.next_run.share_above(reference)
         weight = min(1.0, _FEW_RUNS / self.runs)
         return weight * min(above, often * min(1.0, above / of_largest)) if of_largest > 0 else 0.0
 
     def _share_beyond(self, request_bytes: float) -> float:
         """The least share above a request however large: the tail of the grid ends at e times the largest peak."""
-        beyond = min(1.0, math.e * self.largest_bytes / request_bytes) ** _BEYOND_INDEX
-        return float(_BEYOND_SHARE * self.proposal.share_above(self.largest_bytes) * beyond)
+        reference = self.proposal.reference_bytes
+        beyond = min(1.0, math.e * reference / request_bytes) ** _BEYOND_INDEX
+        return float(_BEYOND_SHARE * self.proposal.share_above(reference) * beyond)
 
     def failure_range(self, request_bytes: float) -> tuple[float, float]:
         """Between which shares :meth:`failure_share` may well lie: 90 % of the time at least, if runs are alike.
@@ -167,14 +182,16 @@ class Static:
         return low, max(share, 1.0 - _least_share(runs - above, runs))
 
 
-def static_settings(failure_price: float, time_to_failure: float = 1.0, *, cold_start: bool = True) -> Settings:
-    """How steps learn that have one request for all of their tasks."""
+def static_settings(
+    failure_price: float, time_to_failure: float = 1.0, *, cold_start: bool = True, ahead: int = 1
+) -> Settings:
+    """How steps learn that have one request for all of their tasks of so many runs to come."""
     return Settings(
         _RUN_LOST * failure_price,
         time_to_failure,
         cold_start,
         below_request=False,
-        predictors=static_predictors,
+        predictors=partial(static_predictors, ahead),
         window=_EVERY_TASK,
         new_share=0.0,
         chance_of_change=_CHANCE_OF_CHANGE,
@@ -230,22 +247,24 @@ class _Seen:
         proposal = step.size(_ANY).proposal
         if proposal is None:
             raise AssertionError("a step with a history is sized from it")
-        history = step.history
+        history, growth = step.history, proposal.growth
         runs = history.alike_batches
         first = self.starts[-runs]
+        highs_bytes = self.highs_bytes[-runs:]
+        largest_bytes = max(highs_bytes)
+        log_peaks, starts = history.log_peaks(history.count - first), [start - first for start in self.starts[-runs:]]
+        if growth is not None:
+            log_peaks, starts = growth.log_peaks, list(growth.starts)
+            highs_bytes = np.exp(np.maximum.reduceat(log_peaks, starts)).tolist()
         return Static(
             request_bytes=max([proposal.request_bytes, *self.needs_bytes]),
-            tasks=history.count - first,
-            runs=runs,
-            largest_bytes=proposal.reference_bytes,
-            highs_bytes=tuple(self.highs_bytes[-runs:]),
+            tasks=len(log_peaks),
+            runs=len(starts),
+            largest_bytes=largest_bytes,
+            highs_bytes=tuple(highs_bytes),
             needs_bytes=tuple(need for need in self.needs_bytes if need),
             proposal=proposal,
-            next_run=between_runs(
-                history.log_peaks(history.count - first),
-                [start - first for start in self.starts[-runs:]],
-                taught=self.taught(runs),
-            ),
+            next_run=between_runs(log_peaks, starts, taught=self.taught(len(starts))),
         )
 
 
