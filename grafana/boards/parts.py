@@ -307,7 +307,7 @@ def _fields(panel: Any, units: Mapping[str, str], levels: Mapping[str, Any], *, 
         found = []
         if name in units:
             found.append(DynamicConfigValue("unit", units[name]))
-            if units[name] in {SECONDS, BYTES, SHARE, CORES}:
+            if units[name] in {SECONDS, BYTES, SHARE}:  # of what is as small as the price of an hour Grafana shows more
                 found.append(DynamicConfigValue("decimals", 1))
         if name in levels:
             found.append(DynamicConfigValue("thresholds", _levels(levels[name]).build()))

@@ -80,6 +80,14 @@ def test_every_query_is_used_and_every_panel_says_what_it_shows() -> None:
     assert len({panel.name for panel in panels()}) == len(panels())
 
 
+def test_small_amounts_are_not_rounded_away() -> None:
+    """A server of a few cents an hour, a run of less: Grafana chooses the decimals."""
+    money = {"Price an hour", "Cost, estimated", "To save a month"}
+    found = [(panel.name, name, id_) for panel in panels() for name, id_, _ in panel.overrides() if name in money]
+    assert {name for _, name, _ in found} == money
+    assert [one for one in found if one[2] == "decimals"] == []
+
+
 def test_provisioned_files_name_the_source_that_panels_ask() -> None:
     """Panels and rules ask the data source of the provisioning, by its kind and identifier."""
     (source,) = yaml.safe_load((HOME / "provisioning/datasources/stepsize.yaml").read_text("utf-8"))["datasources"]

@@ -1,12 +1,14 @@
 -- The three cheapest that fit each step's recommendation.
 WITH offered AS (
-    SELECT flow, step, saving_per_month, currency, unnest(servers[:3]) AS server
+    SELECT flow, step, project, production, saving_per_month, currency, unnest(servers[:3]) AS server
     FROM recommendations
     WHERE flow IN (${flow:sqlstring})
 )
 SELECT
     flow AS "Flow",
     step AS "Step",
+    project AS "Project",
+    production AS "Production",
     server.vendor_id AS "Vendor",
     server.server_id AS "Server",
     server.region AS "Region",
@@ -17,5 +19,5 @@ SELECT
     currency AS "Currency",
     server.price_observed_at AS "Price of"
 FROM offered
-ORDER BY saving_per_month DESC NULLS LAST, flow, step, server.price_hourly
+ORDER BY saving_per_month DESC NULLS LAST, flow, step, project, production, server.price_hourly
 LIMIT 500

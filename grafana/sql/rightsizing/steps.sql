@@ -2,6 +2,7 @@ SELECT
     flow AS "Flow",
     step AS "Step",
     project AS "Project",
+    production AS "Production",
     saving_per_month AS "To save a month",
     currency AS "Currency",
     wasted_gb_h AS "GB·h not used",
