@@ -1,4 +1,4 @@
-"""As much of Kubernetes' API as a list and a watch of pods and namespaces: what an informer asks for."""
+"""As much of Kubernetes' API as a list and a watch: what an informer asks for, and who may ask it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,25 @@ import contextlib
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 
+@dataclass(frozen=True)
+class Api:
+    """Where it is, and what it did not allow."""
+
+    url: str
+    refused: list[str]
+
+
 @contextlib.contextmanager
-def kubernetes_api(objects: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
-    """Serves ``objects``, by the last part of their path (``pods``); yields its URL."""
+def kubernetes_api(objects: dict[str, list[dict[str, Any]]], rules: list[dict[str, Any]]) -> Iterator[Api]:
+    """Serves ``objects``, by the last part of their path (``pods``), as far as a role's ``rules`` go."""
     ended = threading.Event()
+    refused: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -23,22 +33,32 @@ def kubernetes_api(objects: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
             asked = urlsplit(self.path)
             query = parse_qs(asked.query)
             kind = asked.path.rpartition("/")[2]
+            verb = "watch" if query.get("watch") else "list"
+            if not any(kind in rule["resources"] and verb in rule["verbs"] for rule in rules):
+                refused.append(self.path)
+                self._whole(403, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden"})
+                return
             items = objects.get(kind, [])
+            if verb == "list":
+                whole = {"kind": f"{kind_of(kind)}List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}}
+                self._whole(200, {**whole, "items": items})
+                return
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
-            if query.get("watch"):  # of what never changes
-                self.send_header("Transfer-Encoding", "chunked")
-                self.end_headers()
-                if query.get("sendInitialEvents") == ["true"]:
-                    for item in items:
-                        self._event("ADDED", item)
-                    mark = {"annotations": {"k8s.io/initial-events-end": "true"}, "resourceVersion": "1"}
-                    self._event("BOOKMARK", {"kind": kind_of(kind), "apiVersion": "v1", "metadata": mark})
-                ended.wait(60)
-                self.wfile.write(b"0\r\n\r\n")
-                return
-            whole = {"kind": f"{kind_of(kind)}List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}}
-            body = json.dumps({**whole, "items": items}).encode()
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            if query.get("sendInitialEvents") == ["true"]:
+                for item in items:
+                    self._event("ADDED", item)
+                mark = {"annotations": {"k8s.io/initial-events-end": "true"}, "resourceVersion": "1"}
+                self._event("BOOKMARK", {"kind": kind_of(kind), "apiVersion": "v1", "metadata": mark})
+            ended.wait(60)  # it never changes
+            self.wfile.write(b"0\r\n\r\n")
+
+        def _whole(self, status: int, answer: dict[str, Any]) -> None:
+            body = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -56,7 +76,7 @@ def kubernetes_api(objects: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield Api(f"http://127.0.0.1:{server.server_port}", refused)
     finally:
         ended.set()
         server.shutdown()

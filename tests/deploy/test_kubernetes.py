@@ -1,14 +1,11 @@
-"""The manifests are what Kubernetes' own client knows, and say what the collector does."""
+"""The collector's manifest says what the collector does."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
-from kubernetes import client
 
 from stepsize.collector.config.service import parse
 from stepsize.collector.server.collector import DRAIN_S
@@ -16,14 +13,6 @@ from stepsize.collector.server.collector import DRAIN_S
 MANIFEST = Path(__file__).parents[2] / "deploy/kubernetes/collector.yaml"
 OBJECTS: dict[str, Any] = {one["kind"]: one for one in yaml.safe_load_all(MANIFEST.read_text("utf-8"))}
 CONTAINER: dict[str, Any] = OBJECTS["StatefulSet"]["spec"]["template"]["spec"]["containers"][0]
-
-
-@pytest.mark.parametrize("kind", OBJECTS)
-def test_every_field_is_one_of_the_api(kind: str) -> None:
-    """A field that the client does not know would be lost on the way through it; one that lacks is an error."""
-    api = client.ApiClient()
-    read = api.deserialize(json.dumps(OBJECTS[kind]), f"V1{kind}", "application/json")
-    assert api.sanitize_for_serialization(read) == OBJECTS[kind]
 
 
 def test_the_configuration_in_it_is_one_of_ours() -> None:
@@ -52,17 +41,10 @@ def test_the_token_is_where_the_configuration_reads_it() -> None:
         assert protocol["auth"] == {"authenticator": "bearertokenauth"}
 
 
-def test_there_is_time_to_drain_and_no_more_right_than_needed() -> None:
-    """The kubelet waits longer than it takes; nothing of the pod is root's, and only its volumes can be written."""
+def test_there_is_time_to_drain() -> None:
+    """The kubelet waits longer than it takes."""
     pod = OBJECTS["StatefulSet"]["spec"]["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] > DRAIN_S + 10
-    assert pod["securityContext"]["runAsNonRoot"]
-    assert CONTAINER["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
-    assert pod["automountServiceAccountToken"] is False
 
 
 def test_it_may_use_more_memory_than_it_allows_itself() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import json
 import os
 import re
 import shlex
@@ -16,7 +15,6 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes import client
 
 from stepsize.commands.nightly import command
 from stepsize.errors import BusyError, UsageError
@@ -145,24 +143,10 @@ def test_systemd_finds_nothing_wrong_with_them(tmp_path: Path) -> None:
 # Kubernetes
 
 
-def test_every_field_is_one_of_the_api() -> None:
-    """A field that the client does not know would be lost on the way through it; one that lacks is an error."""
-    api = client.ApiClient()
-    read = api.deserialize(json.dumps(MANIFEST), "V1CronJob", "application/json")
-    assert api.sanitize_for_serialization(read) == MANIFEST
-
-
-def test_the_pod_has_no_more_right_than_needed() -> None:
-    """Nothing of it is root's, only its volumes can be written, no two run at once."""
+def test_no_two_run_at_once_and_wrong_usage_is_not_tried_again() -> None:
+    """By the job's policies (what its pod may is in test_manifests)."""
     assert MANIFEST["spec"]["concurrencyPolicy"] == "Forbid"
     assert POD["restartPolicy"] == "Never"
-    assert POD["automountServiceAccountToken"] is False
-    assert POD["securityContext"]["runAsNonRoot"]
-    assert CONTAINER["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
     (rule,) = JOB["podFailurePolicy"]["rules"]
     assert rule["onExitCodes"]["values"] == [UsageError.exit_code]
     assert rule["onExitCodes"]["containerName"] == CONTAINER["name"]
