@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from stepsize.store.lake import Lake
 from tests.collector.running import place_in
 from tests.grafana import known
 from tests.grafana.lake import make_lake
@@ -26,5 +27,14 @@ def known_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """An endpoint over the lake whose figures are known."""
     data = tmp_path_factory.mktemp("known")
     known.make(data)
+    with serving(data) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def empty_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """An endpoint over a lake with nothing in it."""
+    data = tmp_path_factory.mktemp("empty")
+    Lake(data).create()
     with serving(data) as served:
         yield served

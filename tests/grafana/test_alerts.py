@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import socket
 from typing import Any
 
 import psycopg
 import pytest
 
-from stepsize.store.lake import Lake
 from tests.grafana.alerting import WHOLE, states
 from tests.grafana.boards import RULES
 from tests.grafana.test_queries import ask
-from tests.postgres.places import Served, serving
+from tests.postgres.places import Served
 
 pytestmark = pytest.mark.xdist_group("grafana")
 REFUSED = ("what", "stepsize_wal_refused_requests")
@@ -41,12 +40,13 @@ def test_a_rule_fires_for_the_series_that_are_above_alone(known_site: Served, ru
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["uid"])
 def test_a_rule_is_silent_where_nothing_is_measured_and_an_error_where_nobody_answers(
-    tmp_path: Path, rule: dict[str, Any]
+    empty_site: Served, rule: dict[str, Any]
 ) -> None:
     """An empty lake fires nothing; an endpoint that is gone is told."""
-    Lake(tmp_path).create()
-    with serving(tmp_path) as served:
-        assert states(rule, lambda query: ask(served, query)) == {WHOLE: "Normal"}
-    with pytest.raises(psycopg.OperationalError):
-        ask(served, "SELECT 1")
-    assert states(rule, lambda query: ask(served, query)) == {WHOLE: "Error"}
+    assert states(rule, lambda query: ask(empty_site, query)) == {WHOLE: "Normal"}
+    with socket.socket() as nobody:  # holds the port, and does not listen
+        nobody.bind(("127.0.0.1", 0))
+        gone = Served(empty_site.data, nobody.getsockname()[1])
+        with pytest.raises(psycopg.OperationalError):
+            ask(gone, "SELECT 1")
+        assert states(rule, lambda query: ask(gone, query)) == {WHOLE: "Error"}

@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from stepsize.store.lake import Lake
 from tests.grafana import known
 from tests.grafana.boards import BOARDS, RULES, panels, variables
 from tests.grafana.known import GB, NAME
 from tests.grafana.macros import Window
 from tests.grafana.test_queries import ask, chosen
-from tests.postgres.places import Served, serving
+from tests.postgres.places import Served
 
 pytestmark = pytest.mark.xdist_group("grafana")
 HOUR_S = 3600
@@ -275,17 +274,13 @@ def test_reports_have_links_where_the_collectors_address_is_said(
     assert [row["Page"] for row in rows] == [begins and f"{begins}{row['Day']}/report.html" for row in rows]
 
 
-def test_a_lake_with_nothing_in_it_is_no_error(tmp_path: Any) -> None:
-    """Nor is one without a report: every query answers, of the kind that its panel wants."""
-    Lake(tmp_path).create()
-    with serving(tmp_path) as served:
-        for panel in panels():
-            board = BOARDS[panel.board]
-            ask(served, Window(known.begin(), known.end(), HOUR_S).expand(panel.target["rawSql"], chosen(board)))
-        for board in BOARDS.values():
-            for one in variables(board):
-                assert (
-                    ask(served, Window(known.begin(), known.end(), HOUR_S).expand(one["query"], chosen(board)))[1] == []
-                )
-        for rule in RULES:
-            assert ask(served, rule["data"][0]["model"]["rawSql"].replace("$$", "$"))[1] == []
+def test_a_lake_with_nothing_in_it_is_no_error(empty_site: Served) -> None:
+    """Nor is one without a report: every query answers."""
+    looked_at = Window(known.begin(), known.end(), HOUR_S)
+    for panel in panels():
+        ask(empty_site, looked_at.expand(panel.target["rawSql"], chosen(BOARDS[panel.board])))
+    for board in BOARDS.values():
+        for one in variables(board):
+            assert ask(empty_site, looked_at.expand(one["query"], chosen(board)))[1] == []
+    for rule in RULES:
+        assert ask(empty_site, rule["data"][0]["model"]["rawSql"].replace("$$", "$"))[1] == []
