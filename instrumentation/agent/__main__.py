@@ -32,7 +32,7 @@ from stepsize.instrumentation.agent.host import Host
 from stepsize.instrumentation.agent.journal import Journal
 from stepsize.instrumentation.agent.place.finder import chosen, find_in_background
 from stepsize.instrumentation.agent.probes.system import SystemProbe
-from stepsize.instrumentation.agent.recorder import Recorder, common_attributes, host_attributes
+from stepsize.instrumentation.agent.recorder import Recorder, agent_instance, common_attributes, host_attributes
 from stepsize.instrumentation.agent.sender import Sender
 from stepsize.instrumentation.agent.spools import other_spools, own_spool
 from stepsize.settings import Settings
@@ -98,7 +98,7 @@ def _paced(settings: Settings) -> Settings:
 def _serve(path: Path, listener: socket.socket, settings: Settings) -> None:
     host = Host(portable=settings.probes == "portable")
     system = _portable_system() if host.portable else SystemProbe(networks=host.networks)
-    recorder = Recorder(host_attributes(), common_attributes(), system.boot_unix_nano())
+    recorder = Recorder(host_attributes(), common_attributes(), system.boot_unix_nano(), agent_instance(path))
     find_in_background(
         chosen(settings.cloud, os.environ),
         lambda place: recorder.learn(place.attributes()),

@@ -8,10 +8,12 @@ from __future__ import annotations
 import platform
 import socket
 import time
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stepsize.discovery import machine_id
 from stepsize.instrumentation.agent.points import Batch, ResourcePoints
 from stepsize.instrumentation.agent.recording import Recordings
 
@@ -36,12 +38,14 @@ class Recorder:
         common: attributes of every resource: the SDK's. What a user says belongs to the user's attempts alone, since
             one agent serves many.
         boot_unix_nano: since when the host's sums have counted.
+        instance_id: which agent tells of the host, on its resource: see `agent_instance`.
         recordings: what is seen of attempts at once, beside being sent.
     """
 
     host: Mapping[str, AttributeValue]
     common: Mapping[str, AttributeValue]
     boot_unix_nano: int
+    instance_id: str
     points: int = 0
     recordings: Recordings = field(default_factory=Recordings)
     _open: dict[str, ResourcePoints] = field(default_factory=dict)
@@ -64,7 +68,7 @@ class Recorder:
         self.recordings.add_host(time_unix_nano, observations)
         resource = self._open.get("")
         if resource is None:
-            resource = self._open[""] = ResourcePoints({**self.common, **self.host}, self.boot_unix_nano)
+            resource = self._open[""] = ResourcePoints(self._of_host(), self.boot_unix_nano)
         self.points += resource.add(time_unix_nano, observations)
 
     def record_own(self, time_unix_nano: int, observations: Sequence[Observation]) -> None:
@@ -72,7 +76,7 @@ class Recorder:
         if observations:
             resource = self._open.get(_OWN)
             if resource is None:
-                resource = self._open[_OWN] = ResourcePoints({**self.common, **self.host}, self._begun_unix_nano)
+                resource = self._open[_OWN] = ResourcePoints(self._of_host(), self._begun_unix_nano)
             self.points += resource.add(time_unix_nano, observations)
 
     def learn(self, attributes: Mapping[str, AttributeValue]) -> None:
@@ -94,10 +98,13 @@ class Recorder:
         for instance_id, attempt in self._attempts.items():
             self._open[instance_id].resource = self._resource(attempt)
         if "" in self._open:  # more may have become known of the host since
-            self._open[""].resource = {**self.common, **self.host}
+            self._open[""].resource = self._of_host()
         batch = Batch(list(self._open.values()), self.points)
         self._open, self._attempts, self.points = {}, {}, 0
         return batch
+
+    def _of_host(self) -> dict[str, AttributeValue]:
+        return {**self.common, **self.host, "service.instance.id": self.instance_id}
 
     def _resource(self, attempt: Attempt) -> dict[str, AttributeValue]:
         """Anew for each batch: the user may have said more of the attempt since."""
@@ -126,6 +133,16 @@ def host_attributes() -> dict[str, AttributeValue]:
             found["host.id"] = identifier
             break
     return found
+
+
+def agent_instance(socket_path: Path) -> str:
+    """``service.instance.id`` of the agent at a socket, and of those that follow it there.
+
+    Agents of several users or destinations tell of one host: what each says is series of its own to backends that know
+    a series by its labels, and take no second value of one moment.
+    """
+    name = f"stepsize-agent:{socket.gethostname()}:{machine_id()}:{socket_path}"
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, name.encode("utf-8", "replace").decode()))
 
 
 def common_attributes() -> dict[str, AttributeValue]:

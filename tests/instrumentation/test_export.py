@@ -82,6 +82,22 @@ def test_what_is_refused_for_good_does_not_hold_up_the_rest(
     assert not receiver.of("stepsize.task.end", "refused")
 
 
+def test_the_agents_of_two_destinations_tell_of_their_host_apart(place: Place, receiver: Receiver) -> None:
+    """By `service.instance.id` on the host's resource, of the agent as long as it is one; attempts keep their own."""
+    told: list[set[str]] = []
+    with http_receiver() as other:
+        for one, runs in ((receiver, ("1", "2")), (other, ("3",))):
+            settings = place.settings(endpoint=one.endpoint)
+            for run in runs:
+                place.run(settings, run, "time.sleep(1)")  # some samples of the host
+                one.end(run)
+                wait_until(lambda one=one: one.of("system.memory.limit"))
+            told.append({point.resource["service.instance.id"] for point in one.of("system.memory.limit")})
+            assert not told[-1] & {point.resource["service.instance.id"] for point in one.of("stepsize.task.end")}
+    assert [len(instances) for instances in told] == [1, 1]
+    assert told[0] != told[1]
+
+
 def test_points_carry_flow_run_and_step_where_asked_to(place: Place, receiver: Receiver) -> None:
     """`STEPSIZE_POINT_ATTRIBUTES` copies them from the resource, for backends that drop resources."""
     settings = place.settings(endpoint=receiver.endpoint, point_attributes=True)

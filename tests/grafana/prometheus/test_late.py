@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 import urllib.error
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.collector.otlp import SECOND, RequestBuilder, identity
-from tests.collector.running import wait_for
+from tests.collector.running import DEADLINE_S, place_in, wait_for
 from tests.grafana.prometheus.asking import Prometheus
 from tests.grafana.prometheus.chain import collector, post, prometheus
 from tests.interop.peers import OTELCOL, PROMETHEUS, PROMETHEUS_3, Peer
@@ -69,3 +71,29 @@ def test_a_late_point_by_otlp(tmp_path: Path, window: str) -> None:
         else:
             post(f"{where.address}/api/v1/otlp", late)
             assert held(where) == {"1": [1, 3, 2], "2": [4]}
+
+
+def test_two_agents_of_one_host(tmp_path: Path) -> None:
+    """Of two users, or two destinations: each tells of the host in series of its own, so that neither is late."""
+    otlp, metrics = free_address(), free_address()
+    (tmp_path / "collector").mkdir()
+    with (
+        place_in(tmp_path) as place,
+        prometheus(tmp_path / "prometheus", "written", metrics, window="0s", rules=False) as where,
+        collector(tmp_path / "collector", otlp, metrics, where, {}),
+    ):
+        told = {"STEPSIZE_AGENT_IDLE": "1", "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{otlp}"}
+        slept = [sys.executable, "-c", "import time; time.sleep(7)"]  # more than one export of several samples
+        started = []
+        for flow in ("One", "Other"):
+            runtime = tmp_path / flow
+            environment = place.environment(**told, STEPSIZE_RUNTIME=str(runtime), STEPSIZE_DATA=str(runtime / "lake"))
+            names = ["--flow", flow, "--run", "1", "--step", "s", "--task", "1", "--quiet"]
+            command = [sys.executable, "-m", "stepsize", "run", *names, "--", *slept]
+            started.append(subprocess.Popen(command, env=environment))
+        assert [one.wait(DEADLINE_S) for one in started] == [0, 0]
+        wait_for(lambda: len(where.asked("stepsize_task_end_ratio")) == 2, "both have ended")
+        hosts = where.asked("system_cpu_logical_count[1m]")
+        assert len({one["metric"]["host_name"] for one in hosts}) == 1
+        assert [len(one["values"]) >= 6 for one in hosts] == [True, True]
+        assert not where.asked("otelcol_exporter_send_failed_metric_points > 0")
