@@ -114,9 +114,13 @@ def command(
 
 
 def _views(settings: Settings) -> LakeViews:
-    from stepsize.postgres.lake_views import LocalViews  # noqa: PLC0415 - as above
+    from stepsize.postgres.lake_views import LocalViews, StoreViews  # noqa: PLC0415 - as above
 
-    return LocalViews(settings.here("stepsize sql"))
+    if settings.store is not None:
+        from stepsize.store.objects import ObjectLake  # noqa: PLC0415 - as above
+
+        return StoreViews(ObjectLake(settings.store))
+    return LocalViews(settings.data)
 
 
 def _ask(settings: Settings, query: str | None, form: str, limits: Limits) -> None:
@@ -127,7 +131,6 @@ def _ask(settings: Settings, query: str | None, form: str, limits: Limits) -> No
     text = sys.stdin.read() if query is None else query
     if not text.strip():
         raise UsageError('no query: give one as an argument ("select …") or on standard input')
-    settings.here("stepsize sql")
     for line in settle(settings, remote=True):
         click.echo(f"stepsize: {line}", err=True)
     engine = Engine(_views(settings), limits)
@@ -142,6 +145,7 @@ def _serve(endpoint: object, settings: Settings) -> None:
     from stepsize.postgres.serving import Endpoint, listen  # noqa: PLC0415 - as above
 
     assert isinstance(endpoint, Endpoint)
+    settings.here("stepsize sql --serve")
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

@@ -78,6 +78,7 @@ class Instance:
         self._root = quiet_connection(config=_CONFIG)
         self._made: Hashable = None
         self._set_up(limits)
+        lake.register(self._root)
         self.refresh()
         self.relations = self._shape()
         """Names of the views."""
@@ -126,6 +127,7 @@ class Instance:
         """A connection for one client's statement; what it makes in a transaction that only reads is nothing."""
         connection = self._root.cursor()
         try:
+            self._lake.register(connection)
             connection.execute(f"SET search_path = '{DATABASE}.{schema},{DATABASE}.pg'")
             connection.execute("BEGIN TRANSACTION READ ONLY")
         except BaseException:

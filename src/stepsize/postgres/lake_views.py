@@ -1,7 +1,7 @@
 """The views of a lake for an instance that lives on while the lake grows.
 
-What comes in: the data directory. What goes out: statements that make the views, and whether they are to be made anew.
-Never writes.
+What comes in: the data directory, or an object store. What goes out: statements that make the views, and whether they
+are to be made anew. Never writes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
     from pathlib import Path
 
+    import duckdb
+
+    from stepsize.store.objects import ObjectLake
+
 
 class LakeViews(Protocol):
     """What the engine needs of a lake."""
@@ -32,6 +36,9 @@ class LakeViews(Protocol):
 
     def statements(self) -> list[str]:
         """What makes the views, each beginning with ``CREATE VIEW lake.``."""
+
+    def register(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Give a connection what the views are made of, where that is no file."""
 
 
 class LocalViews:
@@ -63,6 +70,38 @@ class LocalViews:
         """As :class:`LakeViews`."""
         reports = report_view_statements(report_files(self._data), self._kept)
         return [*view_statements(self._data, self._complete), *reports]
+
+    def register(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """As :class:`LakeViews`."""
+
+
+class StoreViews:
+    """Of a lake in an object store, as it was when this was made; without the views of its reports.
+
+    Raises:
+        LakeError: there is none, or it cannot be read.
+    """
+
+    def __init__(self, lake: ObjectLake) -> None:
+        self._generation = lake.generation()
+
+    @property
+    def directories(self) -> Iterable[Path]:
+        """As :class:`LakeViews`: DuckDB opens nothing, Arrow reads the objects that the generation names."""
+        return []
+
+    def version(self) -> Hashable:
+        """As :class:`LakeViews`."""
+        return id(self._generation)
+
+    def statements(self) -> list[str]:
+        """As :class:`LakeViews`."""
+        return [*self._generation.statements]
+
+    def register(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """As :class:`LakeViews`."""
+        for name, rows in self._generation.rows.items():
+            connection.register(name, rows)
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -26,7 +26,7 @@ from stepsize.store.manifest import parse_manifest
 from stepsize.store.schema import POINT_TABLES, SCHEMAS, TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from stepsize.store.manifest import Manifest, StoredFile
 
@@ -66,6 +66,19 @@ def endpoint(environ: Mapping[str, str]) -> str | None:
     return environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
 
 
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What a lake holds at one time.
+
+    Attributes:
+        rows: by the names that the views call them; to be registered with each connection that reads the views.
+        statements: make the views, in an attached database called ``lake``.
+    """
+
+    rows: Mapping[str, ds.Dataset]
+    statements: Sequence[str]
+
+
 class ObjectLake:
     """The lake at ``url``; nothing is asked of the store before a method is called."""
 
@@ -79,13 +92,28 @@ class ObjectLake:
         Raises:
             LakeError: there is no lake, a newer stepsize wrote it, or the store cannot be read.
         """
+        generation = self.generation()
+        with self._told(), quiet_connection() as connection:
+            bound(connection, memory_bytes)
+            for name, rows in generation.rows.items():
+                connection.register(name, rows)
+            for statement in generation.statements:
+                connection.execute(statement.replace("CREATE VIEW lake.", "CREATE TEMP VIEW "))
+            yield connection
+
+    def generation(self) -> Generation:
+        """The current one, for whoever has connections of its own.
+
+        Raises:
+            LakeError: as for :meth:`reading`.
+        """
         with self._told():
             store = self._store()
             manifests = self._manifests(store)
-            with quiet_connection() as connection:
-                bound(connection, memory_bytes)
-                self._make_views(connection, store, manifests)
-                yield connection
+            names = {table: f"stored_{table}" for table in SCHEMAS}
+            rows = {name: self._rows(table, _files_of(table, manifests), store) for table, name in names.items()}
+            rolling_up = sum(any(one.table == "tasks" for one in manifest.files) for manifest in manifests)
+            return Generation(rows, statements_over(names, set(TASKS.names), is_shared=rolling_up > 1))
 
     def _store(self) -> fs.FileSystem:
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
@@ -122,16 +150,6 @@ class ObjectLake:
             store = self._store()
             files = _files_of(table, self._manifests(store))
             return files, self._rows(table, files, store)
-
-    def _make_views(
-        self, connection: duckdb.DuckDBPyConnection, store: fs.FileSystem, manifests: list[Manifest]
-    ) -> None:
-        for table in SCHEMAS:
-            connection.register(f"stored_{table}", self._rows(table, _files_of(table, manifests), store))
-        rolling_up = sum(any(one.table == "tasks" for one in manifest.files) for manifest in manifests)
-        rows = {table: f"stored_{table}" for table in SCHEMAS}
-        for statement in statements_over(rows, set(TASKS.names), is_shared=rolling_up > 1):
-            connection.execute(statement.replace("CREATE VIEW lake.", "CREATE TEMP VIEW "))
 
     def _rows(self, table: str, files: tuple[StoredFile, ...], store: fs.FileSystem) -> ds.Dataset:
         """The rows in ``files``, to be read when they are asked for; columns that files lack are NULL."""
