@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 EXAMPLES ?= shared
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format test-deep test-peers soak dashboards bench-agent bench-api bench-card bench-cli bench-cpu bench-collector bench-flow bench-lake bench-live bench-report bench-scale bench-sizing bench-sql bench-truth plots docs catalog lock clean
+.PHONY: help run test lint format test-deep test-peers soak dashboards bench-agent bench-api bench-card bench-cli bench-cpu bench-collector bench-dashboards bench-flow bench-lake bench-live bench-report bench-scale bench-sizing bench-sql bench-truth plots docs catalog lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,9 @@ bench-cpu: $(STAMP) ## Size cores of recorded tasks in TRACES=DIR, of programs, 
 bench-collector: $(STAMP) ## Measure what the collector takes and what it costs, beside the OpenTelemetry Collector where it was built
 	$(BIN)/python benchmarks/collector.py --json benchmarks/results/collector.json
 
+bench-dashboards: $(STAMP) ## Measure what Grafana's panels cost on a million attempts, ten million points, a year of nightly reports
+	$(BIN)/python benchmarks/dashboards.py
+
 bench-flow: $(STAMP) ## Measure what tracking costs a flow
 	$(BIN)/python benchmarks/flow_overhead.py
 
@@ -83,6 +86,7 @@ bench-scale: $(STAMP) ## Measure what reports and roll-ups take of lakes of more
 bench-sizing: $(STAMP) ## Replay policies on the recorded tasks in TRACES=DIR (docs/backtest.md says what is in a file)
 	$(BIN)/python benchmarks/sizing.py $(or $(TRACES),$(error name a directory: make bench-sizing TRACES=DIR)) --results benchmarks/results
 	$(BIN)/python benchmarks/sizing_validation.py $(TRACES) --results benchmarks/results
+	$(BIN)/python benchmarks/sizing_growth.py --results benchmarks/results
 	$(BIN)/python benchmarks/sizing_speed.py --results benchmarks/results
 	$(BIN)/python benchmarks/plots.py
 
