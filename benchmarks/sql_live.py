@@ -43,7 +43,7 @@ _PREPARED_S = 10.0
 _FIRST_S = 10.0
 """How long one viewer looks before the others come."""
 _COMPLETED = re.compile(rb"SELECT (\d+)\0Z\0\0\0\x05I$")
-_TASKS_PER_REQUEST, _SAMPLES = 25, 4
+_TASKS_PER_REQUEST, _FILLED_TOGETHER, _SAMPLES = 25, 250, 4
 _TARGET_MS, _VIEWERS = 500, 50
 _DASHBOARD = Path(__file__).parents[1] / "grafana" / "dashboards" / "stepsize-live.json"
 _WITHOUT_ROWS = {"GPUs"}
@@ -236,11 +236,12 @@ def _tasks(wanted: Live) -> int:
 
 
 def _filling(collector: Running, wanted: Live) -> Load:
-    """The points before now, as fast as they are taken."""
+    """The points before now, as fast as they are taken, in large requests where that comes out even."""
     tasks = _tasks(wanted)
-    requests = tasks // _TASKS_PER_REQUEST * (wanted.filled_s // _SAMPLES)
+    together = _FILLED_TOGETHER if tasks % _FILLED_TOGETHER == 0 else _TASKS_PER_REQUEST
+    requests = tasks // together * (wanted.filled_s // _SAMPLES)
     began_ns = time.time_ns() - wanted.filled_s * SECOND_NS
-    return Load("http", collector.http, tasks, _TASKS_PER_REQUEST, _SAMPLES, requests, 0.0, 8, began_ns=began_ns)
+    return Load("http", collector.http, tasks, together, _SAMPLES, requests, 0.0, 8, began_ns=began_ns)
 
 
 def _load(collector: Running, wanted: Live) -> Load:
