@@ -1,34 +1,22 @@
--- Of some attempts, each metric's highest value in each part of the window; of GPUs the sum over the devices that are
--- told apart. `time_unix_nano` is a stored column, so that files and row groups of other times are not read. Attempts of
--- one name (`told` apart by deployment or host alone) have those points that say nothing else than they do: only there
--- is the resource looked into.
+-- Of some attempts, whose names are nobody else's, each metric's highest value in each part of the window.
+-- `time_unix_nano` is a stored column, so that files and row groups of other times are not read.
 WITH wanted AS (
     SELECT
         unnest($places) AS place, unnest($flows) AS flow, unnest($runs) AS run, unnest($steps) AS step,
-        unnest($tasks) AS task, unnest($attempts) AS attempt, unnest($is_shared) AS is_shared,
-        unnest($projects) AS project, unnest($branches) AS branch, unnest($users) AS "user", unnest($hosts) AS host
+        unnest($tasks) AS task, unnest($attempts) AS attempt
 ),
 found AS (
     SELECT
-        wanted.place, points.metric, (points.time_unix_nano - $since_ns) // $bucket_ns AS bucket,
-        CASE WHEN points.metric IN ($gpu, $gpu_memory) THEN points.attributes ->> '$."hw.id"' END AS device,
-        max(coalesce(points.value_double, points.value_int::DOUBLE)) AS value
-    FROM exact_points AS points
-    JOIN wanted USING (flow, run, step, task, attempt)
-    WHERE points.day >= $day AND points.time_unix_nano >= $since_ns AND points.time_unix_nano < $until_ns
-        AND isfinite(coalesce(points.value_double, points.value_int::DOUBLE))
-        AND points.metric IN ($cpu, $memory, $gpu, $gpu_memory)
-        AND points.step IN (SELECT unnest($steps))
-        AND CASE
-            WHEN wanted.is_shared THEN
-                coalesce(points.host = wanted.host, true)
-                AND coalesce(points.resource ->> '$."stepsize.project"' = wanted.project, true)
-                AND coalesce(points.resource ->> '$."stepsize.branch"' = wanted.branch, true)
-                AND coalesce(points.resource ->> '$."stepsize.user"' = wanted."user", true)
-            ELSE true
-        END
+        flow, run, step, task, attempt, metric, (time_unix_nano - $since_ns) // $bucket_ns AS bucket,
+        max(coalesce(value_double, value_int::DOUBLE)) AS value
+    FROM exact_points
+    WHERE day >= $day AND time_unix_nano >= $since_ns AND time_unix_nano < $until_ns
+        AND isfinite(coalesce(value_double, value_int::DOUBLE))
+        AND metric IN ($cpu, $memory)
+        AND step IN (SELECT unnest($steps))
+        AND (flow, run, step, task, attempt) IN (SELECT flow, run, step, task, attempt FROM wanted)
     GROUP BY ALL
 )
-SELECT place, metric, bucket, sum(value)
+SELECT place, metric, bucket, value
 FROM found
-GROUP BY ALL;
+JOIN wanted USING (flow, run, step, task, attempt);

@@ -179,8 +179,8 @@ def _running(attempt: Attempt, curves: Mapping[Attempt, Curves] | None, now: dt.
 
 
 def _gpu(attempt: Attempt, drawn: Curves | None) -> str:
-    """Curves of GPUs, where the attempt has any, or points of them."""
-    if not attempt.gpus and not (drawn and drawn.gpu.newest is not None):
+    """Curves of GPUs, where the attempt has any."""
+    if not attempt.has_gpus:
         return ""
     busy = _curve("GPUs busy", "cpu", drawn.gpu if drawn else None, attempt.gpus, lambda value: f"{value:.2g}")
     return busy + _curve("GPU memory", "memory", drawn.gpu_memory if drawn else None, None, _memory)

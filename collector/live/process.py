@@ -4,7 +4,7 @@ Its command line is ``python -m stepsize.collector.live.process DATA [STORE]``. 
 a line, as JSON. What goes out on standard output, for each: a line of JSON (status, policy, size) and so many bytes.
 It ends at the end of its input, and when it was asked nothing for `IDLE_S`. Never writes to the lake.
 
-A process of its own at the lowest priority, so that neither a query nor DuckDB's memory is the receiver's.
+A process of its own that gives way to all others, so that neither a query nor DuckDB's memory is the receiver's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import duckdb
 from stepsize.collector.live import html, paths
 from stepsize.collector.live.nights import MOST_BYTES, TooLargeError, nights
 from stepsize.collector.live.questions import Questions
-from stepsize.collector.processes.child import leave_signals_to_the_collector
+from stepsize.collector.processes.child import give_way, leave_signals_to_the_collector
 from stepsize.errors import StepsizeError
 from stepsize.store.lake import Lake
 
@@ -123,8 +123,7 @@ def _curves(ask: Questions, attempts: Sequence[Attempt]) -> dict[Attempt, Curves
 def main() -> None:
     """Entry point of the process."""
     leave_signals_to_the_collector()
-    with contextlib.suppress(AttributeError, OSError):  # Windows has no nice
-        os.nice(_NICE)
+    give_way(_NICE)
     data, store = Path(sys.argv[1]), next(iter(sys.argv[2:]), None)
     pages = Pages(data, nights(data, store))
     rest = b""

@@ -6,6 +6,7 @@ lake are parameters of SQL, never a part of it.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import threading
 from dataclasses import replace
@@ -25,7 +26,7 @@ from stepsize.collector.live.records import (
 from stepsize.model import TASK_CPU_USAGE, TASK_GPU_MEMORY_USAGE, TASK_GPU_UTILIZATION, TASK_MEMORY_USAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import duckdb
 
@@ -35,8 +36,13 @@ _CURVES_S = 8.0
 """A page without curves is better than none: the collector waits for 20 s."""
 _SECOND_NS = 10**9
 _ENDED_S = 24 * 3600
-_METRICS = tuple(one.name for one in (TASK_CPU_USAGE, TASK_MEMORY_USAGE, TASK_GPU_UTILIZATION, TASK_GPU_MEMORY_USAGE))
-"""In the order of `Curves`."""
+_METRICS = {
+    "cpu": TASK_CPU_USAGE.name,
+    "memory": TASK_MEMORY_USAGE.name,
+    "gpu": TASK_GPU_UTILIZATION.name,
+    "gpu_memory": TASK_GPU_MEMORY_USAGE.name,
+}
+"""Parameters of queries, in the order of `Curves`."""
 _CLOCKS_S = 300
 """Clocks of senders may be ahead by so much."""
 
@@ -87,24 +93,41 @@ class Questions:
             return {}
         until_ns = int(self._now.timestamp() * _SECOND_NS)
         since_ns = until_ns - WINDOW_S * _SECOND_NS
-        rows = self._in_time(
-            "curves",
-            since_ns=since_ns,
-            until_ns=until_ns,
-            bucket_ns=WINDOW_S * _SECOND_NS // BUCKETS,
+        window = {
+            "since_ns": since_ns,
+            "until_ns": until_ns,
+            "bucket_ns": WINDOW_S * _SECOND_NS // BUCKETS,
             # The day is the arrival's where a clock is off; points that come late are of the day before at most.
-            day=(self._now - dt.timedelta(days=1)).date(),
-            **dict(zip(("cpu", "memory", "gpu", "gpu_memory"), _METRICS, strict=True)),
-            **_columns(attempts),
-        )
+            "day": (self._now - dt.timedelta(days=1)).date(),
+        }
+        numbered = list(enumerate(attempts))
+        special = [(place, one) for place, one in numbered if one.is_shared or one.has_gpus]
+        plain = [(place, one) for place, one in numbered if not (one.is_shared or one.has_gpus)]
+        with self._in_time():
+            rows = self._points("curves", window, plain, ("cpu", "memory"), _names)
+            rows += self._points("told_apart", window, special, tuple(_METRICS), _names_and_more)
         values: dict[tuple[int, str], list[float | None]] = {}
         for place, metric, bucket, value in rows:
             values.setdefault((place, metric), [None] * BUCKETS)[bucket] = value
         none: list[float | None] = [None] * BUCKETS
         return {
-            attempt: Curves(*(Curve(tuple(values.get((place, metric), none))) for metric in _METRICS))
-            for place, attempt in enumerate(attempts)
+            attempt: Curves(*(Curve(tuple(values.get((place, metric), none))) for metric in _METRICS.values()))
+            for place, attempt in numbered
         }
+
+    def _points(
+        self,
+        query: str,
+        window: dict[str, Any],
+        wanted: Sequence[tuple[int, Attempt]],
+        metrics: Sequence[str],
+        columns: Callable[[Sequence[Attempt]], dict[str, list[Any]]],
+    ) -> list[tuple[Any, ...]]:
+        if not wanted:
+            return []
+        places, attempts = zip(*wanted, strict=True)
+        asked = {name: _METRICS[name] for name in metrics}
+        return self._rows(query, **window, **asked, places=list(places), **columns(attempts))
 
     def _listed(self, names: Sequence[StepName], first: int, last: int) -> list[Attempt]:
         if not names or last < first:
@@ -113,11 +136,12 @@ class Questions:
         rows = self._rows("listed", flows=flows, runs=runs, steps=steps, first=first, last=last)
         return [_attempt(row) for row in rows]
 
-    def _in_time(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
+    @contextlib.contextmanager
+    def _in_time(self) -> Iterator[None]:
         timer = threading.Timer(_CURVES_S, self._connection.interrupt)
         timer.start()
         try:
-            return self._rows(query, **parameters)
+            yield
         finally:
             timer.cancel()
 
@@ -125,15 +149,21 @@ class Questions:
         return self._connection.execute(_sql(query), parameters or None).fetchall()
 
 
-def _columns(attempts: Sequence[Attempt]) -> dict[str, list[Any]]:
-    """Attempts as columns; what is not known as text or NULL, so that DuckDB sees one type."""
+def _names(attempts: Sequence[Attempt]) -> dict[str, list[Any]]:
+    """Attempts' names as columns."""
     return {
-        "places": list(range(len(attempts))),
         "flows": [one.of.flow for one in attempts],
         "runs": [one.of.run for one in attempts],
         "steps": [one.of.step for one in attempts],
         "tasks": [one.task for one in attempts],
         "attempts": [one.attempt for one in attempts],
+    }
+
+
+def _names_and_more(attempts: Sequence[Attempt]) -> dict[str, list[Any]]:
+    """With what tells attempts of one name apart."""
+    return {
+        **_names(attempts),
         "is_shared": [one.is_shared for one in attempts],
         "projects": [one.project for one in attempts],
         "branches": [one.branch for one in attempts],

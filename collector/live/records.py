@@ -58,6 +58,8 @@ class Attempt:
     memory_limit_bytes: int | None
     gpus: float | None
     """Asked for, or in use."""
+    has_gpus: bool | None
+    """Whether any are, or anything was told of them."""
     host: str | None
     project: str | None
     branch: str | None

@@ -4,7 +4,8 @@ CREATE OR REPLACE TEMP TABLE running AS
 SELECT
     coalesce(flow, '') AS flow, coalesce(run, '') AS run, coalesce(step, '') AS step, coalesce(task, '') AS task,
     coalesce(attempt, 0) AS attempt, item, started_at, ended_at, outcome, cpu_mean, requested_cpu, cpu_limit,
-    memory_peak_bytes, requested_memory_bytes, memory_limit_bytes, coalesce(requested_gpu, gpu_count) AS gpus, host,
+    memory_peak_bytes, requested_memory_bytes, memory_limit_bytes, coalesce(requested_gpu, gpu_count) AS gpus,
+    gpus > 0 OR gpu_utilization_max IS NOT NULL OR gpu_memory_peak_bytes IS NOT NULL AS has_gpus, host,
     project, branch, "user",
     count(*) OVER (
         PARTITION BY coalesce(flow, ''), coalesce(run, ''), coalesce(step, ''), coalesce(task, ''), coalesce(attempt, 0)

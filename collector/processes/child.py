@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.02
 _MAX_REST = 4000
-_EXPENDABLE = 500
-"""Linux adds half of the machine's, or group's, memory to what this process holds when it looks whom to kill."""
+_EXPENDABLE = 1000
+"""Linux adds all of the machine's, or group's, memory to what this process holds when it looks whom to kill."""
 
 
 def leave_signals_to_the_collector() -> None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _MODULE = "stepsize.commands.sql_child"
 """What it runs; the endpoint itself is `stepsize.postgres`, which a collector does not know."""
-_STOP_S = 8.0
-"""How long clients may take to be told; the process gives them less."""
+_STOP_S = 5.0
+"""How long clients may take to be told, as those of a receiver; the process gives them less."""
 
 
 class SqlProcess:

@@ -36,7 +36,7 @@ _NICE = 5
 _LOOK_S = 1.0
 _SETTLED_S = 10.0
 """One that lives for so long is followed by another at once where it ends."""
-_END_S = 7.0
+_END_S = 4.0
 
 
 def main() -> None:
