@@ -4,6 +4,7 @@ import type {
   Dashboard, FieldConfig, FieldConfigSource, Panel, RowPanel, VariableModel,
 } from "SCHEMA/dashboard/x/dashboard_types.gen";
 import type * as barchart from "SCHEMA/composable/barchart/panelcfg/x/BarChartPanelCfg_types.gen";
+import type * as bargauge from "SCHEMA/composable/bargauge/panelcfg/x/BarGaugePanelCfg_types.gen";
 import type * as stat from "SCHEMA/composable/stat/panelcfg/x/StatPanelCfg_types.gen";
 import type * as table from "SCHEMA/composable/table/panelcfg/x/TablePanelCfg_types.gen";
 import type * as timeseries from "SCHEMA/composable/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen";
@@ -29,6 +30,7 @@ type Variable = Plain<VariableModel> & { auto?: false; auto_min?: string; auto_c
 export type Board = Omit<Plain<Dashboard>, "panels" | "templating"> & {
   panels: Array<
     | Of<"barchart", barchart.Options, barchart.FieldConfig>
+    | Of<"bargauge", bargauge.Options, {}>
     | Of<"stat", stat.Options, {}>
     | Of<"table", table.Options, table.FieldConfig>
     | Of<"timeseries", timeseries.Options, timeseries.FieldConfig>

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.grafana.boards import BOARDS
+from tests.grafana.prometheus.boards import BOARDS as OVER_PROMETHEUS
 from tests.interop.peers import GRAFANA_SCHEMA
 
 pytestmark = [pytest.mark.peers, pytest.mark.needs(GRAFANA_SCHEMA)]
@@ -45,7 +46,7 @@ def test_dashboards_are_what_the_schema_says_and_mutilated_ones_are_not(tmp_path
     """Each key is known and of its kind, options of panels too; each of several mutilations is an error."""
     raw = GRAFANA_SCHEMA.path / "@grafana/schema/dist/esm/raw"
     (tmp_path / "schema.ts").write_text(KIND.read_text("utf-8").replace("SCHEMA", str(raw)), "utf-8")
-    written: dict[str, dict[str, Any]] = dict(BOARDS)
+    written: dict[str, dict[str, Any]] = BOARDS | OVER_PROMETHEUS
     for number, mutilate in enumerate(MUTILATED.values()):
         written[f"bad{number}"] = copy.deepcopy(BOARDS["stepsize-flow"])
         mutilate(written[f"bad{number}"])
