@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from stepsize.store.report_views import keep_rows, report_files, report_view_statements
+from stepsize.store.report_views import Stamped, keep_rows, report_files, report_view_statements
 from tests.grafana.known import report
 from tests.nightly.site import site_in
 from tests.postgres.places import serving
@@ -54,6 +54,7 @@ def test_the_newest_report_is_a_row_a_step_and_all_are_the_history(tmp_path: Pat
             whole = "SELECT COLUMNS(*)::VARCHAR FROM recommendations"
             kept = ask(whole)
             (newest / "report.parquet").write_bytes(b"damaged")
+            os.utime(newest / "report.json", ns=(1, 1))  # older, and not as it was
             assert ask(whole) == kept, "the report's JSON says the same"
             (newest / "report.json").unlink()
             assert ask("SELECT count(*) FROM recommendations") == [(2,)]
@@ -68,14 +69,17 @@ def test_rows_that_are_kept_beside_a_report_are_those_of_its_json(tmp_path: Path
         keep_rows(place)
     first, second, third = sorted((tmp_path / "reports").iterdir())
 
+    known: set[Stamped] = set()
+
     def rows() -> list[tuple[Any, ...]]:
         with duckdb.connect() as connection:
             connection.execute("ATTACH ':memory:' AS lake")
-            for statement in report_view_statements(report_files(tmp_path)):
+            for statement in report_view_statements(report_files(tmp_path), known):
                 connection.execute(statement)
             return connection.execute("SELECT * FROM lake.recommendation_history ORDER BY day").fetchall()
 
     kept = rows()
+    assert {one.file for one in known} == set(tmp_path.rglob("report.parquet"))
     assert [str(row[0]) for row in kept] == ["2026-01-01", "2026-01-02", "2026-01-03"]
     for place in (first, second, third):
         (place / "report.json").write_text(json.dumps([report("Flow", f"step {place.name[4:]}", 2.0, 1.0)]))
@@ -90,3 +94,4 @@ def test_rows_that_are_kept_beside_a_report_are_those_of_its_json(tmp_path: Path
     keep_rows(third)
     assert [row[2] for row in rows()] == ["another", "step 2026-01-02", "step 2026-01-03"]
     assert rows()[1:] == kept[1:]
+    assert [one.file for one in known] == [third / "report.parquet"]

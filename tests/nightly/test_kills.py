@@ -14,7 +14,7 @@ from tests.nightly.site import Site, Told
 
 STAGES = ["begun", "compact", "report", "one told", "two told", "tried", "notify", "tidy"]
 """What the state says, one after another."""
-NAMES = ("report.json", "report.html", "report.md", "comparison.json", "steps.json")
+NAMES = ("report.json", "report.html", "report.md", "comparison.json", "steps.json", "report.parquet")
 
 
 def faulty(site: Site, library: Path, told: Told, *rules: Rule) -> dict[str, str]:

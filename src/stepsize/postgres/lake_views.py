@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from stepsize.errors import LakeError
 from stepsize.store.database import empty_file, view_statements
 from stepsize.store.layout import MANIFESTS, check_version
-from stepsize.store.report_views import report_files, report_version, report_view_statements
+from stepsize.store.report_views import Stamped, report_files, report_version, report_view_statements
 from stepsize.store.reports import REPORTS
 from stepsize.store.schema import SCHEMAS
 
@@ -51,7 +51,7 @@ class LocalViews:
     def __init__(self, data: Path) -> None:
         self._data = data.absolute()
         self._complete: set[str] = set()
-        self._kept: set[Path] = set()
+        self._kept: set[Stamped] = set()
         check_version(self._data)
         if not (self._data / empty_file("tasks")).is_file():
             raise LakeError(f"no data in {self._data} yet; run a flow with STEPSIZE=1, or give another --data")

@@ -12,16 +12,17 @@ import os
 import re
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
+from stepsize.errors import LakeError
 from stepsize.store.bounds import quiet_connection
 from stepsize.store.reports import REPORTS, ROWS_FILE
 from stepsize.store.sql import literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _REPORT_FILE = "report.json"
 _DAY = re.compile(r"day=\d{4}-\d{2}-\d{2}")
@@ -56,6 +57,14 @@ _COLUMNS = {
 """Keys of a report in JSON that the views show; one that an older report lacks is NULL."""
 
 
+class Stamped(NamedTuple):
+    """A file, and what differs as soon as it is replaced."""
+
+    file: Path
+    mtime_ns: int
+    size_bytes: int
+
+
 def report_files(data: Path) -> list[Path]:
     """The reports of the lake in ``data``, oldest first."""
     return [Path(path) for path, *_ in report_version(data)]
@@ -80,56 +89,52 @@ def report_version(data: Path) -> tuple[tuple[str, int, int, int], ...]:
     return tuple(found)
 
 
-def report_view_statements(files: Sequence[Path], whole: set[Path] | None = None) -> list[str]:
+def report_view_statements(files: Sequence[Path], whole: set[Stamped] | None = None) -> list[str]:
     """The statements that make the views over these reports, in an attached database called ``lake``.
 
-    ``whole`` are files of `keep_rows` that are known to have every column of today; those that are found to are added.
+    ``whole`` are files of `keep_rows` that are known to have every column of today, as they were then; those that are
+    found to are added.
     """
-    known = set() if whole is None else whole
+    quick = _quick(files, set() if whole is None else whole)
     by_view = {"recommendations": files[-1:], "recommendation_history": files}
-    return [f"CREATE VIEW lake.{view} AS {_select(found, known)};" for view, found in by_view.items()]
+    return [f"CREATE VIEW lake.{view} AS {_select(found, quick)};" for view, found in by_view.items()]
 
 
 def keep_rows(directory: Path) -> None:
     """Leave beside the report in ``directory`` what the views show of it.
 
     Raises:
-        duckdb.Error: it is no report, or there is no room.
+        LakeError: it is no report, or there is no room.
     """
     made = directory / ROWS_FILE
     with quiet_connection(threads=1) as connection:
         rows = _flat(_json([directory / _REPORT_FILE], is_of_day=False))
         options = "FORMAT parquet, COMPRESSION zstd"
         query = f"SELECT * EXCLUDE (day) FROM ({rows})"  # noqa: S608 -- a template of ours
-        connection.execute(f"COPY ({query}) TO {literal(str(made))} ({options})")
+        try:
+            connection.execute(f"COPY ({query}) TO {literal(str(made))} ({options})")
+        except duckdb.Error as error:
+            said = str(error).splitlines()[0]
+            raise LakeError(f"cannot keep reports: {made}: {said}; make room, or mend its mode") from None
 
 
-def _select(reports: Sequence[Path], whole: set[Path]) -> str:
-    """Rows of these reports: of those without a file of rows, or with an older one, from their JSON."""
-    kept = {report: report.with_name(ROWS_FILE) for report in reports}
+def _quick(reports: Sequence[Path], whole: set[Stamped]) -> dict[Path, Path]:
+    """The files of rows to read in place of reports: as new as the report, with all columns."""
+    kept = {}
+    for report in reports:
+        with contextlib.suppress(FileNotFoundError):
+            file, of_report = report.with_name(ROWS_FILE), report.stat()
+            stat = file.stat()
+            if stat.st_mtime_ns >= of_report.st_mtime_ns:
+                kept[report] = Stamped(file, stat.st_mtime_ns, stat.st_size)
     whole.intersection_update(kept.values())
-    whole.update(_whole([file for file in kept.values() if file not in whole]))
-    quick = {report: file for report, file in kept.items() if file in whole and _is_newer(file, report)}
-    plain = [report for report in reports if report not in quick]
-    rows = _flat(_json(plain) if plain else _nothing())
-    if not quick:
-        return rows
-    names = ", ".join(literal(str(file)) for file in quick.values())
-    options = "hive_partitioning = true, hive_types = {'day': DATE}"
-    return f"{rows} UNION ALL BY NAME SELECT * FROM read_parquet([{names}], {options})"  # noqa: S608 -- quoted
+    whole.update(_whole([one for one in kept.values() if one not in whole]))
+    return {report: one.file for report, one in kept.items() if one in whole}
 
 
-def _is_newer(file: Path, report: Path) -> bool:
-    """Whether the rows were kept of the report that is there now."""
-    try:
-        return file.stat().st_mtime_ns >= report.stat().st_mtime_ns
-    except FileNotFoundError:
-        return False
-
-
-def _whole(files: Sequence[Path]) -> Iterator[Path]:
-    """Those that are there and hold the views' columns, of the views' types: a version may add one, or change one."""
-    if not (there := [file for file in files if file.exists()]):
+def _whole(files: Sequence[Stamped]) -> Iterator[Stamped]:
+    """Those that hold the views' columns, of the views' types: a version may add one, or change one."""
+    if not files:
         return
     with quiet_connection(threads=1) as connection:
 
@@ -137,11 +142,21 @@ def _whole(files: Sequence[Path]) -> Iterator[Path]:
             return [row[:2] for row in connection.execute(f"DESCRIBE {query}").fetchall()]
 
         wanted = described(f"SELECT * EXCLUDE (day) FROM ({_flat(_nothing())})")  # noqa: S608 -- ours
-        for file in there:
+        for one in files:
+            query = f"SELECT * FROM read_parquet({literal(str(one.file))}, hive_partitioning = false)"  # noqa: S608 -- ours
             with contextlib.suppress(duckdb.Error):
-                query = f"SELECT * FROM read_parquet({literal(str(file))}, hive_partitioning = false)"  # noqa: S608 -- ours
                 if described(query) == wanted:
-                    yield file
+                    yield one
+
+
+def _select(reports: Sequence[Path], quick: Mapping[Path, Path]) -> str:
+    plain = [report for report in reports if report not in quick]
+    rows = _flat(_json(plain) if plain else _nothing())
+    if len(plain) == len(reports):
+        return rows
+    names = ", ".join(literal(str(quick[report])) for report in reports if report in quick)
+    options = "hive_partitioning = true, hive_types = {'day': DATE}"
+    return f"{rows} UNION ALL BY NAME SELECT * FROM read_parquet([{names}], {options})"  # noqa: S608 -- quoted
 
 
 def _flat(rows: str) -> str:
