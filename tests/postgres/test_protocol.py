@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -157,17 +158,8 @@ def test_those_that_take_too_long_are_sent_away(lake: Path) -> None:
         with served.raw() as trickling:
             trickling.settimeout(0.1)
 
-            def is_over() -> bool:
-                try:
-                    trickling.sendall(STARTUP[:1])
-                    return trickling.recv(1) == b""
-                except TimeoutError:
-                    return False
-                except OSError:
-                    return True
-
             trickling.sendall(struct.pack("!i", 9000))
-            until(is_over)
+            until(lambda: _is_closed(trickling, STARTUP[:1]))
         with served.raw() as half:
             half.sendall(STARTUP + QUERY[:7])
             assert b"57P05" in whole(half)
@@ -373,6 +365,66 @@ def test_passwords_and_tls(lake: Path, tmp_path: Path) -> None:
         for wrong in ({"password": "other"}, {"password": "pässword", "user": "bob"}):
             with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
                 served.connect(**wrong)
+
+
+@needs_openssl
+def test_half_a_handshake_ends_with_its_time(lake: Path, tmp_path: Path) -> None:
+    """However it trickles. A certificate that is replaced is that of the next connection, if it is one."""
+    authority = Authority.make(tmp_path)
+    pair, newer = authority.sign("endpoint"), authority.sign("newer")
+    with serving(lake, tls=TlsFiles(pair.certificate, pair.key), patience=Patience(start_s=0.5)) as served:
+        with served.raw() as trickling:
+            trickling.settimeout(0.1)
+            trickling.sendall(b"\x16\x03\x01\x02\x00")
+            until(lambda: _is_closed(trickling, b"\x01"))
+
+        def serial() -> int:
+            with socket.create_connection(("127.0.0.1", served.port), timeout=10) as plain:
+                context = ssl.create_default_context(cafile=str(authority.certificate))
+                context.set_alpn_protocols(["postgresql"])
+                with context.wrap_socket(plain, server_hostname="localhost") as encrypted:
+                    return int((encrypted.getpeercert() or {})["serialNumber"], 16)  # type: ignore[arg-type]  # a text
+
+        first = serial()
+        pair.key.write_text("none")
+        until(lambda: any("still used" in line for line in served.said))
+        assert serial() == first
+        pair.key.write_bytes(newer.key.read_bytes())
+        pair.certificate.write_bytes(newer.certificate.read_bytes())
+        until(lambda: serial() != first)
+
+
+def _is_closed(connection: socket.socket, sent: bytes) -> bool:
+    """Whether the other side has closed it, by sending a little and reading."""
+    try:
+        connection.sendall(sent)
+        return connection.recv(1000) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+def test_a_file_of_users_that_is_emptied_lets_nobody_in(lake: Path, tmp_path: Path) -> None:
+    """And says so in words of who connects; whom it names again may."""
+    users = tmp_path / "users"
+    line = f"ann:{Verifier.of('password')}\n"
+    users.write_text(line)
+
+    def enters() -> bool:
+        try:
+            served.connect(password="password").close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    with serving(lake, users=users) as served:
+        assert enters()
+        users.write_text("")
+        until(lambda: not enters())
+        assert any("nobody may connect until" in said for said in served.said), served.said
+        users.write_text(line)
+        until(enters)
 
 
 def test_beyond_the_loopback_nobody_is_trusted() -> None:

@@ -31,6 +31,7 @@ class WatchedFile(Generic[T]):
         clock_s: a monotonic clock.
         closes: whether a file that is empty, gone or cannot be read takes back what it said; else that still holds.
             It has to be so at two looks: who truncates a file before it writes it locks nobody out.
+        act: what those may do that a file that closes names.
 
     Raises:
         ConfigError: the file cannot be read or parsed at the start.
@@ -44,8 +45,10 @@ class WatchedFile(Generic[T]):
         clock_s: Callable[[], float] = time.monotonic,
         *,
         closes: bool = False,
+        act: str = "send",
     ) -> None:
         self._closes = closes
+        self._act = act
         self._is_in_doubt = self._is_closed = False
         self._tell = tell
         self._path = path
@@ -73,7 +76,7 @@ class WatchedFile(Generic[T]):
             if stamp != self._stamp or self._is_in_doubt:
                 self._reload(stamp)
         if self._is_closed:
-            raise UnavailableError("it is not known now who may send; send again later")
+            raise UnavailableError(f"it is not known now who may {self._act}; {self._act} again later")
         return self._value
 
     def _reload(self, stamp: tuple[int, ...] | None) -> None:
@@ -92,7 +95,7 @@ class WatchedFile(Generic[T]):
             else:
                 self._tell(f"{why}; what it said before still holds")
         except ValueError as error:
-            holds = "still nobody may send" if self._is_closed else "what it said before still holds"
+            holds = f"still nobody may {self._act}" if self._is_closed else "what it said before still holds"
             self._tell(f"{self._path}: {error}; {holds}")
 
     def _close(self, why: str, *, sure: bool) -> None:
@@ -100,7 +103,7 @@ class WatchedFile(Generic[T]):
         self._is_in_doubt = not sure and not self._is_closed
         if sure:
             self._is_closed = True
-            self._tell(f"{why}; nobody may send until somebody is named in it")
+            self._tell(f"{why}; nobody may {self._act} until somebody is named in it")
 
     def _read(self) -> str:
         with self._path.open("rb") as file:
@@ -120,13 +123,15 @@ class WatchedFile(Generic[T]):
         return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def watched(path: Path, parse: Callable[[str], T], key: str, tell: Callable[[str], None]) -> WatchedFile[T]:
-    """A :class:`WatchedFile` that closes, of who may send; ``key`` names it in whatever is said of it.
+def watched(
+    path: Path, parse: Callable[[str], T], key: str, tell: Callable[[str], None], act: str = "send"
+) -> WatchedFile[T]:
+    """A :class:`WatchedFile` that closes, of who may ``act``; ``key`` names it in whatever is said of it.
 
     Raises:
         ConfigError: the file cannot be read or parsed at the start.
     """
     try:
-        return WatchedFile(path, parse, lambda line: tell(f"{key}: {line}"), closes=True)
+        return WatchedFile(path, parse, lambda line: tell(f"{key}: {line}"), closes=True, act=act)
     except ConfigError as error:
         raise ConfigError(f"{key}: {error}") from None

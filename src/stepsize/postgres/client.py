@@ -204,7 +204,9 @@ class Client:
 
     def _encrypt(self) -> None:
         if self._tls is not None:
-            self._socket = self._tls.context.wrap_socket(self._socket, server_side=True)
+            context = self._tls.context
+            self._socket = wrapped = context.wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
+            wrapped.do_handshake()  # once it is what others cut
 
     # -- messages ----------------------------------------------------------------------------------------------------
 

@@ -99,7 +99,7 @@ def listen(endpoint: Endpoint, lake: LakeViews, tell: Callable[[str], None]) -> 
     endpoint.checked()
     keys = endpoint.keys
     tls = None if endpoint.tls is None else WatchedTls(endpoint.tls, keys.tls, "postgres")
-    users = None if endpoint.users is None else watched(endpoint.users, parse_users, keys.users, tell)
+    users = None if endpoint.users is None else watched(endpoint.users, parse_users, keys.users, tell, "connect")
     access = Access(
         users=None if users is None else users.get,
         needs_tls=not endpoint.is_loopback,
