@@ -123,10 +123,10 @@ def test_a_point_is_read(serving: Serving) -> None:
 def test_one_that_is_killed_comes_back_and_points_are_taken_meanwhile(serving: Serving) -> None:
     """Who connects in between waits for the next one; a process that hangs or is gone delays no point."""
     child = serving.child()
+    wait_for(lambda: metrics_of(serving.collector.place)[SERIES.format("up")] == 1, "it serves")
     if sys.platform == "linux":
         assert Path(f"/proc/{child.pid}/oom_score_adj").read_text() == "1000\n"
         assert child.nice() > psutil.Process(serving.collector.process.pid).nice()
-    wait_for(lambda: metrics_of(serving.collector.place)[SERIES.format("up")] == 1, "it serves")
     restarts = metrics_of(serving.collector.place)[SERIES.format("restarts")]
     with psycopg.connect(serving.conninfo) as connection:
         wait_for(lambda: metrics_of(serving.collector.place)[SERIES.format("clients")] == 1, "a client")
