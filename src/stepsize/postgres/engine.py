@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from stepsize.errors import LakeError
 from stepsize.postgres import catalog, cells, complexity, inference, lexer, types
 from stepsize.postgres.cache import Cache
 from stepsize.postgres.catalog.rewrites import spaced
@@ -26,7 +27,7 @@ from stepsize.postgres.names import named
 from stepsize.postgres.running import Running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from stepsize.postgres.catalog import Context
     from stepsize.postgres.lake_views import LakeViews
@@ -70,13 +71,16 @@ class Engine:
     Args:
         lake: what makes the views.
         limits: of all clients together.
+        tell: takes lines for the operator.
 
     Raises:
         LakeError: the lake cannot be read.
     """
 
-    def __init__(self, lake: LakeViews, limits: Limits) -> None:
+    def __init__(self, lake: LakeViews, limits: Limits, tell: Callable[[str], None] = lambda _: None) -> None:
         self.limits = limits
+        self._tell = tell
+        self._told = ""
         self._instance = Instance(lake, limits)
         self._cache = Cache(limits.cache_s, limits.cache_bytes)
         self._lock = threading.Lock()
@@ -151,7 +155,7 @@ class Engine:
         Raises:
             SqlError: it failed, or was stopped.
         """
-        version = self._instance.refresh()
+        version = self._refreshed()
         text = prepared.text if prepared.is_explain else _selected(prepared, formats)
 
         def run(attach: Callable[[Stoppable], None]) -> Rows:
@@ -162,6 +166,23 @@ class Engine:
         if prepared.is_explain or prepared.is_volatile:
             return run(started)
         return self._cache.rows((text, repr(values)), run, started, version)
+
+    def _refreshed(self) -> Hashable:
+        """The state of the lake that statements see from here on.
+
+        Raises:
+            SqlError: it cannot be read now; the operator has been told why, and clients need not know its files.
+        """
+        try:
+            version = self._instance.refresh()
+        except (LakeError, OSError, duckdb.Error) as error:
+            why = " ".join(str(error).split())
+            if why != self._told:
+                self._told = why
+                self._tell(f"the lake cannot be read now: {why}")
+            raise SqlError("58030", "the lake cannot be read now", hint="Whoever serves it is told why.") from None
+        self._told = ""
+        return version
 
 
 def _selected(prepared: Prepared, formats: Sequence[int]) -> str:

@@ -71,6 +71,7 @@ _BY_CLASS: tuple[tuple[type[duckdb.Error], str], ...] = (
 
 _BY_MESSAGE: tuple[tuple[str, str], ...] = (
     (r"read-only mode", "25006"),
+    (r"No files found that match|No magic bytes found|too small to be a Parquet file", "58030"),
     (r"(?:Function|Macro) with name .* does not exist", "42883"),
     (r"No function matches|Could not choose a best candidate", "42883"),
     (r"Type with name .* does not exist", "42704"),
@@ -105,6 +106,7 @@ _BY_PREFIX = {
 _NAMED = re.compile(r"^([A-Z][A-Za-z]*(?: [A-Za-z]+)*) (?:Error|Exception): ?")
 _OWN = re.compile(r"Python exception occurred while executing the UDF: [\w.]+: (.*) \(SQLSTATE (\w{5})\)", re.DOTALL)
 """What functions of ours raise (:mod:`stepsize.postgres.templates`)."""
+_LAKE_PATH = re.compile(r"""(['"])/[^'"]*/(?=[a-z_]+/(?:day=|month=|open/)[^'"]*['"])""")
 _LONGEST = 2000
 """Of a message: DuckDB repeats a value that it does not take, however long that is."""
 _CARET = re.compile(r"^LINE (\d+): (.*)\n( *)\^", re.MULTILINE)
@@ -122,7 +124,7 @@ def of_duckdb(error: duckdb.Error, statement: str = "") -> SqlError:
     code = next((found for pattern, found in _BY_MESSAGE if re.search(pattern, message)), code)
     if code == "57014":
         message = "canceling statement due to user request"
-    message = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
+    message = _said(message)
     hint = ""
     if message.count("Candidate"):
         message, _, hint = message.partition(" Candidate")
@@ -139,7 +141,13 @@ def of_arrow(error: OSError) -> SqlError:
     code = _BY_PREFIX.get(named[1], "XX000") if named else "XX000"
     message = " ".join(_PREFIX.sub("", text.partition("\n\n")[0]).split())
     code = next((found for pattern, found in _BY_MESSAGE if re.search(pattern, message)), code)
-    return SqlError(code, message or "the statement failed")
+    return SqlError(code, _said(message) or "the statement failed")
+
+
+def _said(message: str) -> str:
+    """As much of a message as is for clients."""
+    shown = _LAKE_PATH.sub(r"\1", message)
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
 
 
 def out_of_memory() -> SqlError:

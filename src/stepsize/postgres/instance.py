@@ -6,17 +6,18 @@ alone, whose settings nobody changes, and which loads nothing. Never writes to t
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import duckdb
 
 from stepsize.postgres import catalog
 from stepsize.store.bounds import bound, quiet_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
-    import duckdb
+    from collections.abc import Hashable, Iterable
 
     from stepsize.postgres.lake_views import LakeViews
 
@@ -111,17 +112,29 @@ class Instance:
         self._root.execute("SET lock_configuration = true")
 
     def refresh(self) -> Hashable:
-        """Have the views show what the lake holds now; what is returned differs where they differ."""
+        """Have the views show what the lake holds now; what is returned differs where they differ.
+
+        Raises:
+            LakeError, OSError, duckdb.Error: it cannot be read now; the views are as before.
+        """
         with self._lock:
             version = self._lake.version()
             if version != self._made:
-                self._root.execute("BEGIN")
-                for statement in self._lake.statements():
-                    made = f"CREATE OR REPLACE VIEW {DATABASE}.{SCHEMA}."
-                    self._root.execute(statement.replace("CREATE VIEW lake.", made, 1))
-                self._root.execute("COMMIT")
+                self._make(self._lake.statements())
                 self._made = version
             return version
+
+    def _make(self, statements: Iterable[str]) -> None:
+        self._root.execute("BEGIN")
+        try:
+            for statement in statements:
+                made = f"CREATE OR REPLACE VIEW {DATABASE}.{SCHEMA}."
+                self._root.execute(statement.replace("CREATE VIEW lake.", made, 1))
+            self._root.execute("COMMIT")
+        except BaseException:  # memory that ran out, too: nobody else could begin one
+            with contextlib.suppress(duckdb.Error):
+                self._root.execute("ROLLBACK")
+            raise
 
     def connect(self, schema: str = SCHEMA) -> duckdb.DuckDBPyConnection:
         """A connection for one client's statement; what it makes in a transaction that only reads is nothing."""

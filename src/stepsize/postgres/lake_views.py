@@ -69,6 +69,7 @@ class LocalViews:
     def statements(self) -> list[str]:
         """As :class:`LakeViews`."""
         reports = report_view_statements(report_files(self._data), self._kept)
+        check_version(self._data)
         return [*view_statements(self._data, self._complete), *reports]
 
     def register(self, connection: duckdb.DuckDBPyConnection) -> None:

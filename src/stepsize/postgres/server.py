@@ -13,6 +13,7 @@ import hmac
 import secrets
 import selectors
 import socket
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -160,6 +161,8 @@ class Server:
     def _serve(self, client: Client) -> None:
         try:
             client.serve(self._engine, lambda: self._admit(client), self._cancel)
+        except Exception:  # noqa: BLE001 - a defect, which is told as that of any thread
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), None)))
         finally:
             self._places.leave(client)
 

@@ -105,7 +105,7 @@ def listen(endpoint: Endpoint, lake: LakeViews, tell: Callable[[str], None]) -> 
         needs_tls=not endpoint.is_loopback,
         secret=new_secret(),
     )
-    engine = Engine(lake, endpoint.limits)
+    engine = Engine(lake, endpoint.limits, tell)
     serving = Serving(
         host=endpoint.host,
         port=endpoint.port,
