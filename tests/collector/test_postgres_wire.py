@@ -135,7 +135,7 @@ def test_one_that_is_killed_comes_back_and_points_are_taken_meanwhile(serving: S
         child.kill()
         with pytest.raises(psycopg.OperationalError):
             connection.execute("select 1")
-    told = wait_for(lambda: serving.ready() if "beside" in serving.ready()[1] else None, "a word on it")
+    told = wait_for(lambda: found if "beside" in (found := serving.ready())[1] else None, "a word on it")
     assert told[0] == 200
     assert "extensions.postgres_wire" in told[1]
     serving.send(4.5)
