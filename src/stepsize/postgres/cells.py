@@ -26,7 +26,7 @@ _EPOCH_US = _EPOCH_DAYS * 86_400_000_000
 _INTERVAL = np.dtype([("microseconds", ">i8"), ("days", ">i4"), ("months", ">i4")])
 _ARROW_INTERVAL = np.dtype([("months", "<i4"), ("days", "<i4"), ("nanoseconds", "<i8")])
 _ARRAY = np.dtype([(name, ">i4") for name in ("dimensions", "has_null", "oid", "length", "lower")])
-_SAFE = r"^[A-Za-z0-9_.:+\-/ ]*[A-Za-z0-9_.:+\-/]$"
+_SAFE = r"^[A-Za-z0-9_.:+\-/]+$"
 """An element that needs no quotes."""
 
 # -- what DuckDB is asked for ----------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 
 from tests.postgres.places import Served
@@ -31,6 +33,37 @@ ROWS = {
     "select 'tasks'::regclass::oid::regclass, 2200::regnamespace": [("tasks", "public")],
     "select '{a,\"b c\",null}'::text[], cast('{1,2}' as int[])": [(["a", "b c", None], [1, 2])],
     "select typreceive != 0 and typreceive::text = 'int8recv' from pg_type where typname = 'int8'": [(True,)],
+    "select to_char(timestamp '2026-11-22 13:04:05.5', 'FMMonth FMDDth, YYYY HH12:MI:SS.MS AM')": [
+        ("November 22nd, 2026 01:04:05.500 PM",)
+    ],
+    "select to_char(-1234.5, 'FM9,999.00'), to_char(5, '000'), to_char(interval '26 hours', 'HH24:MI')": [
+        ("-1,234.50", " 005", "26:00")
+    ],
+    "select to_char(a, 'YYYY-MM') from (values ('infinity'::timestamp), (null), ('2026-01-01')) t(a)": [
+        (None,),
+        (None,),
+        ("2026-01",),
+    ],
+    "select to_timestamp('2026-11-22 00:00:00.5', 'YYYY-MM-DD HH24:MI:SS.US')::text, to_date('2 Jan 26', 'DD Mon YY')": [
+        ("2026-11-22 00:00:00.5+00", dt.date(2026, 1, 2))
+    ],
+    "select encode('\\x00ff'::bytea, 'hex'), decode('AP8=', 'base64'), length('\\x00ff'::bytea)": [
+        ("00ff", b"\0\xff", 2)
+    ],
+    "select extract(second from timestamp '2026-11-22 13:04:05.5'), date_part('second', time '01:02:03.25')": [
+        (5.5, 3.25)
+    ],
+    "select max(count) from (select count(*) from unnest(array[1, 1, 2]) x group by x) q": [(2,)],
+    "select generate_series(1, 3), array_length(generate_series(1, 3), 1)": [(1, 3), (2, 3), (3, 3)],
+    "select 1 = any('{1,2}'), 'abc' ~ 'b', 'abc' !~* 'B', 'a1' similar to '[a-c]_'": [(True, True, False, True)],
+    "select regexp_match('ab12', '([a-z]+)([0-9]+)'), substring('foobar' from 'o(.)b'), format('%s-%I', 1, 'A')": [
+        (["ab", "12"], "o", '1-"A"')
+    ],
+    "select ('\"pg_catalog\".\"' || 'timestamptz' || '\"')::regtype::text, 'tasks'::regclass::text": [
+        ("timestamp with time zone", "tasks")
+    ],
+    "select typname from pg_type t join pg_proc p on p.oid = t.typreceive where t.typname = '_int4'": [("_int4",)],
+    "select pg_get_viewdef('tasks'::regclass) like ' SELECT flow,%%FROM lake.tasks;'": [(True,)],
     "select array_remove(array[1, 2, 1], 1), btrim(' a '), btrim('xax', 'x')": [([2], "a", "a")],
 }
 
