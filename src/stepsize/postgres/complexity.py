@@ -70,6 +70,9 @@ def _expanded(statement: Sequence[Token]) -> int:
             weights.pop()
             inner = items.pop()
             items[-1] += inner
+        elif one.says("select"):
+            weights[-1] = {}  # another SELECT of a UNION knows none of these
+            items[-1] = 0
         elif one.text == "," or one.says("from"):
             if last:
                 weights[-1][last] = items[-1]

@@ -44,7 +44,7 @@ ROWS = {
         (None,),
         ("2026-01",),
     ],
-    "select to_timestamp('2026-11-22 00:00:00.5', 'YYYY-MM-DD HH24:MI:SS.US')::text, to_date('2 Jan 26', 'DD Mon YY')": [
+    "select to_timestamp('2026-11-22 00:00:00.5', 'YYYY-MM-DD HH24:MI:SS.US')::text, to_date('2 1 26', 'DD MM YY')": [
         ("2026-11-22 00:00:00.5+00", dt.date(2026, 1, 2))
     ],
     "select encode('\\x00ff'::bytea, 'hex'), decode('AP8=', 'base64'), length('\\x00ff'::bytea)": [
