@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--only", choices=_PARTS)
     parser.add_argument("--viewers", type=int, nargs="+", default=[1, 10, 50, 200], help="one number after the other")
     parser.add_argument("--points", type=int, default=100_000, help="that arrive in a second, of ten series a task")
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long each number of viewers looks")
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long each number of viewers looks")
     parser.add_argument("--filled", type=int, default=900, help="seconds of points before them; panels look back 900")
     parser.add_argument("--results", type=Path, help="a directory, where sql.md is written")
     chosen = parser.parse_args()
