@@ -92,6 +92,41 @@ def test_any_bytes_cut_anywhere_are_messages_or_one_error(parts: list[bytes], cu
     assert parsed([data]) == parsed([*pieces, data[place:]])
 
 
+WRONG = {
+    "shorter than its length": (b"Q\0\0\0\3", 0),
+    "of no length": (b"S\0\0\0\0", 0),
+    "of a negative length": (b"S\xff\xff\xff\xff", 0),
+    "of no type": (b"\0\0\0\0\4", 0),
+    "too long": (b"Q" + struct.pack("!i", messages.MAX_MESSAGE_BYTES + 1), messages.MAX_MESSAGE_BYTES),
+    "too long before it is known who sends": (b"p" + struct.pack("!i", messages.MAX_PASSWORD_BYTES + 1), 0),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_length_that_cannot_be_is_not_waited_for(name: str) -> None:
+    """It is refused by its first five bytes."""
+    data, most = WRONG[name]
+    parser = messages.Parser()
+    parser.max_bytes = most or parser.max_bytes
+    parser.feed(data)
+    with pytest.raises(ProtocolError):
+        parser.next()
+
+
+def test_values_are_as_long_as_they_say() -> None:
+    """Not a byte is left over, none is missing; NULL is none."""
+    body = b"p\0s\0" + bytes.fromhex("0001 0001 0003 00000002 6162 ffffffff 00000000 0002 0000 0001")
+    parser = messages.Parser()
+    parser.feed(b"B" + struct.pack("!i", len(body) + 4) + body)
+    assert parser.next() == messages.Bind("p", "s", (1,), (b"ab", None, b""), (0, 1))
+    for size in range(len(body)):
+        parser.feed(b"B" + struct.pack("!i", size + 4) + body[:size])
+        assert isinstance(parser.next(), messages.Malformed), size
+    for content in (b"", b"SCRAM", b"SCRAM\0", b"SCRAM\0\0\0\0\5abc", b"SCRAM\0\xff\xff\xff\xfeabc"):
+        with pytest.raises(ProtocolError):
+            messages.sasl_initial(content)
+
+
 @given(st.binary(max_size=80))
 def test_any_start_is_a_message_or_one_error(data: bytes) -> None:
     """As above, of what a connection begins with."""
@@ -373,6 +408,9 @@ def test_half_a_handshake_ends_with_its_time(lake: Path, tmp_path: Path) -> None
     authority = Authority.make(tmp_path)
     pair, newer = authority.sign("endpoint"), authority.sign("newer")
     with serving(lake, tls=TlsFiles(pair.certificate, pair.key), patience=Patience(start_s=0.5)) as served:
+        with served.raw() as hasty:  # somebody between them may have put the rest there
+            hasty.sendall(struct.pack("!ii", 8, 80_877_103) + STARTUP)
+            assert b"received unencrypted data" in whole(hasty)
         with served.raw() as trickling:
             trickling.settimeout(0.1)
             trickling.sendall(b"\x16\x03\x01\x02\x00")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _LOOK_S = 0.05
 _SLOW_LOOK_S = 0.5
 _END_S = 5.0
+_CUT_S = 1.0
 _STACK_BYTES = 16 << 20
 """DuckDB's parser goes as deep as a statement nests."""
 _ROOM_BYTES = _STACK_BYTES + (1 << 20)
@@ -115,6 +116,8 @@ class Server:
         if not self._places.wait_empty(_END_S):
             for client in self._places.all():
                 client.cut()
+            if not self._places.wait_empty(_CUT_S):
+                return  # a function that hears no interrupt uses the instance still: it ends with the process
         self._engine.close()
 
     # -- clients -----------------------------------------------------------------------------------------------------
