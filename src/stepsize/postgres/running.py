@@ -18,6 +18,8 @@ _READ_ROWS = 2048
 _BATCH_ROWS = 16_384
 _BATCH_BYTES = 1 << 20
 """Rows are given in batches as large as either, so that wide ones are few and what a batch costs weighs on many."""
+_COLUMN_BYTES = 1 << 14
+"""A batch costs something for each column, too."""
 _IS_STREAMING = int(duckdb.__version__.split(".")[0]) >= 2
 """From 2 on a relation gives its rows as they come, and `execute` a copy of them; before, it is the other way round."""
 
@@ -139,9 +141,10 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch | None:
 
 def _rows_in_batch(batch: pa.RecordBatch) -> int:
     """How many of its rows are to be given at a time."""
-    if batch.nbytes < 4 * _BATCH_BYTES:
+    most_bytes = max(_BATCH_BYTES, batch.num_columns * _COLUMN_BYTES)
+    if batch.nbytes < 4 * most_bytes:
         return int(batch.num_rows)
-    return max(1, int(batch.num_rows * _BATCH_BYTES // batch.nbytes))
+    return max(1, int(batch.num_rows * most_bytes // batch.nbytes))
 
 
 class Kept:
