@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
@@ -77,7 +78,7 @@ def _million(home: Path, chosen: argparse.Namespace) -> Iterator[str]:
         peer: Postgres | None = None
         try:
             peer = stack.enter_context(postgres())
-        except OSError as error:
+        except (OSError, subprocess.CalledProcessError) as error:
             missing = str(error)
         found = tables.measured(data, server, chosen.rounds, not without, peer)
         yield f"## A million rows, simple protocol ({chosen.rounds} rounds; {client})"
@@ -124,6 +125,8 @@ def main() -> None:
     parser.add_argument("--filled", type=int, default=900, help="seconds of points before them; panels look back 900")
     parser.add_argument("--results", type=Path, help="a directory, where sql.md is written")
     chosen = parser.parse_args()
+    if chosen.results and chosen.only:
+        parser.error("--results wants all of it: leave --only out")
     lines = []
     with tempfile.TemporaryDirectory(prefix="stepsize-bench-") as name:
         for line in report(Path(name), chosen):
