@@ -26,7 +26,7 @@ EXPECTED = {
     "cross reference": "0",
     "best row": "0",
     "own types": "0",
-    "functions": "1 array_recv null array_recv_2400",
+    "functions": "176 any_in null any_in_2401",
     "procedures": "0",
     "privileges": "1 tasks stepsize SELECT",
     "keywords": "true",

@@ -170,36 +170,36 @@ _REG = {
 
 
 def _object_names(words: Words, _: Context) -> Words:
-    """``'tasks'::regclass`` is a number, and ``c.oid::regclass`` a name."""
+    """``'tasks'::regclass`` is a number, and ``c.oid::regclass`` a name; compared with a name, both are names."""
     found: Words = []
-    place = 0
+    place = named_end = 0
     while place < len(words):
         after = words[place + 1] if place + 1 < len(words) else None
-        if words[place].text == "::" and after is not None and after.word in _REG:
-            start = operands.start(found)
-            operand, found = found[start:], found[:start]
-            to_number, to_name = _REG[after.word]
-            is_text = _is_text(operand)
-            bracket = (Token(MARK, "("), Token(MARK, ")"))
-            made = [word(to_number if is_text else to_name), bracket[0], *operand, bracket[1]]
-            after_that = words[place + 2 : place + 4]
-            if [one.text for one in after_that] == ["[", "]"]:
-                found += [*operand, Token(OPERATOR, "::"), word("VARCHAR"), *after_that]  # of numbers, as they are
-                place += 4
-                continue
-            if (
-                is_text
-                and len(after_that) == 2
-                and after_that[0].text == "::"
-                and after_that[1].says("text", "varchar")
-            ):
-                made = [word(to_name), bracket[0], *made, bracket[1]]
-            found += made
-            place += 2
-        else:
+        if words[place].text != "::" or after is None or after.word not in _REG:
             found.append(words[place])
             place += 1
+            continue
+        start = operands.start(found)
+        operand, found = found[start:], found[:start]
+        to_number, to_name = _REG[after.word]
+        is_compared = bool(found) and found[-1].text in {"=", "<>", "!="} and named_end == len(found) - 1
+        rest = words[place + 2 : place + 4]
+        place += 2
+        if [one.text for one in rest] == ["[", "]"]:
+            found += [*operand, Token(OPERATOR, "::"), word("VARCHAR"), *rest]  # of numbers, as they are
+            place += 2
+        elif not _is_text(operand):
+            found += _called(to_name, operand)
+            named_end = len(found)
+        elif is_compared or (len(rest) == 2 and rest[0].text == "::" and rest[1].says("text", "varchar")):
+            found += _called(to_name, _called(to_number, operand))
+        else:
+            found += _called(to_number, operand)
     return found
+
+
+def _called(name: str, operand: Words) -> Words:
+    return [word(name), Token(MARK, "("), *operand, Token(MARK, ")")]
 
 
 _TEXTS = frozenset({"quote_ident", "format", "concat", "lower", "current_schema"})

@@ -26,7 +26,9 @@ WITH all_types AS (
         (24, 'regproc', 11, 4, 'b', 'N', 0, 0, 1008), (2205, 'regclass', 11, 4, 'b', 'N', 0, 0, 2210),
         (2206, 'regtype', 11, 4, 'b', 'N', 0, 0, 2211), (705, 'unknown', 11, -2, 'p', 'X', 0, 0, 0),
         (2278, 'void', 11, 4, 'p', 'P', 0, 0, 0), (2249, 'record', 11, -1, 'p', 'P', 0, 0, 2287),
-        (2276, 'any', 11, 4, 'p', 'P', 0, 0, 0), (2277, 'anyarray', 11, -1, 'p', 'P', 0, 0, 0)
+        (2276, 'any', 11, 4, 'p', 'P', 0, 0, 0), (2277, 'anyarray', 11, -1, 'p', 'P', 0, 0, 0),
+        (2275, 'cstring', 11, -2, 'p', 'P', 0, 0, 1263), (2279, 'trigger', 11, 4, 'p', 'P', 0, 0, 0),
+        (2281, 'internal', 11, 8, 'p', 'P', 0, 0, 0)
     )
     UNION ALL
     SELECT DISTINCT relation_oid + 100000, relation, 2200, -1, 'c', 'C', relation_oid, 0, 0 FROM described
@@ -61,10 +63,11 @@ SELECT
     0::INTEGER AS typndims,
     CASE WHEN typcategory = 'S' THEN 100 ELSE 0 END::UINTEGER AS typcollation,
     NULL::VARCHAR AS typdefault,
-    NULL::VARCHAR AS typacl
+    NULL::VARCHAR AS typacl,
+    1247::UINTEGER AS tableoid
 FROM (
     SELECT *, -- functions of types that Postgres got later have a line in their names
         CASE WHEN typname IN ('json', 'jsonb', 'date', 'time', 'timestamp', 'timestamptz', 'interval', 'numeric', 'uuid')
-            THEN '_' ELSE '' END AS _joint
+            OR (typtype = 'p' AND typname <> 'unknown') THEN '_' ELSE '' END AS _joint
     FROM all_types
 );

@@ -1,9 +1,9 @@
 -- What there is: one database, its schemas, the views of `public` and their columns. Nothing else can be made here.
 CREATE TABLE pg_namespace AS
 SELECT * FROM (
-    VALUES (11::UINTEGER, 'pg_catalog', 10::UINTEGER, NULL::VARCHAR, 0::UINTEGER), (2200, 'public', 10, NULL, 0),
-    (13000, 'information_schema', 10, NULL, 0)
-) AS t (oid, nspname, nspowner, nspacl, xmin);
+    VALUES (11::UINTEGER, 'pg_catalog', 10::UINTEGER, NULL::VARCHAR, 0::UINTEGER, 2615::UINTEGER),
+    (2200, 'public', 10, NULL, 0, 2615), (13000, 'information_schema', 10, NULL, 0, 2615)
+) AS t (oid, nspname, nspowner, nspacl, xmin, tableoid);
 
 CREATE TABLE pg_class AS
 SELECT
@@ -40,7 +40,8 @@ SELECT
     ['=r/stepsize'] AS relacl, -- whoever is let in may read
     NULL::VARCHAR[] AS reloptions,
     NULL::VARCHAR AS relpartbound,
-    0::UINTEGER AS xmin
+    0::UINTEGER AS xmin,
+    1259::UINTEGER AS tableoid
 FROM described
 GROUP BY ALL;
 

@@ -86,7 +86,8 @@ CREATE MACRO clock_timestamp() AS get_current_timestamp();
 CREATE TABLE _relations AS SELECT oid AS _relation_oid, relname AS _relation_name FROM pg_class;
 CREATE TABLE _schemas AS SELECT oid AS _schema_oid, nspname AS _schema_name FROM pg_namespace;
 CREATE TABLE _types AS
-SELECT oid AS _type_oid, array_oid AS _type_array_oid, name AS _type_name, internal AS _type_internal FROM known_types;
+SELECT oid AS _type_oid, array_oid AS _type_array_oid, name AS _type_name, internal AS _type_internal FROM known_types
+UNION ALL SELECT oid, NULL, typname, typname FROM pg_type WHERE typtype = 'p';
 CREATE MACRO format_type(number, modifier) AS (
     SELECT any_value(
         CASE

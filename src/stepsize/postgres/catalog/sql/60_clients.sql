@@ -31,10 +31,14 @@ SELECT
     'UCS' AS character_repertoire, 'UTF8' AS form_of_use, 'stepsize' AS default_collate_catalog,
     'pg_catalog' AS default_collate_schema, 'C' AS default_collate_name;
 
--- What Npgsql tells arrays by; see the rewrite of `proc.oid = type.typreceive`.
+-- The functions that pg_type names: Npgsql and Ruby's pg tell types by them. See the rewrite of `proc.oid = type.typreceive`.
 INSERT INTO pg_proc (oid, proname, pronamespace, proowner, prolang, prokind, proretset, provolatile, proparallel, prosecdef,
     pronargs, prorettype, proargtypes, prosrc)
-VALUES (2400, 'array_recv', 11, 10, 14, 'f', false, 's', 's', false, 3, 2277, [2281, 26, 23], 'array_recv');
+SELECT 2400 + row_number() OVER (ORDER BY named), named, 11, 10, 14, 'f', false, 's', 's', false, 1, 2281, [2281], named
+FROM (
+    SELECT typinput AS named FROM pg_type UNION SELECT typoutput FROM pg_type UNION SELECT typreceive FROM pg_type
+    UNION SELECT typsend FROM pg_type
+);
 
 -- The elements of an array with their places, which JDBC asks of keys.
 CREATE MACRO information._pg_expandarray(items) AS
