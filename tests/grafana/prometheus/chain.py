@@ -127,12 +127,21 @@ def running(log: Path, *command: str | Path, **variables: str) -> Iterator[None]
             yield
         finally:
             started.terminate()
-            started.wait(DEADLINE_S)
+            try:
+                started.wait(DEADLINE_S)
+            except subprocess.TimeoutExpired:  # a Collector that still tries to write
+                started.kill()
 
 
 @contextlib.contextmanager
 def prometheus(
-    directory: Path, way: str, *scraped: str, window: str = "2h", rules: bool = True, peer: Peer | None = None
+    directory: Path,
+    way: str,
+    *scraped: str,
+    window: str = "2h",
+    rules: bool = True,
+    peer: Peer | None = None,
+    address: str | None = None,
 ) -> Iterator[Prometheus]:
     """A Prometheus, ``peer`` or the usual one, that takes points in one of `WAYS`, so late as ``window`` says."""
     directory.mkdir()
@@ -147,7 +156,7 @@ def prometheus(
     if way == "otlp":
         config["otlp"] = {"promote_resource_attributes": [*LABELS, "host.name"]}
     (directory / "prometheus.yaml").write_text(yaml.safe_dump(config), "utf-8")
-    address = free_address()
+    address = address or free_address()
     takes = "--web.enable-otlp-receiver" if way == "otlp" else "--web.enable-remote-write-receiver"
     options = [f"--storage.tsdb.path={directory / 'data'}", f"--web.listen-address={address}", takes]
     with running(

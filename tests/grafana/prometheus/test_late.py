@@ -1,7 +1,8 @@
-"""Points that are older than the newest of their series: why `out_of_order_time_window` has to be set."""
+"""Points that come late, and what becomes of them: why `out_of_order_time_window` has to be set."""
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -74,6 +75,29 @@ def test_a_late_point_by_otlp(tmp_path: Path, window: str) -> None:
                 assert held(where) == {"1": [1, 3, 2], "2": [4]}
 
 
+def test_points_wait_while_prometheus_is_away(tmp_path: Path) -> None:
+    """At the Collector, as many as its queue takes; others are refused for now, which agents keep. None is lost."""
+    first, late = requests(int(time.time()))
+    (tmp_path / "collector").mkdir()
+    otlp, metrics = free_address(), free_address()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE_S)
+        away = Prometheus(f"127.0.0.1:{listener.getsockname()[1]}")
+        little = {"exporters": {"prometheus_remote_write": {"remote_write_queue": {"queue_size": 1}}}}
+        with collector(tmp_path / "collector", otlp, metrics, away, little):
+            began_s = time.monotonic()
+            post(otlp, first)
+            listener.accept()[0].close()  # it was tried
+            listener.close()
+            with pytest.raises(urllib.error.HTTPError, match="503"):
+                post(otlp, late)
+            wait_for(lambda: time.monotonic() > began_s + 6, "longer than the exporter tries by default")
+            with prometheus(tmp_path / "prometheus", "written", rules=False, address=away.address) as where:
+                wait_for(lambda: held(where) == {"1": [1, 2]}, "what waited is there")
+                post(otlp, late)
+                wait_for(lambda: held(where) == {"1": [1, 3, 2], "2": [4]}, "all points are there")
+
+
 def test_two_agents_of_one_host(tmp_path: Path) -> None:
     """Of two users, or two destinations: each tells of the host in series of its own, so that neither is late."""
     otlp, metrics = free_address(), free_address()
@@ -87,7 +111,7 @@ def test_two_agents_of_one_host(tmp_path: Path) -> None:
         slept = [sys.executable, "-c", "import time; time.sleep(7)"]  # more than one export of several samples
         started = []
         for flow in ("One", "Other"):
-            runtime = tmp_path / flow
+            runtime = place.runtime / flow
             environment = place.environment(**told, STEPSIZE_RUNTIME=str(runtime), STEPSIZE_DATA=str(runtime / "lake"))
             names = ["--flow", flow, "--run", "1", "--step", "s", "--task", "1", "--quiet"]
             command = [sys.executable, "-m", "stepsize", "run", *names, "--", *slept]
