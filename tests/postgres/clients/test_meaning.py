@@ -62,8 +62,9 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pq.PGconn]:
     user = "nobody" if os.getuid() == 0 else getpass.getuser()
     if os.getuid() == 0:
         shutil.chown(place, user)
-        for above in place.parents[:2]:
-            above.chmod(0o755)
+        for above in place.parents:
+            if not above.stat().st_mode & 0o001:
+                above.chmod(above.stat().st_mode | 0o011)  # or the server cannot reach its files
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
 
