@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import select
 import socket
 import ssl
 import struct
@@ -22,12 +23,13 @@ from hypothesis import strategies as st
 from stepsize.errors import UsageError
 from stepsize.listening.tls import TlsFiles
 from stepsize.listening.users import Verifier, parse_users
-from stepsize.postgres import lexer, messages
+from stepsize.postgres import lexer, messages, startup
 from stepsize.postgres.client import Patience
-from stepsize.postgres.errors import ProtocolError, SqlError
+from stepsize.postgres.errors import FatalError, ProtocolError, SqlError
 from stepsize.postgres.places import STARTING
 from stepsize.postgres.scram import Exchange, NotAdmittedError
 from stepsize.postgres.serving import Endpoint
+from stepsize.postgres.startup import Access
 from tests.collector.server.certificates import Authority, needs_openssl
 from tests.places import short_directory
 from tests.postgres.places import Served, serving
@@ -211,6 +213,30 @@ def test_what_nobody_waits_for_any_more_is_stopped(served: Served) -> None:
         connection.recv(1)
     until(lambda: served.clients() == 0)
     assert is_served(served)
+
+
+def test_who_does_not_know_the_secret_cancels_nothing(served: Served) -> None:
+    """Its request is taken like any other, and nobody is told whether it was right."""
+    long = b"select count(*) from range(100000000000) t(a) where a % 7 = 3\0"
+    with served.raw() as connection:
+        connection.sendall(STARTUP)
+        greeting = b""
+        while not greeting.endswith(b"Z\0\0\0\5I"):
+            greeting += connection.recv(65536)
+        place = greeting.index(b"K\0\0\0\x0c") + 5
+        process, secret = greeting[place : place + 4], greeting[place + 4 : place + 8]
+        connection.sendall(message(b"Q", long))
+
+        def asks(said: bytes) -> bool:
+            """Whether the statement ends soon after a request with this secret."""
+            with served.raw() as other:
+                other.sendall(struct.pack("!ii", 12 + len(said), 80_877_102) + process + said)
+                assert whole(other) == b""
+            return bool(select.select([connection], [], [], 0.2)[0])
+
+        assert not any(asks(said) for said in (bytes(one ^ 1 for one in secret), bytes(4), secret + b"\0"))
+        until(lambda: asks(secret))
+        assert b"C57014\0" in connection.recv(65536)
 
 
 def test_connections_are_bounded(lake: Path) -> None:
@@ -522,6 +548,16 @@ def test_the_command_answers_a_query(
         )
     assert (finished.returncode, finished.stdout) == (code, out), finished.stderr
     assert finished.stderr.count("\n") == (1 if code else 0), finished.stderr
+
+
+def test_who_has_to_be_encrypted_is_refused_before_the_password() -> None:
+    """Beyond the loopback it would be sent in the clear; nothing is asked."""
+    asked = messages.Startup(3, 0, {"user": "ann"})
+    access = Access(users=lambda: {"ann": Verifier.mock("ann", b"")}, needs_tls=True)
+    with pytest.raises(FatalError, match="has to be encrypted") as refused:
+        next(startup.begin(asked, access, is_encrypted=False))
+    assert refused.value.code == "28000"
+    assert next(startup.begin(asked, access, is_encrypted=True)).startswith(b"R")
 
 
 def test_a_password_becomes_a_users_line(tmp_path: Path) -> None:
