@@ -326,11 +326,12 @@ def test_what_is_too_long_is_said(served: Served) -> None:
         with contextlib.suppress(ConnectionError):
             connection.sendall(message(b"Q", b"select '" + b"x" * (messages.MAX_MESSAGE_BYTES + 1000) + b"'\0"))
         assert b"invalid length of a message" in whole(connection)
-    long = [message(b"P", b"s%d\0select '%s'\0\0\0" % (number, b"x" * 7_000_000)) for number in range(5)]
+    value = b"\0\0\0\1" + struct.pack("!i", 7_000_000) + b"x" * 7_000_000
+    portals = [message(b"B", b"p%d\0\0" % number + value + b"\0\0") for number in range(5)]
     with served.raw() as connection:
-        connection.sendall(STARTUP + b"".join(long) + SYNC + QUERY + b"X\0\0\0\4")
+        connection.sendall(STARTUP + PARSE + b"".join(portals) + SYNC + QUERY + b"X\0\0\0\4")
         answer = whole(connection)
-    assert answer.count(b"1\0\0\0\4") == 4
+    assert answer.count(b"2\0\0\0\4") == 4
     assert b"C54000\0" in answer
     assert b"SELECT 1\0" in answer
 
@@ -518,16 +519,7 @@ def test_the_command_serves_until_it_is_told_to_end(lake: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "said", "code", "out"),
     [
-        (["select count(*) n from tasks"], "", 0, " n\n30\n"),
-        (["--format", "csv"], "select 1 a, null b, 'x,y' c", 0, 'a,b,c\n1,,"x,y"\n'),
-        (
-            ["--format", "json", "select 1.5::double a, true b, [1, 2] c"],
-            "",
-            0,
-            '[\n  {"a": 1.5, "b": true, "c": [1,2]}\n]\n',
-        ),
-        (["--format", "markdown", "select 'a|b' a, 1 b"], "", 0, "| a | b |\n| --- | ---: |\n| a\\|b | 1 |\n"),
-        (["drop view tasks"], "", 1, ""),
+        (["--format", "csv"], "select count(*) a, null b, 'x,y' c from tasks", 0, 'a,b,c\n30,,"x,y"\n'),
         (["select nothing from tasks"], "", 1, ""),
         ([], "", 2, ""),
     ],
