@@ -29,6 +29,7 @@ _PAGE = re.compile(r"day=(\d{4}-\d{2}-\d{2})/([^/]+)")
 _KEPT_S = 60.0
 """A store is asked for its list once in so long, while somebody looks."""
 _FIRST_S = 3.0
+_SLOW = "the store of the reports does not answer; try again in a moment"
 _PAGE_S = 15.0
 """Less than the collector waits for a page."""
 
@@ -95,7 +96,7 @@ class StoreNights:
         self._sizes: dict[tuple[str, str], int] = {}
         self._is_known, self._is_asked = threading.Event(), threading.Lock()
         self._due_s = 0.0
-        self.problem = ""
+        self.problem = "The reports are being listed: look again in a moment."
 
     def listed(self) -> Listed:
         """As :class:`Nights`."""
@@ -107,7 +108,10 @@ class StoreNights:
 
     def page(self, day: str, name: str) -> bytes | None:
         """As :class:`Nights`."""
+        until_s = time.monotonic() + _PAGE_S
         self.listed()
+        if not self._is_known.wait(_PAGE_S - _FIRST_S):
+            raise UnavailableError(_SLOW)
         bucket, size_bytes = self._bucket, self._sizes.get((day, name))
         if bucket is None or size_bytes is None:
             return None
@@ -118,9 +122,9 @@ class StoreNights:
         work = threading.Thread(target=_answer, args=(asked, bucket, f"day={day}/{name}"), daemon=True)
         work.start()
         try:
-            return asked.result(_PAGE_S)
+            return asked.result(max(0.0, until_s - time.monotonic()))
         except LateError:
-            raise UnavailableError("the store of the reports does not answer; try again in a moment") from None
+            raise UnavailableError(_SLOW) from None
 
     def _ask(self) -> None:
         try:

@@ -33,7 +33,7 @@ def test_reports_are_read_where_they_are(tmp_path: Path, monkeypatch: pytest.Mon
         place = StorePlace(tmp_path, runtime)
         try:
             collector = place.collect()
-            assert f'href="{REPORT}"' in get(collector).text
+            wait_for(lambda: f'href="{REPORT}"' in get(collector).text, "the list")
             assert get(collector, REPORT).text == "<title>r</title>"
             assert "larger than 16 MiB" in get(collector, REPORT.replace("report.h", "comparison.h")).text
             assert get(collector, REPORT.replace("11-20", "11-21")).status == 404
