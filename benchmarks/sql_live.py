@@ -4,10 +4,10 @@ What comes in: how many viewers, one number after the other, how many points a s
 long each panel's query took, from when it was due, by panel and by viewers, and whether the collector kept up.
 
 Each viewer opens the dashboard at a moment of its own and asks for all its panels at once every five seconds, as a
-browser does. The panels share connections as those of one Grafana do (100 at most, its own default). Tasks are sampled
-once a second and told of every four seconds, 25 of them in a request; the points' times are those of the clock. Before
-anybody looks, the dashboard's window is full of such points, and one viewer has been there for ten seconds before the
-others come. An answer without a row stops the benchmark.
+browser does. The panels share connections as those of one Grafana do, as many as its data source is provisioned with.
+Tasks are sampled once a second and told of every four seconds, 25 of them in a request; the points' times are those of
+the clock. Before anybody looks, the dashboard's window is full of such points, and one viewer has been there for ten
+seconds before the others come. An answer without a row stops the benchmark.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from benchmarks.sql_wire import Endpoint
 
 REFRESH_S = 5.0
-_CONNECTIONS = 100
+_CONNECTIONS = 30
+"""As the data source is provisioned."""
 _WARM_S = 15.0
 """How long points arrive before anybody looks."""
 _PREPARED_S = 10.0
@@ -44,6 +45,8 @@ _FIRST_S = 10.0
 """How long one viewer looks before the others come."""
 _COMPLETED = re.compile(rb"SELECT (\d+)\0Z\0\0\0\x05I$")
 _TASKS_PER_REQUEST, _FILLED_TOGETHER, _SAMPLES = 25, 250, 4
+_FILLINGS, _GAP_S = 4, 20
+"""A filling that is slower than time itself, as on a busy machine, never catches up."""
 _TARGET_MS, _VIEWERS = 500, 50
 _DASHBOARD = Path(__file__).parents[1] / "grafana" / "dashboards" / "stepsize-live.json"
 _WITHOUT_ROWS = {"GPUs"}
@@ -170,10 +173,7 @@ def live(directory: Path, wanted: Live) -> Iterator[str]:
     directory.mkdir()
     with stepsize(directory) as collector:
         began_s = time.perf_counter()
-        filling = _filling(collector, wanted)
-        with _begun(filling) as generator:
-            already = _said(generator)["acknowledged"] * filling.points
-        collector.settle()
+        already = _fill(collector, wanted)
         filled_s = time.perf_counter() - began_s
         load = _load(collector, wanted)
         with _begun(load) as generator:
@@ -191,9 +191,9 @@ def live(directory: Path, wanted: Live) -> Iterator[str]:
         points = collector.stored()[0] - already
     sent = answer["acknowledged"] * load.points
     yield (
-        f"{already:,} points of the {wanted.filled_s} s before were there (taken in {filled_s:.0f} s), "
-        f"{_tasks(wanted):,} tasks run. Each number of viewers looks for {wanted.seconds:g} s, after one who looked "
-        f"for {_FIRST_S:g} s."
+        f"{already:,} points of the last {wanted.filled_s} s and of the time that it took were there (taken in "
+        f"{filled_s:.0f} s), {_tasks(wanted):,} tasks run. Each number of viewers looks for {wanted.seconds:g} s, after "
+        f"one who looked for {_FIRST_S:g} s."
     )
     yield ""
     yield from _by_viewers(seen)
@@ -204,8 +204,9 @@ def live(directory: Path, wanted: Live) -> Iterator[str]:
     yield from _panels(most)
     yield ""
     met = "met" if most.p95_ms() < _TARGET_MS else "missed"
+    target = f"The target, a p95 of {_VIEWERS} viewers under {_TARGET_MS} ms: {met} ({most.p95_ms():.0f} ms). "
     yield (
-        f"The target for {most.viewers} viewers, a p95 under {_TARGET_MS} ms: {met} ({most.p95_ms():.0f} ms). Points: "
+        f"{target if most.viewers == _VIEWERS else ''}Points: "
         f"{sent:,} acknowledged at {sent / answer['wall_s']:,.0f} a second of {wanted.points:,}, {answer['refused']} "
         f"requests refused, longest answer {answer['worst_s']:.2f} s; all in Parquet {behind_s:.1f} s after the last "
         f"answer, {sent - points:,} missing. The collector took {collected_s / looked_s:.2f} cores."
@@ -235,13 +236,26 @@ def _tasks(wanted: Live) -> int:
     return max(_TASKS_PER_REQUEST, wanted.points // SERIES // _TASKS_PER_REQUEST * _TASKS_PER_REQUEST)
 
 
-def _filling(collector: Running, wanted: Live) -> Load:
-    """The points before now, as fast as they are taken, in large requests where that comes out even."""
+def _fill(collector: Running, wanted: Live) -> int:
+    """Have it take the points before now as fast as it can, then those of the time that this took; how many.
+
+    In large requests, where that comes out even.
+    """
     tasks = _tasks(wanted)
     together = _FILLED_TOGETHER if tasks % _FILLED_TOGETHER == 0 else _TASKS_PER_REQUEST
-    requests = tasks // together * (wanted.filled_s // _SAMPLES)
     began_ns = time.time_ns() - wanted.filled_s * SECOND_NS
-    return Load("http", collector.http, tasks, together, _SAMPLES, requests, 0.0, 8, began_ns=began_ns)
+    done = points = 0
+    for _ in range(_FILLINGS):
+        rounds = (time.time_ns() - began_ns) // SECOND_NS // _SAMPLES - done
+        if rounds * _SAMPLES < _GAP_S:
+            break
+        requests = tasks // together * rounds
+        load = Load("http", collector.http, tasks, together, _SAMPLES, requests, 0.0, 8, "1", began_ns, done)
+        with _begun(load) as generator:
+            points += _said(generator)["acknowledged"] * load.points
+        collector.settle()
+        done += rounds
+    return points
 
 
 def _load(collector: Running, wanted: Live) -> Load:
