@@ -192,8 +192,8 @@ def live(directory: Path, wanted: Live) -> Iterator[str]:
     sent = answer["acknowledged"] * load.points
     yield (
         f"{already:,} points of the last {wanted.filled_s} s and of the time that it took were there (taken in "
-        f"{filled_s:.0f} s), {_tasks(wanted):,} tasks run. Each number of viewers looks for {wanted.seconds:g} s, after "
-        f"one who looked for {_FIRST_S:g} s."
+        f"{filled_s:.0f} s), {_tasks(wanted):,} tasks run. Each number of viewers looks for {wanted.seconds:g} s, "
+        f"after one who looked for {_FIRST_S:g} s."
     )
     yield ""
     yield from _by_viewers(seen)

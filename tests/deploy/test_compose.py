@@ -21,6 +21,7 @@ from stepsize.collector.server.collector import DRAIN_S
 from stepsize.commands.collect import command as collect
 from stepsize.commands.nightly import command as nightly
 from stepsize.commands.sql import command as sql
+from stepsize.postgres.places import STARTING
 from tests.collector.running import Place, wait_for
 from tests.deploy.compose import COMPOSE, FILE, OURS, ROOT, SERVICES, Stack, end, resolved
 from tests.interop.peers import COMPOSE as DOCKER_COMPOSE
@@ -172,6 +173,13 @@ def test_grafana_finds_what_it_is_provisioned_with() -> None:
     port = next(word for word in SERVICES["sql"]["command"] if word.startswith("--port=")).partition("=")[2]
     assert service["environment"]["STEPSIZE_SQL_URL"] == f"{subject[1]}:{port}"
     assert subject[1] in SERVICES
+
+
+def test_grafana_is_never_turned_away() -> None:
+    """It may open all its connections at once, as when many look at a dashboard after a restart."""
+    folder = ROOT / next(one["source"] for one in SERVICES["grafana"]["volumes"] if isinstance(one, dict))
+    (source,) = yaml.safe_load((folder / "provisioning/datasources/stepsize.yaml").read_text("utf-8"))["datasources"]
+    assert source["jsonData"]["maxOpenConns"] <= STARTING
 
 
 def test_the_gateway_is_given_what_it_reads() -> None:
