@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepsize.errors import UsageError
@@ -308,6 +308,40 @@ def test_a_message_that_means_nothing_is_answered_by_an_error(served: Served, se
     assert answer.count(b"SERROR\0") == 1
     assert b"C" + code + b"\0" in answer
     assert answer.endswith(b"SELECT 1\0Z\0\0\0\5I")
+
+
+SAID = st.one_of(
+    MESSAGES,
+    st.sampled_from([SYNC, QUERY, PARSE, bind(b"1"), EXECUTE, message(b"D", b"S\0"), message(b"D", b"P\0")]),
+    st.sampled_from(
+        [
+            "begin",
+            "rollback",
+            "declare c cursor for select 1",
+            "fetch c",
+            "select 1/0",
+            "'",
+            "copy (select 1) to stdout",
+        ]
+    ).map(lambda text: message(b"Q", text.encode() + b"\0")),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(SAID, max_size=12))
+def test_any_conversation_is_answered_in_whole_messages(served: Served, said: list[bytes]) -> None:
+    """Whatever is said after the start: none is cut off, and none tells of a defect."""
+    with served.raw() as connection:
+        with contextlib.suppress(OSError):
+            connection.sendall(STARTUP + b"".join(said))
+            connection.shutdown(socket.SHUT_WR)
+        answer = whole(connection)
+    assert b"CXX000\0" not in answer
+    place = 0
+    while place < len(answer):
+        assert answer[place : place + 1] in b"RSKZTDCEN12345tnsIGHcdv", answer[place:]
+        place += 1 + int.from_bytes(answer[place + 1 : place + 5], "big")
+    assert place == len(answer)
 
 
 def test_parameters_that_do_not_occur_are_taken(served: Served) -> None:
