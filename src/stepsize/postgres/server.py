@@ -113,7 +113,11 @@ class Server:
         why = FatalError("57P01", "terminating connection due to administrator command")
         for client in self._places.all():
             client.end(why)
-        if not self._places.wait_empty(_END_S):
+        deadline_s = time.monotonic() + _END_S
+        while not (is_over := self._places.wait_empty(_LOOK_S)) and time.monotonic() < deadline_s:
+            for client in self._places.all():
+                client.guard.look()  # an interrupt before DuckDB has begun is lost
+        if not is_over:
             for client in self._places.all():
                 client.cut()
             if not self._places.wait_empty(_CUT_S):
