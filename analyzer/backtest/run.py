@@ -147,11 +147,28 @@ def _deaf() -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with _later():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what is started now begins so
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _later() -> Iterator[None]:
+    """An interrupt is told at the end: a thread without that mask may take it, and has the main thread hear of it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # it hears of none
+        return
+    heard: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler if handler is None else handler)
+        if heard:
+            signal.raise_signal(signal.SIGINT)
 
 
 @functools.cache
