@@ -270,6 +270,15 @@ def test_who_only_connects_shuts_nobody_out(lake: Path) -> None:
         assert b"SELECT 1\0" in whole(more[-1])
 
 
+def test_as_many_as_may_be_connected_may_come_at_once(lake: Path) -> None:
+    """A pool that opens all of its connections in one moment has each of them let in."""
+    with serving(lake, connections=STARTING + 8) as served, contextlib.ExitStack() as crowd:
+        pool = [crowd.enter_context(served.raw()) for _ in range(STARTING + 8)]
+        for one in pool:
+            one.sendall(STARTUP + QUERY + b"X\0\0\0\4")
+        assert all(b"SELECT 1\0" in whole(one) for one in pool)
+
+
 def message(kind: bytes, body: bytes) -> bytes:
     return kind + struct.pack("!i", len(body) + 4) + body
 

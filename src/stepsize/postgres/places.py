@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stepsize.postgres.client import Client
 
 STARTING = 32
-"""So many may be on their way in."""
+"""So many may be on their way in; more where more may be in: a pool opens all that it may have at once."""
 
 
 @dataclass(slots=True)
@@ -38,6 +38,7 @@ class Places:
 
     def __init__(self, connections: int) -> None:
         self._connections = connections
+        self._most_starting = max(STARTING, connections)
         self._changed = threading.Condition()
         self._places: dict[int, _Place] = {}
         self.admitted = 0
@@ -64,7 +65,7 @@ class Places:
         with self._changed:
             starting = [one for one in self._places.values() if not one.is_in and not one.is_leaving]
             self._places[client.process] = _Place(client)
-            if len(starting) < STARTING:
+            if len(starting) < self._most_starting:
                 return None
             of_address = Counter(one.client.address for one in starting)
             least = min(
@@ -76,7 +77,7 @@ class Places:
     @property
     def is_crowded(self) -> bool:
         """Whether those that have to go do not go as fast as others come."""
-        return len(self._places) >= self._connections + 2 * STARTING
+        return len(self._places) >= self._connections + 2 * self._most_starting
 
     def admit(self, client: Client) -> None:
         """Let it in.
