@@ -18,6 +18,13 @@ SPACE, NAME, QUOTED, STRING, NUMBER, PARAMETER, OPERATOR, MARK = (
     *("space", "name", "quoted", "string", "number", "parameter", "operator"),
     "mark",
 )
+AFTER_FROM = frozenset(
+    (
+        *("where", "group", "having", "window", "qualify", "order", "limit", "offset", "fetch"),
+        *("union", "intersect", "except"),
+    )
+)
+"""Keywords behind the tables of a SELECT, or behind its columns where it has none."""
 _DOLLAR = re.compile(r"\$(?:[A-Za-z_\x80-\U0010ffff][A-Za-z_0-9\x80-\U0010ffff]*)?\$")
 _ESCAPE = re.compile(
     r"\\([0-7]{1,3}|x[0-9a-fA-F]{1,2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stepsize.postgres import lexer
 from stepsize.postgres.catalog import operands
 from stepsize.postgres.lexer import NAME, NUMBER, OPERATOR, PARAMETER, QUOTED, STRING, Token
 
@@ -15,26 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _UNKNOWN = "?column?"
-_ENDS = frozenset(
-    (
-        "from",
-        "where",
-        "group",
-        "having",
-        "window",
-        "qualify",
-        "order",
-        "limit",
-        "offset",
-        "union",
-        "intersect",
-        "except",
-        "fetch",
-        "for",
-        "using",
-        "sample",
-    )
-)
+_ENDS = lexer.AFTER_FROM | {"from", "for", "using", "sample"}
 _TYPES = {
     "int": "int4",
     "integer": "int4",

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepsize.postgres.catalog import operands
+from stepsize.postgres import lexer
+from stepsize.postgres.catalog import making, operands
 from stepsize.postgres.lexer import MARK, NAME, OPERATOR, QUOTED, STRING, Token
 
 if TYPE_CHECKING:
@@ -37,23 +38,9 @@ _SCALARS = _VALUES | {
     *("json_object_keys", "jsonb_object_keys"),
 }
 """What gives a value, and is a table of one row in FROM, or of several; DuckDB knows it as a value alone."""
-_ENDS = frozenset(
-    (
-        "where",
-        "group",
-        "having",
-        "order",
-        "limit",
-        "offset",
-        "union",
-        "intersect",
-        "except",
-        "window",
-        "fetch",
-        "select",
-    )
-)
+_ENDS = lexer.AFTER_FROM | {"select"}
 _JOINS = frozenset({"join", "cross", "left", "right", "inner", "full", "natural"})
+_AFTER_ITEMS = lexer.AFTER_FROM | {"from"}
 _NO_ALIAS = _ENDS | _JOINS | {"on", "using", "with", "for", "as"}
 _OF_THEIR_OWN = frozenset({"extract", "trim", "substring", "overlay"})
 """Functions with a FROM among their arguments."""
@@ -141,6 +128,31 @@ _FUNCTION_COLUMNS = frozenset(
     ("typinput", "typoutput", "typreceive", "typsend", "typmodin", "typmodout", "typanalyze", "typsubscript")
 )
 """Of pg_type, which hold names of functions here."""
+
+
+def rows_of_series(words: list[Token], _: Context) -> list[Token]:
+    """``SELECT generate_series(…)`` gives rows; within other calls it is DuckDB's list."""
+    found: list[Token] = []
+    levels = [False]  # whether this level of brackets is in a list of columns
+    place = 0
+    while place < len(words):
+        one = words[place]
+        if one.text == "(":
+            levels.append(False)
+        elif one.text == ")" and len(levels) > 1:
+            levels.pop()
+        elif one.says("select"):
+            levels[-1] = True
+        elif one.kind == NAME and one.text.lower() in _AFTER_ITEMS:
+            levels[-1] = False
+        end = operands.call_end(words, place) if levels[-1] and one.word == "generate_series" else 0
+        if end:
+            found += making.called("unnest", words[place:end])
+            place = end
+        else:
+            found.append(one)
+            place += 1
+    return found
 
 
 def no_function(words: list[Token], _: Context) -> list[Token]:

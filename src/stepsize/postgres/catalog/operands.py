@@ -1,4 +1,4 @@
-"""Where an operand begins, and where a call ends, among tokens.
+"""Where an operand begins, where it ends, and where a call ends, among tokens.
 
 What comes in: tokens without spaces. What goes out: places among them. Pure.
 """
@@ -65,14 +65,27 @@ def call_end(words: Sequence[Token], place: int) -> int:
     """Behind the bracket that closes the call of the name at ``place``; 0 where none is called there."""
     if words[place].kind not in {NAME, QUOTED} or place + 2 >= len(words) or words[place + 1].text != "(":
         return 0
+    return _closing(words, place + 1)
+
+
+def end(words: Sequence[Token], place: int) -> int:
+    """Behind the operand that begins here, and casts and elements of it."""
+    bracketed = words[place].text == "("
+    behind = (_closing(words, place) or len(words)) if bracketed else call_end(words, place) or place + 1
+    while behind + 1 < len(words) and words[behind].text in {"::", ".", "["}:
+        behind = (_closing(words, behind) or len(words)) if words[behind].text == "[" else behind + 2
+        if behind < len(words) and words[behind].text == "(" and words[behind - 2].text in {"::", "."}:
+            behind = _closing(words, behind) or len(words)
+    return behind
+
+
+def _closing(words: Sequence[Token], place: int) -> int:
+    """Behind the bracket that closes the one at ``place``; 0 where none does."""
     depth = 0
-    for at in range(place + 1, len(words)):
-        if words[at].text in _OPEN.values():
-            depth += 1
-        elif words[at].text in _OPEN:
-            depth -= 1
-            if depth == 0:
-                return at + 1
+    for at in range(place, len(words)):
+        depth += (words[at].text in _OPEN.values()) - (words[at].text in _OPEN)
+        if depth == 0:
+            return at + 1
     return 0
 
 

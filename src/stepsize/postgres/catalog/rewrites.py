@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from stepsize.postgres import lexer, names, values
-from stepsize.postgres.catalog import calls, functions, operands
+from stepsize.postgres.catalog import byte_literals, calls, functions, operands, operators
 from stepsize.postgres.lexer import MARK, NAME, NUMBER, OPERATOR, PARAMETER, QUOTED, STRING, Token
 
 
@@ -289,9 +289,9 @@ REWRITES: tuple[Rewrite, ...] = (
     _lists,
     _compared_lists,
     _numbers,
-    functions.bytes_of,
-    functions.operators,
+    byte_literals.bytes_of,
+    operators.operators,
     functions.calls,
-    functions.rows_of_series,
+    calls.rows_of_series,
 )
 """In the order in which they are done."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stepsize.postgres.templates import dates, numbers
+from stepsize.postgres.templates import date_reading, dates, numbers
 from stepsize.postgres.templates.dates import Span
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _number_shown(said: str, template: str) -> str:
 
 
 def _instant_read(text: str, template: str) -> str:
-    return dates.read(text, template).isoformat(sep=" ")
+    return date_reading.read(text, template).isoformat(sep=" ")
 
 
 def _number_read(text: str, template: str) -> str:
