@@ -8,6 +8,7 @@ statement has a connection of its own and sees one state of the lake.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections import OrderedDict
@@ -25,6 +26,7 @@ from stepsize.postgres.instance import SCHEMA, SHAPE, Instance, Limits
 from stepsize.postgres.lexer import PARAMETER
 from stepsize.postgres.names import named
 from stepsize.postgres.running import Running
+from stepsize.store.version import IS_BEFORE_2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -123,7 +125,8 @@ class Engine:
             whole = _cast(text, words, parameters)
             if is_explain:
                 return Prepared(whole, parameters, _EXPLAINED, used, is_explain=True)
-            relation = connection.sql(_cast(text if shape == words else spaced(shape), shape, parameters, is_null=True))
+            asked = text if shape == words else spaced(shape)
+            relation = _described(connection, asked, shape, parameters)
             found = zip(named(said, relation.columns), map(str, relation.types), strict=True)
             has_oids = any(one.word.startswith("pg_") for one in words)  # who asks the catalogue expects its types
             columns = tuple(types.column(name, kind, has_oids=has_oids) for name, kind in found)
@@ -244,13 +247,24 @@ def _said_by_cast(words: Sequence[Token]) -> Iterator[tuple[int, int]]:
             yield int(one.text[1:]), found.array_oid if is_array else found.oid
 
 
-def _cast(text: str, words: Sequence[Token], parameters: Sequence[Column], *, is_null: bool = False) -> str:
-    """A statement whose parameters are cast to their types; or whose parameters are NULLs of these."""
+def _described(
+    connection: duckdb.DuckDBPyConnection, text: str, words: Sequence[Token], parameters: Sequence[Column]
+) -> duckdb.DuckDBPyRelation:
+    """A statement whose columns can be asked for: NULLs stand for its parameters."""
+    if IS_BEFORE_2 and parameters:
+        with contextlib.suppress(duckdb.Error):  # a constant is wanted there
+            # What is constant and NULL has no type beside ``||``.
+            return connection.sql(_cast(text, words, parameters, "(SELECT CAST(NULL AS {kind}))"))
+    return connection.sql(_cast(text, words, parameters, "CAST(NULL AS {kind})"))
+
+
+def _cast(text: str, words: Sequence[Token], parameters: Sequence[Column], null: str = "") -> str:
+    """A statement whose parameters are cast to their types; or replaced by ``null`` of ``{kind}``."""
     if not parameters:
         return text
     kinds = [one.duckdb for one in parameters]
     shown = [
-        lexer.Token(one.kind, f"CAST({'NULL' if is_null else one.text} AS {kinds[int(one.text[1:]) - 1]})")
+        lexer.Token(one.kind, (null or f"CAST({one.text} AS {{kind}})").format(kind=kinds[int(one.text[1:]) - 1]))
         if one.kind == PARAMETER
         else one
         for one in words

@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from stepsize.postgres.errors import SqlError, of_arrow, of_duckdb, out_of_memory
+from stepsize.store.version import IS_BEFORE_2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ _BATCH_BYTES = 1 << 20
 """Rows are given in batches as large as either, so that wide ones are few and what a batch costs weighs on many."""
 _COLUMN_BYTES = 1 << 14
 """A batch costs something for each column, too."""
-_IS_STREAMING = int(duckdb.__version__.split(".")[0]) >= 2
+_IS_STREAMING = not IS_BEFORE_2
 """From 2 on a relation gives its rows as they come, and `execute` a copy of them; before, it is the other way round."""
 
 

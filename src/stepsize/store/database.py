@@ -28,6 +28,7 @@ from stepsize.store.manifest import read_manifests
 from stepsize.store.parquet import write_parquet
 from stepsize.store.schema import POINT_TABLES, SCHEMAS, TASKS
 from stepsize.store.sql import literal
+from stepsize.store.version import IS_BEFORE_2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -120,7 +121,7 @@ def _columns(path: str) -> set[str]:
 
 def _build(path: Path, statements: Iterable[str]) -> None:
     with quiet_connection(threads=1) as connection:
-        options = f" (STORAGE_VERSION '{_STORAGE_VERSION}')" if int(duckdb.__version__.split(".")[0]) >= 2 else ""
+        options = "" if IS_BEFORE_2 else f" (STORAGE_VERSION '{_STORAGE_VERSION}')"
         connection.execute(f"ATTACH {literal(str(path))} AS lake{options}")
         connection.execute("BEGIN")  # or each statement is synced
         for statement in statements:

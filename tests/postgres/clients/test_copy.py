@@ -205,7 +205,7 @@ def test_prepare_and_execute(connection: psycopg.Connection) -> None:
     assert run("execute q(-1, array['1'])").fetchall() == [(6,)]
     assert run("execute q(null, null)").fetchall() == [(0,)]
     run("prepare r (double precision, timestamp with time zone, int[], varchar(3)) as select $1, $2, $3, $4")
-    (row,) = run("execute r(1, '2026-01-01 00:00+00', '{1,2}', 'abc')").fetchall()
+    (row,) = run("execute r(1, '2026-01-01 00:00:00+00', '{1,2}', 'abc')").fetchall()
     assert (row[0], row[1].isoformat(), row[2:]) == (1.0, "2026-01-01T00:00:00+00:00", ([1, 2], "abc"))
     run("deallocate p")
     run("prepare p as select 1")

@@ -9,23 +9,22 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from stepsize.postgres import lexer
 from stepsize.postgres.catalog import making, operands
 from stepsize.postgres.lexer import OPERATOR, STRING, Token
+from stepsize.store.version import IS_BEFORE_2
 
 if TYPE_CHECKING:
     from stepsize.postgres.catalog.rewrites import Context
 
 _MATCHES = {"~": ("", ""), "~*": ("", "i"), "!~": ("NOT", ""), "!~*": ("NOT", "i")}
 _COMPARISONS = frozenset({"=", "<", ">", "<=", ">=", "<>", "!="})
-_OLDER = int(duckdb.__version__.split(".")[0]) < 2
-"""Before 2, ``~`` has to match the whole text, and there is no ``~*``."""
+_ARROWS = frozenset({"->", "->>"})
 
 
 def operators(words: list[Token], _: Context) -> list[Token]:
-    """``SIMILAR TO``, ``#>``, ``#>>`` and ``?`` with literals; ``~`` and its like on older versions of DuckDB."""
+    """``SIMILAR TO``, ``#>``, ``#>>`` and ``?`` with literals; ``->`` and ``->>``, which bind less there than comparisons;
+    ``~`` and its like, which have to match the whole text before DuckDB 2."""
     found: list[Token] = []
     place = 0
     while place < len(words):
@@ -34,8 +33,11 @@ def operators(words: list[Token], _: Context) -> list[Token]:
         is_literal = after is not None and after.kind == STRING
         if after is None:
             made = None
-        elif _OLDER and one.kind == OPERATOR and one.text in _MATCHES and found:
+        elif IS_BEFORE_2 and one.kind == OPERATOR and one.text in _MATCHES and found:
             made = _matched(found, words, place)
+        elif one.text in _ARROWS and is_literal and found:
+            start = operands.start(found)
+            made = [*found[:start], making.OPEN, *found[start:], one, after, making.CLOSE], place + 2
         elif one.text in {"#>", "#>>"} and is_literal:
             path = making.text(_path(lexer.literal(after)))
             made = [*found, Token(OPERATOR, "->" if one.text == "#>" else "->>"), path], place + 2
