@@ -23,8 +23,8 @@ _ARROWS = frozenset({"->", "->>"})
 
 
 def operators(words: list[Token], _: Context) -> list[Token]:
-    """``SIMILAR TO``, ``#>``, ``#>>`` and ``?`` with literals; ``->`` and ``->>``, which bind less there than comparisons;
-    ``~`` and its like, which have to match the whole text before DuckDB 2."""
+    """``SIMILAR TO``, ``#>``, ``#>>`` and ``?`` with literals; ``->`` and ``->>``, which bind less in DuckDB than
+    comparisons; ``~`` and its like, which have to match the whole text before DuckDB 2."""
     found: list[Token] = []
     place = 0
     while place < len(words):
