@@ -8,6 +8,7 @@ changed.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import platform
@@ -48,8 +49,13 @@ class Peer:
         return ROOT / self.made
 
     @property
+    def folder(self) -> str:
+        """Its folder below `.peers/`."""
+        return self.made.partition("/")[0]
+
+    @property
     def _stamp(self) -> Path:
-        return ROOT / f"{self.made.partition('/')[0]}.built"
+        return ROOT / f"{self.folder}.built"
 
     def is_built(self) -> bool:
         """Whether what lies there was made of the files as they are now."""
@@ -287,9 +293,17 @@ PEERS = (
 
 
 def main() -> None:
-    """Build every peer that can be built here."""
+    """Build every peer that can be built here, but those whose folders below `.peers/` are named."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--but", nargs="*", default=[], metavar="FOLDER", help="what is left out")
+    left_out = parser.parse_args().but
+    if unknown := set(left_out) - {peer.folder for peer in PEERS}:
+        parser.error(f"no peer lies in {', '.join(sorted(unknown))}")
     ROOT.mkdir(exist_ok=True)
     for peer in PEERS:
+        if peer.folder in left_out and not peer.is_built():
+            print(f"peer: {peer.name}: left out", flush=True)
+            continue
         if obstacle := peer.obstacle():
             print(f"peer: {peer.name}: not run: {obstacle}", flush=True)
             continue
