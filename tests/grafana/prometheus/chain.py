@@ -93,7 +93,7 @@ class Site:
     """What there is.
 
     Attributes:
-        ways: a Prometheus for each of `WAYS`.
+        ways: a Prometheus for each of `WAYS`; none of the version that is not here.
         has_limit: whether attempts ran in containers with a limit: one is near its own, another one was killed.
         otlp: where the Collector takes points.
         environment: of programs that are tracked there.
@@ -187,13 +187,14 @@ def site(directory: Path) -> Iterator[Site]:
         place_in(directory) as place,
         prometheus(directory / "written", "written", metrics, own) as written,
         prometheus(directory / "scraped", "scraped", shown) as scraped,
-        prometheus(directory / "otlp", "otlp") as by_otlp,
+        prometheus(directory / "otlp", "otlp") if PROMETHEUS_3.is_built() else contextlib.nullcontext() as by_otlp,
     ):
         ours = place.collect(_ours(shown, own))
-        untouched = {
-            "otlphttp/ours": f"http://{ours.http}",
-            "otlphttp/prometheus": f"http://{by_otlp.address}/api/v1/otlp",
-        }
+        untouched = {"otlphttp/ours": f"http://{ours.http}"}
+        ways = {"written": written, "scraped": scraped}
+        if by_otlp:
+            untouched["otlphttp/prometheus"] = f"http://{by_otlp.address}/api/v1/otlp"
+            ways["otlp"] = by_otlp
         more = {
             "exporters": {name: {"endpoint": url} for name, url in untouched.items()},
             "service": {"pipelines": {"metrics/untouched": {"receivers": ["otlp"], "exporters": list(untouched)}}},
@@ -207,7 +208,6 @@ def site(directory: Path) -> Iterator[Site]:
             _kill(environment)
             _sent_by_hand(otlp)
             _refused(ours, written)
-            ways = {"written": written, "scraped": scraped, "otlp": by_otlp}
             for way in ways.values():
                 wait_for(lambda way=way: len(way.asked("stepsize:attempt_failed:time_seconds")) >= 2, "minutes passed")
             yield Site(ways, has_limit, otlp, environment)

@@ -18,7 +18,7 @@ from tests.grafana.prometheus.chain import collector, post, prometheus
 from tests.interop.peers import OTELCOL, PROMETHEUS, PROMETHEUS_3, Peer
 from tests.interop.processes import free_address
 
-pytestmark = [pytest.mark.peers, pytest.mark.needs(PROMETHEUS, PROMETHEUS_3, OTELCOL)]
+pytestmark = [pytest.mark.peers, pytest.mark.needs(PROMETHEUS, OTELCOL)]
 
 
 def requests(now: int) -> tuple[bytes, bytes]:
@@ -37,7 +37,9 @@ def held(where: Prometheus) -> dict[str, list[float]]:
     return {one["metric"]["stepsize_task_id"]: [float(value) for _, value in one["values"]] for one in found}
 
 
-@pytest.mark.parametrize("peer", [PROMETHEUS, PROMETHEUS_3], ids=["2.42", "3.14"])
+@pytest.mark.parametrize(
+    "peer", [PROMETHEUS, pytest.param(PROMETHEUS_3, marks=pytest.mark.needs(PROMETHEUS_3))], ids=["2.42", "3.14"]
+)
 @pytest.mark.parametrize("window", ["0s", "10m"])
 def test_a_late_point_by_remote_write(tmp_path: Path, window: str, peer: Peer) -> None:
     """It takes its place; without a window the Collector gives up all of its request, others' points too."""
@@ -59,6 +61,7 @@ def test_a_late_point_by_remote_write(tmp_path: Path, window: str, peer: Peer) -
             wait_for(lambda: held(where) == {"1": [1, 3, 2], "2": [4]}, "all points are there")
 
 
+@pytest.mark.needs(PROMETHEUS_3)
 @pytest.mark.parametrize("window", ["0s", "10m"])
 def test_a_late_point_by_otlp(tmp_path: Path, window: str) -> None:
     """As by remote write; it is the agent that is refused, and counts. What is sent again changes nothing."""
